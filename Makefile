@@ -1,0 +1,65 @@
+# Everything that people and CI run. "make help" lists it.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+export GOWORK := off
+
+TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
+# Packages of the root module whose tests run under the race detector; none of
+# them links the Temporal server.
+ROOT := ./...
+PART := .ci/part
+
+.PHONY: help run test test-root test-dev check check-format check-vet check-static check-workflows check-lint fuzz golden ci install
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+run: ## Run everything on this machine
+	GOWORK= go run ./dev
+
+test: test-root test-dev ## Run every test
+
+test-root: ## Run the tests of the root module, with the race detector
+	go test -race $(ROOT)
+
+test-dev: ## Run the tests on the embedded Temporal server: stories, pages, the example outside the repository
+	cd dev && go test -timeout 20m ./...
+
+check: check-format check-vet check-static check-workflows check-lint ## Run every check that is no test
+
+check-format:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+
+check-vet:
+	go vet ./...
+	cd dev && go vet ./...
+
+check-static:
+	$(TOOL) staticcheck ./...
+	cd dev && $(TOOL) staticcheck ./...
+
+check-workflows:
+	$(TOOL) workflowcheck ./workflows/...
+
+check-lint:
+	$(TOOL) golangci-lint run ./...
+	cd dev && $(TOOL) golangci-lint run --config ../.golangci.yml ./...
+
+fuzz: ## Fuzz each target for FUZZTIME (default 60s)
+	.ci/fuzz $${FUZZTIME:-60s}
+
+golden: ## Write the golden files again; look at the difference before you commit it
+	go test ./worker ./api -update
+
+install: ## Install what some tests need and Go cannot bring: Chromium (Debian, as root)
+	.ci/install
+
+ci: ## Run what CI runs, and print how long each part took
+	@rm -f .ci/times
+	@$(PART) "builds" sh -c 'go build ./... && cd dev && go build ./... && cd .. && $(TOOL) golangci-lint version >/dev/null'
+	@$(PART) "checks" $(MAKE) --no-print-directory check
+	@$(PART) "root tests" $(MAKE) --no-print-directory test-root
+	@$(PART) "dev tests" $(MAKE) --no-print-directory test-dev
+	@$(PART) "fuzzing" .ci/fuzz 5s
+	@cat .ci/times && rm -f .ci/times
