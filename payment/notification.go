@@ -1,0 +1,114 @@
+package payment
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Event names what receivers are told about. Stored: never rename a value.
+type Event string
+
+// The lifecycle events. The first five are those that users of django-athm
+// know.
+const (
+	EventCreated                Event = "payment_created"
+	EventCompleted              Event = "payment_completed"
+	EventFailed                 Event = "payment_failed" // cancelled or refused; the reason is in Payment.Failure
+	EventExpired                Event = "payment_expired"
+	EventRefundCompleted        Event = "refund_completed"
+	EventRefundFailed           Event = "refund_failed"
+	EventNeedsReview            Event = "payment_needs_review"
+	EventReconciliationMismatch Event = "reconciliation_mismatch"
+)
+
+// Events lists every event.
+func Events() []Event {
+	return []Event{
+		EventCreated, EventCompleted, EventFailed, EventExpired, EventRefundCompleted,
+		EventRefundFailed, EventNeedsReview, EventReconciliationMismatch,
+	}
+}
+
+// EventFor returns the event that tells of a payment's arrival at status, and
+// false where that status is told to nobody.
+func EventFor(status Status) (Event, bool) {
+	switch status {
+	case StatusOpen:
+		return EventCreated, true
+	case StatusCompleted:
+		return EventCompleted, true
+	case StatusCancelled, StatusFailed:
+		return EventFailed, true
+	case StatusExpired:
+		return EventExpired, true
+	case StatusPending, StatusConfirmed:
+		return "", false
+	default:
+		return "", false
+	}
+}
+
+// NotificationVersion is the version of the notification's form. Fields are
+// only ever added within a version.
+const NotificationVersion = 1
+
+// Notification is what a receiver is given: one event of one payment, for one
+// receiver. It may arrive more than once, always under the same ID, and events
+// of one payment may overtake each other: Sequence tells their order.
+type Notification struct {
+	ID         string    `json:"id"`       // "ntf_" and 26 characters, stable over every retry
+	Version    int       `json:"version"`  // NotificationVersion
+	Event      Event     `json:"event"`    // what happened
+	Sequence   int       `json:"sequence"` // order among the events of this payment, from 1
+	OccurredAt time.Time `json:"occurred_at"`
+	Payment    Payment   `json:"payment"`          // as it was when the event happened
+	Refund     *Refund   `json:"refund,omitempty"` // set for the refund events
+}
+
+// LogValue implements [slog.LogValuer] with what may be read by everybody.
+func (n Notification) LogValue() slog.Value {
+	attrs := []slog.Attr{
+		slog.String("id", n.ID),
+		slog.String("event", string(n.Event)),
+		slog.Any("payment", n.Payment),
+	}
+	if n.Refund != nil {
+		attrs = append(attrs, slog.Any("refund", *n.Refund))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// Receiver is one piece of merchant's code that is told of an event: where it
+// runs and how long one attempt may take. (Host, Event, Name) is unique.
+type Receiver struct {
+	Host    string        `json:"host"` // its task queue is "notify-" and this
+	Event   Event         `json:"event"`
+	Name    string        `json:"name"`
+	Timeout time.Duration `json:"timeout"` // of one attempt, in nanoseconds; zero means the default
+}
+
+// Delivery is one notification on its way to one receiver.
+type Delivery struct {
+	ID        string // the notification's
+	PaymentID string
+	RefundID  string // set for the refund events
+	Event     Event
+	Receiver  string
+	Host      string
+	Sequence  int
+	Status    DeliveryStatus
+	Attempts  int    // how often the receiver was called, as far as known
+	LastError string // of the last attempt that failed; no personal data
+	CreatedAt time.Time
+	EndedAt   *time.Time
+}
+
+// DeliveryStatus is where a delivery stands. Stored: never rename a value.
+type DeliveryStatus string
+
+// The statuses of a delivery.
+const (
+	DeliveryPending   DeliveryStatus = "pending"
+	DeliveryDelivered DeliveryStatus = "delivered"
+	DeliveryFailed    DeliveryStatus = "failed" // the last attempt failed
+)

@@ -1,0 +1,157 @@
+package payment
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/private"
+)
+
+// ErrNotFound is returned by a store that does not know the id.
+var ErrNotFound = errors.New("not found")
+
+// Record is a payment with what the store keeps beside it.
+type Record struct {
+	Payment Payment `json:"payment"`
+	// Revision grows with every change that the workflow makes; the store
+	// never lets an older one overwrite a newer, however late it is retried.
+	Revision int64 `json:"revision"`
+	// Fingerprint is the keyed digest of the request that made the payment.
+	Fingerprint string `json:"fingerprint"`
+	// Sequence is that of the last event announced.
+	Sequence int `json:"sequence"`
+}
+
+// Change is what one step of a payment's life writes to the store, all or
+// nothing. Writing it twice is the same as writing it once.
+type Change struct {
+	Record      Record       `json:"record"`
+	Transitions []Transition `json:"transitions,omitempty"` // known ones are left alone
+	// Announce names the event whose receivers are wanted, or is empty. Its
+	// sequence is Record.Sequence. The store notes a pending delivery for each
+	// receiver and answers with the list.
+	Announce Event `json:"announce,omitempty"`
+	// Deliveries are the outcomes of earlier announcements.
+	Deliveries []Delivery `json:"deliveries,omitempty"`
+}
+
+// ReferenceInUseError is returned by the first write of a payment whose
+// reference has another unfinished payment. Nothing was written.
+type ReferenceInUseError struct {
+	PaymentID string // the unfinished one
+}
+
+// Error implements error.
+func (e *ReferenceInUseError) Error() string {
+	return fmt.Sprintf("the reference has an unfinished payment, %s", e.PaymentID)
+}
+
+// RefundRecord is a refund with what the store keeps beside it.
+type RefundRecord struct {
+	Refund      Refund `json:"refund"`
+	Revision    int64  `json:"revision"`
+	Fingerprint string `json:"fingerprint"`
+}
+
+// Reservation asks for the right to send one refund to the gateway. Without a
+// reservation there is no gateway call.
+type Reservation struct {
+	RefundID    string        `json:"refund_id"`
+	PaymentID   string        `json:"payment_id"`
+	Amount      *money.Amount `json:"amount"` // nil means all that is left
+	Message     private.Text  `json:"message"`
+	Fingerprint string        `json:"fingerprint"`
+	// Holder is the workflow run that asks. The same holder may ask again and
+	// gets the same answer; another holder is refused, so that no second run
+	// ever sends the refund.
+	Holder string    `json:"holder"`
+	At     time.Time `json:"at"`
+}
+
+// Reserved is a reservation that was granted.
+type Reserved struct {
+	Refund  Refund  `json:"refund"`
+	Payment Payment `json:"payment"`
+}
+
+// RefundRefusal is why a refund was not reserved; it is an error, and nothing
+// was written.
+type RefundRefusal struct {
+	Code RefundRefusalCode `json:"code"`
+	// Left is what can still be refunded, for RefusedExceeds.
+	Left money.Amount `json:"left"`
+	// Blocking is the id of the refund in the way, for RefusedInProgress.
+	Blocking string `json:"blocking,omitempty"`
+	// Status is the payment's, for RefusedNotCompleted.
+	Status Status `json:"status,omitempty"`
+}
+
+// RefundRefusalCode says why a refund was not reserved. Stored in histories:
+// never rename a value.
+type RefundRefusalCode string
+
+// The reasons for a refusal.
+const (
+	RefusedNoPayment    RefundRefusalCode = "payment_not_found"
+	RefusedNotCompleted RefundRefusalCode = "payment_not_completed"
+	RefusedInProgress   RefundRefusalCode = "refund_in_progress"     // another one is pending or in review
+	RefusedExceeds      RefundRefusalCode = "refund_exceeds_balance" // more than what is left
+	RefusedKeyReused    RefundRefusalCode = "idempotency_key_reused" // same id, another request
+	RefusedHeld         RefundRefusalCode = "refund_held_by_other"   // reserved by another workflow run
+)
+
+// Error implements error.
+func (r *RefundRefusal) Error() string {
+	switch r.Code {
+	case RefusedExceeds:
+		return fmt.Sprintf("%s: %s is left to refund", r.Code, r.Left)
+	case RefusedInProgress:
+		return fmt.Sprintf("%s: %s is not settled yet", r.Code, r.Blocking)
+	case RefusedNotCompleted:
+		return fmt.Sprintf("%s: the payment is %s", r.Code, r.Status)
+	case RefusedNoPayment, RefusedKeyReused, RefusedHeld:
+		return string(r.Code)
+	default:
+		return string(r.Code)
+	}
+}
+
+// RefundChange is what one step of a refund's life writes to the store, all or
+// nothing. Writing it twice is the same as writing it once.
+type RefundChange struct {
+	Record RefundRecord `json:"record"`
+	// Announce names the event whose receivers are wanted, or is empty. The
+	// store gives it the payment's next sequence, once.
+	Announce   Event      `json:"announce,omitempty"`
+	Deliveries []Delivery `json:"deliveries,omitempty"`
+}
+
+// Announced answers the write of a refund.
+type Announced struct {
+	Payment   Payment    `json:"payment"` // the refund's, as it stands after the write
+	Sequence  int        `json:"sequence"`
+	Receivers []Receiver `json:"receivers,omitempty"`
+}
+
+// Filter selects payments of a list. Its zero value selects all.
+type Filter struct {
+	Status      Status
+	Reference   string
+	PhoneNumber private.Text // ten digits; matched by its keyed digest
+	Metadata1   private.Text // matched by its keyed digest
+	Metadata2   private.Text // matched by its keyed digest
+	NeedsReview *bool
+	CreatedFrom time.Time // inclusive; zero means no bound
+	CreatedTo   time.Time // exclusive; zero means no bound
+	After       Cursor    // where the last page ended
+	Limit       int       // 1 to 100
+}
+
+// Cursor is a place in a list ordered by creation time and id, newest first.
+// Its zero value is the start.
+type Cursor struct {
+	CreatedAt time.Time
+	ID        string
+}

@@ -1,0 +1,160 @@
+package payment
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/cobropay/cobro/money"
+)
+
+// Limits of a request: those of the gateway where it has one
+// (docs/athmovil.md §1.1, §3), ours where it has none.
+const (
+	MaxMetadata      = 40  // characters of metadata1 and metadata2
+	MaxReference     = 40  // characters
+	MaxItems         = 100 // lines
+	MaxItemText      = 255 // characters of an item's name, description and metadata
+	MaxRefundMessage = 50  // characters, as the gateway counts
+	maxQuantity      = 99999
+)
+
+// MinTotal is the least that one payment can ask for: $1.00.
+func MinTotal() money.Amount { return money.FromCents(1_00) }
+
+// MaxTotal is the most that one payment can ask for: $1,500.00.
+func MaxTotal() money.Amount { return money.FromCents(1500_00) }
+
+// The gateway's bounds of a ticket's life (docs/athmovil.md §1.1).
+const (
+	MinExpiresIn     = 120 * time.Second
+	MaxExpiresIn     = 600 * time.Second
+	DefaultExpiresIn = 600 * time.Second
+)
+
+// ValidateRefund checks what can be checked of a refund without knowing its
+// payment: a positive amount where one is given, and a message that the gateway
+// takes. It returns [FieldErrors], or nil.
+func ValidateRefund(amount *money.Amount, message string) error {
+	var errs FieldErrors
+	if amount != nil && amount.Cmp(money.FromCents(1)) < 0 {
+		errs = append(errs, FieldError{Field: "amount", Rule: "must be at least 0.01"})
+	}
+	if !fits(message, MaxRefundMessage) {
+		errs = append(errs, FieldError{Field: "message", Rule: fmt.Sprintf("must have at most %d printable characters", MaxRefundMessage)})
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return errs
+}
+
+// FieldError says which field breaks which rule, in words for its author.
+// Rule never repeats the value.
+type FieldError struct {
+	Field string `json:"field"` // as it is spelt in JSON, such as "items[0].price"
+	Rule  string `json:"rule"`
+}
+
+// Error implements error.
+func (e FieldError) Error() string { return e.Field + " " + e.Rule }
+
+// FieldErrors is every rule that a request breaks; it is never empty when it
+// is returned as an error.
+type FieldErrors []FieldError
+
+// Error implements error.
+func (e FieldErrors) Error() string {
+	texts := make([]string, len(e))
+	for i, one := range e {
+		texts[i] = one.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Validate checks every rule at once and returns [FieldErrors], or nil.
+// minExpiresIn is [MinExpiresIn] at the real gateway and less at a simulator.
+func (r Request) Validate(minExpiresIn time.Duration) error {
+	var errs FieldErrors
+	broken := func(ok bool, field, rule string, args ...any) {
+		if !ok {
+			errs = append(errs, FieldError{Field: field, Rule: fmt.Sprintf(rule, args...)})
+		}
+	}
+	broken(r.Total.Cmp(MinTotal()) >= 0 && r.Total.Cmp(MaxTotal()) <= 0,
+		"total", "must be between %s and %s", MinTotal(), MaxTotal())
+	broken(bounded(r.Subtotal), "subtotal", "must be between 0.00 and %s", MaxTotal())
+	broken(bounded(r.Tax), "tax", "must be between 0.00 and %s", MaxTotal())
+	broken(r.Subtotal == nil || r.Tax == nil || r.Subtotal.Add(*r.Tax) == r.Total,
+		"total", "must equal subtotal plus tax")
+	broken(r.PhoneNumber == "" || IsPhoneNumber(string(r.PhoneNumber)),
+		"phone_number", "must have ten digits, without a country code")
+	broken(fits(string(r.Metadata1), MaxMetadata), "metadata1", "must have at most %d printable characters", MaxMetadata)
+	broken(fits(string(r.Metadata2), MaxMetadata), "metadata2", "must have at most %d printable characters", MaxMetadata)
+	broken(fits(r.Reference, MaxReference), "reference", "must have at most %d printable characters", MaxReference)
+	broken(!personal(r.Reference), "reference", "is kept in clear and must not be an e-mail address or a phone number")
+	broken(r.ExpiresIn >= minExpiresIn && r.ExpiresIn <= MaxExpiresIn,
+		"expires_in", "must be between %d and %d seconds", int(minExpiresIn.Seconds()), int(MaxExpiresIn.Seconds()))
+	broken(len(r.Items) <= MaxItems, "items", "must be at most %d", MaxItems)
+	for i, item := range r.Items {
+		at := fmt.Sprintf("items[%d].", i)
+		broken(item.Name != "" && fits(item.Name, MaxItemText), at+"name", "must have 1 to %d printable characters", MaxItemText)
+		broken(fits(item.Description, MaxItemText), at+"description", "must have at most %d printable characters", MaxItemText)
+		broken(fits(item.Metadata, MaxItemText), at+"metadata", "must have at most %d printable characters", MaxItemText)
+		broken(item.Quantity >= 1 && item.Quantity <= maxQuantity, at+"quantity", "must be between 1 and %d", maxQuantity)
+		broken(bounded(&item.Price), at+"price", "must be between 0.00 and %s", MaxTotal())
+		broken(bounded(item.Tax), at+"tax", "must be between 0.00 and %s", MaxTotal())
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return errs
+}
+
+// IsPhoneNumber reports whether text is ten digits, the only form the gateway
+// takes (docs/athmovil.md §1.1).
+func IsPhoneNumber(text string) bool {
+	if len(text) != 10 {
+		return false
+	}
+	for _, r := range text {
+		if r < '0' || r > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// bounded reports whether an amount that may be absent is one that the gateway
+// can show.
+func bounded(amount *money.Amount) bool {
+	return amount == nil || !amount.IsNegative() && amount.Cmp(MaxTotal()) <= 0
+}
+
+// fits reports whether text is printable UTF-8 of at most limit characters.
+func fits(text string, limit int) bool {
+	if !utf8.ValidString(text) || utf8.RuneCountInString(text) > limit {
+		return false
+	}
+	return !strings.ContainsFunc(text, unicode.IsControl)
+}
+
+// personal reports whether a reference looks like an e-mail address or a phone
+// number: ten digits, or eleven with a leading 1, in a phone's punctuation.
+func personal(reference string) bool {
+	if at := strings.IndexByte(reference, '@'); at > 0 && strings.Contains(reference[at:], ".") {
+		return true
+	}
+	digits := 0
+	for _, r := range reference {
+		switch {
+		case r >= '0' && r <= '9':
+			digits++
+		case !strings.ContainsRune("+-(). ", r):
+			return false
+		}
+	}
+	return digits == 10 || digits == 11 && strings.HasPrefix(strings.TrimLeft(reference, "+( "), "1")
+}
