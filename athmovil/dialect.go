@@ -1,0 +1,330 @@
+package athmovil
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/private"
+)
+
+// object is a JSON object in any of the gateway's dialects (docs/athmovil.md
+// §3, §4.3): numbers or strings, "" for nothing, two spellings of a key. Its
+// methods read one field each, under all its spellings; what is there but
+// makes no sense is noted in unreadable and read as absent. Nothing it reports
+// repeats a value, as any of them may be personal data.
+type object struct {
+	raw        map[string]json.RawMessage
+	unreadable []string
+	// normal holds what was read, in one dialect, by the field's first name.
+	normal map[string]string
+	read   map[string]bool // the keys of raw that normal covers
+}
+
+var (
+	errNotJSON   = errors.New("the answer is not JSON")
+	errNotObject = errors.New("not a JSON object")
+)
+
+// plain takes away the byte order mark of the www host (docs/athmovil.md §1.0)
+// and the space around a body.
+func plain(body []byte) []byte {
+	return bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\ufeff")))
+}
+
+func parseObject(body []byte) (*object, error) {
+	body = plain(body)
+	if !bytes.HasPrefix(body, []byte("{")) {
+		return nil, errNotObject
+	}
+	o := &object{normal: map[string]string{}, read: map[string]bool{}}
+	if err := json.Unmarshal(body, &o.raw); err != nil {
+		return nil, errNotObject
+	}
+	return o, nil
+}
+
+// parseArray returns the elements of a JSON array.
+func parseArray(body []byte) ([]json.RawMessage, bool) {
+	body = plain(body)
+	var elements []json.RawMessage
+	if !bytes.HasPrefix(body, []byte("[")) || json.Unmarshal(body, &elements) != nil {
+		return nil, false
+	}
+	return elements, true
+}
+
+// find returns the value of the first of the names that says something.
+func (o *object) find(names ...string) json.RawMessage {
+	var found json.RawMessage
+	for _, name := range names {
+		raw, ok := o.raw[name]
+		switch {
+		case !ok:
+		case string(raw) == "null" || string(raw) == `""`:
+			o.read[name] = true
+		case found == nil:
+			o.read[name] = true
+			found = raw
+		}
+	}
+	return found
+}
+
+func (o *object) complain(name string, raw json.RawMessage) {
+	o.unreadable = append(o.unreadable, name)
+	o.normal["unreadable "+name] = canonical(raw) // under a name of its own, which no readable value can imitate
+}
+
+func (o *object) keep(name, value string) {
+	if value != "" {
+		o.normal[name] = value
+	}
+}
+
+// scalar returns the text of a JSON string or number, without the space around
+// it.
+func scalar(raw json.RawMessage) (string, bool) {
+	if len(raw) == 0 {
+		return "", true
+	}
+	switch c := raw[0]; {
+	case c == '"':
+		var text string
+		if json.Unmarshal(raw, &text) != nil {
+			return "", false
+		}
+		return strings.TrimSpace(text), true
+	case c == '-' || c >= '0' && c <= '9':
+		return string(raw), true
+	default:
+		return "", false
+	}
+}
+
+// text reads a string, or a number as it is written.
+func (o *object) text(names ...string) string {
+	raw := o.find(names...)
+	text, ok := scalar(raw)
+	if !ok {
+		o.complain(names[0], raw)
+		return ""
+	}
+	o.keep(names[0], text)
+	return text
+}
+
+func (o *object) private(names ...string) private.Text { return private.Text(o.text(names...)) }
+
+// dailyID reads a daily number, which is padded with zeros in one dialect and
+// a bare number in another.
+func (o *object) dailyID() string {
+	id := o.text("dailyTransactionId", "dailyTransactionID")
+	if id != "" {
+		o.keep("dailyTransactionId", "#"+strings.TrimLeft(id, "0"))
+	}
+	return id
+}
+
+// amount returns nil where there is none.
+func (o *object) amount(names ...string) *money.Amount {
+	raw := o.find(names...)
+	text, ok := scalar(raw)
+	if ok && text == "" {
+		return nil
+	}
+	amount, err := money.ParseNoisy(text)
+	if !ok || err != nil {
+		o.complain(names[0], raw)
+		return nil
+	}
+	o.keep(names[0], amount.String())
+	return &amount
+}
+
+// sum is amount where nothing means zero.
+func (o *object) sum(names ...string) money.Amount {
+	if amount := o.amount(names...); amount != nil {
+		return *amount
+	}
+	return money.Amount{}
+}
+
+// date returns the zero time where there is none.
+func (o *object) date(names ...string) time.Time {
+	raw := o.find(names...)
+	text, ok := scalar(raw)
+	if ok && text == "" {
+		return time.Time{}
+	}
+	at, err := ParseTime(text)
+	if !ok || err != nil {
+		o.complain(names[0], raw)
+		return time.Time{}
+	}
+	o.keep(names[0], at.UTC().Format(time.RFC3339Nano))
+	return at
+}
+
+// phone returns ten digits, or what was written where that is no number of
+// Puerto Rico or the United States. A 0 stands for nobody (docs/athmovil.md
+// §3).
+func (o *object) phone(names ...string) private.Text {
+	raw := o.find(names...)
+	text, ok := scalar(raw)
+	if !ok {
+		o.complain(names[0], raw)
+		return ""
+	}
+	if strings.Trim(text, "0") == "" {
+		return ""
+	}
+	if digits, err := ParsePhone(text); err == nil {
+		text = digits
+	}
+	o.keep(names[0], text)
+	return private.Text(text)
+}
+
+func (o *object) flag(names ...string) bool {
+	raw := o.find(names...)
+	switch strings.ToLower(strings.Trim(string(raw), `"`)) {
+	case "true":
+		o.keep(names[0], "true")
+		return true
+	case "false", "":
+		return false
+	default:
+		o.complain(names[0], raw)
+		return false
+	}
+}
+
+// nested reads an object inside this one; nil where there is none.
+func (o *object) nested(name string) *object {
+	raw := o.find(name)
+	if raw == nil {
+		return nil
+	}
+	inner, err := parseObject(raw)
+	if err != nil {
+		o.complain(name, raw)
+		return nil
+	}
+	return inner
+}
+
+func (o *object) items() []Item {
+	raw := o.find("items")
+	if raw == nil {
+		return nil
+	}
+	elements, ok := parseArray(raw)
+	if !ok {
+		o.complain("items", raw)
+		return nil
+	}
+	items := make([]Item, 0, len(elements))
+	normal := make([]string, 0, len(elements))
+	for i, element := range elements {
+		line, err := parseObject(element)
+		if err != nil {
+			o.complain(fmt.Sprintf("items[%d]", i), element)
+			continue
+		}
+		items = append(items, line.item())
+		for _, name := range line.unreadable {
+			o.unreadable = append(o.unreadable, fmt.Sprintf("items[%d].%s", i, name))
+		}
+		normal = append(normal, line.normalForm())
+	}
+	o.keep("items", strings.Join(normal, ","))
+	return items
+}
+
+func (o *object) item() Item {
+	return Item{
+		Name:           o.private("name"),
+		Description:    o.private("description"),
+		Quantity:       o.quantity(),
+		Price:          o.sum("price"),
+		Tax:            o.sum("tax"),
+		Metadata:       o.private("metadata"),
+		SKU:            o.text("sku"),
+		FormattedPrice: o.text("formattedPrice"),
+	}
+}
+
+func (o *object) quantity() int {
+	raw := o.find("quantity")
+	text, ok := scalar(raw)
+	if ok && text == "" {
+		return 0
+	}
+	// Read as an amount, so that 1, "1" and 1.0 are all one.
+	n, err := money.ParseNoisy(text)
+	if !ok || err != nil || n.Cents()%100 != 0 || n.IsNegative() {
+		o.complain("quantity", raw)
+		return 0
+	}
+	o.keep("quantity", n.String())
+	return int(n.Cents() / 100)
+}
+
+// require checks that fields, by their first names, were there and made sense.
+func (o *object) require(names ...string) error {
+	problems := []error{o.readable(names...)}
+	for _, name := range names {
+		if _, ok := o.normal[name]; !ok && !slices.Contains(o.unreadable, name) {
+			problems = append(problems, fmt.Errorf("%s is missing", name))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// readable checks that fields, where they were there, made sense.
+func (o *object) readable(names ...string) error {
+	var problems []error
+	for _, name := range names {
+		if slices.Contains(o.unreadable, name) {
+			problems = append(problems, fmt.Errorf("%s cannot be read", name))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// normalForm writes the object in one dialect: what was read, and the rest as
+// it came, with keys in order and no space between.
+func (o *object) normalForm() string {
+	rest := map[string]string{}
+	for key, raw := range o.raw {
+		if !o.read[key] {
+			rest[key] = canonical(raw)
+		}
+	}
+	form, err := json.Marshal([]map[string]string{o.normal, rest})
+	if err != nil {
+		return "" // maps of strings always marshal
+	}
+	return string(form)
+}
+
+// canonical writes any JSON value without space and with its keys in order.
+func canonical(raw json.RawMessage) string {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return string(raw)
+	}
+	form, err := json.Marshal(value)
+	if err != nil {
+		return string(raw)
+	}
+	return string(form)
+}

@@ -1,0 +1,51 @@
+package athmovil
+
+// Op names a call of a [Client], in errors and in the Observe hook. The values
+// are stable.
+type Op string
+
+// The calls of a [Client].
+const (
+	OpCreate            Op = "create"
+	OpFind              Op = "find"
+	OpAuthorize         Op = "authorize"
+	OpUpdatePhoneNumber Op = "update_phone_number"
+	OpCancel            Op = "cancel"
+	OpRefund            Op = "refund"
+	OpTransactionReport Op = "transaction_report"
+	OpSearch            Op = "search"
+	OpSubscribeWebhook  Op = "subscribe_webhook"
+)
+
+// class decides two things about a call: which lane it waits in, lower first,
+// and what it means when no answer comes.
+type class int
+
+const (
+	moneyCall class = iota
+	writeCall
+	readCall
+)
+
+func (op Op) class() class {
+	switch op {
+	case OpAuthorize, OpRefund:
+		return moneyCall
+	case OpFind, OpTransactionReport, OpSearch:
+		return readCall
+	case OpCreate, OpCancel, OpUpdatePhoneNumber, OpSubscribeWebhook:
+		return writeCall
+	default:
+		return writeCall
+	}
+}
+
+// lost is the kind of a call that was sent and has no usable answer. A read
+// changes nothing, so it can be made again; any other call may have been
+// executed.
+func (op Op) lost() Kind {
+	if op.class() == readCall {
+		return KindUnavailable
+	}
+	return KindUnknown
+}

@@ -1,0 +1,234 @@
+package athmovil
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/private"
+)
+
+// Report is the rows of a transaction report or a search.
+type Report struct {
+	Rows []ReportRow
+	// Quarantined are the rows that cannot be read; the others are not lost
+	// for them. A report with any is incomplete.
+	Quarantined []RowError
+}
+
+// ReportRow is a transaction as the report, the search and the refund's answer
+// describe it (docs/athmovil.md §1.5, §1.8). There is no ecommerceId in it:
+// join by ReferenceNumber or metadata. Amounts are dollars.
+type ReportRow struct {
+	TransactionType     string // upper case: ECOMMERCE, PAYMENT, and presumably REFUND, DONATION
+	Status              string // upper case: COMPLETED
+	Date                time.Time
+	ReferenceNumber     string
+	DailyTransactionID  string
+	Name                private.Text
+	PhoneNumber         private.Text // ten digits
+	Email               private.Text
+	Message             private.Text
+	Total               money.Amount
+	SubTotal            money.Amount
+	Tax                 money.Amount
+	Fee                 money.Amount
+	NetAmount           money.Amount
+	TotalRefundedAmount money.Amount
+	Metadata1           private.Text
+	Metadata2           private.Text
+	Items               []Item
+	// Unreadable names the fields that were there and made no sense. In a
+	// [Report] none of them is an amount, the date or the reference of the row:
+	// such a row is quarantined.
+	Unreadable []string
+}
+
+// RowError is a row of a report that cannot be read.
+type RowError struct {
+	Index           int    // counted from 0
+	ReferenceNumber string // where that much could be read
+	Err             error  // names the fields, never their values
+}
+
+// Error implements the error interface.
+func (e RowError) Error() string { return fmt.Sprintf("row %d: %v", e.Index, e.Err) }
+
+// Unwrap returns the cause.
+func (e RowError) Unwrap() error { return e.Err }
+
+// ParseReport reads the body of a transaction report, a JSON array
+// (docs/athmovil.md §1.8). The error is not nil only where the whole body is
+// of no use; a single bad row is in [Report.Quarantined].
+func ParseReport(body []byte) (Report, error) {
+	elements, ok := parseArray(body)
+	if !ok {
+		return Report{}, errors.New("the report is not a JSON array")
+	}
+	var report Report
+	for i, element := range elements {
+		o, err := parseObject(element)
+		if err != nil {
+			report.Quarantined = append(report.Quarantined, RowError{Index: i, Err: err})
+			continue
+		}
+		row := readRow(o)
+		if err := o.completeRow(); err != nil {
+			report.Quarantined = append(report.Quarantined, RowError{Index: i, ReferenceNumber: row.ReferenceNumber, Err: err})
+			continue
+		}
+		report.Rows = append(report.Rows, row)
+	}
+	return report, nil
+}
+
+// parseSearch reads what the search answers: one object, an array, or, for
+// nothing found, a shape that nobody has documented (docs/athmovil.md §1.9).
+func parseSearch(body []byte) (Report, error) {
+	switch text := string(plain(body)); {
+	case text == "null" || text == "{}" || text == `""`:
+		return Report{}, nil
+	case strings.HasPrefix(text, "{"):
+		return ParseReport([]byte("[" + text + "]"))
+	default:
+		return ParseReport(body)
+	}
+}
+
+func readRow(o *object) ReportRow {
+	row := ReportRow{
+		TransactionType:     strings.ToUpper(o.text("transactionType")),
+		Status:              strings.ToUpper(o.text("status")),
+		Date:                o.date("date"),
+		ReferenceNumber:     o.text("referenceNumber"),
+		DailyTransactionID:  o.dailyID(),
+		Name:                o.private("name"),
+		PhoneNumber:         o.phone("phoneNumber"),
+		Email:               o.private("email"),
+		Message:             o.private("message"),
+		Total:               o.sum("total"),
+		SubTotal:            o.sum("subTotal", "subtotal"),
+		Tax:                 o.sum("tax"),
+		Fee:                 o.sum("fee"),
+		NetAmount:           o.sum("netAmount"),
+		TotalRefundedAmount: o.sum("totalRefundedAmount", "totalRefundAmount"),
+		Metadata1:           o.private("metadata1"),
+		Metadata2:           o.private("metadata2"),
+		Items:               o.items(),
+	}
+	row.Unreadable = o.unreadable
+	return row
+}
+
+// completeRow checks what a row must have to be reconciled.
+func (o *object) completeRow() error {
+	return errors.Join(
+		o.require("transactionType", "status", "date", "referenceNumber", "total"),
+		o.readable("subTotal", "tax", "fee", "netAmount", "totalRefundedAmount"),
+	)
+}
+
+type reportBody struct {
+	PublicToken  string `json:"publicToken"`
+	PrivateToken string `json:"privateToken"`
+	FromDate     string `json:"fromDate"`
+	ToDate       string `json:"toDate"`
+}
+
+// TransactionReport lists the transactions between two moments, to the second,
+// sent as times of [Location] (docs/athmovil.md §1.8). No transactions is an
+// empty report, not an error. The gateway limits the span and has been seen to
+// time out, so keep spans short and do not depend on it alone.
+func (c *Client) TransactionReport(ctx context.Context, from, to time.Time) (Report, error) {
+	if !from.Before(to) {
+		return Report{}, invalid(OpTransactionReport, errors.New("from must be before to"))
+	}
+	return c.list(ctx, request{
+		op: OpTransactionReport,
+		// A GET with a body, which is what the gateway expects.
+		method: http.MethodGet, url: c.config.ReportBaseURL + "/transactions/v4/transactionReport",
+		body: reportBody{
+			PublicToken: c.config.PublicToken, PrivateToken: c.config.PrivateToken.Reveal(),
+			FromDate: from.In(Location()).Format(time.DateTime), ToDate: to.In(Location()).Format(time.DateTime),
+		},
+	}, ParseReport)
+}
+
+// SearchRequest asks for transactions by exact match of all the fields that
+// are not zero; at least one must be given (docs/athmovil.md §1.9).
+type SearchRequest struct {
+	ReferenceNumber    string
+	DailyTransactionID string
+	Name               private.Text
+	PhoneNumber        private.Text // any form that ParsePhone takes
+	Email              private.Text
+	Total              money.Amount
+	Metadata1          private.Text
+	Metadata2          private.Text
+}
+
+type searchBody struct {
+	PublicToken        string `json:"publicToken"`
+	PrivateToken       string `json:"privateToken"`
+	ReferenceNumber    string `json:"referenceNumber,omitempty"`
+	DailyTransactionID string `json:"dailyTransactionID,omitempty"`
+	Name               string `json:"name,omitempty"`
+	PhoneNumber        string `json:"phoneNumber,omitempty"`
+	Email              string `json:"email,omitempty"`
+	Total              string `json:"total,omitempty"`
+	Metadata1          string `json:"metadata1,omitempty"`
+	Metadata2          string `json:"metadata2,omitempty"`
+}
+
+// Search finds transactions by what is known of them: the only way to find a
+// sale by its metadata. Nothing found is an empty report, not an error. It is
+// a call of the gateway's older interface.
+func (c *Client) Search(ctx context.Context, r SearchRequest) (Report, error) {
+	if r == (SearchRequest{}) {
+		return Report{}, invalid(OpSearch, errors.New("give at least one field to search by"))
+	}
+	body := searchBody{
+		PublicToken: c.config.PublicToken, PrivateToken: c.config.PrivateToken.Reveal(),
+		ReferenceNumber: r.ReferenceNumber, DailyTransactionID: r.DailyTransactionID,
+		Name: string(r.Name), Email: string(r.Email),
+		Metadata1: string(r.Metadata1), Metadata2: string(r.Metadata2),
+	}
+	digits, err := optionalPhone(r.PhoneNumber)
+	if err != nil {
+		return Report{}, invalid(OpSearch, fmt.Errorf("phone number: %w", err))
+	}
+	if digits != "" {
+		body.PhoneNumber = formatPhone(digits)
+	}
+	if !r.Total.IsZero() {
+		body.Total = r.Total.String()
+	}
+	return c.list(ctx, request{
+		op: OpSearch, method: http.MethodPost, url: c.config.ReportBaseURL + "/api/v4/searchTransaction", body: body,
+	}, parseSearch)
+}
+
+// list makes a call that answers with rows, for which the gateway has an error
+// code where there are none.
+func (c *Client) list(ctx context.Context, r request, parse func([]byte) (Report, error)) (Report, error) {
+	var report Report
+	r.read = func(body []byte) (err error) {
+		report, err = parse(body)
+		return err
+	}
+	err := c.do(ctx, r)
+	if failed := (*Error)(nil); errors.As(err, &failed) && failed.Kind == KindDeclined {
+		switch failed.Code {
+		case codeNoRecord, codeNoRows, codeNoLegacyTransfer:
+			return Report{}, nil
+		}
+	}
+	if err != nil {
+		return Report{}, err
+	}
+	return report, nil
+}

@@ -1,0 +1,84 @@
+package athmovil
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+
+	"github.com/cobropay/cobro/private"
+)
+
+// SubscribeRequest says which events are sent where (docs/athmovil.md §1.7).
+// A business has one listener: a subscription replaces the one before.
+type SubscribeRequest struct {
+	// ListenerURL must be https with a certificate that is not self-signed;
+	// http is taken on this machine alone, for a simulator. It is a secret, as
+	// nothing but its path tells real events from forged ones (§4.4).
+	ListenerURL private.Token
+
+	PaymentReceived           bool
+	RefundSent                bool
+	DonationReceived          bool
+	EcommercePaymentReceived  bool
+	EcommercePaymentCancelled bool
+	EcommercePaymentExpired   bool
+}
+
+// AllEvents subscribes a listener to every event there is.
+func AllEvents(listenerURL private.Token) SubscribeRequest {
+	return SubscribeRequest{
+		ListenerURL:     listenerURL,
+		PaymentReceived: true, RefundSent: true, DonationReceived: true,
+		EcommercePaymentReceived: true, EcommercePaymentCancelled: true, EcommercePaymentExpired: true,
+	}
+}
+
+type subscribeBody struct {
+	PublicToken               string `json:"publicToken"`
+	PrivateToken              string `json:"privateToken"`
+	ListenerURL               string `json:"listenerURL"`
+	PaymentReceived           bool   `json:"paymentReceivedEvent"`
+	RefundSent                bool   `json:"refundSentEvent"`
+	DonationReceived          bool   `json:"donationReceivedEvent"`
+	EcommercePaymentReceived  bool   `json:"ecommercePaymentReceivedEvent"`
+	EcommercePaymentCancelled bool   `json:"ecommercePaymentCancelledEvent"`
+	EcommercePaymentExpired   bool   `json:"ecommercePaymentExpiredEvent"`
+}
+
+// SubscribeWebhook registers the listener for webhooks. The gateway's answer
+// is undocumented, so any 2xx that is empty or JSON and no error is success.
+func (c *Client) SubscribeWebhook(ctx context.Context, r SubscribeRequest) error {
+	if !isListener(r.ListenerURL.Reveal()) {
+		return invalid(OpSubscribeWebhook, errors.New("the listener's address must be like https://your.site/webhook"))
+	}
+	return c.do(ctx, request{
+		op: OpSubscribeWebhook, method: http.MethodPost, url: c.config.ReportBaseURL + "/transactions/webhook/post",
+		body: subscribeBody{
+			PublicToken: c.config.PublicToken, PrivateToken: c.config.PrivateToken.Reveal(),
+			ListenerURL:     r.ListenerURL.Reveal(),
+			PaymentReceived: r.PaymentReceived, RefundSent: r.RefundSent, DonationReceived: r.DonationReceived,
+			EcommercePaymentReceived:  r.EcommercePaymentReceived,
+			EcommercePaymentCancelled: r.EcommercePaymentCancelled,
+			EcommercePaymentExpired:   r.EcommercePaymentExpired,
+		},
+		read: func(body []byte) error {
+			if len(plain(body)) == 0 || json.Valid(plain(body)) {
+				return nil
+			}
+			return errNotJSON
+		},
+	})
+}
+
+func isListener(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	return u.Scheme == "https" || u.Scheme == "http" && local
+}
