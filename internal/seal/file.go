@@ -1,0 +1,212 @@
+package seal
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// maxFile bounds what [Load] reads, in bytes: a thousand keys fit.
+const maxFile = 1 << 20
+
+// Parse reads a ring from its JSON form, for those who keep it in a secret
+// store and not in a file. All problems are reported together, and none of
+// them quotes a key.
+//
+//	{
+//	  "primary": "2026-02",
+//	  "keys": {
+//	    "2026-01": "base64 of 32 bytes",
+//	    "2026-02": "base64 of 32 bytes"
+//	  },
+//	  "digest_key": "base64 of 32 bytes"
+//	}
+//
+// Key ids are 1 to 64 letters, digits, dots, dashes and underscores. They are
+// written in clear beside what the key sealed. The digest key cannot be changed
+// without digesting everything again.
+func Parse(data []byte) (*Ring, error) {
+	var f keyFile
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&f); err != nil {
+		return nil, fmt.Errorf("seal: not a key file: %w", plainJSON(err))
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("seal: not a key file: more follows the JSON object")
+	}
+	return f.ring()
+}
+
+// Load reads the key file at path. It refuses a file that others than its owner
+// can read or write. The error is [fs.ErrNotExist] if there is none.
+func Load(path string) (*Ring, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("seal: key file: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("seal: key file: %w", err)
+	}
+	// Windows has no such bits, and Go makes them up.
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("seal: key file %s can be used by others (mode %04o): run chmod 600 %s", path, mode, path)
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("seal: key file: %w", err)
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("seal: key file %s is larger than %d bytes", path, maxFile)
+	}
+	ring, err := Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("key file %s: %w", path, err)
+	}
+	return ring, nil
+}
+
+// Create makes a ring with one fresh key and writes it to path, readable by its
+// owner only. It is on disk when Create returns. It never replaces a file: the
+// error is [fs.ErrExist] if there is one.
+func Create(path string) (*Ring, error) {
+	f := generate()
+	ring, err := f.ring()
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	if err := writeNew(path, append(data, '\n')); err != nil {
+		return nil, fmt.Errorf("seal: key file: %w", err)
+	}
+	return ring, nil
+}
+
+// LoadOrCreate is [Load], or [Create] where there is no file yet. Processes that
+// start together end up with the same ring.
+func LoadOrCreate(path string) (*Ring, error) {
+	ring, err := Load(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return ring, err
+	}
+	ring, err = Create(path)
+	if errors.Is(err, fs.ErrExist) {
+		return Load(path)
+	}
+	return ring, err
+}
+
+// keyFile is the JSON form of a [Ring].
+type keyFile struct {
+	Primary   string            `json:"primary"`
+	Keys      map[string][]byte `json:"keys"`
+	DigestKey []byte            `json:"digest_key"`
+}
+
+func generate() keyFile {
+	key, digestKey, suffix := make([]byte, keySize), make([]byte, keySize), make([]byte, 4)
+	for _, b := range [][]byte{key, digestKey, suffix} {
+		_, _ = rand.Read(b) // never fails: it ends the process instead
+	}
+	id := "k-" + hex.EncodeToString(suffix)
+	return keyFile{Primary: id, Keys: map[string][]byte{id: key}, DigestKey: digestKey}
+}
+
+func (f keyFile) ring() (*Ring, error) {
+	var problems []error
+	ring := &Ring{primary: f.Primary, keys: make(map[string]cipher.AEAD, len(f.Keys)), digestKey: f.DigestKey}
+	for _, id := range slices.Sorted(maps.Keys(f.Keys)) {
+		key := f.Keys[id]
+		switch {
+		case !validID(id):
+			problems = append(problems, fmt.Errorf("seal: key id %q: use 1 to 64 letters, digits, dots, dashes and underscores", id))
+		case len(key) != keySize:
+			problems = append(problems, fmt.Errorf("seal: key %q has %d bytes, not %d", id, len(key), keySize))
+		default:
+			aead, err := newAEAD(key)
+			if err != nil {
+				problems = append(problems, fmt.Errorf("seal: key %q: %w", id, err))
+			}
+			ring.keys[id] = aead
+		}
+	}
+	if _, ok := f.Keys[f.Primary]; !ok {
+		problems = append(problems, fmt.Errorf("seal: primary %q is not among the keys", f.Primary))
+	}
+	if len(f.DigestKey) != keySize {
+		problems = append(problems, fmt.Errorf("seal: digest_key has %d bytes, not %d", len(f.DigestKey), keySize))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return ring, nil
+}
+
+func validID(id string) bool {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+	return len(id) >= 1 && len(id) <= 64 && strings.Trim(id, letters) == ""
+}
+
+// plainJSON drops from a JSON error whatever could quote the file.
+func plainJSON(err error) error {
+	var wrongType *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &wrongType):
+		return fmt.Errorf("%s is a JSON %s", cmp.Or(wrongType.Field, "the whole"), wrongType.Value)
+	case errors.As(err, &syntax):
+		return fmt.Errorf("no valid JSON at byte %d", syntax.Offset)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the JSON ends too early")
+	default:
+		return errors.New("it needs the fields primary, keys and digest_key, with keys in base64")
+	}
+}
+
+// writeNew puts data at path, whole or not at all, and fails where a file
+// exists. A link does both at once, which neither rename nor O_EXCL can.
+func writeNew(path string, data []byte) error {
+	dir := filepath.Dir(path)
+	temp, err := os.CreateTemp(dir, ".keys-*") // mode 0600, O_EXCL
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(data)
+	if err := errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(temp.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // which cannot sync a directory
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,135 @@
+package store
+
+import (
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// dialect is everything in which one database differs from another. All other
+// SQL of this package is written for SQLite and PostgreSQL alike.
+type dialect struct {
+	goose      goose.Dialect
+	migrations string // the folder of its migrations
+	hasTable   string // counts the tables of a name
+	forUpdate  string // ends a SELECT that locks its row
+	skipLocked string // ends a SELECT that locks rows and passes over locked ones
+	// create makes an empty database where a missing one can be made.
+	create func(dsn string) error
+	// open returns the pool of writers and that of readers.
+	open func(dsn string) (writer, readers *sql.DB, err error)
+}
+
+//go:embed migrations
+var migrationFiles embed.FS
+
+// dialectOf returns the dialect of a DSN. Its errors never repeat the DSN,
+// which may hold a password.
+func dialectOf(dsn string) (dialect, error) {
+	scheme, _, found := strings.Cut(dsn, "://")
+	if found || dsn == "" {
+		return dialect{}, fmt.Errorf("unknown kind of database %q: write sqlite:<file>", scheme)
+	}
+	return sqlite(), nil
+}
+
+// sqlite locks nothing row by row: a transaction of its only writer holds the
+// whole file from its start.
+func sqlite() dialect {
+	return dialect{
+		goose:      goose.DialectSQLite3,
+		migrations: "migrations/sqlite",
+		hasTable:   `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
+		create:     createSQLite,
+		open:       openSQLite,
+	}
+}
+
+// sqliteReaders bounds the connections that read at once.
+const sqliteReaders = 8
+
+func openSQLite(dsn string) (writer, readers *sql.DB, err error) {
+	path, err := sqlitePath(dsn)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("there is no database yet: run cobro migrate: %w", err)
+	} else if err != nil {
+		return nil, nil, err
+	}
+	if err := restrict(path); err != nil {
+		return nil, nil, err
+	}
+	// One writer for each process: its transactions queue in Go, where waiting
+	// is fair, and only those of other processes meet in SQLite's busy handler.
+	if writer, err = sql.Open("sqlite", sqliteURI(path, url.Values{"_txlock": {"immediate"}})); err != nil {
+		return nil, nil, err
+	}
+	writer.SetMaxOpenConns(1)
+	if readers, err = sql.Open("sqlite", sqliteURI(path, url.Values{"_query_only": {"1"}})); err != nil {
+		return nil, nil, errors.Join(err, writer.Close())
+	}
+	readers.SetMaxOpenConns(sqliteReaders)
+	readers.SetMaxIdleConns(sqliteReaders)
+	return writer, readers, nil
+}
+
+func createSQLite(dsn string) error {
+	path, err := sqlitePath(dsn)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// restrict takes a database file from everybody but its owner. SQLite gives
+// its journal the same permissions.
+func restrict(path string) error {
+	if err := os.Chmod(path, 0o600); err != nil {
+		return fmt.Errorf("keep others from the store's file: %w", err)
+	}
+	return nil
+}
+
+func sqlitePath(dsn string) (string, error) {
+	path := strings.TrimPrefix(dsn, "sqlite:")
+	if path == "" || strings.HasPrefix(path, ":memory:") || strings.HasPrefix(path, "file:") {
+		return "", errors.New("the store needs the path of a file: write sqlite:<file>")
+	}
+	return filepath.Abs(path)
+}
+
+// sqliteURI names the file with the settings that every connection has. FULL
+// makes a commit survive a power cut, not only a crash of the process.
+func sqliteURI(path string, settings url.Values) string {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // a drive letter
+	}
+	for name, value := range map[string]string{
+		"mode":          "rw", // a missing file is an error, not a new database
+		"_busy_timeout": "5000",
+		"_journal_mode": "WAL",
+		"_synchronous":  "FULL",
+		"_foreign_keys": "1",
+		"_dqs":          "0",
+		"_defensive":    "1",
+	} {
+		settings.Set(name, value)
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}).String()
+}

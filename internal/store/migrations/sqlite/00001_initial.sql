@@ -1,0 +1,170 @@
+-- Times are UTC, in microseconds since 1970. Amounts are cents. A column that
+-- ends in _sealed is encrypted, bound to its row and column; one that ends in
+-- _digest is keyed, and '' where there is nothing to find. Absent clear texts
+-- are ''.
+
+-- +goose Up
+CREATE TABLE settings (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE payments (
+    id                   TEXT PRIMARY KEY,
+    revision             INTEGER NOT NULL,
+    fingerprint          TEXT NOT NULL,
+    sequence             INTEGER NOT NULL,
+    status               TEXT NOT NULL
+        CHECK (status IN ('pending', 'open', 'confirmed', 'completed', 'cancelled', 'expired', 'failed')),
+    needs_review         INTEGER NOT NULL,
+    reference            TEXT NOT NULL,
+    total_cents          INTEGER NOT NULL,
+    subtotal_cents       INTEGER,
+    tax_cents            INTEGER,
+    phone_sealed         BLOB,
+    phone_digest         TEXT NOT NULL,
+    metadata1_sealed     BLOB,
+    metadata1_digest     TEXT NOT NULL,
+    metadata2_sealed     BLOB,
+    metadata2_digest     TEXT NOT NULL,
+    items_sealed         BLOB,
+    ecommerce_id         TEXT NOT NULL,
+    reference_number     TEXT NOT NULL,
+    daily_transaction_id TEXT NOT NULL,
+    fee_cents            INTEGER,
+    net_cents            INTEGER,
+    payer_name_sealed    BLOB,
+    payer_phone_sealed   BLOB,
+    payer_phone_digest   TEXT NOT NULL,
+    payer_email_sealed   BLOB,
+    failure_code         TEXT NOT NULL,
+    failure_message      TEXT NOT NULL,
+    expires_at           INTEGER NOT NULL,
+    created_at           INTEGER NOT NULL,
+    updated_at           INTEGER NOT NULL,
+    completed_at         INTEGER
+) STRICT;
+-- One unfinished payment for each reference: the last guard of that promise.
+CREATE UNIQUE INDEX payments_unfinished_reference ON payments (reference)
+    WHERE reference <> '' AND status IN ('pending', 'open', 'confirmed');
+CREATE INDEX payments_newest ON payments (created_at, id);
+CREATE INDEX payments_reference ON payments (reference) WHERE reference <> '';
+CREATE INDEX payments_ecommerce_id ON payments (ecommerce_id) WHERE ecommerce_id <> '';
+CREATE INDEX payments_reference_number ON payments (reference_number) WHERE reference_number <> '';
+CREATE INDEX payments_phone ON payments (phone_digest) WHERE phone_digest <> '';
+CREATE INDEX payments_payer_phone ON payments (payer_phone_digest) WHERE payer_phone_digest <> '';
+CREATE INDEX payments_metadata1 ON payments (metadata1_digest) WHERE metadata1_digest <> '';
+CREATE INDEX payments_metadata2 ON payments (metadata2_digest) WHERE metadata2_digest <> '';
+CREATE INDEX payments_status ON payments (status, created_at, id);
+CREATE INDEX payments_review ON payments (created_at, id) WHERE needs_review;
+
+CREATE TABLE refunds (
+    id               TEXT PRIMARY KEY,
+    payment_id       TEXT NOT NULL REFERENCES payments (id),
+    revision         INTEGER NOT NULL,
+    fingerprint      TEXT NOT NULL,
+    holder           TEXT NOT NULL,
+    amount_cents     INTEGER NOT NULL CHECK (amount_cents > 0),
+    status           TEXT NOT NULL CHECK (status IN ('pending', 'completed', 'failed')),
+    needs_review     INTEGER NOT NULL,
+    failure_code     TEXT NOT NULL,
+    failure_message  TEXT NOT NULL,
+    reference_number TEXT NOT NULL,
+    message_sealed   BLOB,
+    source           TEXT NOT NULL,
+    created_at       INTEGER NOT NULL,
+    completed_at     INTEGER
+) STRICT;
+-- One unsettled refund for each payment: the last guard of that promise.
+CREATE UNIQUE INDEX refunds_one_pending ON refunds (payment_id) WHERE status = 'pending';
+CREATE INDEX refunds_payment ON refunds (payment_id, created_at, id);
+CREATE INDEX refunds_reference_number ON refunds (reference_number) WHERE reference_number <> '';
+
+CREATE TABLE customers (
+    phone_digest TEXT PRIMARY KEY,
+    phone_sealed BLOB NOT NULL,
+    name_sealed  BLOB,
+    name_at      INTEGER NOT NULL, -- when the payment that told it completed; 0 where none did
+    email_sealed BLOB,
+    email_at     INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE transitions (
+    payment_id  TEXT NOT NULL REFERENCES payments (id),
+    sequence    INTEGER NOT NULL,
+    from_status TEXT NOT NULL,
+    to_status   TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    reason      TEXT NOT NULL,
+    PRIMARY KEY (payment_id, sequence)
+) STRICT;
+
+CREATE TABLE receivers (
+    host       TEXT NOT NULL,
+    event      TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    timeout_ns INTEGER NOT NULL,
+    PRIMARY KEY (host, event, name)
+) STRICT;
+CREATE INDEX receivers_event ON receivers (event, host, name);
+
+-- subject is a payment's id, or a refund's for its events.
+CREATE TABLE announcements (
+    subject  TEXT NOT NULL,
+    event    TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    PRIMARY KEY (subject, event, sequence)
+) STRICT;
+
+CREATE TABLE notifications (
+    id           TEXT PRIMARY KEY,
+    payment_id   TEXT REFERENCES payments (id),
+    refund_id    TEXT REFERENCES refunds (id),
+    event        TEXT NOT NULL,
+    host         TEXT NOT NULL,
+    receiver     TEXT NOT NULL,
+    sequence     INTEGER NOT NULL,
+    status       TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
+    attempts     INTEGER NOT NULL,
+    last_error   TEXT NOT NULL,
+    created_at   INTEGER NOT NULL,
+    attempted_at INTEGER,
+    ended_at     INTEGER
+) STRICT;
+CREATE INDEX notifications_payment ON notifications (payment_id, sequence);
+
+CREATE TABLE webhook_events (
+    id               TEXT PRIMARY KEY,
+    digest           TEXT NOT NULL UNIQUE,
+    kind             TEXT NOT NULL,
+    ecommerce_id     TEXT NOT NULL,
+    reference_number TEXT NOT NULL,
+    payment_id       TEXT NOT NULL, -- as claimed; there may be no such payment
+    body_sealed      BLOB,
+    headers_sealed   BLOB,
+    verdict          TEXT NOT NULL,
+    matched_id       TEXT NOT NULL,
+    effect           TEXT NOT NULL,
+    deliveries       INTEGER NOT NULL,
+    attempts         INTEGER NOT NULL,
+    not_before       INTEGER NOT NULL,
+    leased_until     INTEGER NOT NULL,
+    received_at      INTEGER NOT NULL,
+    settled_at       INTEGER
+) STRICT;
+CREATE INDEX webhook_events_verdict ON webhook_events (verdict, received_at, id);
+CREATE INDEX webhook_events_newest ON webhook_events (received_at, id);
+CREATE INDEX webhook_events_ecommerce_id ON webhook_events (ecommerce_id) WHERE ecommerce_id <> '';
+CREATE INDEX webhook_events_payment ON webhook_events (payment_id) WHERE payment_id <> '';
+CREATE INDEX webhook_events_matched ON webhook_events (matched_id, received_at, id) WHERE matched_id <> '';
+
+-- +goose Down
+DROP TABLE webhook_events;
+DROP TABLE notifications;
+DROP TABLE announcements;
+DROP TABLE receivers;
+DROP TABLE transitions;
+DROP TABLE customers;
+DROP TABLE refunds;
+DROP TABLE payments;
+DROP TABLE settings;

@@ -1,0 +1,424 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+)
+
+// unfinished is the condition of the partial index on references; a query must
+// repeat it word for word to use that index.
+const unfinished = `status IN ('pending', 'open', 'confirmed')`
+
+// RecordPayment writes one step of a payment's life, all or nothing, and
+// returns the receivers of the event that it announces, ordered by host and
+// name. A revision that is not newer than the stored one leaves the payment
+// alone, and its transitions, deliveries and announcement are still kept.
+//
+// The first write of an unfinished payment whose reference has another one is
+// a [*payment.ReferenceInUseError].
+func (s *Store) RecordPayment(ctx context.Context, change payment.Change) ([]payment.Receiver, error) {
+	p := change.Record.Payment
+	var receivers []payment.Receiver
+	err := s.write(ctx, "record payment "+p.ID, func(tx *sql.Tx) error {
+		if err := s.putPayment(ctx, tx, change.Record); err != nil {
+			return err
+		}
+		for _, t := range change.Transitions {
+			if err := putTransition(ctx, tx, t); err != nil {
+				return err
+			}
+		}
+		if err := s.putDeliveries(ctx, tx, change.Deliveries); err != nil {
+			return err
+		}
+		if change.Announce == "" {
+			return nil
+		}
+		var err error
+		receivers, err = s.announce(ctx, tx, announcement{
+			subject: p.ID, paymentID: p.ID, event: change.Announce, sequence: change.Record.Sequence,
+		})
+		return err
+	})
+	return receivers, err
+}
+
+// putPayment inserts the payment, or overwrites an older revision of it.
+func (s *Store) putPayment(ctx context.Context, tx *sql.Tx, r payment.Record) error {
+	row, err := s.paymentRow(r)
+	if err != nil {
+		return err
+	}
+	inserted, err := insert(ctx, tx, "payments", row)
+	if err != nil {
+		return err
+	}
+	var held heldPayment
+	if !inserted {
+		held, err = s.lockPayment(ctx, tx, r.Payment.ID)
+		switch {
+		case errors.Is(err, payment.ErrNotFound):
+			return referenceInUse(ctx, tx, r.Payment.Reference)
+		case err != nil:
+			return err
+		case held.revision >= r.Revision:
+			return nil
+		}
+		if err := update(ctx, tx, "payments", row); err != nil {
+			return err
+		}
+		// The events of refunds are counted here and not by the payment's workflow.
+		if err := raiseSequence(ctx, tx, r.Payment.ID, held.sequence); err != nil {
+			return err
+		}
+	}
+	if id := r.Payment.EcommerceID; id != "" && id != held.ecommerceID {
+		if err := s.reopenWebhookEvents(ctx, tx, r.Payment.ID, id); err != nil {
+			return err
+		}
+	}
+	return s.putCustomer(ctx, tx, r.Payment)
+}
+
+func (s *Store) paymentRow(r payment.Record) ([]column, error) {
+	p := r.Payment
+	items, err := encodeItems(p.Items)
+	if err != nil {
+		return nil, err
+	}
+	failure := failureColumns(p.Failure)
+	sealed := s.sealing("payments", p.ID)
+	row := []column{
+		{"id", p.ID},
+		{"revision", r.Revision},
+		{"fingerprint", r.Fingerprint},
+		{"sequence", r.Sequence},
+		{"status", p.Status},
+		{"needs_review", p.NeedsReview},
+		{"reference", p.Reference},
+		{"total_cents", p.Total},
+		{"subtotal_cents", p.Subtotal},
+		{"tax_cents", p.Tax},
+		{"phone_sealed", sealed.text("phone", p.PhoneNumber)},
+		{"phone_digest", s.digest(purposePhone, p.PhoneNumber)},
+		{"metadata1_sealed", sealed.text("metadata1", p.Metadata1)},
+		{"metadata1_digest", s.digest(purposeMetadata1, p.Metadata1)},
+		{"metadata2_sealed", sealed.text("metadata2", p.Metadata2)},
+		{"metadata2_digest", s.digest(purposeMetadata2, p.Metadata2)},
+		{"items_sealed", sealed.text("items", items)},
+		{"ecommerce_id", p.EcommerceID},
+		{"reference_number", p.ReferenceNumber},
+		{"daily_transaction_id", p.DailyTransactionID},
+		{"fee_cents", p.Fee},
+		{"net_cents", p.NetAmount},
+		{"payer_name_sealed", sealed.text("payer_name", p.Customer.Name)},
+		{"payer_phone_sealed", sealed.text("payer_phone", p.Customer.PhoneNumber)},
+		{"payer_phone_digest", s.digest(purposePhone, p.Customer.PhoneNumber)},
+		{"payer_email_sealed", sealed.text("payer_email", p.Customer.Email)},
+		{"failure_code", failure.Code},
+		{"failure_message", failure.Message},
+		{"expires_at", micros(p.ExpiresAt)},
+		{"created_at", micros(p.CreatedAt)},
+		{"updated_at", micros(p.UpdatedAt)},
+		{"completed_at", microsOrNull(p.CompletedAt)},
+	}
+	return row, sealed.err
+}
+
+// paymentColumns is what scanPayment reads. Refunds are summed up on every
+// read and stored nowhere else.
+const paymentColumns = `
+	p.id, p.revision, p.fingerprint, p.sequence, p.status, p.needs_review, p.reference,
+	p.total_cents, p.subtotal_cents, p.tax_cents,
+	p.phone_sealed, p.metadata1_sealed, p.metadata2_sealed, p.items_sealed,
+	p.ecommerce_id, p.reference_number, p.daily_transaction_id, p.fee_cents, p.net_cents,
+	p.payer_name_sealed, p.payer_phone_sealed, p.payer_email_sealed,
+	p.failure_code, p.failure_message, p.expires_at, p.created_at, p.updated_at, p.completed_at,
+	CAST((SELECT COALESCE(SUM(r.amount_cents), 0) FROM refunds r
+		WHERE r.payment_id = p.id AND r.status = 'completed') AS BIGINT)`
+
+func (s *Store) scanPayment(row scanner) (payment.Record, error) {
+	var (
+		r       payment.Record
+		items   private.Text
+		failure payment.Failure
+	)
+	p := &r.Payment
+	sealed := func(column string, dest *private.Text) sealedColumn {
+		return sealedColumn{sealer: s.sealer, table: "payments", column: column, id: &p.ID, dest: dest}
+	}
+	err := row.Scan(
+		&p.ID, &r.Revision, &r.Fingerprint, &r.Sequence, &p.Status, &p.NeedsReview, &p.Reference,
+		&p.Total, &p.Subtotal, &p.Tax,
+		sealed("phone", &p.PhoneNumber), sealed("metadata1", &p.Metadata1), sealed("metadata2", &p.Metadata2),
+		sealed("items", &items),
+		&p.EcommerceID, &p.ReferenceNumber, &p.DailyTransactionID, &p.Fee, &p.NetAmount,
+		sealed("payer_name", &p.Customer.Name), sealed("payer_phone", &p.Customer.PhoneNumber),
+		sealed("payer_email", &p.Customer.Email),
+		&failure.Code, &failure.Message,
+		timeColumn{&p.ExpiresAt}, timeColumn{&p.CreatedAt}, timeColumn{&p.UpdatedAt}, maybeTimeColumn{&p.CompletedAt},
+		&p.RefundedAmount,
+	)
+	if err != nil {
+		return payment.Record{}, known(err)
+	}
+	p.Failure = failureOf(failure)
+	p.ExpiresIn = p.ExpiresAt.Sub(p.CreatedAt)
+	if items != "" {
+		if err := json.Unmarshal([]byte(items), &p.Items); err != nil {
+			return payment.Record{}, fmt.Errorf("read the items of %s: %w", p.ID, err)
+		}
+	}
+	return r, nil
+}
+
+func encodeItems(items []payment.Item) (private.Text, error) {
+	if len(items) == 0 {
+		return "", nil
+	}
+	encoded, err := json.Marshal(items)
+	return private.Text(encoded), err
+}
+
+// heldPayment is what a write has to know of the payment that it locked.
+type heldPayment struct {
+	revision    int64
+	sequence    int
+	ecommerceID string
+}
+
+// lockPayment keeps every other writer from the payment until the transaction
+// ends.
+func (s *Store) lockPayment(ctx context.Context, tx *sql.Tx, id string) (heldPayment, error) {
+	var held heldPayment
+	err := tx.QueryRowContext(ctx,
+		`SELECT revision, sequence, ecommerce_id FROM payments WHERE id = $1`+s.dialect.forUpdate, id).
+		Scan(&held.revision, &held.sequence, &held.ecommerceID)
+	return held, known(err)
+}
+
+func raiseSequence(ctx context.Context, tx *sql.Tx, paymentID string, sequence int) error {
+	_, err := exec(ctx, tx, `UPDATE payments SET sequence = $2 WHERE id = $1 AND sequence < $2`, paymentID, sequence)
+	return err
+}
+
+// referenceInUse explains why a payment that is not stored was not inserted.
+func referenceInUse(ctx context.Context, q queryer, reference string) error {
+	other, err := unfinishedByReference(ctx, q, reference)
+	if errors.Is(err, payment.ErrNotFound) {
+		return errors.New("the reference became free in this moment: try again")
+	}
+	if err != nil {
+		return err
+	}
+	return &payment.ReferenceInUseError{PaymentID: other}
+}
+
+func putTransition(ctx context.Context, tx *sql.Tx, t payment.Transition) error {
+	_, err := insert(ctx, tx, "transitions", []column{
+		{"payment_id", t.PaymentID},
+		{"sequence", t.Sequence},
+		{"from_status", t.From},
+		{"to_status", t.To},
+		{"at", micros(t.At)},
+		{"reason", t.Reason},
+	})
+	return err
+}
+
+// putCustomer keeps who paid. Of two payments of one customer, the one that
+// completed later knows the name and the e-mail address better, in whatever
+// order they are written; an empty one never replaces a known one.
+func (s *Store) putCustomer(ctx context.Context, tx *sql.Tx, p payment.Payment) error {
+	if p.Status != payment.StatusCompleted || p.Customer.PhoneNumber == "" {
+		return nil
+	}
+	at := p.UpdatedAt
+	if p.CompletedAt != nil {
+		at = *p.CompletedAt
+	}
+	toldAt := func(text private.Text) int64 {
+		if text == "" {
+			return 0
+		}
+		return micros(at)
+	}
+	id := s.digest(purposePhone, p.Customer.PhoneNumber)
+	sealed := s.sealing("customers", id)
+	phone := sealed.text("phone", p.Customer.PhoneNumber)
+	name := sealed.text("name", p.Customer.Name)
+	email := sealed.text("email", p.Customer.Email)
+	if sealed.err != nil {
+		return sealed.err
+	}
+	_, err := exec(ctx, tx, `
+		INSERT INTO customers (phone_digest, phone_sealed, name_sealed, name_at, email_sealed, email_at)
+		VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (phone_digest) DO UPDATE SET
+			name_sealed = CASE WHEN excluded.name_at >= customers.name_at
+				THEN excluded.name_sealed ELSE customers.name_sealed END,
+			name_at = CASE WHEN excluded.name_at >= customers.name_at
+				THEN excluded.name_at ELSE customers.name_at END,
+			email_sealed = CASE WHEN excluded.email_at >= customers.email_at
+				THEN excluded.email_sealed ELSE customers.email_sealed END,
+			email_at = CASE WHEN excluded.email_at >= customers.email_at
+				THEN excluded.email_at ELSE customers.email_at END`,
+		id, phone, name, toldAt(p.Customer.Name), email, toldAt(p.Customer.Email))
+	return err
+}
+
+// Customer returns what is known of whoever pays from a phone number of ten
+// digits.
+func (s *Store) Customer(ctx context.Context, phone private.Text) (payment.Customer, error) {
+	var (
+		id string
+		c  payment.Customer
+	)
+	sealed := func(column string, dest *private.Text) sealedColumn {
+		return sealedColumn{sealer: s.sealer, table: "customers", column: column, id: &id, dest: dest}
+	}
+	err := s.readers.QueryRowContext(ctx,
+		`SELECT phone_digest, phone_sealed, name_sealed, email_sealed FROM customers WHERE phone_digest = $1`,
+		s.digest(purposePhone, phone)).
+		Scan(&id, sealed("phone", &c.PhoneNumber), sealed("name", &c.Name), sealed("email", &c.Email))
+	if err != nil {
+		return payment.Customer{}, fmt.Errorf("read a customer: %w", known(err))
+	}
+	return c, nil
+}
+
+// Payment returns the payment as it was last recorded.
+func (s *Store) Payment(ctx context.Context, id string) (payment.Record, error) {
+	r, err := s.paymentByID(ctx, s.readers, id)
+	if err != nil {
+		return payment.Record{}, fmt.Errorf("read payment %s: %w", id, err)
+	}
+	return r, nil
+}
+
+func (s *Store) paymentByID(ctx context.Context, q queryer, id string) (payment.Record, error) {
+	return s.scanPayment(q.QueryRowContext(ctx, `SELECT `+paymentColumns+` FROM payments p WHERE p.id = $1`, id))
+}
+
+// maxPage is the longest page of a list, and the length of one whose limit is
+// out of range.
+const maxPage = 100
+
+// pageOf returns the limit, or maxPage where it is out of range.
+func pageOf(limit int) int {
+	if limit < 1 || limit > maxPage {
+		return maxPage
+	}
+	return limit
+}
+
+// Payments returns one page of the payments that a filter selects, newest
+// first, and where the next page starts: the zero cursor at the end. A phone
+// number selects both whom the merchant asked and who paid.
+func (s *Store) Payments(ctx context.Context, filter payment.Filter) ([]payment.Payment, payment.Cursor, error) {
+	where, args := s.conditions(filter)
+	limit := pageOf(filter.Limit)
+	args = append(args, limit+1)
+	query := fmt.Sprintf(`SELECT %s FROM payments p WHERE %s ORDER BY p.created_at DESC, p.id DESC LIMIT $%d`,
+		paymentColumns, where, len(args))
+	records, err := list(ctx, s.readers, s.scanPayment, query, args...)
+	if err != nil {
+		return nil, payment.Cursor{}, fmt.Errorf("list payments: %w", err)
+	}
+	var next payment.Cursor
+	if len(records) > limit {
+		records = records[:limit]
+		last := records[limit-1].Payment
+		next = payment.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}
+	}
+	payments := make([]payment.Payment, len(records))
+	for i, r := range records {
+		payments[i] = r.Payment
+	}
+	return payments, next, nil
+}
+
+// conditions returns the filter as SQL, and its arguments. That a digest is not
+// empty goes without saying, but a partial index serves only who says it.
+func (s *Store) conditions(f payment.Filter) (where string, args []any) {
+	conditions := []string{"TRUE"}
+	// Every $? of a condition becomes the number of its one argument.
+	add := func(condition string, arg any) {
+		args = append(args, arg)
+		conditions = append(conditions, strings.ReplaceAll(condition, "$?", fmt.Sprintf("$%d", len(args))))
+	}
+	if f.Status != "" {
+		add("p.status = $?", f.Status)
+	}
+	if f.Reference != "" {
+		add("p.reference <> '' AND p.reference = $?", f.Reference)
+	}
+	if f.PhoneNumber != "" {
+		add("(p.phone_digest <> '' AND p.phone_digest = $? OR p.payer_phone_digest <> '' AND p.payer_phone_digest = $?)",
+			s.digest(purposePhone, f.PhoneNumber))
+	}
+	if f.Metadata1 != "" {
+		add("p.metadata1_digest <> '' AND p.metadata1_digest = $?", s.digest(purposeMetadata1, f.Metadata1))
+	}
+	if f.Metadata2 != "" {
+		add("p.metadata2_digest <> '' AND p.metadata2_digest = $?", s.digest(purposeMetadata2, f.Metadata2))
+	}
+	if f.NeedsReview != nil && *f.NeedsReview {
+		conditions = append(conditions, "p.needs_review")
+	} else if f.NeedsReview != nil {
+		conditions = append(conditions, "NOT p.needs_review")
+	}
+	if !f.CreatedFrom.IsZero() {
+		add("p.created_at >= $?", micros(f.CreatedFrom))
+	}
+	if !f.CreatedTo.IsZero() {
+		add("p.created_at < $?", micros(f.CreatedTo))
+	}
+	if f.After != (payment.Cursor{}) {
+		args = append(args, micros(f.After.CreatedAt), f.After.ID)
+		conditions = append(conditions, fmt.Sprintf("(p.created_at, p.id) < ($%d, $%d)", len(args)-1, len(args)))
+	}
+	return strings.Join(conditions, " AND "), args
+}
+
+// UnfinishedByReference returns the id of the payment that is not finished and
+// has the merchant's reference.
+func (s *Store) UnfinishedByReference(ctx context.Context, reference string) (string, error) {
+	id, err := unfinishedByReference(ctx, s.readers, reference)
+	if err != nil {
+		return "", fmt.Errorf("find the unfinished payment of a reference: %w", err)
+	}
+	return id, nil
+}
+
+func unfinishedByReference(ctx context.Context, q queryer, reference string) (string, error) {
+	var id string
+	err := q.QueryRowContext(ctx,
+		`SELECT id FROM payments WHERE reference = $1 AND reference <> '' AND `+unfinished, reference).Scan(&id)
+	return id, known(err)
+}
+
+// Transitions returns the steps of a payment's life, first to last; none for
+// an unknown payment.
+func (s *Store) Transitions(ctx context.Context, paymentID string) ([]payment.Transition, error) {
+	transitions, err := list(ctx, s.readers, scanTransition, `
+		SELECT payment_id, sequence, from_status, to_status, at, reason
+		FROM transitions WHERE payment_id = $1 ORDER BY sequence`, paymentID)
+	if err != nil {
+		return nil, fmt.Errorf("list the transitions of %s: %w", paymentID, err)
+	}
+	return transitions, nil
+}
+
+func scanTransition(row scanner) (payment.Transition, error) {
+	var t payment.Transition
+	err := row.Scan(&t.PaymentID, &t.Sequence, &t.From, &t.To, timeColumn{&t.At}, &t.Reason)
+	return t, err
+}

@@ -1,0 +1,332 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+)
+
+// errNotPositive refuses a refund of nothing, or of less.
+var errNotPositive = errors.New("the amount of a refund must be positive")
+
+// ReserveRefund grants the right to send one refund to the gateway: it locks
+// the payment, checks what is left of it and inserts the refund as pending. The
+// same holder asking again gets the same answer, whatever became of the refund
+// since. Every refusal is a [*payment.RefundRefusal], and nothing is written.
+func (s *Store) ReserveRefund(ctx context.Context, ask payment.Reservation) (payment.Reserved, error) {
+	var granted payment.Reserved
+	err := s.write(ctx, "reserve refund "+ask.RefundID, func(tx *sql.Tx) error {
+		_, err := s.lockPayment(ctx, tx, ask.PaymentID)
+		if errors.Is(err, payment.ErrNotFound) {
+			return &payment.RefundRefusal{Code: payment.RefusedNoPayment}
+		}
+		if err != nil {
+			return err
+		}
+		record, err := s.paymentByID(ctx, tx, ask.PaymentID)
+		if err != nil {
+			return err
+		}
+		granted.Payment = record.Payment
+
+		refund, err := s.reservedBefore(ctx, tx, ask)
+		if errors.Is(err, payment.ErrNotFound) {
+			refund, err = s.reserve(ctx, tx, record.Payment, ask)
+		}
+		granted.Refund = refund
+		return err
+	})
+	if err != nil {
+		return payment.Reserved{}, err
+	}
+	return granted, nil
+}
+
+// reservedBefore returns the refund that the same ask made earlier,
+// [payment.ErrNotFound] where there is none, and refuses a different ask under
+// the same id.
+func (s *Store) reservedBefore(ctx context.Context, tx *sql.Tx, ask payment.Reservation) (payment.Refund, error) {
+	var holder string
+	before, err := s.refundByID(ctx, tx, ask.RefundID)
+	if err == nil {
+		err = tx.QueryRowContext(ctx, `SELECT holder FROM refunds WHERE id = $1`, ask.RefundID).Scan(&holder)
+	}
+	switch {
+	case err != nil:
+		return payment.Refund{}, err
+	case before.Fingerprint != ask.Fingerprint || before.Refund.PaymentID != ask.PaymentID:
+		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedKeyReused}
+	case holder != ask.Holder:
+		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedHeld}
+	}
+	return before.Refund, nil
+}
+
+// reserve inserts a pending refund of a payment that is locked.
+func (s *Store) reserve(ctx context.Context, tx *sql.Tx, p payment.Payment, ask payment.Reservation) (payment.Refund, error) {
+	if p.Status != payment.StatusCompleted {
+		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedNotCompleted, Status: p.Status}
+	}
+	blocking, err := unsettledRefund(ctx, tx, p.ID)
+	if err != nil {
+		return payment.Refund{}, err
+	}
+	if blocking != "" {
+		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: blocking}
+	}
+	left := p.Total.Sub(p.RefundedAmount) // nothing is pending here
+	amount := left
+	if ask.Amount != nil {
+		amount = *ask.Amount
+		if amount.Cmp(money.FromCents(1)) < 0 {
+			return payment.Refund{}, errNotPositive
+		}
+	}
+	if amount.Cmp(left) > 0 || left.Cmp(money.FromCents(1)) < 0 {
+		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedExceeds, Left: left}
+	}
+	record := payment.RefundRecord{
+		Refund: payment.Refund{
+			ID: ask.RefundID, PaymentID: p.ID, Amount: amount, Status: payment.RefundPending,
+			Message: ask.Message, Source: payment.SourceAPI, CreatedAt: ask.At,
+		},
+		Fingerprint: ask.Fingerprint,
+	}
+	if err := s.insertRefund(ctx, tx, record, ask.Holder); err != nil {
+		return payment.Refund{}, err
+	}
+	stored, err := s.refundByID(ctx, tx, ask.RefundID)
+	return stored.Refund, err
+}
+
+// unsettledRefund returns the oldest refund of a payment that is pending or in
+// review, or "".
+func unsettledRefund(ctx context.Context, tx *sql.Tx, paymentID string) (string, error) {
+	var id string
+	err := tx.QueryRowContext(ctx, `
+		SELECT id FROM refunds WHERE payment_id = $1 AND (status = 'pending' OR needs_review)
+		ORDER BY created_at, id LIMIT 1`, paymentID).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return id, err
+}
+
+// RecordRefund writes one step of a refund's life, all or nothing, and answers
+// with the sequence and the receivers of the event that it announces: the same
+// ones on every retry. A revision that is not newer than the stored one leaves
+// the refund alone; a reservation's revision is zero. What is settled is never
+// unsettled: a completed refund stays completed, and a failed one stays failed
+// unless it was in review.
+//
+// A refund made elsewhere needs no reservation and is inserted by its first
+// write. A write after which the completed refunds exceed what was captured is
+// a [*payment.RefundRefusal] with RefusedExceeds, and nothing is written.
+func (s *Store) RecordRefund(ctx context.Context, change payment.RefundChange) (payment.Announced, error) {
+	refund := change.Record.Refund
+	var announced payment.Announced
+	err := s.write(ctx, "record refund "+refund.ID, func(tx *sql.Tx) error {
+		held, err := s.lockPayment(ctx, tx, refund.PaymentID)
+		if err != nil {
+			return fmt.Errorf("payment %s: %w", refund.PaymentID, err)
+		}
+		if err := s.putRefund(ctx, tx, change.Record); err != nil {
+			return err
+		}
+		if err := s.neverBelowZero(ctx, tx, refund); err != nil {
+			return err
+		}
+		if err := s.putDeliveries(ctx, tx, change.Deliveries); err != nil {
+			return err
+		}
+		if change.Announce == "" {
+			return nil
+		}
+		announced.Sequence, err = s.refundSequence(ctx, tx, held, refund, change.Announce)
+		if err != nil {
+			return err
+		}
+		announced.Receivers, err = s.announce(ctx, tx, announcement{
+			subject: refund.ID, paymentID: refund.PaymentID, refundID: refund.ID,
+			event: change.Announce, sequence: announced.Sequence,
+		})
+		return err
+	})
+	if err != nil {
+		return payment.Announced{}, err
+	}
+	return announced, nil
+}
+
+// putRefund inserts the refund, or overwrites an older revision of it. What was
+// reserved stays: the amount, the source and the holder.
+func (s *Store) putRefund(ctx context.Context, tx *sql.Tx, r payment.RefundRecord) error {
+	before, err := s.refundByID(ctx, tx, r.Refund.ID)
+	if errors.Is(err, payment.ErrNotFound) {
+		return s.insertRefund(ctx, tx, r, "")
+	}
+	if err != nil || before.Revision >= r.Revision {
+		return err
+	}
+	switch was := before.Refund; {
+	case was.PaymentID != r.Refund.PaymentID:
+		return fmt.Errorf("the refund belongs to payment %s, not %s", was.PaymentID, r.Refund.PaymentID)
+	case was.Amount != r.Refund.Amount:
+		return fmt.Errorf("the refund's amount is %s and cannot become %s", was.Amount, r.Refund.Amount)
+	case reopens(was, r.Refund):
+		return fmt.Errorf("a refund that is settled as %s cannot be reopened as %s", was.Status, r.Refund.Status)
+	}
+	changing, err := s.refundChanges(r)
+	if err != nil {
+		return err
+	}
+	return update(ctx, tx, "refunds", append([]column{{"id", r.Refund.ID}}, changing...))
+}
+
+// reopens reports whether a refund that is settled would be unsettled again.
+// Its money may have been given to the next refund since.
+func reopens(was, is payment.Refund) bool {
+	switch {
+	case was.Status == payment.RefundPending:
+		return false
+	case was.Status == payment.RefundCompleted && is.Status != payment.RefundCompleted:
+		return true
+	case was.NeedsReview:
+		return false
+	default:
+		return is.Status != was.Status || is.NeedsReview
+	}
+}
+
+func (s *Store) insertRefund(ctx context.Context, tx *sql.Tx, r payment.RefundRecord, holder string) error {
+	if r.Refund.Amount.Cmp(money.FromCents(1)) < 0 {
+		return errNotPositive
+	}
+	changing, err := s.refundChanges(r)
+	if err != nil {
+		return err
+	}
+	inserted, err := insert(ctx, tx, "refunds", append([]column{
+		{"id", r.Refund.ID},
+		{"payment_id", r.Refund.PaymentID},
+		{"fingerprint", r.Fingerprint},
+		{"holder", holder},
+		{"amount_cents", r.Refund.Amount},
+		{"source", r.Refund.Source},
+		{"created_at", micros(r.Refund.CreatedAt)},
+	}, changing...))
+	if err != nil || inserted {
+		return err
+	}
+	blocking, err := unsettledRefund(ctx, tx, r.Refund.PaymentID)
+	if err != nil {
+		return err
+	}
+	return &payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: blocking}
+}
+
+// refundChanges is what may change in a refund's life.
+func (s *Store) refundChanges(r payment.RefundRecord) ([]column, error) {
+	failure := failureColumns(r.Refund.Failure)
+	sealed := s.sealing("refunds", r.Refund.ID)
+	row := []column{
+		{"revision", r.Revision},
+		{"status", r.Refund.Status},
+		{"needs_review", r.Refund.NeedsReview},
+		{"failure_code", failure.Code},
+		{"failure_message", failure.Message},
+		{"reference_number", r.Refund.ReferenceNumber},
+		{"message_sealed", sealed.text("message", r.Refund.Message)},
+		{"completed_at", microsOrNull(r.Refund.CompletedAt)},
+	}
+	return row, sealed.err
+}
+
+// neverBelowZero refuses to keep a write that refunds more than was captured.
+func (s *Store) neverBelowZero(ctx context.Context, tx *sql.Tx, refund payment.Refund) error {
+	if refund.Status != payment.RefundCompleted {
+		return nil
+	}
+	record, err := s.paymentByID(ctx, tx, refund.PaymentID)
+	if err != nil {
+		return err
+	}
+	left := record.Payment.Total.Sub(record.Payment.RefundedAmount)
+	if left.IsNegative() {
+		return &payment.RefundRefusal{Code: payment.RefusedExceeds, Left: left.Add(refund.Amount)}
+	}
+	return nil
+}
+
+// refundSequence returns the place of a refund's event among the payment's
+// events: the next one, and the same on every retry.
+func (s *Store) refundSequence(
+	ctx context.Context, tx *sql.Tx, held heldPayment, refund payment.Refund, event payment.Event,
+) (int, error) {
+	var sequence int
+	err := tx.QueryRowContext(ctx,
+		`SELECT sequence FROM announcements WHERE subject = $1 AND event = $2`, refund.ID, event).Scan(&sequence)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return sequence, err
+	}
+	sequence = held.sequence + 1
+	return sequence, raiseSequence(ctx, tx, refund.PaymentID, sequence)
+}
+
+const refundColumns = `
+	id, payment_id, revision, fingerprint, amount_cents, status, needs_review,
+	failure_code, failure_message, reference_number, message_sealed, source, created_at, completed_at`
+
+func (s *Store) scanRefund(row scanner) (payment.RefundRecord, error) {
+	var (
+		r       payment.RefundRecord
+		failure payment.Failure
+	)
+	refund := &r.Refund
+	sealed := func(column string, dest *private.Text) sealedColumn {
+		return sealedColumn{sealer: s.sealer, table: "refunds", column: column, id: &refund.ID, dest: dest}
+	}
+	err := row.Scan(
+		&refund.ID, &refund.PaymentID, &r.Revision, &r.Fingerprint, &refund.Amount, &refund.Status, &refund.NeedsReview,
+		&failure.Code, &failure.Message, &refund.ReferenceNumber, sealed("message", &refund.Message), &refund.Source,
+		timeColumn{&refund.CreatedAt}, maybeTimeColumn{&refund.CompletedAt},
+	)
+	if err != nil {
+		return payment.RefundRecord{}, known(err)
+	}
+	refund.Failure = failureOf(failure)
+	return r, nil
+}
+
+// Refund returns the refund as it was last recorded.
+func (s *Store) Refund(ctx context.Context, id string) (payment.RefundRecord, error) {
+	r, err := s.refundByID(ctx, s.readers, id)
+	if err != nil {
+		return payment.RefundRecord{}, fmt.Errorf("read refund %s: %w", id, err)
+	}
+	return r, nil
+}
+
+func (s *Store) refundByID(ctx context.Context, q queryer, id string) (payment.RefundRecord, error) {
+	return s.scanRefund(q.QueryRowContext(ctx, `SELECT `+refundColumns+` FROM refunds WHERE id = $1`, id))
+}
+
+// Refunds returns the refunds of a payment, oldest first; none for an unknown
+// payment.
+func (s *Store) Refunds(ctx context.Context, paymentID string) ([]payment.Refund, error) {
+	records, err := list(ctx, s.readers, s.scanRefund,
+		`SELECT `+refundColumns+` FROM refunds WHERE payment_id = $1 ORDER BY created_at, id`, paymentID)
+	if err != nil {
+		return nil, fmt.Errorf("list the refunds of %s: %w", paymentID, err)
+	}
+	refunds := make([]payment.Refund, len(records))
+	for i, r := range records {
+		refunds[i] = r.Refund
+	}
+	return refunds, nil
+}

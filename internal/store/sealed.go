@@ -1,0 +1,92 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/cobropay/cobro/private"
+)
+
+// Sealer encrypts what a stolen database file must not tell. It is safe for
+// concurrent use.
+type Sealer interface {
+	// Seal encrypts plain and binds it to context: only [Sealer.Open] with the
+	// same context reads it again.
+	Seal(plain, context []byte) ([]byte, error)
+	// Open returns what was sealed, or an error where a byte of either
+	// argument was changed.
+	Open(sealed, context []byte) ([]byte, error)
+	// Digest returns a keyed digest of data that nobody can compute without
+	// the key. Different purposes give different digests.
+	Digest(purpose string, data []byte) string
+}
+
+// Purposes of the keyed digests. Stored digests depend on them: never change
+// one.
+const (
+	purposePhone     = "phone"
+	purposeMetadata1 = "metadata1"
+	purposeMetadata2 = "metadata2"
+)
+
+// digest returns the keyed digest of a text, or "" for the empty one.
+func (s *Store) digest(purpose string, text private.Text) string {
+	if text == "" {
+		return ""
+	}
+	return s.sealer.Digest(purpose, []byte(text))
+}
+
+// sealing seals the columns of one row. The first error is kept in err, so
+// that a row can be written down as one list.
+type sealing struct {
+	sealer    Sealer
+	table, id string
+	err       error
+}
+
+func (s *Store) sealing(table, id string) *sealing {
+	return &sealing{sealer: s.sealer, table: table, id: id}
+}
+
+// text seals one column; the empty text is null.
+func (s *sealing) text(column string, plain private.Text) []byte {
+	if plain == "" || s.err != nil {
+		return nil
+	}
+	sealed, err := s.sealer.Seal([]byte(plain), place(s.table, column, s.id))
+	if err != nil {
+		s.err = fmt.Errorf("seal %s.%s: %w", s.table, column, err)
+	}
+	return sealed
+}
+
+// sealedColumn reads what [sealing.text] wrote. The row's id is read before
+// it, from a column further left.
+type sealedColumn struct {
+	sealer        Sealer
+	table, column string
+	id            *string
+	dest          *private.Text
+}
+
+// Scan implements [database/sql.Scanner].
+func (c sealedColumn) Scan(src any) error {
+	if src == nil {
+		*c.dest = ""
+		return nil
+	}
+	sealed, ok := src.([]byte)
+	if !ok {
+		return fmt.Errorf("the sealed column %s.%s holds a %T", c.table, c.column, src)
+	}
+	plain, err := c.sealer.Open(sealed, place(c.table, c.column, *c.id))
+	if err != nil {
+		return fmt.Errorf("unseal %s.%s of %s: %w", c.table, c.column, *c.id, err)
+	}
+	*c.dest = private.Text(plain)
+	return nil
+}
+
+// place is what a sealed value is bound to, so that nobody who can write the
+// file moves a value to another row or column.
+func place(table, column, id string) []byte { return []byte(table + "." + column + "/" + id) }

@@ -1,0 +1,350 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+)
+
+func paymentRoundTrip(t *testing.T, open Opener) {
+	s := open(nil)
+	require.NoError(t, s.Ping(t.Context()))
+	for name, want := range map[string]payment.Record{"every field": filled(t), "no optional field": pending(t)} {
+		record(t.Context(), t, s, want)
+		got, err := s.Payment(t.Context(), want.Payment.ID)
+		require.NoError(t, err, name)
+		require.Equal(t, want, got, name)
+
+		other, err := open(nil).Payment(t.Context(), want.Payment.ID)
+		require.NoError(t, err, name)
+		require.Equal(t, want, other, "another process reads the same")
+	}
+}
+
+func unknownIDs(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	_, err := s.Payment(ctx, newID(t))
+	require.ErrorIs(t, err, payment.ErrNotFound)
+	_, err = s.Refund(ctx, "ref_unknown")
+	require.ErrorIs(t, err, payment.ErrNotFound)
+	_, err = s.Customer(ctx, "7875559999")
+	require.ErrorIs(t, err, payment.ErrNotFound)
+	_, err = s.UnfinishedByReference(ctx, "")
+	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, s.RecordAttempt(ctx, "ntf_unknown", 1, "", noon()), payment.ErrNotFound)
+	require.ErrorIs(t, s.SettleWebhookEvent(ctx, "whe_unknown", payment.VerdictLate, "", ""), payment.ErrNotFound)
+	require.ErrorIs(t, s.SettleWebhookEvent(ctx, "whe_unknown", payment.VerdictUnmatched, "", ""), payment.ErrNotFound)
+	require.ErrorIs(t, s.PostponeWebhookEvent(ctx, "whe_unknown", noon()), payment.ErrNotFound)
+	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: payment.RefundRecord{Refund: payment.Refund{ID: "ref_x", PaymentID: newID(t)}}})
+	require.ErrorIs(t, err, payment.ErrNotFound)
+
+	transitions, err := s.Transitions(ctx, "pay_unknown")
+	require.NoError(t, err)
+	require.Empty(t, transitions)
+	refunds, err := s.Refunds(ctx, "pay_unknown")
+	require.NoError(t, err)
+	require.Empty(t, refunds)
+}
+
+func olderRevisions(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	newer := filled(t)
+	step := func(sequence int, from, to payment.Status) payment.Transition {
+		return payment.Transition{PaymentID: newer.Payment.ID, Sequence: sequence, From: from, To: to, At: noon(), Reason: "why"}
+	}
+	last := step(3, payment.StatusConfirmed, payment.StatusCompleted)
+	_, err := s.RecordPayment(ctx, payment.Change{Record: newer, Transitions: []payment.Transition{last}})
+	require.NoError(t, err)
+
+	older := pending(t)
+	older.Payment.ID, older.Revision = newer.Payment.ID, newer.Revision-1
+	first := step(1, "", payment.StatusPending)
+	_, err = s.RecordPayment(ctx, payment.Change{Record: older, Transitions: []payment.Transition{first}})
+	require.NoError(t, err)
+
+	equal := newer
+	equal.Payment.ReferenceNumber = "another"
+	rewritten := last
+	rewritten.Reason = "another"
+	_, err = s.RecordPayment(ctx, payment.Change{Record: equal, Transitions: []payment.Transition{rewritten}})
+	require.NoError(t, err)
+
+	got, err := s.Payment(ctx, newer.Payment.ID)
+	require.NoError(t, err)
+	require.Equal(t, newer, got)
+	transitions, err := s.Transitions(ctx, newer.Payment.ID)
+	require.NoError(t, err)
+	require.Equal(t, []payment.Transition{first, last}, transitions, "a late write still adds its steps, and changes none")
+}
+
+func revisionsConverge(t *testing.T, open Opener) {
+	stores := []*store.Store{open(nil), open(nil)}
+	statuses := payment.Statuses()
+	rapid.Check(t, func(rt *rapid.T) {
+		ctx := t.Context()
+		base := pending(rt)
+		count := rapid.IntRange(1, 6).Draw(rt, "revisions")
+		var changes []payment.Change
+		for i := range count {
+			r := base
+			r.Revision = int64(i + 1)
+			r.Payment.Status = statuses[min(i, len(statuses)-1)]
+			r.Payment.UpdatedAt = noon().Add(time.Duration(i) * time.Second)
+			r.Payment.Metadata1 = private.Text(fmt.Sprintf("revision %d", i+1))
+			changes = append(changes, payment.Change{Record: r, Transitions: []payment.Transition{{
+				PaymentID: base.Payment.ID, Sequence: i + 1, To: r.Payment.Status, At: r.Payment.UpdatedAt,
+			}}})
+		}
+		order := rapid.Permutation(append(slices.Clone(changes), changes...)).Draw(rt, "order")
+		for i, change := range order {
+			_, err := stores[i%len(stores)].RecordPayment(ctx, change)
+			require.NoError(rt, err)
+		}
+		got, err := stores[0].Payment(ctx, base.Payment.ID)
+		require.NoError(rt, err)
+		require.Equal(rt, changes[count-1].Record, got)
+		transitions, err := stores[0].Transitions(ctx, base.Payment.ID)
+		require.NoError(rt, err)
+		require.Len(rt, transitions, count)
+		for i, change := range changes {
+			require.Equal(rt, change.Transitions[0], transitions[i])
+		}
+	})
+}
+
+func referenceInUse(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	first := pending(t)
+	first.Payment.Reference = "order 7"
+	record(ctx, t, s, first)
+	record(ctx, t, s, first)
+
+	second := pending(t)
+	second.Payment.Reference = "order 7"
+	_, err := s.RecordPayment(ctx, payment.Change{
+		Record:      second,
+		Transitions: []payment.Transition{{PaymentID: second.Payment.ID, Sequence: 1, To: payment.StatusPending, At: noon()}},
+	})
+	var refused *payment.ReferenceInUseError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, first.Payment.ID, refused.PaymentID)
+	_, err = s.Payment(ctx, second.Payment.ID)
+	require.ErrorIs(t, err, payment.ErrNotFound, "nothing was written")
+
+	id, err := s.UnfinishedByReference(ctx, "order 7")
+	require.NoError(t, err)
+	require.Equal(t, first.Payment.ID, id)
+
+	failed := second
+	failed.Payment.Status = payment.StatusFailed
+	record(ctx, t, s, failed) // a finished one needs no place
+
+	first.Revision++
+	first.Payment.Status = payment.StatusExpired
+	record(ctx, t, s, first)
+	_, err = s.UnfinishedByReference(ctx, "order 7")
+	require.ErrorIs(t, err, payment.ErrNotFound)
+
+	third := pending(t)
+	third.Payment.Reference = "order 7"
+	record(ctx, t, s, third)
+	for range 2 {
+		record(ctx, t, s, pending(t)) // no reference, no conflict
+	}
+}
+
+func referenceRace(t *testing.T, open Opener) {
+	stores := []*store.Store{open(nil), open(nil)}
+	errs := make([]error, 20)
+	var all sync.WaitGroup
+	for i := range errs {
+		r := pending(t)
+		r.Payment.Reference = "order 8"
+		all.Go(func() {
+			_, errs[i] = stores[i%len(stores)].RecordPayment(t.Context(), payment.Change{Record: r})
+		})
+	}
+	all.Wait()
+	winner, err := stores[0].UnfinishedByReference(t.Context(), "order 8")
+	require.NoError(t, err)
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+			continue
+		}
+		var refused *payment.ReferenceInUseError
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, winner, refused.PaymentID)
+	}
+	require.Equal(t, 1, won)
+}
+
+func lists(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	var all []payment.Payment // newest first
+	for i := range 7 {
+		r := filled(t)
+		r.Payment.CreatedAt = noon().Add(time.Duration(i/2) * time.Second) // pairs, told apart by id
+		r.Payment.ExpiresIn = r.Payment.ExpiresAt.Sub(r.Payment.CreatedAt)
+		r.Payment.NeedsReview = i%2 == 0
+		r.Payment.Metadata2 = private.Text(fmt.Sprint("row ", i))
+		if i == 3 {
+			r.Payment.Status = payment.StatusFailed
+			r.Payment.PhoneNumber, r.Payment.Customer = "9395550003", payment.Customer{PhoneNumber: "9395550004"}
+		}
+		record(ctx, t, s, r)
+		all = append(all, r.Payment)
+	}
+	odd := all[3]
+	slices.SortFunc(all, func(a, b payment.Payment) int {
+		if c := b.CreatedAt.Compare(a.CreatedAt); c != 0 {
+			return c
+		}
+		return strings.Compare(b.ID, a.ID)
+	})
+
+	for limit := 1; limit <= 8; limit++ {
+		var got []payment.Payment
+		filter := payment.Filter{Limit: limit}
+		for {
+			page, next, err := s.Payments(ctx, filter)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(page), limit)
+			got = append(got, page...)
+			if next == (payment.Cursor{}) {
+				break
+			}
+			filter.After = next
+		}
+		require.Equal(t, all, got, "pages of %d", limit)
+	}
+
+	yes, no := true, false
+	want := func(keep func(payment.Payment) bool) []payment.Payment {
+		kept := slices.Clone(all)
+		return slices.DeleteFunc(kept, func(p payment.Payment) bool { return !keep(p) })
+	}
+	tests := []struct {
+		name   string
+		filter payment.Filter
+		keep   func(payment.Payment) bool
+	}{
+		{"none", payment.Filter{}, func(payment.Payment) bool { return true }},
+		{"status", payment.Filter{Status: payment.StatusFailed}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"reference", payment.Filter{Reference: odd.Reference}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"asked phone", payment.Filter{PhoneNumber: "9395550003"}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"paying phone", payment.Filter{PhoneNumber: "7875550002"}, func(p payment.Payment) bool { return p.ID != odd.ID }},
+		{"metadata1", payment.Filter{Metadata1: odd.Metadata1}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"metadata2", payment.Filter{Metadata2: "row 3"}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"metadata2 as metadata1", payment.Filter{Metadata1: "row 3"}, func(payment.Payment) bool { return false }},
+		{"in review", payment.Filter{NeedsReview: &yes}, func(p payment.Payment) bool { return p.NeedsReview }},
+		{"not in review", payment.Filter{NeedsReview: &no}, func(p payment.Payment) bool { return !p.NeedsReview }},
+		{"from, inclusive", payment.Filter{CreatedFrom: odd.CreatedAt}, func(p payment.Payment) bool { return !p.CreatedAt.Before(odd.CreatedAt) }},
+		{"to, exclusive", payment.Filter{CreatedTo: odd.CreatedAt}, func(p payment.Payment) bool { return p.CreatedAt.Before(odd.CreatedAt) }},
+		{
+			"several", payment.Filter{PhoneNumber: "7875550001", NeedsReview: &yes, CreatedFrom: odd.CreatedAt, Status: payment.StatusCompleted},
+			func(p payment.Payment) bool { return p.NeedsReview && !p.CreatedAt.Before(odd.CreatedAt) },
+		},
+	}
+	for _, tt := range tests {
+		got, next, err := s.Payments(ctx, tt.filter)
+		require.NoError(t, err, tt.name)
+		require.Zero(t, next, tt.name)
+		require.ElementsMatch(t, want(tt.keep), got, tt.name)
+	}
+}
+
+func pagesDuringWrites(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	seen := map[string]int{}
+	var before []string
+	for range 5 {
+		r := pending(t)
+		record(ctx, t, s, r)
+		before = append(before, r.Payment.ID)
+	}
+	filter := payment.Filter{Limit: 2}
+	for {
+		page, next, err := s.Payments(ctx, filter)
+		require.NoError(t, err)
+		for _, p := range page {
+			seen[p.ID]++
+		}
+		if next == (payment.Cursor{}) {
+			break
+		}
+		filter.After = next
+		late := pending(t)
+		late.Payment.CreatedAt = noon().Add(time.Hour)
+		record(ctx, t, s, late)
+	}
+	require.Len(t, seen, len(before))
+	for _, id := range before {
+		require.Equal(t, 1, seen[id], "each payment is listed once, whatever arrives in between")
+	}
+}
+
+func customers(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	paid := func(after time.Duration, name, email private.Text) {
+		r := completed(t)
+		at := noon().Add(after)
+		r.Payment.CompletedAt = &at
+		r.Payment.Customer = payment.Customer{Name: name, PhoneNumber: "7875550005", Email: email}
+		record(ctx, t, s, r)
+	}
+	want := func(name, email private.Text) {
+		t.Helper()
+		got, err := s.Customer(ctx, "7875550005")
+		require.NoError(t, err)
+		require.Equal(t, payment.Customer{Name: name, PhoneNumber: "7875550005", Email: email}, got)
+	}
+	paid(2*time.Minute, "Ana", "")
+	want("Ana", "")
+	paid(3*time.Minute, "", "ana@example.com")
+	want("Ana", "ana@example.com")
+	paid(1*time.Minute, "An", "old@example.com") // written late
+	want("Ana", "ana@example.com")
+	paid(4*time.Minute, "Ana Ruiz", "")
+	want("Ana Ruiz", "ana@example.com")
+
+	open1 := pending(t)
+	open1.Payment.Customer = payment.Customer{Name: "Nobody", PhoneNumber: "7875550006"}
+	record(ctx, t, s, open1)
+	_, err := s.Customer(ctx, "7875550006")
+	require.ErrorIs(t, err, payment.ErrNotFound, "only who paid is a customer")
+}
+
+func merchants(t *testing.T, open Opener) {
+	require.NoError(t, open(nil).ClaimMerchant(t.Context(), "tienda"))
+	s := open(nil)
+	require.NoError(t, s.ClaimMerchant(t.Context(), "tienda"))
+	err := s.ClaimMerchant(t.Context(), "otra")
+	require.ErrorContains(t, err, "COBRO_MERCHANT_ID=tienda")
+	require.Error(t, s.ClaimMerchant(t.Context(), ""))
+	require.NoError(t, s.ClaimMerchant(t.Context(), "tienda"), "a refused claim changes nothing")
+}
+
+func cancelledContext(t *testing.T, open Opener) {
+	s := open(nil)
+	r := pending(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := s.RecordPayment(ctx, payment.Change{Record: r})
+	require.True(t, errors.Is(err, context.Canceled), "%v", err)
+	_, err = s.Payment(t.Context(), r.Payment.ID)
+	require.ErrorIs(t, err, payment.ErrNotFound)
+}

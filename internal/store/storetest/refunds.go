@@ -1,0 +1,388 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
+)
+
+// ask returns a reservation of a payment's refund; the key tells refunds apart.
+func ask(paymentID, key string, cents *money.Amount) payment.Reservation {
+	return payment.Reservation{
+		RefundID: payment.DeriveRefundID(paymentID, key), PaymentID: paymentID, Amount: cents,
+		Message: "sorry", Fingerprint: "print of " + key, Holder: "run of " + key, At: noon(),
+	}
+}
+
+// settled returns the next revision of a refund.
+func settled(r payment.RefundRecord, status payment.RefundStatus) payment.RefundRecord {
+	r.Revision++
+	r.Refund.Status = status
+	if status == payment.RefundCompleted {
+		at := noon().Add(time.Hour)
+		r.Refund.CompletedAt = &at
+	}
+	return r
+}
+
+func settle(ctx context.Context, t require.TestingT, s *store.Store, id string, status payment.RefundStatus) {
+	r, err := s.Refund(ctx, id)
+	require.NoError(t, err)
+	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: settled(r, status)})
+	require.NoError(t, err)
+}
+
+// refusal returns the refusal in an error, and its code.
+func refusal(t require.TestingT, err error) *payment.RefundRefusal {
+	var refused *payment.RefundRefusal
+	require.ErrorAs(t, err, &refused)
+	return refused
+}
+
+func reservations(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	paid := filled(t)
+	record(ctx, t, s, paid)
+	first := ask(paid.Payment.ID, "k1", amount(3_00))
+
+	granted, err := s.ReserveRefund(ctx, first)
+	require.NoError(t, err)
+	require.Equal(t, payment.Reserved{
+		Payment: paid.Payment,
+		Refund: payment.Refund{
+			ID: first.RefundID, PaymentID: paid.Payment.ID, Amount: money.FromCents(3_00), Status: payment.RefundPending,
+			Message: "sorry", Source: payment.SourceAPI, CreatedAt: noon(),
+		},
+	}, granted)
+
+	again, err := open(nil).ReserveRefund(ctx, first)
+	require.NoError(t, err)
+	require.Equal(t, granted, again)
+
+	settle(ctx, t, s, first.RefundID, payment.RefundCompleted)
+	again, err = s.ReserveRefund(ctx, first)
+	require.NoError(t, err, "the same holder is told what became of it")
+	require.Equal(t, payment.RefundCompleted, again.Refund.Status)
+	require.Equal(t, money.FromCents(3_00), again.Payment.RefundedAmount)
+
+	rest, err := s.ReserveRefund(ctx, ask(paid.Payment.ID, "k2", nil))
+	require.NoError(t, err)
+	require.Equal(t, money.FromCents(7_00), rest.Refund.Amount, "no amount means all that is left")
+}
+
+func reservationRefusals(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	refuse := func(want payment.RefundRefusal, r payment.Reservation) {
+		t.Helper()
+		_, err := s.ReserveRefund(ctx, r)
+		require.Equal(t, want, *refusal(t, err))
+	}
+	refuse(payment.RefundRefusal{Code: payment.RefusedNoPayment}, ask(newID(t), "k", nil))
+
+	unpaid := pending(t)
+	record(ctx, t, s, unpaid)
+	refuse(payment.RefundRefusal{Code: payment.RefusedNotCompleted, Status: payment.StatusPending}, ask(unpaid.Payment.ID, "k", nil))
+
+	paid := completed(t)
+	record(ctx, t, s, paid)
+	id := paid.Payment.ID
+	refuse(payment.RefundRefusal{Code: payment.RefusedExceeds, Left: money.FromCents(10_00)}, ask(id, "k", amount(10_01)))
+	for _, cents := range []int64{0, -1} {
+		_, err := s.ReserveRefund(ctx, ask(id, "k", amount(cents)))
+		require.ErrorContains(t, err, "must be positive")
+	}
+
+	first := ask(id, "k1", amount(4_00))
+	_, err := s.ReserveRefund(ctx, first)
+	require.NoError(t, err)
+	other := first
+	other.Fingerprint = "another"
+	refuse(payment.RefundRefusal{Code: payment.RefusedKeyReused}, other)
+	other = first
+	other.Holder = "another"
+	refuse(payment.RefundRefusal{Code: payment.RefusedHeld}, other)
+	other.Fingerprint = "another"
+	refuse(payment.RefundRefusal{Code: payment.RefusedKeyReused}, other)
+
+	inTheWay := payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: first.RefundID}
+	refuse(inTheWay, ask(id, "k2", amount(1)))
+	refuse(inTheWay, ask(id, "k2", amount(99_00)))
+
+	r, err := s.Refund(ctx, first.RefundID)
+	require.NoError(t, err)
+	review := settled(r, payment.RefundFailed)
+	review.Refund.NeedsReview = true
+	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: review})
+	require.NoError(t, err)
+	refuse(inTheWay, ask(id, "k2", amount(1)))
+
+	done := settled(review, payment.RefundCompleted)
+	done.Refund.NeedsReview = false
+	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: done})
+	require.NoError(t, err)
+	refuse(payment.RefundRefusal{Code: payment.RefusedExceeds, Left: money.FromCents(6_00)}, ask(id, "k2", amount(6_01)))
+
+	_, err = s.ReserveRefund(ctx, ask(id, "k2", nil))
+	require.NoError(t, err)
+	settle(ctx, t, s, ask(id, "k2", nil).RefundID, payment.RefundCompleted)
+	refuse(payment.RefundRefusal{Code: payment.RefusedExceeds}, ask(id, "k3", nil))
+
+	refunds, err := s.Refunds(ctx, id)
+	require.NoError(t, err)
+	require.Len(t, refunds, 2, "a refusal writes nothing")
+}
+
+// books returns what a payment's refunds add up to, and fails where they
+// exceed what was captured.
+func books(ctx context.Context, t require.TestingT, s *store.Store, paymentID string) (completed, pending money.Amount) {
+	r, err := s.Payment(ctx, paymentID)
+	require.NoError(t, err)
+	refunds, err := s.Refunds(ctx, paymentID)
+	require.NoError(t, err)
+	for _, refund := range refunds {
+		switch refund.Status {
+		case payment.RefundCompleted:
+			completed = completed.Add(refund.Amount)
+		case payment.RefundPending:
+			pending = pending.Add(refund.Amount)
+		case payment.RefundFailed:
+		}
+	}
+	require.Equal(t, completed, r.Payment.RefundedAmount)
+	require.False(t, r.Payment.Total.Sub(completed).Sub(pending).IsNegative(), "%s + %s of %s", completed, pending, r.Payment.Total)
+	return completed, pending
+}
+
+func reservationRace(t *testing.T, open Opener) {
+	stores := []*store.Store{open(nil), open(nil)}
+	ctx := t.Context()
+	paid := completed(t)
+	record(ctx, t, stores[0], paid)
+
+	const workers = 50
+	errs := make([]error, workers)
+	var all sync.WaitGroup
+	for i := range workers {
+		all.Go(func() {
+			s := stores[i%len(stores)]
+			one := ask(paid.Payment.ID, fmt.Sprint(i), amount(3_00))
+			granted, err := s.ReserveRefund(ctx, one)
+			if err == nil {
+				_, err = s.RecordRefund(ctx, payment.RefundChange{Record: settled(
+					payment.RefundRecord{Refund: granted.Refund, Fingerprint: one.Fingerprint}, payment.RefundCompleted)})
+			}
+			errs[i] = err
+		})
+	}
+	all.Wait()
+	granted := 0
+	for _, err := range errs {
+		if err == nil {
+			granted++
+			continue
+		}
+		require.Contains(t, []payment.RefundRefusalCode{payment.RefusedInProgress, payment.RefusedExceeds}, refusal(t, err).Code)
+	}
+	refunded, left := books(ctx, t, stores[1], paid.Payment.ID)
+	require.Zero(t, left)
+	require.Equal(t, money.FromCents(int64(granted)*3_00), refunded)
+	require.GreaterOrEqual(t, granted, 1)
+	require.LessOrEqual(t, granted, 3)
+}
+
+func holderRace(t *testing.T, open Opener) {
+	stores := []*store.Store{open(nil), open(nil)}
+	paid := completed(t)
+	record(t.Context(), t, stores[0], paid)
+	errs := make([]error, 20)
+	var all sync.WaitGroup
+	for i := range errs {
+		same := ask(paid.Payment.ID, "k", nil)
+		same.Holder = fmt.Sprint("run ", i)
+		all.Go(func() { _, errs[i] = stores[i%len(stores)].ReserveRefund(t.Context(), same) })
+	}
+	all.Wait()
+	granted := 0
+	for _, err := range errs {
+		if err == nil {
+			granted++
+			continue
+		}
+		require.Equal(t, payment.RefusedHeld, refusal(t, err).Code)
+	}
+	require.Equal(t, 1, granted)
+}
+
+func refundLife(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	paid := completed(t)
+	record(ctx, t, s, paid)
+	asked := ask(paid.Payment.ID, "k", amount(2_50))
+	granted, err := s.ReserveRefund(ctx, asked)
+	require.NoError(t, err)
+
+	done := settled(payment.RefundRecord{Refund: granted.Refund, Fingerprint: asked.Fingerprint}, payment.RefundCompleted)
+	done.Refund.ReferenceNumber, done.Refund.Message = "rr-1", "sorry #abc"
+	done.Refund.Failure = &payment.Failure{Code: payment.FailureGatewayRefused, Message: "at first"}
+	for range 2 {
+		_, err = s.RecordRefund(ctx, payment.RefundChange{Record: done})
+		require.NoError(t, err)
+	}
+	got, err := s.Refund(ctx, asked.RefundID)
+	require.NoError(t, err)
+	require.Equal(t, done, got)
+
+	late := settled(payment.RefundRecord{Refund: granted.Refund}, payment.RefundFailed)
+	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: late})
+	require.NoError(t, err)
+	got, err = s.Refund(ctx, asked.RefundID)
+	require.NoError(t, err)
+	require.Equal(t, done, got, "an equal revision changes nothing")
+
+	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: settled(done, payment.RefundFailed)})
+	require.ErrorContains(t, err, "settled as completed cannot be reopened as failed", "money that went back stays counted")
+	dearer := settled(done, payment.RefundCompleted)
+	dearer.Refund.Amount = money.FromCents(2_51)
+	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: dearer})
+	require.ErrorContains(t, err, "2.50 and cannot become 2.51")
+
+	r, err := s.Payment(ctx, paid.Payment.ID)
+	require.NoError(t, err)
+	require.Equal(t, money.FromCents(2_50), r.Payment.RefundedAmount)
+	page, _, err := s.Payments(ctx, payment.Filter{})
+	require.NoError(t, err)
+	require.Equal(t, []payment.Payment{r.Payment}, page, "lists count refunds too")
+
+	second := ask(paid.Payment.ID, "k2", amount(1))
+	second.At = noon().Add(time.Second)
+	_, err = s.ReserveRefund(ctx, second)
+	require.NoError(t, err)
+	refunds, err := s.Refunds(ctx, paid.Payment.ID)
+	require.NoError(t, err)
+	require.Equal(t, []string{asked.RefundID, second.RefundID}, []string{refunds[0].ID, refunds[1].ID}, "oldest first")
+}
+
+func externalRefunds(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	paid := completed(t)
+	record(ctx, t, s, paid)
+	external := func(key string, cents int64) payment.RefundRecord {
+		return settled(payment.RefundRecord{Refund: payment.Refund{
+			ID: payment.DeriveRefundID(paid.Payment.ID, key), PaymentID: paid.Payment.ID, Amount: money.FromCents(cents),
+			Source: payment.SourceExternal, CreatedAt: noon(),
+		}}, payment.RefundCompleted)
+	}
+	want := external("e1", 6_00)
+	_, err := s.RecordRefund(ctx, payment.RefundChange{Record: want})
+	require.NoError(t, err)
+	got, err := s.Refund(ctx, want.Refund.ID)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+
+	_, err = s.ReserveRefund(ctx, ask(paid.Payment.ID, "k", amount(4_01)))
+	require.Equal(t, money.FromCents(4_00), refusal(t, err).Left)
+
+	tooMuch := external("e2", 4_01)
+	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: tooMuch})
+	require.Equal(t, payment.RefundRefusal{Code: payment.RefusedExceeds, Left: money.FromCents(4_00)}, *refusal(t, err))
+	_, err = s.Refund(ctx, tooMuch.Refund.ID)
+	require.ErrorIs(t, err, payment.ErrNotFound, "nothing was written")
+	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: external("e3", 0)})
+	require.ErrorContains(t, err, "must be positive")
+
+	asked := ask(paid.Payment.ID, "k", amount(1_00))
+	_, err = s.ReserveRefund(ctx, asked)
+	require.NoError(t, err)
+	unsettled := external("e4", 1)
+	unsettled.Refund.Status = payment.RefundPending
+	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: unsettled})
+	require.Equal(t, payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: asked.RefundID}, *refusal(t, err))
+	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: external("e5", 4_00)})
+	require.NoError(t, err, "what happened is booked, even where it leaves nothing for a pending one")
+	r, err := s.Refund(ctx, asked.RefundID)
+	require.NoError(t, err)
+	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: settled(r, payment.RefundCompleted)})
+	require.Equal(t, payment.RefusedExceeds, refusal(t, err).Code)
+}
+
+// neverTooMuch throws reservations, outcomes, retries and refunds made
+// elsewhere at one payment and checks the books after each.
+func neverTooMuch(t *testing.T, open Opener) {
+	stores := []*store.Store{open(nil), open(nil)}
+	rapid.Check(t, func(rt *rapid.T) {
+		ctx := t.Context()
+		paid := completed(rt)
+		record(ctx, rt, stores[0], paid)
+		id := paid.Payment.ID
+		for step := range rapid.IntRange(1, 12).Draw(rt, "steps") {
+			s := stores[step%len(stores)]
+			key := rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(rt, "key")
+			cents := rapid.SampledFrom([]int64{1, 2_50, 5_00, 9_99, 10_00, 10_01}).Draw(rt, "cents")
+			spent, reserved := books(ctx, rt, s, id)
+			before, err := s.Refund(ctx, ask(id, key, nil).RefundID)
+			exists := err == nil
+			if !exists {
+				require.ErrorIs(rt, err, payment.ErrNotFound)
+			}
+			switch rapid.IntRange(0, 2).Draw(rt, "what") {
+			case 0:
+				left, blocked := paid.Payment.Total.Sub(spent), unsettled(ctx, rt, s, id)
+				_, err := s.ReserveRefund(ctx, ask(id, key, amount(cents)))
+				switch {
+				case exists:
+					require.NoError(rt, err)
+				case blocked:
+					require.Equal(rt, payment.RefusedInProgress, refusal(rt, err).Code)
+				case left.Cmp(money.FromCents(cents)) < 0:
+					require.Equal(rt, payment.RefundRefusal{Code: payment.RefusedExceeds, Left: left}, *refusal(rt, err))
+				default:
+					require.NoError(rt, err)
+				}
+			case 1:
+				if !exists {
+					continue
+				}
+				next := settled(before, rapid.SampledFrom([]payment.RefundStatus{payment.RefundCompleted, payment.RefundFailed}).Draw(rt, "status"))
+				next.Refund.NeedsReview = rapid.Bool().Draw(rt, "review")
+				want := next
+				if _, err := s.RecordRefund(ctx, payment.RefundChange{Record: next}); err != nil {
+					want = before
+				}
+				got, err := s.Refund(ctx, before.Refund.ID)
+				require.NoError(rt, err)
+				require.Equal(rt, want.Revision, got.Revision)
+				require.Equal(rt, want.Refund.Status, got.Refund.Status)
+			case 2:
+				if !reserved.IsZero() {
+					continue // such an event is parked while a refund is unsettled
+				}
+				_, err := s.RecordRefund(ctx, payment.RefundChange{Record: settled(payment.RefundRecord{Refund: payment.Refund{
+					ID: payment.DeriveRefundID(id, fmt.Sprint("external ", step)), PaymentID: id, Amount: money.FromCents(cents),
+					Source: payment.SourceExternal, CreatedAt: noon(),
+				}}, payment.RefundCompleted)})
+				fits := spent.Add(money.FromCents(cents)).Cmp(paid.Payment.Total) <= 0
+				require.Equal(rt, fits, err == nil, "%v", err)
+			}
+			books(ctx, rt, s, id)
+		}
+	})
+}
+
+// unsettled reports whether a refund of the payment is pending or in review.
+func unsettled(ctx context.Context, t require.TestingT, s *store.Store, paymentID string) bool {
+	refunds, err := s.Refunds(ctx, paymentID)
+	require.NoError(t, err)
+	return slices.ContainsFunc(refunds, func(r payment.Refund) bool {
+		return r.Status == payment.RefundPending || r.NeedsReview
+	})
+}

@@ -1,0 +1,192 @@
+// Package storetest is what every database behind [store.Store] must do.
+package storetest
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+)
+
+// Opener opens one more store on the same database, with its own connections,
+// as another process would. now is its clock; nil means the real one. The
+// opener sees to it that the store is closed when the test ends.
+type Opener func(now func() time.Time) *store.Store
+
+// Run tests a kind of database. newDatabase makes an empty, migrated database
+// for the test t.
+func Run(t *testing.T, newDatabase func(t *testing.T) Opener) {
+	tests := []struct {
+		name string
+		run  func(t *testing.T, open Opener)
+	}{
+		{"a payment reads as it was written", paymentRoundTrip},
+		{"an unknown id is not found", unknownIDs},
+		{"an older revision never overwrites", olderRevisions},
+		{"revisions converge in any order", revisionsConverge},
+		{"a reference has one unfinished payment", referenceInUse},
+		{"a reference has one winner", referenceRace},
+		{"a list has pages and filters", lists},
+		{"a list goes on where it stopped", pagesDuringWrites},
+		{"a customer is known by the latest payment", customers},
+		{"a database belongs to one merchant", merchants},
+		{"a reservation is granted once", reservations},
+		{"a reservation is refused", reservationRefusals},
+		{"refunds at once never exceed the payment", reservationRace},
+		{"one holder gets a refund", holderRace},
+		{"a refund goes its way", refundLife},
+		{"a refund made elsewhere counts", externalRefunds},
+		{"no sequence of writes refunds too much", neverTooMuch},
+		{"an event is announced to its receivers", announcements},
+		{"a refund's event has one sequence", refundAnnouncements},
+		{"a delivery never goes back", deliveries},
+		{"receivers are never removed", receivers},
+		{"a webhook event is kept once", webhookOnce},
+		{"a lease ends", leases},
+		{"leases never overlap", leaseRace},
+		{"a verdict is kept", verdicts},
+		{"an unmatched event waits for its ticket", unmatched},
+		{"an event finds its payment", matching},
+		{"a cancelled context writes nothing", cancelledContext},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.run(t, newDatabase(t))
+		})
+	}
+}
+
+// Sealer is an AES-256-GCM sealer with one key that dies with the test.
+type Sealer struct {
+	aead cipher.AEAD
+	key  []byte
+}
+
+// NewSealer returns a sealer with a key of its own.
+func NewSealer(t *testing.T) *Sealer {
+	t.Helper()
+	key := make([]byte, 32)
+	_, err := rand.Read(key)
+	require.NoError(t, err)
+	block, err := aes.NewCipher(key)
+	require.NoError(t, err)
+	aead, err := cipher.NewGCM(block)
+	require.NoError(t, err)
+	return &Sealer{aead: aead, key: key}
+}
+
+// Seal implements [store.Sealer].
+func (s *Sealer) Seal(plain, context []byte) ([]byte, error) {
+	nonce := make([]byte, s.aead.NonceSize())
+	if _, err := rand.Read(nonce); err != nil {
+		return nil, err
+	}
+	return s.aead.Seal(nonce, nonce, plain, context), nil
+}
+
+// Open implements [store.Sealer].
+func (s *Sealer) Open(sealed, context []byte) ([]byte, error) {
+	if len(sealed) < s.aead.NonceSize() {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return s.aead.Open(nil, sealed[:s.aead.NonceSize()], sealed[s.aead.NonceSize():], context)
+}
+
+// Digest implements [store.Sealer].
+func (s *Sealer) Digest(purpose string, data []byte) string {
+	h := hmac.New(sha256.New, s.key)
+	_, _ = fmt.Fprintf(h, "%s\x00%s", purpose, data) // a hash never fails to write
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// clock stands still until it is moved.
+type clock struct{ us atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.us.Store(noon().UnixMicro())
+	return c
+}
+
+func (c *clock) now() time.Time          { return time.UnixMicro(c.us.Load()).UTC() }
+func (c *clock) advance(d time.Duration) { c.us.Add(d.Microseconds()) }
+
+// noon is when the tests take place.
+func noon() time.Time { return time.Date(2026, time.March, 2, 12, 0, 0, 123456000, time.UTC) }
+
+// newID returns the id of a new payment.
+func newID(t require.TestingT) string {
+	id, err := payment.NewID(noon(), rand.Reader)
+	require.NoError(t, err)
+	return id
+}
+
+// pending returns a payment of $10.00 that was just asked for.
+func pending(t require.TestingT) payment.Record {
+	return payment.Record{
+		Revision: 1,
+		Payment: payment.Payment{
+			ID: newID(t), Status: payment.StatusPending,
+			Request:   payment.Request{Total: money.FromCents(10_00), ExpiresIn: 10 * time.Minute},
+			CreatedAt: noon(), UpdatedAt: noon(), ExpiresAt: noon().Add(10 * time.Minute),
+		},
+	}
+}
+
+// completed returns a payment of $10.00 that was debited.
+func completed(t require.TestingT) payment.Record {
+	r := pending(t)
+	at := noon().Add(time.Minute)
+	r.Revision = 4
+	r.Payment.Status = payment.StatusCompleted
+	r.Payment.CompletedAt = &at
+	return r
+}
+
+// record writes a payment as it is.
+func record(ctx context.Context, t require.TestingT, s *store.Store, r payment.Record) {
+	_, err := s.RecordPayment(ctx, payment.Change{Record: r})
+	require.NoError(t, err)
+}
+
+// amount returns a pointer to an amount of cents.
+func amount(cents int64) *money.Amount {
+	a := money.FromCents(cents)
+	return &a
+}
+
+// filled returns a payment that uses every field.
+func filled(t require.TestingT) payment.Record {
+	r := completed(t)
+	r.Fingerprint, r.Sequence = "fingerprint", 2
+	p := &r.Payment
+	p.Reference = "order " + p.ID[len(p.ID)-8:]
+	p.Subtotal, p.Tax = amount(9_00), amount(1_00)
+	p.PhoneNumber, p.Metadata1, p.Metadata2 = "7875550001", "first of "+private.Text(p.ID), "second"
+	p.Items = []payment.Item{
+		{Name: "Café", Description: "con leche", Quantity: 2, Price: money.FromCents(4_50), Tax: amount(50), Metadata: "hot"},
+		{Name: "Agua", Quantity: 1, Price: money.FromCents(0)},
+	}
+	p.EcommerceID, p.ReferenceNumber, p.DailyTransactionID = "ec-"+p.ID, "rn-"+p.ID, "0007"
+	p.Fee, p.NetAmount = amount(25), amount(9_75)
+	p.Customer = payment.Customer{Name: "María Ñandú", PhoneNumber: "7875550002", Email: "maria@example.com"}
+	p.Failure = &payment.Failure{Code: "BTRA_0044", Message: "refused"}
+	p.NeedsReview = true
+	return r
+}

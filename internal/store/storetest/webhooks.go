@@ -1,0 +1,272 @@
+package storetest
+
+import (
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/payment"
+)
+
+// event returns a webhook event with a digest of its own.
+func event(n int) payment.WebhookEvent {
+	return payment.WebhookEvent{
+		ID: fmt.Sprintf("whe_%s", rand.Text()), Digest: rand.Text(), Kind: "ecommerce_completed",
+		Body: `{"status":"completed"}`, Headers: `{"User-Agent":"ATH"}`,
+		Verdict: payment.VerdictPending, Deliveries: 1,
+		NotBefore: noon(), ReceivedAt: noon().Add(time.Duration(n) * time.Millisecond),
+	}
+}
+
+func add(t *testing.T, s *store.Store, e payment.WebhookEvent) payment.WebhookEvent {
+	t.Helper()
+	added, err := s.AddWebhookEvent(t.Context(), e)
+	require.NoError(t, err)
+	require.True(t, added)
+	return e
+}
+
+// only returns the one event that the store holds.
+func only(t *testing.T, s *store.Store) payment.WebhookEvent {
+	t.Helper()
+	events, err := s.WebhookEvents(t.Context(), "", "", 0)
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+	return events[0]
+}
+
+func lease(t *testing.T, s *store.Store, limit int) []payment.WebhookEvent {
+	t.Helper()
+	events, err := s.LeaseWebhookEvents(t.Context(), limit, time.Minute)
+	require.NoError(t, err)
+	return events
+}
+
+func ids(events []payment.WebhookEvent) []string {
+	var ids []string
+	for _, e := range events {
+		ids = append(ids, e.ID)
+	}
+	return ids
+}
+
+func webhookOnce(t *testing.T, open Opener) {
+	clock := newClock()
+	s := open(clock.now)
+	e := event(1)
+	e.EcommerceID, e.ReferenceNumber, e.PaymentID = "ec", "rn", "pay_claimed"
+	add(t, s, e)
+	require.Equal(t, e, only(t, s))
+
+	again := e
+	again.ID, again.Body, again.Kind = "whe_again", "another", "another"
+	again.ReceivedAt = noon().Add(time.Hour)
+	for range 2 {
+		added, err := open(clock.now).AddWebhookEvent(t.Context(), again)
+		require.NoError(t, err)
+		require.False(t, added)
+	}
+	e.Deliveries = 3
+	require.Equal(t, e, only(t, s))
+
+	stolen := event(2)
+	stolen.ID = e.ID
+	_, err := s.AddWebhookEvent(t.Context(), stolen)
+	require.ErrorContains(t, err, "another digest")
+
+	malformed := event(3)
+	malformed.Verdict = payment.VerdictMalformed
+	add(t, s, malformed)
+	events, err := s.WebhookEvents(t.Context(), payment.VerdictMalformed, "", 10)
+	require.NoError(t, err)
+	at := clock.now()
+	malformed.SettledAt = &at
+	require.Equal(t, []payment.WebhookEvent{malformed}, events)
+	require.Equal(t, []string{e.ID}, ids(lease(t, s, 10)), "what is settled on arrival is never handed out")
+}
+
+func leases(t *testing.T, open Opener) {
+	clock := newClock()
+	s := open(clock.now)
+	third, first, second := event(3), event(1), event(2)
+	for _, e := range []payment.WebhookEvent{third, first, second} {
+		add(t, s, e)
+	}
+	future := event(0)
+	future.NotBefore = noon().Add(2 * time.Minute)
+	add(t, s, future)
+
+	got := lease(t, s, 2)
+	require.Equal(t, []string{first.ID, second.ID}, ids(got), "oldest first")
+	require.Equal(t, 1, got[0].Attempts)
+	require.Equal(t, []string{third.ID}, ids(lease(t, s, 10)))
+	require.Empty(t, lease(t, s, 10))
+
+	clock.advance(time.Minute)
+	got = lease(t, s, 10)
+	require.Equal(t, []string{first.ID, second.ID, third.ID}, ids(got), "a lease runs out")
+	require.Equal(t, 2, got[0].Attempts)
+
+	require.NoError(t, s.PostponeWebhookEvent(t.Context(), first.ID, clock.now().Add(time.Second)))
+	require.Empty(t, lease(t, s, 10))
+	clock.advance(time.Second)
+	require.Equal(t, []string{first.ID}, ids(lease(t, s, 10)), "postponed, and not on lease any more")
+
+	require.NoError(t, s.SettleWebhookEvent(t.Context(), first.ID, payment.VerdictSignalled, "", ""))
+	require.NoError(t, s.PostponeWebhookEvent(t.Context(), first.ID, noon()), "too late to postpone")
+	clock.advance(time.Hour)
+	require.Equal(t, []string{future.ID, second.ID, third.ID}, ids(lease(t, s, 10)))
+}
+
+func leaseRace(t *testing.T, open Opener) {
+	stores := []*store.Store{open(nil), open(nil)}
+	var want []string
+	for i := range 40 {
+		want = append(want, add(t, stores[0], event(i)).ID)
+	}
+	got := make([][]string, 8)
+	errs := make([]error, len(got))
+	var all sync.WaitGroup
+	for i := range got {
+		all.Go(func() {
+			for {
+				events, err := stores[i%len(stores)].LeaseWebhookEvents(t.Context(), 3, time.Hour)
+				if err != nil || len(events) == 0 {
+					errs[i] = err
+					return
+				}
+				got[i] = append(got[i], ids(events)...)
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	require.ElementsMatch(t, want, slices.Concat(got...), "each event exactly once")
+}
+
+func verdicts(t *testing.T, open Opener) {
+	clock := newClock()
+	s, ctx := open(clock.now), t.Context()
+	e := add(t, s, event(1))
+	lease(t, s, 1)
+	want := func(verdict payment.WebhookVerdict, matchedID, effect string) {
+		t.Helper()
+		got := only(t, s)
+		require.Equal(t, verdict, got.Verdict)
+		require.Equal(t, matchedID, got.MatchedID)
+		require.Equal(t, effect, got.Effect)
+		require.Equal(t, verdict != payment.VerdictPending, got.SettledAt != nil)
+	}
+	require.ErrorContains(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictPending, "", ""), "not a verdict to settle with")
+	require.Error(t, s.SettleWebhookEvent(ctx, e.ID, "", "", ""))
+	want(payment.VerdictPending, "", "")
+
+	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictSignalled, "pay_1", "told who paid"))
+	want(payment.VerdictSignalled, "pay_1", "told who paid")
+	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictSignalled, "", ""))
+	want(payment.VerdictSignalled, "pay_1", "told who paid")
+	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictUnmatched, "", "nobody's"))
+	want(payment.VerdictSignalled, "pay_1", "told who paid")
+	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictLate, "pay_1", "nothing new"))
+	want(payment.VerdictLate, "pay_1", "nothing new")
+
+	for verdict, of := range map[payment.WebhookVerdict]string{payment.VerdictLate: "", "": "pay_1"} {
+		events, err := s.WebhookEvents(ctx, verdict, of, 1)
+		require.NoError(t, err)
+		require.Len(t, events, 1)
+	}
+	events, err := s.WebhookEvents(ctx, payment.VerdictSignalled, "pay_1", 1)
+	require.NoError(t, err)
+	require.Empty(t, events)
+
+	newer := add(t, s, event(2))
+	events, err = s.WebhookEvents(ctx, "", "", 1)
+	require.NoError(t, err)
+	require.Equal(t, []string{newer.ID}, ids(events), "newest first")
+}
+
+func unmatched(t *testing.T, open Opener) {
+	clock := newClock()
+	s, ctx := open(clock.now), t.Context()
+	sale := pending(t)
+	settleAll := func() {
+		t.Helper()
+		for _, e := range lease(t, s, 10) {
+			require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictUnmatched, "", ""))
+		}
+	}
+	byTicket, byPayment, stranger := event(1), event(2), event(3)
+	byTicket.EcommerceID, byPayment.PaymentID, stranger.EcommerceID = "ec-1", sale.Payment.ID, "ec-2"
+	for _, e := range []payment.WebhookEvent{byTicket, byPayment, stranger} {
+		add(t, s, e)
+	}
+	settleAll()
+	clock.advance(time.Hour)
+	require.Empty(t, lease(t, s, 10))
+
+	record(ctx, t, s, sale)
+	require.Empty(t, lease(t, s, 10), "the payment has no ticket yet")
+	sale.Revision, sale.Payment.Status, sale.Payment.EcommerceID = 2, payment.StatusOpen, "ec-1"
+	record(ctx, t, s, sale)
+	events, err := s.WebhookEvents(ctx, payment.VerdictPending, "", 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{byPayment.ID, byTicket.ID}, ids(events))
+	require.Nil(t, events[0].SettledAt)
+	require.Equal(t, []string{byTicket.ID, byPayment.ID}, ids(lease(t, s, 10)))
+
+	sale.Revision = 3
+	record(ctx, t, s, sale)
+	require.Empty(t, lease(t, s, 10), "a ticket that was known opens nothing again")
+
+	// The ticket is recorded between the relay's look and its verdict.
+	require.NoError(t, s.SettleWebhookEvent(ctx, byTicket.ID, payment.VerdictUnmatched, "", ""))
+	require.Equal(t, []string{byTicket.ID}, ids(lease(t, s, 10)), "looked up a moment too early")
+	require.NoError(t, s.SettleWebhookEvent(ctx, byTicket.ID, payment.VerdictUnmatched, sale.Payment.ID, "contradicts"))
+	events, err = s.WebhookEvents(ctx, payment.VerdictUnmatched, sale.Payment.ID, 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{byTicket.ID}, ids(events), "a relay that knew the payment decides")
+}
+
+func matching(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	a, b := filled(t), filled(t)
+	record(ctx, t, s, a)
+	record(ctx, t, s, b)
+	asked := ask(a.Payment.ID, "k", nil)
+	granted, err := s.ReserveRefund(ctx, asked)
+	require.NoError(t, err)
+	done := settled(payment.RefundRecord{Refund: granted.Refund, Fingerprint: asked.Fingerprint}, payment.RefundCompleted)
+	done.Refund.ReferenceNumber = "rr-a"
+	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: done})
+	require.NoError(t, err)
+
+	tests := []struct {
+		name  string
+		event payment.WebhookEvent
+		want  string
+	}{
+		{"ticket", payment.WebhookEvent{EcommerceID: a.Payment.EcommerceID, ReferenceNumber: b.Payment.ReferenceNumber, PaymentID: b.Payment.ID}, a.Payment.ID},
+		{"reference", payment.WebhookEvent{EcommerceID: "unknown", ReferenceNumber: a.Payment.ReferenceNumber, PaymentID: b.Payment.ID}, a.Payment.ID},
+		{"a refund's reference", payment.WebhookEvent{ReferenceNumber: "rr-a"}, a.Payment.ID},
+		{"metadata", payment.WebhookEvent{EcommerceID: "unknown", ReferenceNumber: "unknown", PaymentID: b.Payment.ID}, b.Payment.ID},
+		{"unknown", payment.WebhookEvent{EcommerceID: "unknown", ReferenceNumber: "unknown", PaymentID: newID(t)}, ""},
+		{"nothing", payment.WebhookEvent{}, ""},
+	}
+	for _, tt := range tests {
+		got, err := s.MatchWebhookEvent(ctx, tt.event)
+		if tt.want == "" {
+			require.ErrorIs(t, err, payment.ErrNotFound, tt.name)
+			continue
+		}
+		require.NoError(t, err, tt.name)
+		require.Equal(t, tt.want, got, tt.name)
+	}
+}

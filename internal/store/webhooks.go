@@ -1,0 +1,245 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+)
+
+// AddWebhookEvent keeps an event whole, and reports whether its digest is new.
+// When it returns, the event is durable. A duplicate is counted and changes
+// nothing else. An event without a verdict is pending; one whose verdict is
+// known on arrival is settled.
+func (s *Store) AddWebhookEvent(ctx context.Context, e payment.WebhookEvent) (added bool, err error) {
+	if e.Verdict == "" {
+		e.Verdict = payment.VerdictPending
+	}
+	if e.Verdict != payment.VerdictPending && e.SettledAt == nil {
+		settled := s.now()
+		e.SettledAt = &settled
+	}
+	err = s.write(ctx, "add webhook event "+e.ID, func(tx *sql.Tx) error {
+		sealed := s.sealing("webhook_events", e.ID)
+		row := []column{
+			{"id", e.ID},
+			{"digest", e.Digest},
+			{"kind", e.Kind},
+			{"ecommerce_id", e.EcommerceID},
+			{"reference_number", e.ReferenceNumber},
+			{"payment_id", e.PaymentID},
+			{"body_sealed", sealed.text("body", e.Body)},
+			{"headers_sealed", sealed.text("headers", e.Headers)},
+			{"verdict", e.Verdict},
+			{"matched_id", e.MatchedID},
+			{"effect", e.Effect},
+			{"deliveries", 1},
+			{"attempts", 0},
+			{"not_before", micros(e.NotBefore)},
+			{"leased_until", 0},
+			{"received_at", micros(e.ReceivedAt)},
+			{"settled_at", microsOrNull(e.SettledAt)},
+		}
+		if sealed.err != nil {
+			return sealed.err
+		}
+		added, err = insert(ctx, tx, "webhook_events", row)
+		if err != nil || added {
+			return err
+		}
+		counted, err := exec(ctx, tx, `UPDATE webhook_events SET deliveries = deliveries + 1 WHERE digest = $1`, e.Digest)
+		if err == nil && counted == 0 {
+			return errors.New("the id belongs to an event with another digest")
+		}
+		return err
+	})
+	return added && err == nil, err
+}
+
+// LeaseWebhookEvents hands out the pending events whose time has come and that
+// nobody else has on lease, oldest first. No two callers get the same one,
+// whichever processes they run in, until the lease has run out. Each hand-out
+// counts as an attempt.
+func (s *Store) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]payment.WebhookEvent, error) {
+	var leased []payment.WebhookEvent
+	err := s.write(ctx, "lease webhook events", func(tx *sql.Tx) error {
+		now := s.now()
+		var err error
+		leased, err = list(ctx, tx, s.scanWebhookEvent, `
+			UPDATE webhook_events SET leased_until = $2, attempts = attempts + 1
+			WHERE id IN (
+				SELECT id FROM webhook_events
+				WHERE verdict = 'pending' AND not_before <= $1 AND leased_until <= $1
+				ORDER BY received_at, id LIMIT $3`+s.dialect.skipLocked+`)
+			RETURNING `+webhookColumns, micros(now), micros(now.Add(lease)), limit)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(leased, func(a, b payment.WebhookEvent) int {
+		return cmp.Or(a.ReceivedAt.Compare(b.ReceivedAt), strings.Compare(a.ID, b.ID))
+	})
+	return leased, nil
+}
+
+// SettleWebhookEvent records what became of an event and ends its lease. Later
+// knowledge may replace a verdict, but an empty matchedID or effect never
+// erases one, and unmatched never replaces another verdict.
+//
+// An event that is settled as unmatched although its payment has appeared by
+// now stays pending instead: it was looked up a moment too early.
+func (s *Store) SettleWebhookEvent(ctx context.Context, id string, verdict payment.WebhookVerdict, matchedID, effect string) error {
+	if verdict == "" || verdict == payment.VerdictPending {
+		return fmt.Errorf("settle webhook event %s: %q is not a verdict to settle with", id, verdict)
+	}
+	return s.write(ctx, "settle webhook event "+id, func(tx *sql.Tx) error {
+		if verdict == payment.VerdictUnmatched {
+			found, err := s.matchedMeanwhile(ctx, tx, id, matchedID)
+			if err != nil || found {
+				return err
+			}
+		}
+		changed, err := exec(ctx, tx, `
+			UPDATE webhook_events SET
+				verdict = $2,
+				matched_id = CASE WHEN $3 = '' THEN matched_id ELSE $3 END,
+				effect = CASE WHEN $4 = '' THEN effect ELSE $4 END,
+				settled_at = $5,
+				leased_until = 0
+			WHERE id = $1 AND ($2 <> 'unmatched' OR verdict IN ('pending', 'unmatched'))`,
+			id, verdict, matchedID, effect, micros(s.now()))
+		if err != nil || changed > 0 {
+			return err
+		}
+		return exists(ctx, tx, "webhook_events", id)
+	})
+}
+
+// matchedMeanwhile makes a pending event due again where its payment is known
+// now, and reports whether it did. A ticket that was recorded between the
+// relay's look and its verdict would otherwise never see the event.
+func (s *Store) matchedMeanwhile(ctx context.Context, tx *sql.Tx, id, matchedID string) (bool, error) {
+	if matchedID != "" {
+		return false, nil // the relay knew the payment and decided all the same
+	}
+	e, err := s.scanWebhookEvent(tx.QueryRowContext(ctx,
+		`SELECT `+webhookColumns+` FROM webhook_events WHERE id = $1`+s.dialect.forUpdate, id))
+	if err != nil || e.Verdict != payment.VerdictPending {
+		return false, err
+	}
+	if _, err = match(ctx, tx, e); errors.Is(err, payment.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	_, err = exec(ctx, tx, `UPDATE webhook_events SET not_before = $2, leased_until = 0 WHERE id = $1`, id, micros(s.now()))
+	return true, err
+}
+
+// reopenWebhookEvents makes the events due that came before their payment's
+// ticket was recorded. It touches the pending ones too, so that it meets a
+// relay that is settling one of them at that event's row, and not past it.
+func (s *Store) reopenWebhookEvents(ctx context.Context, tx *sql.Tx, paymentID, ecommerceID string) error {
+	for _, by := range []struct{ column, claim string }{{"ecommerce_id", ecommerceID}, {"payment_id", paymentID}} {
+		_, err := exec(ctx, tx, fmt.Sprintf(`
+			UPDATE webhook_events SET verdict = 'pending', not_before = $1, settled_at = NULL
+			WHERE verdict IN ('pending', 'unmatched') AND %[1]s <> '' AND %[1]s = $2`, by.column),
+			micros(s.now()), by.claim)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PostponeWebhookEvent ends the lease of a pending event and hides it until
+// notBefore. An event that is settled already stays so.
+func (s *Store) PostponeWebhookEvent(ctx context.Context, id string, notBefore time.Time) error {
+	return s.write(ctx, "postpone webhook event "+id, func(tx *sql.Tx) error {
+		changed, err := exec(ctx, tx, `
+			UPDATE webhook_events SET not_before = $2, leased_until = 0 WHERE id = $1 AND verdict = 'pending'`,
+			id, micros(notBefore))
+		if err != nil || changed > 0 {
+			return err
+		}
+		return exists(ctx, tx, "webhook_events", id)
+	})
+}
+
+// WebhookEvents returns events, newest first: those with a verdict and those
+// that belong to a payment. An empty argument selects all; a limit outside 1
+// to 100 means 100.
+func (s *Store) WebhookEvents(
+	ctx context.Context, verdict payment.WebhookVerdict, paymentID string, limit int,
+) ([]payment.WebhookEvent, error) {
+	conditions, args := []string{"TRUE"}, []any{pageOf(limit)}
+	if verdict != "" {
+		args = append(args, verdict)
+		conditions = append(conditions, fmt.Sprintf("verdict = $%d", len(args)))
+	}
+	if paymentID != "" {
+		args = append(args, paymentID)
+		conditions = append(conditions, fmt.Sprintf("matched_id <> '' AND matched_id = $%d", len(args)))
+	}
+	events, err := list(ctx, s.readers, s.scanWebhookEvent, `SELECT `+webhookColumns+` FROM webhook_events
+		WHERE `+strings.Join(conditions, " AND ")+` ORDER BY received_at DESC, id DESC LIMIT $1`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list webhook events: %w", err)
+	}
+	return events, nil
+}
+
+// MatchWebhookEvent returns the id of the payment that an event is about: by
+// the ticket's id, then by the reference number of the payment or of one of its
+// refunds (docs/athmovil.md §4.2), then by the payment id in its metadata.
+func (s *Store) MatchWebhookEvent(ctx context.Context, e payment.WebhookEvent) (string, error) {
+	id, err := match(ctx, s.readers, e)
+	if err != nil {
+		return "", fmt.Errorf("match webhook event %s: %w", e.ID, err)
+	}
+	return id, nil
+}
+
+func match(ctx context.Context, q queryer, e payment.WebhookEvent) (string, error) {
+	for _, by := range []struct{ query, claim string }{
+		{`SELECT id FROM payments WHERE ecommerce_id <> '' AND ecommerce_id = $1 ORDER BY created_at DESC LIMIT 1`, e.EcommerceID},
+		{`SELECT id FROM payments WHERE reference_number <> '' AND reference_number = $1 ORDER BY created_at DESC LIMIT 1`, e.ReferenceNumber},
+		{`SELECT payment_id FROM refunds WHERE reference_number <> '' AND reference_number = $1 ORDER BY created_at DESC LIMIT 1`, e.ReferenceNumber},
+		{`SELECT id FROM payments WHERE id = $1`, e.PaymentID},
+	} {
+		if by.claim == "" {
+			continue
+		}
+		var id string
+		err := q.QueryRowContext(ctx, by.query, by.claim).Scan(&id)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return id, err
+		}
+	}
+	return "", payment.ErrNotFound
+}
+
+const webhookColumns = `
+	id, digest, kind, ecommerce_id, reference_number, payment_id, body_sealed, headers_sealed,
+	verdict, matched_id, effect, deliveries, attempts, not_before, received_at, settled_at`
+
+func (s *Store) scanWebhookEvent(row scanner) (payment.WebhookEvent, error) {
+	var e payment.WebhookEvent
+	sealed := func(column string, dest *private.Text) sealedColumn {
+		return sealedColumn{sealer: s.sealer, table: "webhook_events", column: column, id: &e.ID, dest: dest}
+	}
+	err := row.Scan(&e.ID, &e.Digest, &e.Kind, &e.EcommerceID, &e.ReferenceNumber, &e.PaymentID,
+		sealed("body", &e.Body), sealed("headers", &e.Headers),
+		&e.Verdict, &e.MatchedID, &e.Effect, &e.Deliveries, &e.Attempts,
+		timeColumn{&e.NotBefore}, timeColumn{&e.ReceivedAt}, maybeTimeColumn{&e.SettledAt})
+	return e, known(err)
+}
