@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc/codes"
+)
+
+// searchAttributesWait bounds [EnsureSearchAttributes]: a cluster refreshes its
+// caches within seconds.
+const searchAttributesWait = 30 * time.Second
+
+// SearchAttributes returns name and type of the search attributes that Cobro's
+// workflows set. They are stored in clear: no personal data belongs there.
+func SearchAttributes() map[string]enumspb.IndexedValueType {
+	return map[string]enumspb.IndexedValueType{
+		"PaymentStatus":       enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+		"PaymentTotalCents":   enumspb.INDEXED_VALUE_TYPE_INT,
+		"MerchantReference":   enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+		"AthmEcommerceId":     enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+		"AthmReferenceNumber": enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+		"NeedsReview":         enumspb.INDEXED_VALUE_TYPE_BOOL,
+	}
+}
+
+// EnsureSearchAttributes adds those of [SearchAttributes] that the namespace
+// lacks and returns once the server shows all of them. A workflow that upserts
+// one that is not there blocks for ever, so a program that gets an error here
+// must not start: the error says which commands put it right. Programs may call
+// it at the same time.
+func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
+	ctx, cancel := context.WithTimeout(ctx, searchAttributesWait)
+	defer cancel()
+	operator := c.OperatorService()
+	want := SearchAttributes()
+	for {
+		listed, err := operator.ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+		if err != nil {
+			return fmt.Errorf("list the search attributes of namespace %q: %w", namespace, err)
+		}
+		missing, err := lacking(listed.GetCustomAttributes(), want)
+		if err != nil {
+			return fmt.Errorf("namespace %q: %w", namespace, err)
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+		_, err = operator.AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
+		if forbidden(err) {
+			return fmt.Errorf("we may not add search attributes to namespace %q: %w; add them in the settings of a Temporal Cloud namespace, or run:\n%s",
+				namespace, err, commands(namespace, missing))
+		}
+		// Any other error may come from another program that adds them too: the
+		// list tells.
+		if !pause(ctx) {
+			if err == nil {
+				err = ctx.Err()
+			}
+			return fmt.Errorf("namespace %q still lacks search attributes: %w; run:\n%s", namespace, err, commands(namespace, missing))
+		}
+	}
+}
+
+// lacking returns what is not in have, and an error for what is there with
+// another type.
+func lacking(have, want map[string]enumspb.IndexedValueType) (map[string]enumspb.IndexedValueType, error) {
+	missing := make(map[string]enumspb.IndexedValueType)
+	var wrong []error
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		got, ok := have[name]
+		switch {
+		case !ok:
+			missing[name] = want[name]
+		case got != want[name]:
+			wrong = append(wrong, fmt.Errorf("search attribute %s is of type %s and has to be %s: remove it, or use another namespace", name, got, want[name]))
+		}
+	}
+	return missing, errors.Join(wrong...)
+}
+
+func commands(namespace string, missing map[string]enumspb.IndexedValueType) string {
+	lines := make([]string, 0, len(missing))
+	for _, name := range slices.Sorted(maps.Keys(missing)) {
+		lines = append(lines, fmt.Sprintf("  temporal operator search-attribute create --namespace %s --name %s --type %s", namespace, name, missing[name]))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// forbidden reports whether the server does not let this client add attributes,
+// as Temporal Cloud does not.
+func forbidden(err error) bool {
+	return code(err) == codes.Unimplemented || refused(err)
+}
