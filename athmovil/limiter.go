@@ -27,7 +27,7 @@ func newLimiter(limit rate.Limit) *limiter {
 	if limit == 0 || limit == rate.Inf {
 		return nil
 	}
-	return &limiter{interval: max(time.Duration(float64(time.Second)/float64(limit)), 1), free: true}
+	return &limiter{interval: max(time.Duration(rate.Limit(time.Second)/limit), 1), free: true}
 }
 
 // wait blocks until the call may leave. Where ctx ends first it returns the
