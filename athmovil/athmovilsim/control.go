@@ -1,0 +1,485 @@
+package athmovilsim
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// controlRoutes is the surface for tests and the phone. Browsers of other
+// origins cannot post to it, so that no web page confirms payments behind a
+// developer's back.
+func (s *Simulator) controlRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /_sim/tickets", s.listTickets)
+	mux.HandleFunc("GET /_sim/tickets/{ecommerceId}", s.showTicket)
+	mux.HandleFunc("POST /_sim/tickets/{ecommerceId}/confirm", s.decideTicket(actionConfirm))
+	mux.HandleFunc("POST /_sim/tickets/{ecommerceId}/cancel", s.decideTicket(actionCancel))
+	mux.HandleFunc("GET /_sim/books", s.showBooks)
+	mux.HandleFunc("GET /_sim/requests", s.listRequests)
+	mux.HandleFunc("DELETE /_sim/requests", s.clearRequests)
+	mux.HandleFunc("GET /_sim/faults", s.listFaults)
+	mux.HandleFunc("POST /_sim/faults", s.addFault)
+	mux.HandleFunc("DELETE /_sim/faults", s.clearFaults)
+	mux.HandleFunc("GET /_sim/webhooks", s.listWebhooks)
+	mux.HandleFunc("POST /_sim/webhooks", s.sendWebhook)
+	mux.HandleFunc("DELETE /_sim/webhooks", s.clearWebhooks)
+	mux.HandleFunc("POST /_sim/external-refunds", s.refundOutside)
+	mux.HandleFunc("GET /_sim/clock", s.showClock)
+	mux.HandleFunc("POST /_sim/clock", s.setClock)
+	s.phoneRoutes(mux)
+	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+// ticketView is a ticket on the control surface.
+type ticketView struct {
+	EcommerceID     string       `json:"ecommerce_id"`
+	Status          status       `json:"status"`
+	EndedBy         ending       `json:"ended_by,omitempty"` // of CANCEL
+	BusinessName    string       `json:"business_name"`
+	Total           string       `json:"total"`
+	SubTotal        string       `json:"subtotal"`
+	Tax             string       `json:"tax"`
+	Refunded        string       `json:"refunded"`
+	PhoneNumber     string       `json:"phone_number"`
+	Metadata1       string       `json:"metadata1"`
+	Metadata2       string       `json:"metadata2"`
+	ReferenceNumber string       `json:"reference_number"`
+	Items           []itemView   `json:"items"`
+	Refunds         []refundView `json:"refunds"`
+	CreatedAt       time.Time    `json:"created_at"`
+	ExpiresAt       time.Time    `json:"expires_at"`
+}
+
+type itemView struct {
+	Name     string `json:"name"`
+	Quantity int    `json:"quantity"`
+	Price    string `json:"price"`
+}
+
+type refundView struct {
+	ReferenceNumber string    `json:"reference_number"`
+	Amount          string    `json:"amount"`
+	External        bool      `json:"external"`
+	At              time.Time `json:"at"`
+}
+
+func (s *Simulator) viewOf(t ticket) ticketView {
+	view := ticketView{
+		EcommerceID: t.ID, Status: t.Status, EndedBy: t.EndedBy, BusinessName: s.businesses[t.Business].Name,
+		Total: t.Total.String(), SubTotal: t.SubTotal.String(), Tax: t.Tax.String(), Refunded: t.refunded().String(),
+		PhoneNumber: t.Phone, Metadata1: t.Metadata1, Metadata2: t.Metadata2, ReferenceNumber: t.Reference,
+		Items: []itemView{}, Refunds: []refundView{}, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt,
+	}
+	for _, i := range t.Items {
+		view.Items = append(view.Items, itemView{i.Name, i.Quantity, i.Price.String()})
+	}
+	for _, r := range t.Refunds {
+		view.Refunds = append(view.Refunds, refundView{r.Reference, r.Amount.String(), r.External, r.At})
+	}
+	return view
+}
+
+// ticketList is the answer of GET /_sim/tickets. Now is there for whoever
+// counts down: the clock may be another than the caller's.
+type ticketList struct {
+	Tickets []ticketView `json:"tickets"`
+	Now     time.Time    `json:"now"`
+}
+
+// listTickets lists tickets, oldest first; the query may name status (more
+// than once), phone_number, metadata1 and metadata2, and with limit ask for
+// the newest ones only.
+func (s *Simulator) listTickets(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	limit := math.MaxInt
+	if query.Has("limit") {
+		var err error
+		if limit, err = strconv.Atoi(query.Get("limit")); err != nil || limit < 1 {
+			respond(w, 0, nil, errors.New("limit: give a number above zero"))
+			return
+		}
+	}
+	list := ticketList{Tickets: []ticketView{}}
+	err := s.look(func(now time.Time) {
+		list.Now = now
+		for _, id := range slices.Backward(s.state.order) {
+			t := s.state.tickets[id]
+			values := map[string]string{
+				"status": string(t.Status), "phone_number": t.Phone, "metadata1": t.Metadata1, "metadata2": t.Metadata2,
+			}
+			wanted := true
+			for name, have := range values {
+				wanted = wanted && (!query.Has(name) || slices.Contains(query[name], have))
+			}
+			if wanted {
+				list.Tickets = append(list.Tickets, s.viewOf(t))
+			}
+			if len(list.Tickets) == limit {
+				break
+			}
+		}
+	})
+	slices.Reverse(list.Tickets)
+	respond(w, http.StatusOK, list, err)
+}
+
+func (s *Simulator) showTicket(w http.ResponseWriter, r *http.Request) {
+	view, err := s.ticketView(r.PathValue("ecommerceId"))
+	respond(w, http.StatusOK, view, err)
+}
+
+func (s *Simulator) ticketView(id string) (view ticketView, err error) {
+	known := false
+	err = s.look(func(time.Time) {
+		var t ticket
+		t, known = s.state.tickets[id]
+		view = s.viewOf(t)
+	})
+	if err == nil && !known {
+		err = refuse(codeUnknownTicket)
+	}
+	return view, err
+}
+
+// decideTicket confirms or cancels as the customer, docs/athmovil.md §1.11.
+// The body may name the phone_number of whoever does it.
+func (s *Simulator) decideTicket(decision action) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var who struct {
+			PhoneNumber string `json:"phone_number"`
+		}
+		if !read(w, r, &who) {
+			return
+		}
+		id := r.PathValue("ecommerceId")
+		view, err := ticketView{}, s.decide(id, decision, who.PhoneNumber)
+		if err == nil {
+			view, err = s.ticketView(id)
+		}
+		respond(w, http.StatusOK, view, err)
+	}
+}
+
+// decide is what the customer does with a ticket.
+func (s *Simulator) decide(id string, decision action, phone string) error {
+	return s.update(func(time.Time) (change, error) {
+		if decision == actionConfirm {
+			return s.state.confirm(id, phone)
+		}
+		return s.state.cancel(id, byCustomer, false)
+	})
+}
+
+// books is the answer of GET /_sim/books.
+type books struct {
+	Entries []bookView `json:"entries"`
+	Debits  string     `json:"debits"`
+	Credits string     `json:"credits"`
+}
+
+type bookView struct {
+	Kind            string    `json:"kind"`
+	EcommerceID     string    `json:"ecommerce_id"`
+	ReferenceNumber string    `json:"reference_number"`
+	Amount          string    `json:"amount"`
+	At              time.Time `json:"at"`
+}
+
+func (s *Simulator) showBooks(w http.ResponseWriter, _ *http.Request) {
+	answer := books{Entries: []bookView{}}
+	sums := map[string]cents{}
+	err := s.look(func(time.Time) {
+		for _, e := range s.state.book {
+			answer.Entries = append(answer.Entries, bookView{e.Kind, e.EcommerceID, e.ReferenceNumber, e.Amount.String(), e.At})
+			sums[e.Kind] += e.Amount
+		}
+	})
+	answer.Debits, answer.Credits = sums[debit].String(), sums[credit].String()
+	respond(w, http.StatusOK, answer, err)
+}
+
+func (s *Simulator) listRequests(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	entries := s.requestLog.all()
+	s.mu.Unlock()
+	respond(w, http.StatusOK, map[string]any{"requests": entries}, nil)
+}
+
+func (s *Simulator) clearRequests(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	s.requestLog.clear()
+	s.mu.Unlock()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Simulator) listFaults(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	orders := append([]fault{}, s.faults.orders...)
+	s.mu.Unlock()
+	respond(w, http.StatusOK, map[string]any{"faults": orders}, nil)
+}
+
+func (s *Simulator) addFault(w http.ResponseWriter, r *http.Request) {
+	var f fault
+	if !read(w, r, &f) {
+		return
+	}
+	if err := f.problem(); err != nil {
+		respond(w, 0, nil, err)
+		return
+	}
+	s.mu.Lock()
+	f = s.faults.add(f)
+	s.mu.Unlock()
+	respond(w, http.StatusCreated, f, nil)
+}
+
+func (s *Simulator) clearFaults(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	s.faults.orders = nil
+	s.mu.Unlock()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Simulator) listWebhooks(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	entries := s.webhookLog.all()
+	s.mu.Unlock()
+	respond(w, http.StatusOK, map[string]any{"webhooks": entries}, nil)
+}
+
+func (s *Simulator) clearWebhooks(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	s.webhookLog.clear()
+	s.mu.Unlock()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// forgery is the body of POST /_sim/webhooks: a raw body, which may be a JSON
+// value or a string to be sent as it is, or a kind.
+type forgery struct {
+	Raw         json.RawMessage `json:"raw"`
+	Kind        eventKind       `json:"kind"`
+	EcommerceID string          `json:"ecommerce_id"`
+	Dialect     dialect         `json:"dialect"`
+	Times       int             `json:"times"`
+}
+
+// forged is the listener's answer to a forgery.
+type forged struct {
+	HTTPStatus int    `json:"http_status"` // of the last time; 0 where nobody answered
+	Error      string `json:"error,omitempty"`
+}
+
+// sendWebhook sends an event now, true or not, to the first business's
+// listener, and answers what the listener answered. No webhook fault befalls
+// it.
+func (s *Simulator) sendWebhook(w http.ResponseWriter, r *http.Request) {
+	var f forgery
+	if !read(w, r, &f) {
+		return
+	}
+	kind := f.Kind
+	if f.Raw != nil {
+		kind = "raw"
+	}
+	e, err := s.prepare(f)
+	if err != nil {
+		respond(w, 0, nil, err)
+		return
+	}
+	var answer forged
+	for range max(1, f.Times) {
+		body := rawBody(f.Raw)
+		if f.Raw == nil {
+			if body, err = s.render(e); err != nil {
+				respond(w, 0, nil, err)
+				return
+			}
+		}
+		s.mu.Lock()
+		entry := s.webhookLog.add(webhookEntry{At: s.now(), Kind: kind, EcommerceID: f.EcommerceID})
+		s.mu.Unlock()
+		answer = forged{}
+		if answer.HTTPStatus, err = s.mail.send(e.url, body); err != nil {
+			answer.Error = err.Error()
+		}
+		s.delivered(entry, 1, string(body), answer.HTTPStatus, err)
+	}
+	respond(w, http.StatusOK, answer, nil)
+}
+
+// prepare checks a forgery and finds its listener.
+func (s *Simulator) prepare(f forgery) (event, error) {
+	var e event
+	switch f.Dialect {
+	case "", dialectOld, dialectNew:
+	default:
+		return e, fmt.Errorf("dialect: %q is neither old nor new", f.Dialect)
+	}
+	err := s.update(func(time.Time) (change, error) {
+		var err error
+		if f.Raw == nil {
+			e, err = s.forge(f.Kind, f.Dialect, f.EcommerceID)
+		}
+		e.url = s.config.WebhookURL
+		if sub, subscribed := s.state.subscriptions[s.config.PublicToken]; subscribed {
+			e.url = sub.URL
+		}
+		return change{}, err
+	})
+	if err == nil && e.url == "" {
+		err = errors.New("no listener: set the webhook URL, or subscribe one")
+	}
+	return e, err
+}
+
+// rawBody returns what a raw value stands for: a string's own text, or any
+// other JSON value as it is written.
+func rawBody(raw json.RawMessage) []byte {
+	var inner string
+	if json.Unmarshal(raw, &inner) == nil {
+		return []byte(inner)
+	}
+	return raw
+}
+
+// refundOutside is a refund made in the ATH Business app: the merchant's
+// client learns of it by webhook, if at all.
+func (s *Simulator) refundOutside(w http.ResponseWriter, r *http.Request) {
+	var order struct {
+		EcommerceID string `json:"ecommerce_id"`
+		Amount      string `json:"amount"`
+		Message     string `json:"message"`
+	}
+	if !read(w, r, &order) {
+		return
+	}
+	amount, err := parseAmount(order.Amount)
+	if err != nil {
+		respond(w, 0, nil, errors.New(`amount: write it as a string like "5.00"`))
+		return
+	}
+	err = s.update(func(now time.Time) (change, error) {
+		t, known := s.state.tickets[order.EcommerceID]
+		if !known {
+			return change{}, refuse(codeUnknownTicket)
+		}
+		made := refund{Amount: amount, Message: order.Message, External: true}
+		return s.state.refund(t, made, now, s.config.Settings.RefundEchoesReference)
+	})
+	var view ticketView
+	if err == nil {
+		view, err = s.ticketView(order.EcommerceID)
+	}
+	respond(w, http.StatusCreated, view, err)
+}
+
+// clockView is the simulator's clock.
+type clockView struct {
+	Now           time.Time `json:"now"`
+	Stopped       bool      `json:"stopped"`
+	OffsetSeconds int64     `json:"offset_seconds"` // ahead of the real time
+}
+
+func (s *Simulator) showClock(w http.ResponseWriter, _ *http.Request) {
+	var view clockView
+	err := s.look(func(now time.Time) {
+		view = clockView{
+			Now: now, Stopped: !s.state.clock.Stopped.IsZero(),
+			OffsetSeconds: int64(now.Sub(s.realNow()).Round(time.Second) / time.Second),
+		}
+	})
+	respond(w, http.StatusOK, view, err)
+}
+
+// furthestAdvance bounds one step of the clock to about ten years.
+const furthestAdvance = 10 * 365 * 24 * 60 * 60
+
+// setClock stops, moves or runs the clock, in this order where several are
+// asked for. What has come due has happened when it answers.
+func (s *Simulator) setClock(w http.ResponseWriter, r *http.Request) {
+	var order struct {
+		Stop           bool  `json:"stop"`
+		Run            bool  `json:"run"`
+		AdvanceSeconds int64 `json:"advance_seconds"`
+	}
+	if !read(w, r, &order) {
+		return
+	}
+	if order.AdvanceSeconds < 0 || order.AdvanceSeconds > furthestAdvance {
+		respond(w, 0, nil, fmt.Errorf("advance_seconds: time only goes forward, by at most %d seconds", furthestAdvance))
+		return
+	}
+	err := s.update(func(time.Time) (change, error) {
+		c, real := s.state.clock, s.realNow()
+		if order.Stop {
+			c = c.stop(real)
+		}
+		c = c.advance(time.Duration(order.AdvanceSeconds) * time.Second)
+		if order.Run {
+			c = c.run(real)
+		}
+		return change{Clock: &c}, nil
+	})
+	if err != nil {
+		respond(w, 0, nil, err)
+		return
+	}
+	s.ring()
+	s.showClock(w, r)
+}
+
+// problem is an error on the control surface.
+type problem struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// respond answers with value or, where err is not nil, with what is wrong: 404
+// for an unknown ticket, 409 for a refusal, 400 for a request nobody
+// understands.
+func respond(w http.ResponseWriter, status int, value any, err error) {
+	var refused *refusal
+	switch {
+	case errors.As(err, &refused) && refused.code == codeUnknownTicket:
+		status, value = http.StatusNotFound, problem{refused.code, refused.message}
+	case refused != nil:
+		status, value = http.StatusConflict, problem{refused.code, refused.message}
+	case err != nil:
+		status, value = http.StatusBadRequest, problem{"invalid_request", err.Error()}
+	}
+	body, err := json.Marshal(value)
+	if err != nil {
+		http.Error(w, "athmovilsim: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // a caller that left does not matter
+}
+
+// read fills order from a JSON body, which may be missing. It answers the
+// request and returns false where the body is not understood; an unknown key
+// is a typing mistake.
+func read(w http.ResponseWriter, r *http.Request, order any) bool {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil && len(bytes.TrimSpace(body)) > 0 {
+		decoder := json.NewDecoder(bytes.NewReader(body))
+		decoder.DisallowUnknownFields()
+		err = decoder.Decode(order)
+	}
+	if err != nil {
+		respond(w, 0, nil, fmt.Errorf("body: %w", err))
+		return false
+	}
+	return true
+}

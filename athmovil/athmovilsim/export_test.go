@@ -1,0 +1,43 @@
+package athmovilsim
+
+// What the tests compare with README.md and with each other.
+
+// Customers returns the scripted phone numbers and what README.md says of
+// them.
+func Customers() map[string]string {
+	table := map[string]string{}
+	for _, c := range customers {
+		table[c.phone] = c.does
+	}
+	return table
+}
+
+// Faults returns the faults and what README.md says of them.
+func Faults() map[string]string {
+	table := map[string]string{}
+	for _, h := range faultKinds {
+		table[string(h.kind)] = h.does
+	}
+	return table
+}
+
+// Codes returns every error code.
+func Codes() []string { return codes() }
+
+// StatusOf returns the HTTP status of a code.
+func StatusOf(code string) int { return meanings[code].status }
+
+// FeeOf exposes the fee in cents.
+func FeeOf(total int64, down bool) int64 { return int64(feeOf(cents(total), down)) }
+
+// ParseAmount exposes the reading of amounts.
+func ParseAmount(text string) (int64, error) {
+	sum, err := parseAmount(text)
+	return int64(sum), err
+}
+
+// BreakJournal makes the journal's disk fail from now on.
+func (s *Simulator) BreakJournal() error { return s.journal.file.Close() }
+
+// LogLimit is how many entries a log keeps.
+const LogLimit = logLimit

@@ -1,0 +1,139 @@
+package athmovilsim
+
+import (
+	"crypto/subtle"
+	"slices"
+	"strings"
+	"time"
+)
+
+// legacyBusiness returns the business of both tokens, by the error codes of
+// the older host (docs/athmovil.md §1.10).
+func (s *Simulator) legacyBusiness(f fields) (Business, error) {
+	public, _ := f.optional("publicToken")
+	private, _ := f.optional("privateToken")
+	b, known := s.businesses[public]
+	switch {
+	case public == "":
+		return Business{}, refuse(codeLegacyNoPublic)
+	case private == "":
+		return Business{}, refuse(codeLegacyNoPrivate)
+	case !known:
+		return Business{}, refuse(codeLegacyPublicToken)
+	case subtle.ConstantTimeCompare([]byte(private), []byte(b.PrivateToken)) == 1:
+		return b, nil
+	}
+	for _, other := range s.businesses {
+		if private == other.PrivateToken {
+			return Business{}, refuse(codeLegacyOtherAccount)
+		}
+	}
+	return Business{}, refuse(codeLegacyPrivateToken)
+}
+
+// report lists the transactions between two moments, docs/athmovil.md §1.8.
+func (s *Simulator) report(c call, now time.Time) (effect, error) {
+	f, err := parseFields(c.body)
+	if err != nil {
+		return effect{}, err
+	}
+	b, err := s.legacyBusiness(f)
+	if err != nil {
+		return effect{}, err
+	}
+	from, to, err := s.reportSpan(f, now)
+	if err != nil {
+		return effect{}, err
+	}
+	rows := s.rowsOf(b)
+	if len(rows) == 0 {
+		return effect{}, refuse(codeNoRecords)
+	}
+	rows = slices.DeleteFunc(rows, func(r reportRow) bool { return r.at.Before(from) || r.at.After(to) })
+	if len(rows) == 0 {
+		return effect{}, refuse(codeNothingInRange)
+	}
+	return effect{answer: rows}, nil
+}
+
+// reportSpan reads the span of a report. Its end covers the whole second that
+// it names.
+func (s *Simulator) reportSpan(f fields, now time.Time) (from, to time.Time, err error) {
+	moment := func(name, code string) (time.Time, error) {
+		value, err := f.required(name)
+		if err != nil {
+			return time.Time{}, err
+		}
+		at, err := time.ParseInLocation(naiveTime, value, puertoRico)
+		if err != nil {
+			return time.Time{}, refuse(code)
+		}
+		return at, nil
+	}
+	if from, err = moment("fromDate", codeBadFrom); err != nil {
+		return from, to, err
+	}
+	if to, err = moment("toDate", codeBadTo); err != nil {
+		return from, to, err
+	}
+	days := s.config.Settings.ReportDays
+	switch {
+	case !from.Before(to):
+		err = refuse(codeFromAfterTo)
+	case from.After(now):
+		err = refuse(codeFutureFrom)
+	case to.After(now):
+		err = refuse(codeFutureTo)
+	case to.Sub(from) >= time.Duration(days)*24*time.Hour:
+		err = refuse(codeLongSpan, days)
+	}
+	return from, to.Add(time.Second - time.Nanosecond), err
+}
+
+// searchFields are what a search may ask for, docs/athmovil.md §1.9.
+func searchFields() []string {
+	return []string{
+		"referenceNumber", "dailyTransactionID", "name", "phoneNumber", "email", "total", "metadata1", "metadata2",
+	}
+}
+
+// search finds transactions by exact values, docs/athmovil.md §1.9.
+func (s *Simulator) search(c call, _ time.Time) (effect, error) {
+	f, err := parseFields(c.body)
+	if err != nil {
+		return effect{}, err
+	}
+	b, err := s.legacyBusiness(f)
+	if err != nil {
+		return effect{}, err
+	}
+	wanted := map[string]string{}
+	for _, name := range searchFields() {
+		value, err := f.optional(name)
+		if err != nil {
+			return effect{}, err
+		}
+		if value = strings.TrimSpace(value); value != "" {
+			wanted[name] = value
+		}
+	}
+	if len(wanted) == 0 {
+		return effect{}, refuse(codeMissingParameter, "referenceNumber")
+	}
+	if total, asked := wanted["total"]; asked {
+		sum, err := parseAmount(total)
+		if err != nil {
+			return effect{}, err
+		}
+		wanted["total"] = sum.String()
+	}
+	rows := slices.DeleteFunc(s.rowsOf(b), func(r reportRow) bool { return !r.matches(wanted) })
+	switch len(rows) {
+	case 0:
+		return effect{}, refuse(codeLegacyUnknown)
+	case 1:
+		return effect{answer: rows[0]}, nil
+	default:
+		return effect{answer: rows}, nil
+	}
+}

@@ -1,0 +1,536 @@
+package athmovilsim
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// eventKind is a kind of webhook event, docs/athmovil.md §4.2.
+type eventKind string
+
+const (
+	eventCompleted eventKind = "completed"
+	eventCancelled eventKind = "cancelled"
+	eventExpired   eventKind = "expired"
+	eventRefund    eventKind = "refund"
+	eventSimulated eventKind = "simulated"
+	eventPayment   eventKind = "payment"
+	eventDonation  eventKind = "donation"
+)
+
+// dialect is a spelling of an event; empty means the one production uses.
+type dialect string
+
+const (
+	dialectOld dialect = "old"
+	dialectNew dialect = "new"
+)
+
+// event is something the merchant's listener is told.
+type event struct {
+	kind    eventKind
+	dialect dialect
+	ticket  ticket // as it was then
+	refund  refund // of a refund event
+
+	url   string
+	entry *webhookEntry   // in the log
+	after <-chan struct{} // done of an event that goes first, or nil
+	done  chan struct{}   // closed when it is sent or given up
+}
+
+// flag returns the subscription flag that an event needs, docs/athmovil.md
+// §4.2; the test button needs none.
+func (k eventKind) flag() string {
+	switch k {
+	case eventCompleted:
+		return "ecommercePaymentReceivedEvent"
+	case eventCancelled:
+		return "ecommercePaymentCancelledEvent"
+	case eventExpired:
+		return "ecommercePaymentExpiredEvent"
+	case eventRefund:
+		return "refundSentEvent"
+	case eventPayment:
+		return "paymentReceivedEvent"
+	case eventDonation:
+		return "donationReceivedEvent"
+	default:
+		return ""
+	}
+}
+
+// subscriptionFlags are the booleans of docs/athmovil.md §1.7.
+func subscriptionFlags() []string {
+	return []string{
+		"paymentReceivedEvent", "refundSentEvent", "donationReceivedEvent",
+		"ecommercePaymentReceivedEvent", "ecommercePaymentCancelledEvent", "ecommercePaymentExpiredEvent",
+	}
+}
+
+// subscription is a business's listener and what it wants to hear.
+type subscription struct {
+	Business string          `json:"business"`
+	URL      string          `json:"url"`
+	Events   map[string]bool `json:"events"` // by flag
+}
+
+// acceptableListener reports whether a URL may be subscribed: https, as
+// documented, or plain http to this machine, for development.
+func acceptableListener(listener string) bool {
+	u, err := url.Parse(listener)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	host := u.Hostname()
+	local := host == "localhost" || net.ParseIP(host).IsLoopback()
+	return u.Scheme == "https" || u.Scheme == "http" && local
+}
+
+// listener returns where a business wants to hear of an event, or "". The lock
+// is held.
+func (s *Simulator) listener(business string, kind eventKind) string {
+	sub, subscribed := s.state.subscriptions[business]
+	switch {
+	case subscribed && (kind.flag() == "" || sub.Events[kind.flag()]):
+		return sub.URL
+	case !subscribed && business == s.config.PublicToken:
+		return s.config.WebhookURL
+	default:
+		return ""
+	}
+}
+
+// Defaults of webhook faults that name no delay_ms.
+const (
+	webhookDelay   = 30 * time.Second
+	webhookReorder = 2 * time.Second
+)
+
+// dispatch decides what becomes of an event: when it goes out, in which
+// dialect, how often, if at all. The lock is held.
+func (s *Simulator) dispatch(e event) {
+	if e.url = s.listener(e.ticket.Business, e.kind); e.url == "" {
+		return
+	}
+	faults := s.befall(opWebhook, e.ticket.ID, e.ticket.Phone)
+	delay, copies, lost, reordered := s.config.Settings.WebhookDelay, 1, false, false
+	names := ""
+	for _, f := range faults {
+		names += separated(names) + string(f.Fault)
+		asked := time.Duration(f.DelayMS) * time.Millisecond
+		switch f.Fault {
+		case faultWebhookLost:
+			lost = true
+		case faultWebhookDelayed:
+			delay += orDefault(asked, webhookDelay)
+		case faultWebhookDuplicated:
+			copies++
+		case faultWebhookReordered:
+			reordered = true
+			delay += orDefault(asked, webhookReorder)
+		case faultWebhookOldDialect:
+			e.dialect = dialectOld
+		case faultWebhookNewDialect:
+			e.dialect = dialectNew
+		}
+	}
+	for range copies {
+		e.entry = s.webhookLog.add(webhookEntry{At: s.now(), Kind: e.kind, EcommerceID: e.ticket.ID, Fault: names})
+		switch {
+		case lost:
+		case reordered:
+			s.hold(e, delay)
+		case delay > 0:
+			s.later(s.now().Add(delay), func(time.Time) { s.release(e) })
+		default:
+			s.release(e)
+		}
+	}
+}
+
+// hold keeps an event back until the next one has gone out, or for delay. The
+// lock is held.
+func (s *Simulator) hold(e event, delay time.Duration) {
+	s.held = append(s.held, e)
+	s.later(s.now().Add(delay), func(time.Time) { s.releaseHeld() })
+}
+
+// release puts an event into the outbox, behind the one before it about the
+// same ticket and before those that were held back. The lock is held.
+func (s *Simulator) release(e event) {
+	e.after = s.lastEvent[e.ticket.ID]
+	e.done = make(chan struct{})
+	s.lastEvent[e.ticket.ID] = e.done
+	s.outbox = append(s.outbox, e)
+	held := s.held
+	s.held = nil
+	for _, h := range held {
+		h.after, h.done = e.done, make(chan struct{})
+		s.lastEvent[h.ticket.ID] = h.done
+		s.outbox = append(s.outbox, h)
+	}
+}
+
+// releaseHeld lets go of what was held back for long enough. The lock is held.
+func (s *Simulator) releaseHeld() {
+	held := s.held
+	s.held = nil
+	for _, e := range held {
+		s.release(e)
+	}
+}
+
+// postman sends events. Events about one ticket go in order, others side by
+// side.
+type postman struct {
+	sim    *Simulator
+	client *http.Client
+	slots  chan struct{}
+
+	mu      sync.Mutex
+	closed  bool
+	sending sync.WaitGroup // one for each event; close waits for them
+}
+
+const (
+	webhookTimeout = 5 * time.Second
+	webhookSlots   = 64
+)
+
+func newPostman(s *Simulator) *postman {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = webhookSlots
+	return &postman{
+		sim: s,
+		client: &http.Client{
+			Transport: transport,
+			Timeout:   webhookTimeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error {
+				return http.ErrUseLastResponse // a listener that redirects has not taken the event
+			},
+		},
+		slots: make(chan struct{}, webhookSlots),
+	}
+}
+
+// post sends an event in its own goroutine.
+func (p *postman) post(e event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		close(e.done)
+		return
+	}
+	p.sending.Go(func() {
+		defer close(e.done)
+		if e.after != nil {
+			<-e.after
+		}
+		p.slots <- struct{}{}
+		defer func() { <-p.slots }()
+		p.deliver(e)
+	})
+}
+
+// close refuses further events and waits for those under way, each of which
+// takes at most [webhookTimeout].
+func (p *postman) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.sending.Wait()
+	p.client.CloseIdleConnections()
+}
+
+// deliver sends an event as often as the settings say, until somebody takes
+// it.
+func (p *postman) deliver(e event) {
+	for attempt := range 1 + p.sim.config.Settings.WebhookRetries {
+		body, err := p.sim.render(e)
+		status := 0
+		if err == nil {
+			status, err = p.send(e.url, body)
+		}
+		p.sim.delivered(e.entry, attempt+1, string(body), status, err)
+		if err == nil && status/100 == 2 {
+			return
+		}
+		p.sim.logger.Warn("webhook was not taken", "event", string(e.kind), "ecommerce_id", e.ticket.ID, "http_status", status, "error", err)
+	}
+}
+
+// send posts a body and returns the HTTP status of the answer.
+func (p *postman) send(listener string, body []byte) (int, error) {
+	// No request stands behind an event, so only the client's timeout ends it.
+	req, err := http.NewRequest(http.MethodPost, listener, bytes.NewReader(body)) //nolint:noctx // see above
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := p.client.Do(req)
+	if err != nil {
+		var outer *url.Error
+		if errors.As(err, &outer) {
+			err = outer.Err // without the URL, which may hold the listener's secret
+		}
+		return 0, err
+	}
+	defer res.Body.Close()                                       //nolint:errcheck // read-only body
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection is used again
+	return res.StatusCode, nil
+}
+
+// delivered writes the outcome of an attempt into the log.
+func (s *Simulator) delivered(entry *webhookEntry, attempts int, body string, status int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	entry.Attempts, entry.Body, entry.HTTPStatus, entry.Error = attempts, body, status, ""
+	if err != nil {
+		entry.Error = err.Error()
+	}
+}
+
+// render writes an event as it is sent now.
+func (s *Simulator) render(e event) ([]byte, error) {
+	s.mu.Lock()
+	now := s.now()
+	s.mu.Unlock()
+	return json.Marshal(s.eventBody(e, now))
+}
+
+// eventBody chooses the dialect that production uses for a kind, unless the
+// event asks for another one (docs/athmovil.md §4.2).
+func (s *Simulator) eventBody(e event, now time.Time) any {
+	t := e.ticket
+	old := oldEvent{
+		TransactionType: "ecommerce", Status: string(e.kind), Date: now.In(puertoRico).Format(naiveTimeOld),
+		Total: text(t.Total), Tax: text(t.Tax), Subtotal: text(t.SubTotal),
+		Metadata1: t.Metadata1, Metadata2: t.Metadata2, Items: oldItems(t.Items),
+	}
+	switch e.kind {
+	case eventCompleted:
+		if e.dialect == dialectOld {
+			return old.paidBy(customerOf(t.Phone), t)
+		}
+		return s.newEvent(t, "COMPLETED", now).paidBy(customerOf(t.Phone), t)
+	case eventCancelled:
+		if e.dialect == dialectOld {
+			return old
+		}
+		return s.newEvent(t, "CANCEL", now)
+	case eventExpired:
+		if e.dialect == dialectNew {
+			return s.newEvent(t, "EXPIRED", now)
+		}
+		return old
+	case eventRefund:
+		if e.dialect == dialectOld {
+			return oldRefund(t, e.refund, now)
+		}
+		return capturedRefund(t, e.refund, now)
+	default:
+		return sampleEvent(e.kind, now)
+	}
+}
+
+// newEvent is the newer dialect: docs/athmovil.md §4.2 "New style".
+type newEvent struct {
+	TransactionType        string    `json:"transactionType"`
+	Status                 string    `json:"status"`
+	EcommerceID            string    `json:"ecommerceId"`
+	ReferenceNumber        string    `json:"referenceNumber"`
+	ReferenceTransactionID string    `json:"referenceTransactionId"`
+	DailyTransactionID     string    `json:"dailyTransactionId"`
+	Date                   string    `json:"date"`
+	TransactionDate        string    `json:"transactionDate"`
+	BusinessName           string    `json:"businessName"`
+	Name                   string    `json:"name"`
+	PhoneNumber            int64     `json:"phoneNumber"` // a number, 0 for none
+	Email                  string    `json:"email"`
+	Message                string    `json:"message"`
+	Total                  number    `json:"total"`
+	SubTotal               number    `json:"subTotal"`
+	Tax                    decimal   `json:"tax"`
+	Fee                    decimal   `json:"fee"`
+	NetAmount              number    `json:"netAmount"`
+	TotalRefundedAmount    number    `json:"totalRefundedAmount"`
+	Metadata1              string    `json:"metadata1"`
+	Metadata2              string    `json:"metadata2"`
+	IsNonProfit            bool      `json:"isNonProfit"`
+	Items                  []newItem `json:"items"`
+}
+
+type newItem struct {
+	Name           string  `json:"name"`
+	Description    string  `json:"description"`
+	Quantity       int     `json:"quantity"`
+	Price          decimal `json:"price"`
+	Tax            decimal `json:"tax"`
+	Metadata       string  `json:"metadata"`
+	SKU            string  `json:"sku"`
+	FormattedPrice string  `json:"formattedPrice"`
+}
+
+func (s *Simulator) newEvent(t ticket, status string, now time.Time) newEvent {
+	e := newEvent{
+		TransactionType: "ECOMMERCE", Status: status, EcommerceID: t.ID,
+		Date: naive(now), BusinessName: s.businesses[t.Business].Name,
+		Total: number(t.Total), SubTotal: number(t.SubTotal), Tax: decimal(t.Tax),
+		Metadata1: t.Metadata1, Metadata2: t.Metadata2, Items: []newItem{},
+	}
+	for _, i := range t.Items {
+		e.Items = append(e.Items, newItem{
+			Name: i.Name, Description: i.Description, Quantity: i.Quantity,
+			Price: decimal(i.Price), Tax: decimal(i.Tax), Metadata: i.Metadata, SKU: i.SKU,
+		})
+	}
+	return e
+}
+
+// paidBy fills what only a completed event tells.
+func (e newEvent) paidBy(payer customer, t ticket) newEvent {
+	e.ReferenceNumber, e.DailyTransactionID, e.TransactionDate = t.Reference, dailyText(t.DailyID), naive(t.CompletedAt)
+	e.Fee, e.NetAmount = decimal(t.Fee), number(t.net())
+	e.Name, e.Email = payer.name, payer.email
+	e.PhoneNumber, _ = strconv.ParseInt(t.Phone, 10, 64) // 0 where nobody is known, as documented
+	return e
+}
+
+// oldEvent is the older dialect, all strings: docs/athmovil.md §4.2.
+type oldEvent struct {
+	TransactionType     string    `json:"transactionType"`
+	Status              string    `json:"status"`
+	Date                string    `json:"date"`
+	ReferenceNumber     string    `json:"referenceNumber"`
+	DailyTransactionID  string    `json:"dailyTransactionID"`
+	Name                string    `json:"name"`
+	PhoneNumber         string    `json:"phoneNumber"`
+	Email               string    `json:"email"`
+	Message             string    `json:"message"`
+	Total               text      `json:"total"`
+	Tax                 text      `json:"tax"`
+	Subtotal            text      `json:"subtotal"`
+	Fee                 text      `json:"fee"`
+	NetAmount           text      `json:"netAmount"`
+	TotalRefundedAmount text      `json:"totalRefundedAmount"`
+	Metadata1           string    `json:"metadata1"`
+	Metadata2           string    `json:"metadata2"`
+	Items               []oldItem `json:"items"`
+}
+
+type oldItem struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Quantity    string `json:"quantity"`
+	Price       text   `json:"price"`
+	Tax         text   `json:"tax"`
+	Metadata    string `json:"metadata"`
+}
+
+func oldItems(items []item) []oldItem {
+	lines := make([]oldItem, 0, len(items))
+	for _, i := range items {
+		lines = append(lines, oldItem{i.Name, i.Description, strconv.Itoa(i.Quantity), text(i.Price), text(i.Tax), i.Metadata})
+	}
+	return lines
+}
+
+func (e oldEvent) paidBy(payer customer, t ticket) oldEvent {
+	e.ReferenceNumber, e.DailyTransactionID = t.Reference, dailyText(t.DailyID)
+	e.Fee, e.NetAmount = text(t.Fee), text(t.net())
+	e.Name, e.PhoneNumber, e.Email = payer.name, t.Phone, payer.email
+	return e
+}
+
+// oldRefund is the refund event of the documentation.
+func oldRefund(t ticket, r refund, now time.Time) oldEvent {
+	payer := customerOf(t.Phone)
+	return oldEvent{
+		TransactionType: "refund", Status: "completed", Date: now.In(puertoRico).Format(naiveTimeOld),
+		ReferenceNumber: r.Reference, DailyTransactionID: dailyText(r.DailyID),
+		Name: payer.name, PhoneNumber: t.Phone, Email: payer.email, Message: r.Message,
+		Total: text(r.Amount), Items: []oldItem{},
+	}
+}
+
+// refundEvent is the refund event that was captured in production.
+type refundEvent struct {
+	TransactionType     string `json:"transactionType"`
+	Status              string `json:"status"`
+	Date                string `json:"date"`
+	ReferenceNumber     string `json:"referenceNumber"`
+	DailyTransactionID  string `json:"dailyTransactionID"`
+	Name                string `json:"name"`
+	PhoneNumber         string `json:"phoneNumber"`
+	Email               string `json:"email"`
+	Message             string `json:"message"`
+	Total               text   `json:"total"`
+	Fee                 text   `json:"fee"`
+	NetAmount           text   `json:"netAmount"`
+	TotalRefundedAmount string `json:"totalRefundedAmount"` // "0", even after a refund
+}
+
+func capturedRefund(t ticket, r refund, now time.Time) refundEvent {
+	payer := customerOf(t.Phone)
+	return refundEvent{
+		TransactionType: "REFUND", Status: "COMPLETED", Date: naive(now),
+		ReferenceNumber: r.Reference, DailyTransactionID: strconv.Itoa(r.DailyID),
+		Name: payer.name, PhoneNumber: formatPhone(t.Phone), Email: payer.email, Message: r.Message,
+		Total: text(r.Amount), TotalRefundedAmount: "0",
+	}
+}
+
+// sampleEvent is one of the events that no ticket stands behind: the test
+// button, "Pay a Business" and a donation, as docs/athmovil.md §4.2 shows them.
+func sampleEvent(kind eventKind, now time.Time) oldEvent {
+	e := oldEvent{
+		TransactionType: string(kind), Status: "completed", Date: now.In(puertoRico).Format(naiveTimeOld),
+		ReferenceNumber: newReference(), DailyTransactionID: "0001",
+		Name: "Valeria Herrero", PhoneNumber: "7871234567", Email: "customer@example.com", Message: "Test message",
+		Total: 1_00, Fee: 6, NetAmount: 94, Items: []oldItem{},
+	}
+	if kind == eventSimulated {
+		// Net amount and total contradict each other in the documentation too.
+		e.ReferenceNumber = "000000-00000000abcd"
+		e.Total, e.Tax, e.Subtotal = 3_00, 1_00, 2_00
+		e.Metadata1, e.Metadata2 = "metadata1 test", "metadata2 test"
+		e.Items = []oldItem{
+			{"First Item", "This is a description.", "1", 1_00, 50, "metadata test"},
+			{"Second Item", "This is another description.", "1", 1_00, 50, "metadata test"},
+		}
+	}
+	return e
+}
+
+// forge makes an event of a kind about a ticket for POST /_sim/webhooks,
+// whatever the ticket's state is. The lock is held.
+func (s *Simulator) forge(kind eventKind, spelling dialect, ecommerceID string) (event, error) {
+	e := event{kind: kind, dialect: spelling, ticket: ticket{Business: s.config.PublicToken}}
+	switch kind {
+	case eventSimulated, eventPayment, eventDonation:
+		return e, nil
+	case eventCompleted, eventCancelled, eventExpired, eventRefund:
+	default:
+		return e, fmt.Errorf("kind: %q is none of completed, cancelled, expired, refund, simulated, payment, donation", kind)
+	}
+	t, known := s.state.tickets[ecommerceID]
+	if !known {
+		return e, refuse(codeUnknownTicket)
+	}
+	e.ticket = t
+	e.refund = refund{Reference: t.Reference, DailyID: t.DailyID, Amount: t.Total}
+	if len(t.Refunds) > 0 {
+		e.refund = t.Refunds[len(t.Refunds)-1]
+	}
+	return e, nil
+}

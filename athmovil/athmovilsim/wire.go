@@ -1,0 +1,339 @@
+package athmovilsim
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The shapes of this file are the documented answers, key by key and in their
+// order; athmovil/testdata/wire holds the samples that a test compares them
+// with.
+
+// created is the answer to create, docs/athmovil.md §1.1.
+type created struct {
+	EcommerceID string `json:"ecommerceId"`
+	AuthToken   string `json:"auth_token"`
+}
+
+// transaction is the answer to findPayment and authorization, docs/athmovil.md
+// §1.2.
+type transaction struct {
+	EcommerceStatus     status            `json:"ecommerceStatus"`
+	EcommerceID         string            `json:"ecommerceId"`
+	ReferenceNumber     string            `json:"referenceNumber"`
+	BusinessCustomerID  string            `json:"businessCustomerId"`
+	TransactionDate     string            `json:"transactionDate"`
+	DailyTransactionID  string            `json:"dailyTransactionId"`
+	BusinessName        string            `json:"businessName"`
+	BusinessPath        string            `json:"businessPath"`
+	Industry            string            `json:"industry"`
+	SubTotal            number            `json:"subTotal"`
+	Tax                 number            `json:"tax"`
+	Total               number            `json:"total"`
+	Fee                 noisy             `json:"fee"`
+	NetAmount           number            `json:"netAmount"`
+	TotalRefundedAmount number            `json:"totalRefundedAmount"`
+	Metadata1           string            `json:"metadata1"`
+	Metadata2           string            `json:"metadata2"`
+	Items               []transactionItem `json:"items"`
+	IsNonProfit         bool              `json:"isNonProfit"`
+}
+
+type transactionItem struct {
+	Name           string  `json:"name"`
+	Description    string  `json:"description"`
+	Quantity       int     `json:"quantity"`
+	Price          number  `json:"price"`
+	Tax            number  `json:"tax"`
+	Metadata       string  `json:"metadata"`
+	FormattedPrice *string `json:"formattedPrice,omitempty"` // absent once completed
+	SKU            *string `json:"sku,omitempty"`            // absent once completed
+}
+
+// transactionOf shows a ticket to its merchant.
+func (s *Simulator) transactionOf(t ticket) transaction {
+	b := s.businesses[t.Business]
+	return transaction{
+		EcommerceStatus:     t.Status,
+		EcommerceID:         t.ID,
+		ReferenceNumber:     t.Reference,
+		BusinessCustomerID:  idOf(t.Business),
+		TransactionDate:     naive(t.CompletedAt),
+		DailyTransactionID:  dailyText(t.DailyID),
+		BusinessName:        b.Name,
+		BusinessPath:        b.Name,
+		Industry:            industry,
+		SubTotal:            number(t.SubTotal),
+		Tax:                 number(t.Tax),
+		Total:               number(t.Total),
+		Fee:                 noisy{t.Fee, s.config.Settings.PlainFees},
+		NetAmount:           number(t.net()),
+		TotalRefundedAmount: number(t.refunded()),
+		Metadata1:           t.Metadata1,
+		Metadata2:           t.Metadata2,
+		Items:               transactionItems(t),
+	}
+}
+
+// industry is the sample's (docs/athmovil.md §1.2).
+const industry = "COMPUTERS"
+
+func transactionItems(t ticket) []transactionItem {
+	items := make([]transactionItem, 0, len(t.Items))
+	for _, i := range t.Items {
+		line := transactionItem{
+			Name: i.Name, Description: i.Description, Quantity: i.Quantity,
+			Price: number(i.Price), Tax: number(i.Tax), Metadata: i.Metadata,
+		}
+		if t.Status != statusCompleted {
+			line.FormattedPrice, line.SKU = new(string), &i.SKU
+		}
+		items = append(items, line)
+	}
+	return items
+}
+
+// refundPair is the answer to refund, docs/athmovil.md §1.5.
+type refundPair struct {
+	Refund   refundSide   `json:"refund"`
+	Original originalSide `json:"originalTransaction"`
+}
+
+type refundSide struct {
+	TransactionType    string `json:"transactionType"`
+	Status             string `json:"status"`
+	RefundedAmount     number `json:"refundedAmount"`
+	Date               string `json:"date"`
+	ReferenceNumber    string `json:"referenceNumber"`
+	DailyTransactionID string `json:"dailyTransactionID"`
+	Name               string `json:"name"`
+	PhoneNumber        string `json:"phoneNumber"`
+	Email              string `json:"email"`
+}
+
+type originalSide struct {
+	TransactionType     string       `json:"transactionType"`
+	Status              string       `json:"status"`
+	Date                string       `json:"date"`
+	ReferenceNumber     string       `json:"referenceNumber"`
+	DailyTransactionID  string       `json:"dailyTransactionID"`
+	Name                string       `json:"name"`
+	PhoneNumber         string       `json:"phoneNumber"`
+	Email               string       `json:"email"`
+	Message             string       `json:"message"`
+	Total               number       `json:"total"`
+	Tax                 number       `json:"tax"`
+	Subtotal            number       `json:"subtotal"`
+	Fee                 number       `json:"fee"`
+	NetAmount           number       `json:"netAmount"`
+	TotalRefundedAmount number       `json:"totalRefundedAmount"`
+	Metadata1           string       `json:"metadata1"`
+	Metadata2           string       `json:"metadata2"`
+	Items               []reportItem `json:"items"`
+}
+
+// refundAnswer tells of t's last refund.
+func (s *Simulator) refundAnswer(t ticket) refundPair {
+	r, payer := t.Refunds[len(t.Refunds)-1], customerOf(t.Phone)
+	return refundPair{
+		Refund: refundSide{
+			TransactionType:    "REFUND",
+			Status:             string(statusCompleted),
+			RefundedAmount:     number(r.Amount),
+			Date:               s.refundDate(r.At),
+			ReferenceNumber:    r.Reference,
+			DailyTransactionID: dailyText(r.DailyID),
+			Name:               " " + payer.name, // the sample's own quirk
+			PhoneNumber:        formatPhone(t.Phone),
+			Email:              payer.email,
+		},
+		Original: originalSide{
+			TransactionType:     "PAYMENT",
+			Status:              string(t.Status),
+			Date:                s.refundDate(t.CompletedAt),
+			ReferenceNumber:     t.Reference,
+			DailyTransactionID:  dailyText(t.DailyID),
+			Name:                payer.name,
+			PhoneNumber:         formatPhone(t.Phone),
+			Email:               payer.email,
+			Total:               number(t.Total),
+			Tax:                 number(t.Tax),
+			Subtotal:            number(t.SubTotal),
+			Fee:                 number(t.Fee),
+			NetAmount:           number(t.net()),
+			TotalRefundedAmount: number(t.refunded()),
+			Metadata1:           t.Metadata1,
+			Metadata2:           t.Metadata2,
+			Items:               reportItems(t.Items),
+		},
+	}
+}
+
+// refundDate writes a time in the form that the settings chose.
+func (s *Simulator) refundDate(at time.Time) string {
+	switch s.config.Settings.RefundDate {
+	case RefundDateSeconds:
+		return strconv.FormatInt(at.Unix(), 10)
+	case RefundDateNaive:
+		return at.In(puertoRico).Format(naiveTimeOld)
+	default:
+		return strconv.FormatInt(at.UnixMilli(), 10)
+	}
+}
+
+// reportRow is one row of a report, docs/athmovil.md §1.8.
+type reportRow struct {
+	TransactionType    string       `json:"transactionType"`
+	Status             string       `json:"status"`
+	Date               string       `json:"date"`
+	ReferenceNumber    string       `json:"referenceNumber"` // with a trailing space, as seen
+	DailyTransactionID int          `json:"dailyTransactionID"`
+	Name               string       `json:"name"`
+	PhoneNumber        string       `json:"phoneNumber"`
+	Email              string       `json:"email"`
+	Message            string       `json:"message"`
+	Total              decimal      `json:"total"`
+	Tax                decimal      `json:"tax"`
+	Subtotal           decimal      `json:"subtotal"`
+	Fee                decimal      `json:"fee"`
+	NetAmount          decimal      `json:"netAmount"`
+	TotalRefundAmount  decimal      `json:"totalRefundAmount"` // no "ed", as documented
+	Metadata1          string       `json:"metadata1"`
+	Metadata2          string       `json:"metadata2"`
+	Items              []reportItem `json:"items"`
+
+	at time.Time
+}
+
+type reportItem struct {
+	Name        string  `json:"name"`
+	Description string  `json:"description"`
+	Quantity    int     `json:"quantity"`
+	Price       decimal `json:"price"`
+	Tax         decimal `json:"tax"`
+	Metadata    string  `json:"metadata"`
+}
+
+func reportItems(items []item) []reportItem {
+	rows := make([]reportItem, 0, len(items))
+	for _, i := range items {
+		rows = append(rows, reportItem{i.Name, i.Description, i.Quantity, decimal(i.Price), decimal(i.Tax), i.Metadata})
+	}
+	return rows
+}
+
+// rowsOf lists a business's transactions, oldest first.
+func (s *Simulator) rowsOf(b Business) []reportRow {
+	var rows []reportRow
+	for _, t := range s.state.all() {
+		if t.Business != b.PublicToken || t.Status != statusCompleted {
+			continue
+		}
+		rows = append(rows, paymentRow(t))
+		if s.config.Settings.ReportOmitsRefunds {
+			continue
+		}
+		for _, r := range t.Refunds {
+			rows = append(rows, refundRow(t, r))
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b reportRow) int {
+		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.DailyTransactionID, b.DailyTransactionID))
+	})
+	return rows
+}
+
+func paymentRow(t ticket) reportRow {
+	payer := customerOf(t.Phone)
+	return reportRow{
+		TransactionType:    "ECOMMERCE",
+		Status:             string(t.Status),
+		Date:               t.CompletedAt.In(puertoRico).Format(naiveTimeOld),
+		ReferenceNumber:    t.Reference + " ",
+		DailyTransactionID: t.DailyID,
+		Name:               payer.name,
+		PhoneNumber:        formatPhone(t.Phone),
+		Email:              payer.email,
+		Total:              decimal(t.Total),
+		Tax:                decimal(t.Tax),
+		Subtotal:           decimal(t.SubTotal),
+		Fee:                decimal(t.Fee),
+		NetAmount:          decimal(t.net()),
+		TotalRefundAmount:  decimal(t.refunded()),
+		Metadata1:          t.Metadata1,
+		Metadata2:          t.Metadata2,
+		Items:              reportItems(t.Items),
+		at:                 t.CompletedAt,
+	}
+}
+
+// refundRow shows a refund as a row of its own, which is a guess: no sample of
+// one is known (docs/athmovil.md §1.8). Like the captured webhook, it does not
+// tell which payment it belongs to.
+func refundRow(t ticket, r refund) reportRow {
+	payer := customerOf(t.Phone)
+	return reportRow{
+		TransactionType:    "REFUND",
+		Status:             string(statusCompleted),
+		Date:               r.At.In(puertoRico).Format(naiveTimeOld),
+		ReferenceNumber:    r.Reference + " ",
+		DailyTransactionID: r.DailyID,
+		Name:               payer.name,
+		PhoneNumber:        formatPhone(t.Phone),
+		Email:              payer.email,
+		Message:            r.Message,
+		Total:              decimal(r.Amount),
+		Items:              []reportItem{},
+		at:                 r.At,
+	}
+}
+
+// matches reports whether the row has every value of a search.
+func (r reportRow) matches(wanted map[string]string) bool {
+	have := map[string]string{
+		"referenceNumber":    strings.TrimSpace(r.ReferenceNumber),
+		"dailyTransactionID": strconv.Itoa(r.DailyTransactionID),
+		"name":               r.Name,
+		"phoneNumber":        r.PhoneNumber,
+		"email":              r.Email,
+		"total":              cents(r.Total).String(),
+		"metadata1":          r.Metadata1,
+		"metadata2":          r.Metadata2,
+	}
+	for name, value := range wanted {
+		if have[name] != value {
+			return false
+		}
+	}
+	return true
+}
+
+// naive writes a time as the gateway does, or nothing for no time
+// (docs/athmovil.md §3).
+func naive(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.In(puertoRico).Format(naiveTime)
+}
+
+// dailyText writes a daily id as the newer channels do, or nothing for none:
+// four digits, zeros in front (docs/athmovil.md §3).
+func dailyText(id int) string {
+	if id == 0 {
+		return ""
+	}
+	digits := strconv.Itoa(id)
+	return strings.Repeat("0", max(0, 4-len(digits))) + digits
+}
+
+// idOf makes the 32 hex digits by which the gateway knows something.
+func idOf(what string) string {
+	digest := sha256.Sum256([]byte(what))
+	return hex.EncodeToString(digest[:16])
+}

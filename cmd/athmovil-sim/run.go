@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/cobropay/cobro/athmovil/athmovilsim"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// flags are the command line. Each flag is also an environment variable:
+// ATHSIM_ and its name in capitals.
+type flags struct {
+	Listen        string        `default:"127.0.0.1:8090" help:"Address of the gateway, as merchants see it; port 0 takes a free one."`
+	ControlListen string        `default:"127.0.0.1:8091" help:"Address of the test control and the phone page."`
+	WebhookURL    string        `help:"Where events are posted, until a listener is subscribed."`
+	Journal       string        `help:"File that keeps the tickets over restarts; none keeps them in memory."`
+	PublicToken   string        `help:"The business's public token; a documented sample if none is given."`
+	PrivateToken  string        `help:"The business's private token; better given by the environment."`
+	BusinessName  string        `help:"The name that customers see."`
+	MinTimeout    time.Duration `default:"120s" help:"The shortest life a ticket may ask for."`
+	Seed          uint64        `help:"Decides faults that have a probability."`
+}
+
+// environment is the prefix of every setting's variable.
+const environment = "ATHSIM_"
+
+// run is the whole program: it serves until ctx ends and returns the exit
+// code.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	settings, code, done := parse(args, getenv, stdout, stderr)
+	if done {
+		return code
+	}
+	if err := serve(ctx, settings, stdout, stderr); err != nil {
+		_, _ = fmt.Fprintf(stderr, "athmovil-sim: %v\n", err)
+		return exitFailure
+	}
+	return exitOK
+}
+
+// parse reads flags, then the environment, then defaults. It is done where
+// help was asked for or the command line is wrong.
+func parse(args []string, getenv func(string) string, stdout, stderr io.Writer) (settings flags, code int, done bool) {
+	parser, err := kong.New(&settings,
+		kong.Name("athmovil-sim"),
+		kong.Description("Plays the ATH Móvil Business gateway for tests. Every flag is also an environment variable: "+
+			environment+"CONTROL_LISTEN for --control-listen."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { done = true }),
+		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+			if value := getenv(variable(flag.Name)); value != "" {
+				return value, nil
+			}
+			return nil, nil
+		})),
+	)
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "athmovil-sim: %v\n", err)
+		return settings, exitFailure, true
+	}
+	_, err = parser.Parse(args)
+	switch {
+	case done: // help was printed
+		return settings, exitOK, true
+	case err != nil:
+		_, _ = fmt.Fprintf(stderr, "athmovil-sim: %v\nhint: athmovil-sim --help lists the flags\n", err)
+		return settings, exitUsage, true
+	}
+	return settings, exitOK, false
+}
+
+// variable returns the environment variable of a flag.
+func variable(flag string) string {
+	return environment + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// serve runs the simulator until ctx ends.
+func serve(ctx context.Context, settings flags, stdout, stderr io.Writer) (err error) {
+	sim, err := athmovilsim.New(athmovilsim.Config{
+		PublicToken:  settings.PublicToken,
+		PrivateToken: settings.PrivateToken,
+		BusinessName: settings.BusinessName,
+		WebhookURL:   settings.WebhookURL,
+		Journal:      settings.Journal,
+		MinTimeout:   settings.MinTimeout,
+		Seed:         settings.Seed,
+		Logger:       slog.New(slog.NewTextHandler(stderr, nil)),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sim.Close()) }()
+
+	gateway, err := open(ctx, settings.Listen, "--listen", sim.Gateway())
+	if err != nil {
+		return err
+	}
+	defer gateway.stop()
+	control, err := open(ctx, settings.ControlListen, "--control-listen", sim.Control())
+	if err != nil {
+		return err
+	}
+	defer control.stop()
+
+	_, err = fmt.Fprintf(stdout, `gateway  %[1]s
+control  %[2]s   (the customer's phone: open it in a browser)
+
+Ask for a payment, then confirm it on the phone:
+  curl -s %[1]s/api/business-transaction/ecommerce/payment -d '{"publicToken":"%[3]s","total":"25.00","subtotal":"25.00","tax":"0.00","metadata1":"order 1","metadata2":"","items":[],"phoneNumber":"7875551234"}'
+`, gateway.url, control.url, orDefault(settings.PublicToken, athmovilsim.DefaultPublicToken))
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-gateway.failed:
+		return err
+	case err := <-control.failed:
+		return err
+	}
+}
+
+// door is one listening address.
+type door struct {
+	url    string
+	server *http.Server
+	failed chan error // gets why serving ended, once; nil after stop
+}
+
+// grace is how long calls under way may take when the program ends.
+const grace = 5 * time.Second
+
+// open listens on address, which came from flag.
+func open(ctx context.Context, address, flag string, handler http.Handler) (*door, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w\nhint: give another address with %s", err, flag)
+	}
+	d := &door{
+		url: "http://" + listener.Addr().String(),
+		server: &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: grace,
+			BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		},
+		failed: make(chan error, 1),
+	}
+	go func() { // ends when stop closes the server, which then waits for failed
+		err := d.server.Serve(listener)
+		if errors.Is(err, http.ErrServerClosed) {
+			err = nil
+		}
+		d.failed <- err
+		close(d.failed)
+	}()
+	return d, nil
+}
+
+// stop lets calls under way end, then closes.
+func (d *door) stop() {
+	ctx, cancel := context.WithTimeout(d.server.BaseContext(nil), grace)
+	defer cancel()
+	if d.server.Shutdown(ctx) != nil {
+		_ = d.server.Close() // somebody held on for longer than grace
+	}
+	for range d.failed { // until the serving goroutine has ended
+	}
+}
+
+func orDefault(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/serve"
+	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/private"
+	"github.com/cobropay/cobro/worker"
+	"github.com/cobropay/cobro/workflows"
+)
+
+// commands is the command line. Each flag is also an environment variable;
+// secrets are environment variables only, since a command line is public.
+type commands struct {
+	LogFormat string `enum:"text,json" default:"json" env:"COBRO_LOG_FORMAT" help:"Log lines for people (text) or machines (json)."`
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"COBRO_LOG_LEVEL" help:"The least level that is logged."`
+
+	API     apiCommand     `cmd:"" help:"Serve the HTTP API and relay webhooks."`
+	Worker  workerCommand  `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database to this program's schema."`
+}
+
+// program is what every command works with.
+type program struct {
+	ctx    context.Context
+	getenv func(string) string
+	logger *slog.Logger
+	stdout io.Writer
+}
+
+// run is the whole program. It returns the exit code: 0, 1 after an error, 2
+// after a wrong command line.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	var cli commands
+	code := -1
+	parser, err := kong.New(&cli,
+		kong.Name("cobro"),
+		kong.Description("Takes ATH Móvil payments, each one a durable workflow."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(c int) { code = c }), // kong asks to leave after --help
+		kong.Resolvers(environment(getenv)),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "cobro:", err)
+		return 2
+	}
+	command, err := parser.Parse(args)
+	if code >= 0 {
+		return code
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "cobro: %v\nRun \"cobro --help\" for the commands.\n", err)
+		return 2
+	}
+	var level slog.Level
+	err = level.UnmarshalText([]byte(cli.LogLevel))
+	logger, logErr := telemetry.NewLogger(stderr, cli.LogFormat, level, false)
+	if err := errors.Join(err, logErr); err != nil {
+		fmt.Fprintln(stderr, "cobro:", err)
+		return 2
+	}
+	if err := command.Run(&program{ctx: ctx, getenv: getenv, logger: logger, stdout: stdout}); err != nil {
+		fmt.Fprintln(stderr, "cobro:", err)
+		return 1
+	}
+	return 0
+}
+
+// environment resolves flags from getenv instead of the process, so that tests
+// run the whole program beside each other.
+func environment(getenv func(string) string) kong.Resolver {
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		for _, name := range flag.Envs {
+			if value := getenv(name); value != "" {
+				return value, nil
+			}
+		}
+		return nil, nil //nolint:nilnil // kong's way to say that this resolver knows nothing of the flag
+	})
+}
+
+type apiCommand struct {
+	Listen       string        `default:"127.0.0.1:8080" env:"COBRO_LISTEN" help:"Address of the API; port 0 takes a free one."`
+	OpsListen    string        `default:"127.0.0.1:8081" env:"COBRO_OPS_LISTEN" help:"Address of health checks and the codec; never public."`
+	Store        string        `required:"" env:"COBRO_STORE" help:"Database, such as sqlite:/var/lib/cobro/cobro.db."`
+	KeyFile      string        `required:"" env:"COBRO_KEY_FILE" help:"Key ring that encrypts histories and personal data."`
+	MerchantID   string        `default:"default" env:"COBRO_MERCHANT_ID" help:"Takes part in every payment id; can never change."`
+	MinExpiresIn time.Duration `default:"120s" env:"COBRO_MIN_EXPIRES_IN" help:"Shortest life of a payment; less than ATH Móvil's 120s only against a simulator."`
+	Wait         time.Duration `default:"10s" env:"COBRO_WAIT" help:"How long a request waits for its outcome."`
+	StopTimeout  time.Duration `default:"15s" env:"COBRO_STOP_TIMEOUT" help:"How long requests under way may take at the end."`
+	CodecOrigins []string      `env:"COBRO_CODEC_ORIGINS" help:"Addresses of the Temporal UI that may decrypt payloads."`
+}
+
+// Run serves until the context ends.
+func (c *apiCommand) Run(p *program) error {
+	temporal, err := engine.LoadOptions(p.getenv)
+	timing, timingErr := workflows.TimingFromEnv(p.getenv)
+	if err := errors.Join(err, timingErr,
+		required(p.getenv, "COBRO_API_KEY"), required(p.getenv, "COBRO_WEBHOOK_SECRET"),
+	); err != nil {
+		return err
+	}
+	public, err := serve.Listen(p.ctx, c.Listen, "--listen")
+	if err != nil {
+		return err
+	}
+	operations, err := serve.Listen(p.ctx, c.OpsListen, "--ops-listen")
+	if err != nil {
+		return errors.Join(err, public.Close())
+	}
+	return serve.Run(p.ctx, serve.Config{
+		API: public, Operations: operations, Store: c.Store, KeyFile: c.KeyFile,
+		APIKey:        private.NewToken(p.getenv("COBRO_API_KEY")),
+		WebhookSecret: private.NewToken(p.getenv("COBRO_WEBHOOK_SECRET")),
+		Temporal:      temporal, MerchantID: c.MerchantID, MinExpiresIn: c.MinExpiresIn,
+		Timing: timing, Wait: c.Wait, StopTimeout: c.StopTimeout, CodecOrigins: c.CodecOrigins, Logger: p.logger,
+		Started: func() {
+			p.logger.Info("api started", "api", "http://"+public.Addr().String(), "ops", "http://"+operations.Addr().String())
+		},
+	})
+}
+
+func required(getenv func(string) string, name string) error {
+	if getenv(name) == "" {
+		return fmt.Errorf("%s is not set", name)
+	}
+	return nil
+}
+
+type workerCommand struct{}
+
+// Run works until the context ends.
+func (*workerCommand) Run(p *program) error {
+	cfg, err := worker.ConfigFromEnv(p.getenv)
+	if err != nil {
+		return err
+	}
+	cfg.Payments = true
+	cfg.Logger = p.logger
+	cfg.Started = func() { p.logger.Info("worker started") }
+	return worker.Run(p.ctx, cfg, nil)
+}
+
+type migrateCommand struct {
+	Store string `required:"" env:"COBRO_STORE" help:"Database, such as sqlite:/var/lib/cobro/cobro.db."`
+}
+
+// Run migrates the database.
+func (c *migrateCommand) Run(p *program) error {
+	if err := store.Migrate(p.ctx, store.Config{DSN: c.Store, Logger: p.logger}); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(p.stdout, "the database is up to date")
+	return err
+}

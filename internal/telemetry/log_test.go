@@ -1,0 +1,40 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+)
+
+func TestNoFormatLaysOpenPersonalData(t *testing.T) {
+	t.Parallel()
+	const canary = "canary-7875551234"
+	sale := payment.Payment{ID: "pay_1", Request: payment.Request{PhoneNumber: canary, Metadata1: canary}}
+	for _, format := range []string{telemetry.FormatText, telemetry.FormatJSON} {
+		var out bytes.Buffer
+		logger, err := telemetry.NewLogger(&out, format, slog.LevelInfo, true)
+		require.NoError(t, err)
+		logger.Info("seen",
+			"payment", sale,
+			"request", sale.Request,
+			"list", []private.Text{canary},
+			"nested", struct{ Customer payment.Customer }{payment.Customer{Email: canary}},
+			"token", map[string]any{"t": private.NewToken(canary)},
+			"notification", payment.Notification{Payment: sale},
+		)
+		require.NotContains(t, out.String(), canary, format)
+		require.Contains(t, out.String(), "pay_1", format)
+	}
+}
+
+func TestAnUnknownFormatSaysWhichAreKnown(t *testing.T) {
+	t.Parallel()
+	_, err := telemetry.NewLogger(nil, "yaml", slog.LevelInfo, false)
+	require.ErrorContains(t, err, `use "text" or "json"`)
+}

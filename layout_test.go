@@ -1,0 +1,198 @@
+package cobro_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/cobropay/cobro"
+
+// layer says what a package of ours may import of ours, directly. A package
+// that is not here fails the test: decide where it sits in the picture first.
+var layers = map[string]struct {
+	may []string
+	why string
+}{
+	"private":                  {nil, "a leaf: everything may wrap a secret"},
+	"money":                    {nil, "a leaf: amounts know nothing else"},
+	"payment":                  {[]string{"money", "private"}, "the domain is pure"},
+	"athmovil":                 {[]string{"money", "private"}, "a library that a stranger imports"},
+	"athmovil/athmovilsim":     {nil, "a stranger to the client on purpose: shared structs would make both wrong together"},
+	"activities":               {[]string{"payment", "athmovil", "money", "private"}, "side effects of the domain; stores come in through interfaces"},
+	"workflows":                {[]string{"activities", "payment", "athmovil", "money", "private"}, "decisions only: what is not deterministic is an activity"},
+	"internal/failpoint":       {nil, "a leaf"},
+	"internal/seal":            {[]string{"private"}, "a leaf: keys know nothing of what they seal"},
+	"internal/engine":          {[]string{"private"}, "a leaf: Temporal options for every program"},
+	"internal/telemetry":       {nil, "a leaf"},
+	"internal/store":           {[]string{"payment", "money", "private"}, "satisfies interfaces that its users declare"},
+	"internal/store/storetest": {[]string{"internal/store", "payment", "money", "private"}, "the conformance suite of every database"},
+	"worker": {[]string{
+		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
+	}, "composes one process for a merchant, who needs nothing from internal"},
+	"api": {[]string{
+		"workflows", "activities", "payment", "athmovil", "money", "private",
+	}, "HTTP only: stores and Temporal come in through interfaces"},
+	"internal/serve": {[]string{
+		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
+	}, "composes the API's process for cmd and dev"},
+	"cmd/cobro":          {[]string{"worker", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/seal", "private", "workflows"}, "flags and wiring"},
+	"cmd/athmovil-sim":   {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
+	"examples/receivers": {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
+	"":                   {nil, "documentation"},
+}
+
+// owners names the only packages that may import a dependency, and why.
+var owners = map[string]struct {
+	only []string
+	why  string
+}{
+	"github.com/gin-gonic/gin":      {[]string{"api"}, "the HTTP framework lives in api and nowhere else"},
+	"github.com/shopspring/decimal": {[]string{"money"}, "only money does arithmetic with decimals"},
+	"modernc.org/sqlite":            {[]string{"internal/store"}, "only the store knows its database"},
+	"github.com/pressly/goose/v3":   {[]string{"internal/store"}, "only the store migrates"},
+	"github.com/alecthomas/kong":    {[]string{"cmd/cobro", "cmd/athmovil-sim"}, "flags belong to programs"},
+	"go.temporal.io/server":         {nil, "the Temporal server belongs to the module dev; a merchant never sees its dependencies"},
+}
+
+// listed is what go list says of a package.
+type listed struct {
+	ImportPath string
+	Dir        string
+	Doc        string
+	GoFiles    []string
+	Imports    []string
+	Deps       []string
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,Doc,GoFiles,Imports,Deps", "./...")
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	var all []listed
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else {
+			require.NoError(t, err)
+		}
+		all = append(all, p)
+	}
+}
+
+// inside returns the path of an import inside this module.
+func inside(path string) (string, bool) {
+	if path == module {
+		return "", true
+	}
+	return strings.CutPrefix(path, module+"/")
+}
+
+func TestArrowsGoOneWay(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		name, _ := inside(p.ImportPath)
+		layer, known := layers[name]
+		if !known {
+			t.Errorf("%q has no place in the import graph: add it to layers in layout_test.go, and to the README's picture", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if target, ours := inside(imported); ours && !slices.Contains(layer.may, target) {
+				t.Errorf("%s imports %s and must not: %s", name, target, layer.why)
+			}
+		}
+	}
+}
+
+func TestDependenciesHaveOwners(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		name, _ := inside(p.ImportPath)
+		for dependency, owner := range owners {
+			for _, imported := range p.Imports {
+				if (imported == dependency || strings.HasPrefix(imported, dependency+"/")) && !slices.Contains(owner.only, name) {
+					t.Errorf("%s imports %s and must not: %s", name, imported, owner.why)
+				}
+			}
+		}
+		for _, dep := range p.Deps {
+			if strings.HasPrefix(dep, "go.temporal.io/server/") {
+				t.Errorf("%s links the Temporal server through %s: %s", name, dep, owners["go.temporal.io/server"].why)
+			}
+		}
+	}
+}
+
+func TestPackagesAreDocumentedOnce(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		if len(p.GoFiles) == 0 {
+			continue
+		}
+		docs := 0
+		for _, file := range p.GoFiles {
+			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.PackageClauseOnly|parser.ParseComments)
+			require.NoError(t, err)
+			if parsed.Doc != nil {
+				docs++
+			}
+		}
+		require.Equal(t, 1, docs, "%s has %d package comments; it needs exactly one", p.ImportPath, docs)
+	}
+}
+
+// shy are names that say nothing about what is in a package.
+var shy = []string{
+	"util", "utils", "helper", "helpers", "common", "shared", "misc", "base", "core", "lib", "pkg", "models", "types",
+	"entities", "dto", "interfaces", "services", "manager", "constants", "config", "mocks",
+}
+
+func TestPackagesAreNamedAfterWhatTheyHold(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		require.NotContains(t, shy, filepath.Base(p.ImportPath), "%s: choose a name that says what it is", p.ImportPath)
+	}
+}
+
+func TestNoFloatsNearMoney(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{"money", "payment", "athmovil", "athmovil/athmovilsim", "workflows", "activities", "internal/store", "api"} {
+		files, err := filepath.Glob(dir + "/*.go")
+		require.NoError(t, err)
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			source, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for number, line := range strings.Split(string(source), "\n") {
+				code, _, _ := strings.Cut(line, "//")
+				for _, banned := range []string{"float64", "float32", "ParseFloat", "NewFromFloat"} {
+					require.NotContains(t, code, banned, "%s:%d", file, number+1)
+				}
+			}
+		}
+	}
+}
+
+func TestTheRootModuleReplacesNothing(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("go.mod")
+	require.NoError(t, err)
+	require.NotContains(t, string(source), "\nreplace", "who imports this module would not get the replacement")
+}
