@@ -144,6 +144,11 @@ func (s *Store) RecordRefund(ctx context.Context, change payment.RefundChange) (
 		if err := s.putDeliveries(ctx, tx, change.Deliveries); err != nil {
 			return err
 		}
+		record, err := s.paymentByID(ctx, tx, refund.PaymentID)
+		if err != nil {
+			return err
+		}
+		announced.Payment = record.Payment
 		if change.Announce == "" {
 			return nil
 		}

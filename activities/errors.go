@@ -1,0 +1,102 @@
+package activities
+
+import (
+	"errors"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/payment"
+)
+
+// GatewayFailure is how a failed call to the gateway reaches a workflow: the
+// detail of an application error whose type is the kind. Stored in histories:
+// fields are only ever added.
+type GatewayFailure struct {
+	Kind    athmovil.Kind `json:"kind"`
+	Code    string        `json:"code,omitempty"`    // the gateway's, such as "BTRA_0044"
+	Message string        `json:"message,omitempty"` // the gateway's text for the code
+	// LookFirst says that the ticket may be further along than the answer
+	// admits, so that a look comes before any conclusion.
+	LookFirst bool `json:"look_first,omitempty"`
+}
+
+// Definite reports whether the gateway refused for good, so that surely nothing
+// was done.
+func (f GatewayFailure) Definite() bool {
+	switch f.Kind {
+	case athmovil.KindDeclined, athmovil.KindInvalid, athmovil.KindAuthentication:
+		return !f.LookFirst
+	case athmovil.KindUnavailable, athmovil.KindUnknown:
+		return false
+	default:
+		return false
+	}
+}
+
+// Reason says the failure in the words of the domain. Only a definite refusal
+// carries the gateway's code as its own; what may be tried again, or is not
+// known, has a code of ours and names the gateway's in the message.
+func (f GatewayFailure) Reason() *payment.Failure {
+	switch {
+	case f.Kind == athmovil.KindUnavailable:
+		return &payment.Failure{
+			Code: payment.FailureGatewayUnavailable, Message: f.mention("ATH Móvil could not be reached; nothing was done there"),
+		}
+	case f.Definite() && f.Code != "":
+		return &payment.Failure{Code: f.Code, Message: f.Message}
+	case f.Definite():
+		return &payment.Failure{Code: payment.FailureGatewayRefused, Message: "ATH Móvil refused without a code"}
+	default:
+		return &payment.Failure{Code: payment.FailureGatewayNoAnswer, Message: f.mention("ATH Móvil gave no usable answer")}
+	}
+}
+
+// mention adds the gateway's code to a message, where there is one.
+func (f GatewayFailure) mention(message string) string {
+	if f.Code == "" {
+		return message
+	}
+	return message + " (" + f.Code + ")"
+}
+
+// gatewayError turns the client's error into one that keeps its meaning in a
+// history. Everything that the client does not classify is unknown.
+func gatewayError(err error) error {
+	if err == nil {
+		return nil
+	}
+	failure := GatewayFailure{Kind: athmovil.KindUnknown}
+	var refused *athmovil.Error
+	if errors.As(err, &refused) {
+		failure = GatewayFailure{
+			Kind: refused.Kind, Code: refused.Code, Message: string(refused.Message), LookFirst: refused.LookFirst(),
+		}
+	}
+	return temporal.NewApplicationErrorWithCause(err.Error(), string(failure.Kind), err, failure)
+}
+
+// FailureOf reads what a workflow's call to a gateway activity came to. An
+// error that is not the gateway's own (a worker that died, a timeout) is
+// unknown, except that an activity which no worker ever began is unavailable.
+func FailureOf(err error) GatewayFailure {
+	var application *temporal.ApplicationError
+	if errors.As(err, &application) {
+		var failure GatewayFailure
+		if application.HasDetails() && application.Details(&failure) == nil && failure.Kind != "" {
+			return failure
+		}
+		return GatewayFailure{Kind: athmovil.KindUnknown}
+	}
+	if NeverStarted(err) {
+		return GatewayFailure{Kind: athmovil.KindUnavailable}
+	}
+	return GatewayFailure{Kind: athmovil.KindUnknown}
+}
+
+// NeverStarted reports whether no worker ever began the activity.
+func NeverStarted(err error) bool {
+	var timeout *temporal.TimeoutError
+	return errors.As(err, &timeout) && timeout.TimeoutType() == enums.TIMEOUT_TYPE_SCHEDULE_TO_START
+}

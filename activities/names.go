@@ -1,0 +1,20 @@
+package activities
+
+// Registered names of the activities. A name is for ever: histories hold it.
+const (
+	CreateTicketName   = "CreateTicket"
+	FindTicketName     = "FindTicket"
+	AwaitDecisionName  = "AwaitDecision"
+	AuthorizeName      = "Authorize"
+	CancelTicketName   = "CancelTicket"
+	SetPhoneNumberName = "SetPhoneNumber"
+	RefundName         = "Refund"
+
+	RecordPaymentName = "RecordPayment"
+	ReserveRefundName = "ReserveRefund"
+	RecordRefundName  = "RecordRefund"
+)
+
+// ReceiverActivityName returns the registered name of a receiver's activity,
+// such as "payment_completed/send-receipt".
+func ReceiverActivityName(event, receiver string) string { return event + "/" + receiver }

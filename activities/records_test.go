@@ -1,0 +1,82 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/payment"
+)
+
+// records is a store that answers one thing.
+type records struct {
+	receivers []payment.Receiver
+	reserved  payment.Reserved
+	announced payment.Announced
+	err       error
+}
+
+func (r records) RecordPayment(context.Context, payment.Change) ([]payment.Receiver, error) {
+	return r.receivers, r.err
+}
+
+func (r records) ReserveRefund(context.Context, payment.Reservation) (payment.Reserved, error) {
+	return r.reserved, r.err
+}
+
+func (r records) RecordRefund(context.Context, payment.RefundChange) (payment.Announced, error) {
+	return r.announced, r.err
+}
+
+func TestRecords(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("the disk is full")
+	receivers := []payment.Receiver{{Host: "shop", Name: "books"}}
+	reserved := payment.Reserved{Refund: payment.Refund{ID: refundID}}
+	inUse := fmt.Errorf("record payment: %w", &payment.ReferenceInUseError{PaymentID: "pay_other"})
+	refused := &payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: "ref_other"}
+
+	t.Run("a payment", func(t *testing.T) {
+		t.Parallel()
+		result, err := (&activities.Records{Store: records{receivers: receivers}}).RecordPayment(t.Context(), payment.Change{})
+		require.NoError(t, err)
+		require.Equal(t, activities.RecordPaymentResult{Receivers: receivers}, result)
+
+		result, err = (&activities.Records{Store: records{err: inUse}}).RecordPayment(t.Context(), payment.Change{})
+		require.NoError(t, err, "a reference in use is an answer")
+		require.Equal(t, activities.RecordPaymentResult{InUseBy: "pay_other"}, result)
+
+		_, err = (&activities.Records{Store: records{err: broken}}).RecordPayment(t.Context(), payment.Change{})
+		require.ErrorIs(t, err, broken)
+	})
+
+	t.Run("a reservation", func(t *testing.T) {
+		t.Parallel()
+		result, err := (&activities.Records{Store: records{reserved: reserved}}).ReserveRefund(t.Context(), payment.Reservation{})
+		require.NoError(t, err)
+		require.Equal(t, activities.ReserveRefundResult{Reserved: &reserved}, result)
+
+		result, err = (&activities.Records{Store: records{err: fmt.Errorf("reserve: %w", refused)}}).ReserveRefund(t.Context(), payment.Reservation{})
+		require.NoError(t, err, "a refusal is an answer")
+		require.Equal(t, activities.ReserveRefundResult{Refusal: refused}, result)
+
+		result, err = (&activities.Records{Store: records{reserved: reserved, err: broken}}).ReserveRefund(t.Context(), payment.Reservation{})
+		require.ErrorIs(t, err, broken)
+		require.Zero(t, result, "nothing is reserved")
+	})
+
+	t.Run("a refund", func(t *testing.T) {
+		t.Parallel()
+		announced := payment.Announced{Sequence: 3, Receivers: receivers}
+		result, err := (&activities.Records{Store: records{announced: announced}}).RecordRefund(t.Context(), payment.RefundChange{})
+		require.NoError(t, err)
+		require.Equal(t, announced, result)
+
+		_, err = (&activities.Records{Store: records{err: broken}}).RecordRefund(t.Context(), payment.RefundChange{})
+		require.ErrorIs(t, err, broken)
+	})
+}

@@ -1,0 +1,378 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+	"github.com/cobropay/cobro/workflows"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	gin.SetMode(gin.TestMode)
+	goleak.VerifyTestMain(m)
+}
+
+// Secrets and personal data that no test may ever see in a log.
+const (
+	apiKey        = "canary-key-5f0c2a9d41"
+	webhookSecret = "canary-secret-93b1e7d20c"
+	phone         = "7875550199"
+	typedPhone    = "(787) 555-0199"
+	payerName     = "Canaria Rivera"
+	payerEmail    = "canaria@example.com"
+	metadata      = "canary-metadata"
+)
+
+var canaries = []string{apiKey, webhookSecret, phone, typedPhone, payerName, payerEmail, metadata}
+
+// start is when every test without a clock of its own happens.
+var start = time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
+
+// flows is api.Flows of functions; calling one that is missing fails the test.
+type flows struct {
+	t      *testing.T
+	open   func(context.Context, workflows.ProcessPaymentInput) (workflows.TicketOutcome, error)
+	cancel func(context.Context, string) (workflows.CancelOutcome, error)
+	phone  func(context.Context, string, string, workflows.SetPhoneNumberRequest) (workflows.PhoneNumberOutcome, error)
+	refund func(context.Context, workflows.RefundPaymentInput) (workflows.RefundOutcome, error)
+	relay  func(context.Context, string, workflows.GatewayEvent) error
+}
+
+func (f *flows) OpenPayment(ctx context.Context, in workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
+	if f.open == nil {
+		f.t.Error("a payment was opened")
+		return workflows.TicketOutcome{}, api.ErrUnavailable
+	}
+	return f.open(ctx, in)
+}
+
+func (f *flows) CancelPayment(ctx context.Context, id string) (workflows.CancelOutcome, error) {
+	if f.cancel == nil {
+		f.t.Error("a payment was cancelled")
+		return workflows.CancelOutcome{}, api.ErrUnavailable
+	}
+	return f.cancel(ctx, id)
+}
+
+func (f *flows) SetPhoneNumber(
+	ctx context.Context, id, updateID string, in workflows.SetPhoneNumberRequest,
+) (workflows.PhoneNumberOutcome, error) {
+	if f.phone == nil {
+		f.t.Error("a phone was rung")
+		return workflows.PhoneNumberOutcome{}, api.ErrUnavailable
+	}
+	return f.phone(ctx, id, updateID, in)
+}
+
+func (f *flows) RefundPayment(ctx context.Context, in workflows.RefundPaymentInput) (workflows.RefundOutcome, error) {
+	if f.refund == nil {
+		f.t.Error("a payment was refunded")
+		return workflows.RefundOutcome{}, api.ErrUnavailable
+	}
+	return f.refund(ctx, in)
+}
+
+func (f *flows) RelayEvent(ctx context.Context, id string, event workflows.GatewayEvent) error {
+	if f.relay == nil {
+		f.t.Error("an event was relayed")
+		return api.ErrUnavailable
+	}
+	return f.relay(ctx, id, event)
+}
+
+// logBuffer is a log that many goroutines write.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// world is a server over a real store, with functions for its workflows.
+type world struct {
+	t     *testing.T
+	flows *flows
+	store *store.Store
+	api   *api.Server
+	http  *httptest.Server
+	logs  *logBuffer
+}
+
+// newStore returns an empty store in a file, and the ring that seals it.
+func newStore(t *testing.T, now func() time.Time) (*store.Store, *seal.Ring) {
+	t.Helper()
+	ring, err := seal.New()
+	require.NoError(t, err)
+	cfg := store.Config{DSN: filepath.Join(t.TempDir(), "cobro.db"), Sealer: ring, Now: now}
+	require.NoError(t, store.Migrate(t.Context(), cfg))
+	s, err := store.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s, ring
+}
+
+// config is a complete configuration over a store.
+func config(s api.Store, f api.Flows, ring *seal.Ring, logs io.Writer, now func() time.Time) api.Config {
+	return api.Config{
+		Store: s, Flows: f,
+		Keys: []api.APIKey{
+			{Name: "old", Digest: api.DigestAPIKey(private.NewToken("another-key"))},
+			{Name: "shop", Digest: api.DigestAPIKey(private.NewToken(apiKey))},
+		},
+		WebhookSecret: private.NewToken(webhookSecret),
+		MerchantID:    "default",
+		Fingerprint:   ring.Digest,
+		Wait:          2 * time.Second,
+		Now:           now,
+		Logger:        slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+}
+
+func newWorld(t *testing.T, change ...func(*api.Config)) *world {
+	t.Helper()
+	now := func() time.Time { return start }
+	s, ring := newStore(t, now)
+	w := &world{t: t, flows: &flows{t: t}, store: s, logs: &logBuffer{}}
+	cfg := config(s, w.flows, ring, w.logs, now)
+	for _, c := range change {
+		c(&cfg)
+	}
+	var err error
+	w.api, err = api.New(cfg)
+	require.NoError(t, err)
+	w.http = httptest.NewServer(w.api.Handler())
+	t.Cleanup(func() {
+		w.http.Close()
+		requireNoCanaries(t, w.logs.String())
+	})
+	return w
+}
+
+func requireNoCanaries(t *testing.T, logs string) {
+	t.Helper()
+	for _, canary := range canaries {
+		require.NotContains(t, logs, canary, "the log tells what it must not")
+	}
+}
+
+// reply is an answer that was read.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// problem is a problem document as a client sees it.
+type problem struct {
+	Type, Title, Detail, Code string
+	Status                    int
+	RequestID                 string               `json:"request_id"`
+	Errors                    []payment.FieldError `json:"errors"`
+	PaymentID                 string               `json:"payment_id"`
+	PaymentStatus             payment.Status       `json:"payment_status"`
+	RefundID                  string               `json:"refund_id"`
+	Left                      string               `json:"left"`
+	GatewayCode               string               `json:"gateway_code"`
+	GatewayMessage            string               `json:"gateway_message"`
+}
+
+// do sends a request with the API key, a JSON body unless it is empty, and
+// headers given as name, value, name, value. An empty value removes a header.
+func (w *world) do(method, path, body string, headers ...string) reply {
+	w.t.Helper()
+	request, err := http.NewRequestWithContext(w.t.Context(), method, w.http.URL+path, strings.NewReader(body))
+	require.NoError(w.t, err)
+	request.Header.Set("Authorization", "Bearer "+apiKey)
+	request.Header.Set("X-Request-Id", "req-of-the-test")
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Del(headers[i])
+		if headers[i+1] != "" {
+			request.Header.Set(headers[i], headers[i+1])
+		}
+	}
+	response, err := w.http.Client().Do(request)
+	require.NoError(w.t, err)
+	defer func() { require.NoError(w.t, response.Body.Close()) }()
+	read, err := io.ReadAll(response.Body)
+	require.NoError(w.t, err)
+	require.NotContains(w.t, string(read), apiKey)
+	require.NotContains(w.t, string(read), webhookSecret)
+	return reply{status: response.StatusCode, header: response.Header, body: string(read)}
+}
+
+func (w *world) payment(r reply) payment.Payment {
+	w.t.Helper()
+	var p payment.Payment
+	require.NoError(w.t, json.Unmarshal([]byte(r.body), &p), r.body)
+	return p
+}
+
+func (w *world) refund(r reply) payment.Refund {
+	w.t.Helper()
+	var refund payment.Refund
+	require.NoError(w.t, json.Unmarshal([]byte(r.body), &refund), r.body)
+	return refund
+}
+
+// requireProblem demands a problem document with that status and code.
+func (w *world) requireProblem(r reply, status int, code string) problem {
+	w.t.Helper()
+	require.Equal(w.t, status, r.status, r.body)
+	require.Equal(w.t, "application/problem+json", r.header.Get("Content-Type"), r.body)
+	var p problem
+	require.NoError(w.t, json.Unmarshal([]byte(r.body), &p), r.body)
+	require.Equal(w.t, code, p.Code, r.body)
+	require.Equal(w.t, status, p.Status)
+	require.NotEmpty(w.t, p.Title)
+	require.NotEmpty(w.t, p.Detail)
+	require.Equal(w.t, "urn:cobro:problem:"+code, p.Type)
+	require.Equal(w.t, r.header.Get("X-Request-Id"), p.RequestID)
+	return p
+}
+
+// record writes a payment as its workflow does. It may be called from any
+// goroutine.
+func (w *world) record(p payment.Payment, revision int64, fingerprint string) {
+	w.t.Helper()
+	_, err := w.store.RecordPayment(w.t.Context(), payment.Change{
+		Record: payment.Record{Payment: p, Revision: revision, Fingerprint: fingerprint},
+	})
+	if err != nil {
+		w.t.Error(err)
+	}
+}
+
+// asked is the payment that an input asks for, as its workflow begins it.
+func asked(in workflows.ProcessPaymentInput, status payment.Status) payment.Payment {
+	return payment.Payment{
+		ID: in.PaymentID, Status: status, Request: in.Request, CreatedAt: in.CreatedAt, UpdatedAt: in.CreatedAt,
+		ExpiresAt: in.CreatedAt.Add(in.Request.ExpiresIn),
+	}
+}
+
+// opens makes the workflow open a ticket.
+func (w *world) opens() {
+	w.flows.open = func(_ context.Context, in workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
+		p := asked(in, payment.StatusOpen)
+		p.EcommerceID = "5f0c2a9d-" + in.PaymentID
+		w.record(p, 1, in.Fingerprint)
+		return workflows.TicketOutcome{Status: payment.StatusOpen}, nil
+	}
+}
+
+// fails makes the workflow end without a ticket.
+func (w *world) fails(code string) {
+	w.flows.open = func(_ context.Context, in workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
+		p := asked(in, payment.StatusFailed)
+		p.Failure = &payment.Failure{Code: code, Message: "what the gateway said"}
+		w.record(p, 1, in.Fingerprint)
+		return workflows.TicketOutcome{Status: p.Status, Failure: p.Failure}, nil
+	}
+}
+
+// completed records a payment of $25.00 that was paid, with every field filled.
+func (w *world) completed(key string) payment.Payment {
+	w.t.Helper()
+	subtotal, tax, fee, net := money.MustParse("22.42"), money.MustParse("2.58"), money.MustParse("0.60"), money.MustParse("24.40")
+	at := start.Add(30 * time.Second)
+	p := payment.Payment{
+		ID: payment.DeriveID("default", key), Status: payment.StatusCompleted,
+		Request: payment.Request{
+			Reference: "order-" + key, Total: money.MustParse("25.00"), Subtotal: &subtotal, Tax: &tax,
+			PhoneNumber: phone, Metadata1: metadata,
+			Items: []payment.Item{{
+				Name: "Café", Description: "Yauco", Quantity: 2, Price: money.MustParse("11.21"), Tax: &tax, Metadata: "sku-1",
+			}},
+			ExpiresIn: 10 * time.Minute,
+		},
+		EcommerceID: "ticket-" + key, ReferenceNumber: "reference-" + key, DailyTransactionID: "0007",
+		Fee: &fee, NetAmount: &net,
+		Customer:  payment.Customer{Name: payerName, PhoneNumber: phone, Email: payerEmail},
+		ExpiresAt: start.Add(10 * time.Minute), CreatedAt: start, UpdatedAt: at, CompletedAt: &at,
+	}
+	w.record(p, 3, "fingerprint")
+	return p
+}
+
+// open records a payment of $10.00 that waits for its customer.
+func (w *world) open(key string, change ...func(*payment.Payment)) payment.Payment {
+	w.t.Helper()
+	p := payment.Payment{
+		ID: payment.DeriveID("default", key), Status: payment.StatusOpen,
+		Request:     payment.Request{Total: money.MustParse("10.00"), ExpiresIn: 10 * time.Minute},
+		EcommerceID: "ticket-" + key, ExpiresAt: start.Add(10 * time.Minute), CreatedAt: start, UpdatedAt: start,
+	}
+	for _, c := range change {
+		c(&p)
+	}
+	w.record(p, 1, "fingerprint")
+	return p
+}
+
+// requireGolden compares JSON with a file of testdata.
+func requireGolden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden.json")
+	var indented bytes.Buffer
+	require.NoError(t, json.Indent(&indented, []byte(got), "", "  "), got)
+	indented.WriteByte('\n')
+	if *update {
+		require.NoError(t, os.MkdirAll("testdata", 0o755))
+		require.NoError(t, os.WriteFile(path, indented.Bytes(), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err, "run the tests with -update")
+	require.Equal(t, string(want), indented.String())
+}
+
+func TestConfigNamesEverythingThatIsWrong(t *testing.T) {
+	t.Parallel()
+	_, err := api.New(api.Config{MinExpiresIn: time.Hour, Wait: -1, MaxBody: -1, Ready: []api.ReadyCheck{{}}})
+	for _, want := range []string{
+		"Store", "Flows", "Keys", "WebhookSecret", "MerchantID", "Fingerprint", "MinExpiresIn", "Wait", "MaxBody", "Ready",
+	} {
+		require.ErrorContains(t, err, want)
+	}
+	_, err = api.New(api.Config{Keys: []api.APIKey{{Name: "shop"}}, WebhookSecret: private.NewToken("short")})
+	require.ErrorContains(t, err, "the API key shop has no digest")
+	require.ErrorContains(t, err, "16 characters")
+	require.NotContains(t, err.Error(), "short")
+}

@@ -1,0 +1,248 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/workflows"
+)
+
+// Flows asks the workflows, which alone write payments and refunds. It is safe
+// for concurrent use. Beside the errors named here every method may return
+// [ErrUnavailable].
+type Flows interface {
+	// OpenPayment starts the payment's workflow, or joins it, and waits until
+	// the gateway made a ticket or the payment failed. [ErrStillWorking] where
+	// ctx ends first; [ErrAlreadyEnded] where the workflow's id is used up and
+	// the outcome is not kept with it.
+	OpenPayment(ctx context.Context, in workflows.ProcessPaymentInput) (workflows.TicketOutcome, error)
+	// CancelPayment waits for the status that the payment reaches.
+	// [ErrStillWorking] where ctx ends first; [ErrEnded] where the workflow has
+	// closed.
+	CancelPayment(ctx context.Context, paymentID string) (workflows.CancelOutcome, error)
+	// SetPhoneNumber waits for the gateway's answer; the same updateID joins
+	// the same try. The errors are those of CancelPayment.
+	SetPhoneNumber(ctx context.Context, paymentID, updateID string, in workflows.SetPhoneNumberRequest) (workflows.PhoneNumberOutcome, error)
+	// RefundPayment starts the refund's workflow, or joins it, and waits until
+	// the refund is settled or refused. The errors are those of OpenPayment.
+	RefundPayment(ctx context.Context, in workflows.RefundPaymentInput) (workflows.RefundOutcome, error)
+	// RelayEvent hands an event to the payment's workflow, which takes each
+	// digest once. [ErrEnded] where the workflow has closed.
+	RelayEvent(ctx context.Context, paymentID string, event workflows.GatewayEvent) error
+}
+
+// Errors of [Flows].
+var (
+	// ErrStillWorking says that the request was taken and that its outcome is
+	// not known yet.
+	ErrStillWorking = errors.New("the workflow is still working")
+	// ErrAlreadyEnded says that the workflow which was to be started has
+	// already run and closed.
+	ErrAlreadyEnded = errors.New("the workflow has already ended")
+	// ErrEnded says that the workflow which was asked is closed or unknown.
+	ErrEnded = errors.New("the workflow has ended")
+	// ErrUnavailable says that Temporal cannot be reached, or refuses to work
+	// at the moment. Whether the request was taken is not known.
+	ErrUnavailable = errors.New("temporal is not available")
+)
+
+// Update ids of the one update that starts a workflow, so that every replay
+// joins it. Stored in histories: never change them.
+const (
+	openUpdateID   = "open"
+	refundUpdateID = "refund"
+	cancelUpdateID = "cancel"
+)
+
+// temporalFlows is [Flows] over a Temporal client.
+type temporalFlows struct {
+	client        client.Client
+	withRequestID func(ctx context.Context, id string) context.Context
+}
+
+// NewFlows reaches the workflows through a Temporal client, which stays the
+// caller's to close. withRequestID returns a context under which a signal
+// carries id as its request id, so that the server drops a second one; nil
+// leaves that to the workflow.
+func NewFlows(c client.Client, withRequestID func(ctx context.Context, id string) context.Context) Flows {
+	if withRequestID == nil {
+		withRequestID = func(ctx context.Context, _ string) context.Context { return ctx }
+	}
+	return &temporalFlows{client: c, withRequestID: withRequestID}
+}
+
+// OpenPayment implements [Flows].
+func (f *temporalFlows) OpenPayment(ctx context.Context, in workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
+	r := in.Request
+	summary := "$" + r.Total.String()
+	attributes := []temporal.SearchAttributeUpdate{workflows.SearchTotalCents.ValueSet(r.Total.Cents())}
+	if r.Reference != "" {
+		summary += " · " + r.Reference
+		attributes = append(attributes, workflows.SearchReference.ValueSet(r.Reference))
+	}
+	var outcome workflows.TicketOutcome
+	err := f.start(ctx, starting{
+		workflow: workflows.ProcessPaymentName, id: workflows.PaymentWorkflowID(in.PaymentID), input: in,
+		update: workflows.UpdateAwaitTicket, updateID: openUpdateID,
+		summary: summary, attributes: attributes,
+	}, &outcome)
+	return outcome, err
+}
+
+// RefundPayment implements [Flows].
+func (f *temporalFlows) RefundPayment(ctx context.Context, in workflows.RefundPaymentInput) (workflows.RefundOutcome, error) {
+	var attributes []temporal.SearchAttributeUpdate
+	if in.Amount != nil {
+		attributes = append(attributes, workflows.SearchTotalCents.ValueSet(in.Amount.Cents()))
+	}
+	var outcome workflows.RefundOutcome
+	id := workflows.RefundWorkflowID(in.RefundID)
+	err := f.start(ctx, starting{
+		workflow: workflows.RefundPaymentName, id: id, input: in,
+		update: workflows.UpdateAwaitRefund, updateID: refundUpdateID,
+		summary: refundSummary(in.Amount) + " · " + in.PaymentID, attributes: attributes,
+	}, &outcome)
+	if errors.Is(err, ErrAlreadyEnded) && f.client.GetWorkflow(ctx, id, "").Get(ctx, &outcome) == nil {
+		return outcome, nil // its result is what the update would have answered
+	}
+	return outcome, err
+}
+
+func refundSummary(amount *money.Amount) string {
+	if amount == nil {
+		return "refund of all that is left"
+	}
+	return "refund of $" + amount.String()
+}
+
+// starting is a workflow that is started unless it runs, and the update that
+// waits for its outcome.
+type starting struct {
+	workflow, id, update, updateID string
+	input                          any
+	summary                        string // for people who look at the UI; no personal data
+	attributes                     []temporal.SearchAttributeUpdate
+}
+
+// start joins a workflow that runs and refuses to run one a second time. The
+// server answers the same update id with the same outcome, even after the
+// workflow has closed.
+func (f *temporalFlows) start(ctx context.Context, s starting, outcome any) error {
+	operation := f.client.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
+		ID:                       s.id,
+		TaskQueue:                workflows.TaskQueue,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		StaticSummary:            s.summary,
+		TypedSearchAttributes:    temporal.NewSearchAttributes(s.attributes...),
+		// Without it the SDK may answer for a workflow that is over.
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+	}, s.workflow, s.input)
+	handle, err := f.client.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: operation,
+		UpdateOptions: client.UpdateWorkflowOptions{
+			WorkflowID: s.id, UpdateName: s.update, UpdateID: s.updateID,
+			WaitForStage: client.WorkflowUpdateStageCompleted,
+		},
+	})
+	if err == nil {
+		err = handle.Get(ctx, outcome)
+	}
+	return f.translate(ctx, s.id, err, ErrAlreadyEnded)
+}
+
+// CancelPayment implements [Flows].
+func (f *temporalFlows) CancelPayment(ctx context.Context, paymentID string) (workflows.CancelOutcome, error) {
+	var outcome workflows.CancelOutcome
+	err := f.ask(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: workflows.PaymentWorkflowID(paymentID), UpdateName: workflows.UpdateCancel, UpdateID: cancelUpdateID,
+	}, &outcome)
+	return outcome, err
+}
+
+// SetPhoneNumber implements [Flows].
+func (f *temporalFlows) SetPhoneNumber(
+	ctx context.Context, paymentID, updateID string, in workflows.SetPhoneNumberRequest,
+) (workflows.PhoneNumberOutcome, error) {
+	var outcome workflows.PhoneNumberOutcome
+	err := f.ask(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: workflows.PaymentWorkflowID(paymentID), UpdateName: workflows.UpdateSetPhoneNumber, UpdateID: updateID,
+		Args: []any{in},
+	}, &outcome)
+	return outcome, err
+}
+
+func (f *temporalFlows) ask(ctx context.Context, options client.UpdateWorkflowOptions, outcome any) error {
+	options.WaitForStage = client.WorkflowUpdateStageCompleted
+	handle, err := f.client.UpdateWorkflow(ctx, options)
+	if err == nil {
+		err = handle.Get(ctx, outcome)
+	}
+	return f.translate(ctx, options.WorkflowID, err, ErrEnded)
+}
+
+// RelayEvent implements [Flows].
+func (f *temporalFlows) RelayEvent(ctx context.Context, paymentID string, event workflows.GatewayEvent) error {
+	id := workflows.PaymentWorkflowID(paymentID)
+	err := f.client.SignalWorkflow(f.withRequestID(ctx, event.Digest), id, "", workflows.SignalGatewayEvent, event)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err) // a signal has nothing to wait for but Temporal
+	}
+	return f.translate(ctx, id, err, ErrEnded)
+}
+
+// abandonedUpdate is the type of the server's failure of an update that was
+// accepted and did not end before its workflow did.
+const abandonedUpdate = "AcceptedUpdateCompletedWorkflow"
+
+// translate maps an error of the client to one of the errors of [Flows].
+func (f *temporalFlows) translate(ctx context.Context, workflowID string, err, ended error) error {
+	var (
+		notFound   *serviceerror.NotFound
+		started    *serviceerror.WorkflowExecutionAlreadyStarted
+		failed     *temporal.ApplicationError
+		notReady   *serviceerror.WorkflowNotReady
+		overdue    *client.WorkflowUpdateServiceTimeoutOrCanceledError
+		deadline   *serviceerror.DeadlineExceeded
+		away       *serviceerror.Unavailable
+		overloaded *serviceerror.ResourceExhausted
+	)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &notFound), errors.As(err, &started),
+		errors.As(err, &failed) && failed.Type() == abandonedUpdate:
+		return fmt.Errorf("%w: %w", ended, err)
+	case errors.As(err, &notReady):
+		return fmt.Errorf("%w: %w", ErrStillWorking, err)
+	case errors.As(err, &overdue), errors.As(err, &deadline), errors.Is(err, context.DeadlineExceeded), ctx.Err() != nil:
+		return f.overdue(ctx, workflowID, err)
+	case errors.As(err, &away), errors.As(err, &overloaded):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	default:
+		return fmt.Errorf("workflow %s: %w", workflowID, err)
+	}
+}
+
+// existsTimeout bounds the question whether a workflow exists.
+const existsTimeout = 2 * time.Second
+
+// overdue tells a workflow that takes its time, or that no worker runs yet,
+// from a Temporal that never heard of it: only the first may be answered with
+// "still working".
+func (f *temporalFlows) overdue(ctx context.Context, workflowID string, cause error) error {
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), existsTimeout)
+	defer cancel()
+	if _, err := f.client.DescribeWorkflowExecution(asking, workflowID, ""); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(cause, err))
+	}
+	return fmt.Errorf("%w: %w", ErrStillWorking, cause)
+}

@@ -1,0 +1,126 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/cobropay/cobro/payment"
+)
+
+// What handlers leave for the log line of their request.
+const (
+	logRequestID = "request_id"
+	logPaymentID = "payment_id"
+	logKeyName   = "api_key"
+	logCode      = "code"
+	logCause     = "cause"
+)
+
+const maxRequestID = 128
+
+// observe gives every request an id and writes its one log line. Paths are
+// logged as patterns, since one of them holds a secret; query values, headers
+// and bodies are not logged at all.
+func (s *Server) observe(c *gin.Context) {
+	began := s.cfg.Now()
+	id := c.GetHeader("X-Request-Id")
+	if !isPrintable(id) || len(id) > maxRequestID {
+		id = s.requestID()
+	}
+	c.Set(logRequestID, id)
+	c.Header("X-Request-Id", id)
+	c.Header("X-Content-Type-Options", "nosniff")
+	if payID := c.Param("id"); payment.IsID(payID) {
+		c.Set(logPaymentID, payID)
+	}
+	c.Next()
+	s.logRequest(c, s.cfg.Now().Sub(began))
+}
+
+// requestID returns a fresh one. A request is served even without.
+func (s *Server) requestID() string {
+	id, err := s.freshID("req_")
+	if err != nil {
+		return "req_none"
+	}
+	return id
+}
+
+func (s *Server) logRequest(c *gin.Context, took time.Duration) {
+	route := c.FullPath()
+	if route == "" {
+		route = "none"
+	}
+	attrs := []slog.Attr{
+		slog.String("method", c.Request.Method),
+		slog.String("route", route),
+		slog.Int("status", c.Writer.Status()),
+		slog.Int64("duration_ms", took.Milliseconds()),
+	}
+	for _, name := range []string{logRequestID, logPaymentID, logKeyName, logCode} {
+		if value := c.GetString(name); value != "" {
+			attrs = append(attrs, slog.String(name, value))
+		}
+	}
+	level := slog.LevelInfo
+	if cause, ok := c.Get(logCause); ok {
+		attrs = append(attrs, slog.Any("error", cause))
+	}
+	if c.Writer.Status() >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	// The line is written even where the request's context has ended.
+	s.cfg.Logger.LogAttrs(context.WithoutCancel(c.Request.Context()), level, "request", attrs...)
+}
+
+// recover answers a panic with 500 and logs where it happened. The panic's own
+// text is left out unless the runtime wrote it: it may hold anything.
+func (s *Server) recover(c *gin.Context) {
+	defer func() {
+		caught := recover()
+		if caught == nil {
+			return
+		}
+		if caught == http.ErrAbortHandler {
+			panic(caught) // net/http's own way to break off an answer
+		}
+		text := fmt.Sprintf("%T", caught)
+		if err, ok := caught.(runtime.Error); ok {
+			text = err.Error()
+		}
+		s.cfg.Logger.LogAttrs(context.WithoutCancel(c.Request.Context()), slog.LevelError, "panic",
+			slog.String("request_id", c.GetString(logRequestID)),
+			slog.String("panic", text),
+			slog.String("stack", string(debug.Stack())))
+		s.refuse(c, &problem{kind: internal})
+	}()
+	c.Next()
+}
+
+// freshID returns a prefix and 26 characters that sort by time.
+func (s *Server) freshID(prefix string) (string, error) {
+	id, err := ulid.New(ulid.Timestamp(s.cfg.Now()), s.cfg.Entropy)
+	if err != nil {
+		return "", fmt.Errorf("draw a random id: %w", err)
+	}
+	return prefix + strings.ToLower(id.String()), nil
+}
+
+// isPrintable reports whether text is printable ASCII, and not empty.
+func isPrintable(text string) bool {
+	for _, r := range text {
+		if r < ' ' || r > '~' {
+			return false
+		}
+	}
+	return text != ""
+}

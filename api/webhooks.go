@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"golang.org/x/time/rate"
+
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+)
+
+// storeTimeout is how long a webhook may take to become durable.
+const storeTimeout = 5 * time.Second
+
+// receiveWebhook answers POST /webhooks/athmovil/{secret}. An event is stored
+// before it is answered and looked at afterwards: the gateway documents no
+// retry (docs/athmovil.md §4.1), so nothing may be lost between the two.
+func (s *Server) receiveWebhook(c *gin.Context) error {
+	if err := s.webhooks.admit(c.Param("secret"), c.Request.RemoteAddr); err != nil {
+		return err
+	}
+	body, err := s.readBody(c)
+	if err != nil {
+		return err
+	}
+	event, err := s.webhookEvent(c.Request, body)
+	if err != nil {
+		return err
+	}
+	// Whoever hangs up now has sent the event all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), storeTimeout)
+	defer cancel()
+	if _, err := s.cfg.Store.AddWebhookEvent(ctx, event); err != nil {
+		return &problem{kind: unavailable, retryAfter: retrySoon, cause: err}
+	}
+	if event.Verdict == payment.VerdictMalformed {
+		return &problem{kind: bodyMalformed, fields: payment.FieldErrors{{Field: "body", Rule: ruleObject}}}
+	}
+	s.wakeRelay()
+	c.Status(http.StatusOK)
+	return nil
+}
+
+// webhookEvent is what the store keeps of a request. An event that lacks a
+// field is still a hint to look, and is relayed like any other.
+func (s *Server) webhookEvent(r *http.Request, body []byte) (payment.WebhookEvent, error) {
+	id, err := s.freshID("whe_")
+	if err != nil {
+		return payment.WebhookEvent{}, err
+	}
+	headers, err := json.Marshal(worthKeeping(r))
+	if err != nil {
+		return payment.WebhookEvent{}, err
+	}
+	now := s.now()
+	event := payment.WebhookEvent{
+		ID: id, Body: private.Text(body), Headers: private.Text(headers), ReceivedAt: now, NotBefore: now,
+		Verdict: payment.VerdictPending,
+	}
+	claim, err := athmovil.ParseWebhook(body)
+	if errors.Is(err, athmovil.ErrNotObject) {
+		event.Digest = athmovil.RawDigest(body)
+		event.Kind = string(athmovil.EventUnknown)
+		event.Verdict, event.SettledAt = payment.VerdictMalformed, &now
+		event.Effect = "not a JSON object"
+		return event, nil
+	}
+	event.Digest = claim.Digest()
+	event.Kind = string(claim.Kind)
+	event.EcommerceID = claim.EcommerceID
+	event.ReferenceNumber = claim.ReferenceNumber
+	event.PaymentID = claimedPaymentID(claim)
+	return event, nil
+}
+
+// claimedPaymentID finds our payment's id in an event's metadata. It was put
+// into the one of the two that the merchant left empty, the second first.
+func claimedPaymentID(claim athmovil.Event) string {
+	for _, metadata := range []private.Text{claim.Metadata2, claim.Metadata1} {
+		if id := string(metadata); payment.IsID(id) {
+			return id
+		}
+	}
+	return ""
+}
+
+// worthKeeping returns what may help to find out who sent a webhook.
+func worthKeeping(r *http.Request) map[string]string {
+	kept := map[string]string{"Remote-Addr": r.RemoteAddr}
+	for _, name := range []string{
+		"Content-Type", "User-Agent", "Date", "Forwarded", "X-Forwarded-For", "X-Real-Ip", "X-Request-Id", "Via",
+	} {
+		if values := r.Header.Values(name); len(values) > 0 {
+			kept[name] = strings.Join(values, ", ")
+		}
+	}
+	return kept
+}
+
+// Wrong secrets: each address may try a few, and then one in a while.
+const (
+	wrongSecrets     = 10
+	wrongSecretEvery = 10 * time.Second
+	// maxAddresses bounds the memory that strangers can take.
+	maxAddresses = 4096
+)
+
+// webhookGate tells the gateway from strangers by the secret in the path. Only
+// wrong secrets are counted, so strangers behind the gateway's own proxy never
+// keep it out. It is safe for concurrent use.
+type webhookGate struct {
+	digest [sha256.Size]byte
+	now    func() time.Time
+
+	mu    *sync.Mutex
+	tries map[netip.Prefix]*rate.Limiter // guarded by mu
+}
+
+func newWebhookGate(secret private.Token, now func() time.Time) webhookGate {
+	return webhookGate{
+		digest: sha256.Sum256([]byte(secret.Reveal())), now: now,
+		mu: new(sync.Mutex), tries: map[netip.Prefix]*rate.Limiter{},
+	}
+}
+
+// admit returns nil for the right secret. A wrong one looks like any address
+// where nothing is. Digests are compared, so that time tells not even the
+// secret's length.
+func (g webhookGate) admit(secret, remote string) error {
+	presented := sha256.Sum256([]byte(secret))
+	switch {
+	case subtle.ConstantTimeCompare(presented[:], g.digest[:]) == 1:
+		return nil
+	case g.allow(network(remote)):
+		return &problem{kind: noRoute}
+	default:
+		return &problem{kind: rateLimited, retryAfter: wrongSecretEvery}
+	}
+}
+
+func (g webhookGate) allow(from netip.Prefix) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	limiter, ok := g.tries[from]
+	if !ok {
+		if len(g.tries) >= maxAddresses {
+			for other := range g.tries { // any one will do
+				delete(g.tries, other)
+				break
+			}
+		}
+		limiter = rate.NewLimiter(rate.Every(wrongSecretEvery), wrongSecrets)
+		g.tries[from] = limiter
+	}
+	return limiter.AllowN(g.now(), 1)
+}
+
+// network returns what one sender can hardly leave: an IPv4 address, or the /64
+// of an IPv6 one. What cannot be read shares one entry.
+func network(remote string) netip.Prefix {
+	address, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	ip, bits := address.Addr().Unmap(), 32
+	if ip.Is6() {
+		bits = 64
+	}
+	prefix, err := ip.WithZone("").Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return prefix
+}

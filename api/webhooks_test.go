@@ -1,0 +1,224 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/payment"
+)
+
+const webhookPath = "/webhooks/athmovil/" + webhookSecret
+
+// completedEvent is what the gateway posts when a ticket was paid.
+func completedEvent(ecommerceID, total string) string {
+	return fmt.Sprintf(`{"transactionType":"ECOMMERCE","status":"COMPLETED","ecommerceId":%q,"referenceNumber":"reference-1",
+		"dailyTransactionId":"0002","date":"2026-01-15 08:00:31","transactionDate":"2026-01-15 08:00:29",
+		"name":%q,"phoneNumber":%s,"email":%q,"message":"","total":%s,"subTotal":%s,"tax":0.0,"fee":0.07,"netAmount":2.93,
+		"totalRefundedAmount":0,"metadata1":"","metadata2":"","items":[]}`,
+		ecommerceID, payerName, phone, payerEmail, total, total)
+}
+
+// wire returns a file of the gateway's documented payloads.
+func wire(t *testing.T, name string) string {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join("..", "athmovil", "testdata", "wire", name))
+	require.NoError(t, err)
+	return string(body)
+}
+
+func (w *world) events(verdict payment.WebhookVerdict) []payment.WebhookEvent {
+	w.t.Helper()
+	events, err := w.store.WebhookEvents(w.t.Context(), verdict, "", 100)
+	require.NoError(w.t, err)
+	return events
+}
+
+func TestWebhooksAreStoredBeforeTheyAreAnswered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	body := completedEvent("ticket-1", "3")
+	got := w.do("POST", webhookPath, body, "Authorization", "", "User-Agent", "ATHM/1.0", "X-Forwarded-For", "203.0.113.7", "Cookie", "c=1")
+	require.Equal(t, http.StatusOK, got.status, got.body)
+	require.Empty(t, got.body)
+
+	events := w.events(payment.VerdictPending)
+	require.Len(t, events, 1)
+	event := events[0]
+	claim, err := athmovil.ParseWebhook([]byte(body))
+	require.NoError(t, err)
+	require.Equal(t, claim.Digest(), event.Digest)
+	require.Equal(t, "ecommerce_completed", event.Kind)
+	require.Equal(t, "ticket-1", event.EcommerceID)
+	require.Equal(t, "reference-1", event.ReferenceNumber)
+	require.Equal(t, body, string(event.Body), "raw")
+	require.True(t, strings.HasPrefix(event.ID, "whe_"))
+	require.Equal(t, start, event.ReceivedAt)
+
+	var headers map[string]string
+	require.NoError(t, json.Unmarshal([]byte(event.Headers), &headers))
+	require.Equal(t, "application/json", headers["Content-Type"])
+	require.Equal(t, "ATHM/1.0", headers["User-Agent"])
+	require.Equal(t, "203.0.113.7", headers["X-Forwarded-For"])
+	require.Contains(t, headers["Remote-Addr"], "127.0.0.1:")
+	require.NotContains(t, headers, "Cookie")
+
+	t.Run("a duplicate is counted and answered alike", func(t *testing.T) {
+		loud := strings.Replace(body, `"COMPLETED"`, ` "completed"`, 1)
+		require.Equal(t, http.StatusOK, w.do("POST", webhookPath, loud).status)
+		events := w.events("")
+		require.Len(t, events, 1)
+		require.Equal(t, 2, events[0].Deliveries)
+	})
+}
+
+func TestWebhookKinds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, name := range []string{
+		"webhook.cancelled.new.json", "webhook.cancelled.old.json", "webhook.completed.captured.json",
+		"webhook.completed.new.json", "webhook.completed.old.json", "webhook.donation.json", "webhook.expired.old.json",
+		"webhook.payment.json", "webhook.refund.captured.json", "webhook.refund.old.json", "webhook.simulated.json",
+	} {
+		body := wire(t, name)
+		require.Equal(t, http.StatusOK, w.do("POST", webhookPath, body).status, name)
+		claim, err := athmovil.ParseWebhook([]byte(body))
+		require.NoError(t, err)
+		require.Equal(t, string(claim.Kind), w.byDigest(claim.Digest()).Kind, name)
+	}
+}
+
+func (w *world) byDigest(digest string) payment.WebhookEvent {
+	w.t.Helper()
+	for _, event := range w.events("") {
+		if event.Digest == digest {
+			return event
+		}
+	}
+	require.FailNow(w.t, "no event has the digest")
+	return payment.WebhookEvent{}
+}
+
+func TestWebhookFindsOurIDInMetadata(t *testing.T) {
+	t.Parallel()
+	id := payment.DeriveID("default", "k")
+	for _, field := range []string{"metadata1", "metadata2"} {
+		t.Run(field, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			body := fmt.Sprintf(`{"transactionType":"ecommerce","status":"expired","date":"2026-01-15 08:00:31","total":"3.00",%q:%q}`, field, id)
+			require.Equal(t, http.StatusOK, w.do("POST", webhookPath, body).status)
+			require.Equal(t, id, w.events("")[0].PaymentID)
+		})
+	}
+}
+
+func TestMalformedWebhooks(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"", "x", `{"total":`, `[]`, `null`, `"text"`, `7`, "\xff\xfe", `{"a":1}{"b":2}`} {
+		t.Run(body, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			for range 2 {
+				w.requireProblem(w.do("POST", webhookPath, body), 400, "body_malformed")
+			}
+			events := w.events(payment.VerdictMalformed)
+			require.Len(t, events, 1)
+			require.Equal(t, 2, events[0].Deliveries)
+			require.Equal(t, body, string(events[0].Body))
+			require.Equal(t, athmovil.RawDigest([]byte(body)), events[0].Digest)
+			require.NotNil(t, events[0].SettledAt)
+		})
+	}
+}
+
+// TestUnreadableWebhooksAreHintsAllTheSame: what lacks its total or date still
+// names a ticket to look at.
+func TestUnreadableWebhooksAreHintsAllTheSame(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	got := w.do("POST", webhookPath, `{"transactionType":"ecommerce","status":"completed","ecommerceId":"ticket-1","total":"three"}`)
+	require.Equal(t, http.StatusOK, got.status)
+	event := w.events(payment.VerdictPending)[0]
+	require.Equal(t, "ticket-1", event.EcommerceID)
+	require.Equal(t, "ecommerce_completed", event.Kind)
+	require.NotEmpty(t, event.Digest)
+}
+
+func TestWebhookBodyOverTheCap(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(cfg *api.Config) { cfg.MaxBody = 100 })
+	w.requireProblem(w.do("POST", webhookPath, `{"message":"`+strings.Repeat("m", 100)+`"}`), 413, "body_too_large")
+	require.Empty(t, w.events(""))
+}
+
+func TestWrongWebhookSecrets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, path := range []string{
+		"/webhooks/athmovil/wrong", "/webhooks/athmovil/" + webhookSecret + "x", "/webhooks/athmovil/" + webhookSecret[1:],
+		webhookPath + "/", "/webhooks/athmovil/", "/webhooks/other/" + webhookSecret,
+	} {
+		w.requireProblem(w.do("POST", path, `{}`), 404, "not_found")
+	}
+	got := w.do("GET", webhookPath, "")
+	w.requireProblem(got, 405, "method_not_allowed")
+	require.Equal(t, "POST", got.header.Get("Allow"))
+
+	limited := 0
+	for range 20 {
+		if got := w.do("POST", "/webhooks/athmovil/guess", `{}`); got.status == http.StatusTooManyRequests {
+			w.requireProblem(got, 429, "rate_limited")
+			require.NotEmpty(t, got.header.Get("Retry-After"))
+			limited++
+		}
+	}
+	require.Equal(t, 13, limited, "10 guesses, 3 of them above")
+	require.Equal(t, http.StatusOK, w.do("POST", webhookPath, wire(t, "webhook.simulated.json")).status, "the right secret is never limited")
+	require.Len(t, w.events(""), 1)
+}
+
+// broken is a store whose writes fail.
+type broken struct{ api.Store }
+
+var errDisk = errors.New("the disk is full")
+
+func (broken) AddWebhookEvent(context.Context, payment.WebhookEvent) (bool, error) {
+	return false, errDisk
+}
+
+func TestWebhookThatCannotBeStored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(cfg *api.Config) { cfg.Store = broken{cfg.Store} })
+	got := w.do("POST", webhookPath, completedEvent("ticket-1", "3"))
+	w.requireProblem(got, 503, "temporarily_unavailable")
+	require.NotEmpty(t, got.header.Get("Retry-After"))
+	require.NotContains(t, got.body, errDisk.Error())
+	require.Contains(t, w.logs.String(), errDisk.Error())
+}
+
+// TestASenderThatBreaksOff sends half a body and hangs up: nothing is stored
+// and nothing breaks.
+func TestASenderThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", w.http.Listener.Addr().String())
+	require.NoError(t, err)
+	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: test\r\nContent-Length: 500\r\n\r\n{\"half\":", webhookPath)
+	require.NoError(t, err)
+	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	_, _ = conn.Read(make([]byte, 1024)) // until the server has given up
+	require.NoError(t, conn.Close())
+	require.Empty(t, w.events(""))
+}

@@ -1,0 +1,196 @@
+// Package temporal runs a Temporal server and its web interface inside the
+// calling process, for development and tests: one program, one file, no Docker.
+//
+// It is the real server on SQLite, with its queues read often enough that an
+// idle payment does not wait for them. It listens on loopback addresses only,
+// since it asks nobody for credentials. Start few of them in one process: the
+// server never closes its database.
+package temporal
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+	"go.temporal.io/server/common/authorization"
+	serverconfig "go.temporal.io/server/common/config"
+	"go.temporal.io/server/temporal"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/cobropay/cobro/internal/engine"
+)
+
+const (
+	defaultNamespace = "default"
+	defaultRetention = 30 * 24 * time.Hour
+	// startTimeout bounds a start on a busy machine; an idle one needs a second.
+	startTimeout = 2 * time.Minute
+)
+
+// Options configure [Start]. The zero value is a server in memory on a free
+// port.
+type Options struct {
+	// Required fields: none.
+
+	// Optional fields
+
+	// Path is the SQLite file, created if missing in a directory that exists.
+	// Beside it lie its -wal and -shm files and Path + ".version". Empty means
+	// in memory, gone when the process ends.
+	Path string
+	// Listen is the frontend's loopback address and port. Empty or port 0 means
+	// a free port.
+	Listen string
+	// ListenFlag is what a person changes when Listen is taken, such as
+	// "--temporal-listen". Errors name it.
+	ListenFlag string
+	// Namespace is created if missing. Empty means "default".
+	Namespace string
+	// Retention is how long a closed workflow can be seen. Zero means 30 days;
+	// the server takes no less than an hour.
+	Retention time.Duration
+	// Logger receives the server's warnings and errors. Nil means none.
+	Logger *slog.Logger
+}
+
+// Server is a running Temporal server.
+type Server struct {
+	address   string
+	namespace string
+	server    temporal.Server
+	stopping  atomic.Bool
+	stop      sync.Once
+}
+
+// Start starts a server and returns when it can be used: the frontend answers,
+// the namespace is there, and so are the search attributes of
+// [engine.SearchAttributes]. Errors are meant for the person at the terminal;
+// a taken port is a [*PortTakenError]. The caller calls [Server.Stop] after
+// having stopped everything that uses the server.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	o.Namespace = cmp.Or(o.Namespace, defaultNamespace)
+	o.Retention = cmp.Or(o.Retention, defaultRetention)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+
+	frontend, err := freeAddress(o.Listen, o.ListenFlag)
+	if err != nil {
+		return nil, err
+	}
+	database, err := openDatabase(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	if err := createNamespace(database, o.Namespace, o.Retention); err != nil {
+		return nil, err
+	}
+	settings, hosts, err := serverSettings(frontend, database)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{address: frontend.String(), namespace: o.Namespace}
+	if err := s.start(o.Logger,
+		temporal.WithConfig(settings),
+		temporal.WithStaticHosts(hosts),
+		temporal.ForServices(temporal.DefaultServices),
+		temporal.WithDynamicConfigClient(dynamicSettings()),
+		temporal.WithAuthorizer(authorization.NewNoopAuthorizer()),
+		temporal.WithClaimMapper(func(*serverconfig.Config) authorization.ClaimMapper { return authorization.NewNoopClaimMapper() }),
+	); err != nil {
+		return nil, fmt.Errorf("temporal server: %w", err)
+	}
+	if err := s.awaitReady(ctx, o.Retention); err != nil {
+		s.Stop()
+		return nil, cmp.Or(ctx.Err(), fmt.Errorf("temporal server is not ready: %w", err))
+	}
+	return s, nil
+}
+
+// Address returns the frontend's host and port.
+func (s *Server) Address() string { return s.address }
+
+// Namespace returns the namespace that the server was started with.
+func (s *Server) Namespace() string { return s.namespace }
+
+// Stop stops the server, which takes a few seconds. What it acknowledged is in
+// the file. A second call does nothing; concurrent calls wait.
+func (s *Server) Stop() {
+	s.stop.Do(func() {
+		s.stopping.Store(true)
+		_ = s.server.Stop() // always nil in this version
+	})
+}
+
+// start turns the server's way to report a lost race for a port, which is to
+// end the process, into an error.
+func (s *Server) start(logger *slog.Logger, options ...temporal.ServerOption) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case fatalError:
+			err = r
+		default:
+			panic(r)
+		}
+	}()
+	s.server, err = temporal.NewServer(append(options, temporal.WithLogger(serverLogger{logger, &s.stopping}))...)
+	if err != nil {
+		return err
+	}
+	if err := s.server.Start(); err != nil {
+		return errors.Join(err, s.server.Stop())
+	}
+	return nil
+}
+
+// awaitReady also brings the namespace of an older file up to date.
+func (s *Server) awaitReady(ctx context.Context, retention time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	c, err := client.DialContext(ctx, client.Options{
+		HostPort:  s.address,
+		Namespace: s.namespace,
+		Logger:    sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := keepFor(ctx, c, s.namespace, retention); err != nil {
+		return err
+	}
+	if err := engine.EnsureSearchAttributes(ctx, c, s.namespace); err != nil {
+		return err
+	}
+	// Whatever the answer, it comes from the history service.
+	_, err = c.DescribeWorkflowExecution(ctx, "is-history-ready", "")
+	if serviceerror.ToStatus(err).Code() != codes.NotFound {
+		return fmt.Errorf("history service: %w", err)
+	}
+	return nil
+}
+
+// keepFor sets a retention that is not the namespace's, since creating does
+// nothing to a namespace that exists.
+func keepFor(ctx context.Context, c client.Client, namespace string, retention time.Duration) error {
+	described, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
+	if err != nil {
+		return err
+	}
+	settings := described.GetConfig()
+	if settings.GetWorkflowExecutionRetentionTtl().AsDuration() == retention {
+		return nil
+	}
+	settings.WorkflowExecutionRetentionTtl = durationpb.New(retention)
+	_, err = c.WorkflowService().UpdateNamespace(ctx, &workflowservice.UpdateNamespaceRequest{Namespace: namespace, Config: settings})
+	return err
+}

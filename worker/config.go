@@ -1,0 +1,206 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/private"
+)
+
+// builtInHost is the host of the receivers that Cobro brings along.
+const builtInHost = "cobro"
+
+// Config says what a worker runs and what it runs on. Fill it with
+// [ConfigFromEnv] or by hand.
+type Config struct {
+	// Required fields
+
+	// Store is the DSN of Cobro's database, such as "sqlite:/var/lib/cobro/cobro.db".
+	Store string
+	// KeyFile is the path of the key ring that encrypts histories and personal
+	// data. Every process of one installation has the same.
+	KeyFile string
+
+	// Required fields for programs with receivers
+
+	// Host names the program among those that host receivers: 1 to 40 of a-z,
+	// 0-9 and hyphens, such as "shop". Its receivers run on the task queue
+	// "notify-" and this name, so two programs with different receivers must
+	// not share it, and many copies of one program do.
+	Host string
+
+	// Required fields for payments
+
+	// Payments also runs the payment workflows and the calls to ATH Móvil, as
+	// the program "cobro worker" does.
+	Payments bool
+	// PublicToken and PrivateToken are the business's, from the ATH Business
+	// app.
+	PublicToken  string
+	PrivateToken private.Token
+
+	// Optional fields
+
+	// TemporalAddress is the frontend's host and port. Empty means what the
+	// TEMPORAL_… variables say, or 127.0.0.1:7233.
+	TemporalAddress string
+	// TemporalNamespace is empty for what the TEMPORAL_… variables say, or
+	// "default".
+	TemporalNamespace string
+	// GatewayURL and GatewayReportURL are ATH Móvil's hosts. Empty means
+	// production.
+	GatewayURL       string
+	GatewayReportURL string
+	// CallTimeout bounds one call to ATH Móvil. Zero means 30 seconds.
+	CallTimeout time.Duration
+	// CallsPerSecond bounds this process's calls to ATH Móvil. Zero means no
+	// bound.
+	CallsPerSecond rate.Limit
+	// Waiting is how many customers this process waits for at once. Zero means
+	// 10,000.
+	Waiting int
+	// StopTimeout is how long work under way may take after the context ends.
+	// Zero means 10 seconds.
+	StopTimeout time.Duration
+	// Logger is nil for slog.Default().
+	Logger *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Started is called once every queue is polled; nil means nobody asks.
+	Started func()
+
+	temporal engine.Options // the rest of what the TEMPORAL_… variables say
+}
+
+// ConfigFromEnv reads a Config from COBRO_… and TEMPORAL_… variables. Where
+// neither COBRO_STORE nor TEMPORAL_ADDRESS is set, the data folder of a running
+// dev fills what is missing: COBRO_DATA, or .cobro in the current folder.
+//
+//	COBRO_STORE, COBRO_KEY_FILE, COBRO_RECEIVER_HOST,
+//	COBRO_ATHM_PUBLIC_TOKEN, COBRO_ATHM_PRIVATE_TOKEN,
+//	COBRO_GATEWAY_URL, COBRO_GATEWAY_REPORT_URL, COBRO_CALL_TIMEOUT,
+//	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_STOP_TIMEOUT, COBRO_DATA,
+//	TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…
+//
+// Every mistake is reported at once.
+func ConfigFromEnv(getenv func(string) string) (Config, error) {
+	var problems []error
+	temporal, err := engine.LoadOptions(getenv)
+	problems = append(problems, err)
+	cfg := Config{
+		Store: getenv("COBRO_STORE"), KeyFile: getenv("COBRO_KEY_FILE"), Host: getenv("COBRO_RECEIVER_HOST"),
+		PublicToken: getenv("COBRO_ATHM_PUBLIC_TOKEN"), PrivateToken: private.NewToken(getenv("COBRO_ATHM_PRIVATE_TOKEN")),
+		GatewayURL: getenv("COBRO_GATEWAY_URL"), GatewayReportURL: getenv("COBRO_GATEWAY_REPORT_URL"),
+		TemporalAddress: temporal.Address, TemporalNamespace: temporal.Namespace,
+		temporal: temporal,
+	}
+	for name, field := range map[string]*time.Duration{"COBRO_CALL_TIMEOUT": &cfg.CallTimeout, "COBRO_STOP_TIMEOUT": &cfg.StopTimeout} {
+		problems = append(problems, parse(getenv(name), name, `a duration such as "30s"`, field, time.ParseDuration))
+	}
+	problems = append(problems,
+		parse(getenv("COBRO_WAITING"), "COBRO_WAITING", "a whole number", &cfg.Waiting, strconv.Atoi),
+		parse(getenv("COBRO_CALLS_PER_SECOND"), "COBRO_CALLS_PER_SECOND", "a whole number", &cfg.CallsPerSecond, parseRate),
+	)
+	if cfg.Store == "" && getenv("TEMPORAL_ADDRESS") == "" {
+		problems = append(problems, cfg.fromDev(getenv("COBRO_DATA")))
+	}
+	return cfg, errors.Join(problems...)
+}
+
+func parse[T any](text, name, form string, field *T, read func(string) (T, error)) error {
+	if text == "" {
+		return nil
+	}
+	value, err := read(text)
+	if err != nil {
+		return fmt.Errorf("%s must be %s", name, form)
+	}
+	*field = value
+	return nil
+}
+
+func parseRate(text string) (rate.Limit, error) {
+	perSecond, err := strconv.Atoi(text)
+	return rate.Limit(perSecond), err
+}
+
+// fromDev fills in what a running dev wrote into its data folder.
+func (c *Config) fromDev(folder string) error {
+	named := folder != ""
+	if !named {
+		folder = ".cobro"
+	}
+	path := filepath.Join(folder, "addresses.json")
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !named {
+		return nil // no dev here; validate says what is missing
+	}
+	if err != nil {
+		return fmt.Errorf("%w (COBRO_DATA names the data folder of a running dev)", err)
+	}
+	var dev struct {
+		Temporal  string `json:"temporal"`
+		Namespace string `json:"namespace"`
+		Store     string `json:"store"`
+		KeyFile   string `json:"key_file"`
+	}
+	if err := json.Unmarshal(data, &dev); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	c.TemporalAddress, c.TemporalNamespace = dev.Temporal, dev.Namespace
+	c.Store, c.KeyFile = dev.Store, dev.KeyFile
+	return nil
+}
+
+var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+
+// validate reports everything that is missing or wrong at once.
+func (c *Config) validate(receivers int) error {
+	var problems []error
+	require := func(ok bool, problem string) {
+		if !ok {
+			problems = append(problems, errors.New(problem))
+		}
+	}
+	require(c.Store != "", "worker: no database: set COBRO_STORE, or start dev in this folder")
+	require(c.KeyFile != "", "worker: no key ring: set COBRO_KEY_FILE, or start dev in this folder")
+	require(c.Payments || receivers > 0, "worker: nothing to run: register a receiver, or set Payments")
+	if receivers > 0 {
+		require(hostName.MatchString(c.Host), `worker: Config.Host must name this program with 1 to 40 of a-z, 0-9 and hyphens, such as "shop"`)
+		require(c.Host != builtInHost, `worker: the host "cobro" is Cobro's own; give this program another name`)
+	}
+	if c.Payments {
+		require(c.PublicToken != "", "worker: no public token: set COBRO_ATHM_PUBLIC_TOKEN")
+		require(!c.PrivateToken.IsZero(), "worker: no private token: set COBRO_ATHM_PRIVATE_TOKEN")
+	}
+	return errors.Join(problems...)
+}
+
+func (c *Config) setDefaults() {
+	if c.Waiting == 0 {
+		c.Waiting = 10_000
+	}
+	if c.StopTimeout == 0 {
+		c.StopTimeout = 10 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Started == nil {
+		c.Started = func() {}
+	}
+}

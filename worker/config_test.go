@@ -1,0 +1,125 @@
+package worker_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
+
+	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+	"github.com/cobropay/cobro/worker"
+)
+
+func getenv(env map[string]string) func(string) string {
+	return func(name string) string { return env[name] }
+}
+
+func TestConfigFromEnv(t *testing.T) {
+	t.Parallel()
+	cfg, err := worker.ConfigFromEnv(getenv(map[string]string{
+		"COBRO_STORE": "sqlite:cobro.db", "COBRO_KEY_FILE": "keys.json", "COBRO_RECEIVER_HOST": "shop",
+		"COBRO_ATHM_PUBLIC_TOKEN": "public", "COBRO_ATHM_PRIVATE_TOKEN": "secret",
+		"COBRO_GATEWAY_URL": "http://127.0.0.1:1", "COBRO_GATEWAY_REPORT_URL": "http://127.0.0.1:2",
+		"COBRO_CALL_TIMEOUT": "7s", "COBRO_STOP_TIMEOUT": "8s", "COBRO_WAITING": "9", "COBRO_CALLS_PER_SECOND": "10",
+		"TEMPORAL_ADDRESS": "127.0.0.1:3", "TEMPORAL_NAMESPACE": "payments",
+	}))
+	require.NoError(t, err)
+	require.Equal(t, "sqlite:cobro.db", cfg.Store)
+	require.Equal(t, "keys.json", cfg.KeyFile)
+	require.Equal(t, "shop", cfg.Host)
+	require.Equal(t, "public", cfg.PublicToken)
+	require.Equal(t, private.NewToken("secret"), cfg.PrivateToken)
+	require.Equal(t, "http://127.0.0.1:1", cfg.GatewayURL)
+	require.Equal(t, "http://127.0.0.1:2", cfg.GatewayReportURL)
+	require.Equal(t, 7*time.Second, cfg.CallTimeout)
+	require.Equal(t, 8*time.Second, cfg.StopTimeout)
+	require.Equal(t, 9, cfg.Waiting)
+	require.Equal(t, rate.Limit(10), cfg.CallsPerSecond)
+	require.Equal(t, "127.0.0.1:3", cfg.TemporalAddress)
+	require.Equal(t, "payments", cfg.TemporalNamespace)
+}
+
+func TestConfigFromEnvMistakes(t *testing.T) {
+	t.Parallel()
+	_, err := worker.ConfigFromEnv(getenv(map[string]string{
+		"COBRO_STORE": "x", "COBRO_CALL_TIMEOUT": "soon", "COBRO_STOP_TIMEOUT": "later", "COBRO_WAITING": "many", "COBRO_CALLS_PER_SECOND": "0.5",
+	}))
+	for _, name := range []string{"COBRO_CALL_TIMEOUT", "COBRO_STOP_TIMEOUT", "COBRO_WAITING", "COBRO_CALLS_PER_SECOND"} {
+		require.ErrorContains(t, err, name+" must be")
+	}
+}
+
+func TestConfigFromDev(t *testing.T) {
+	t.Parallel()
+
+	t.Run("its data folder says it all", func(t *testing.T) {
+		t.Parallel()
+		folder := t.TempDir()
+		addresses := `{"temporal":"127.0.0.1:3","namespace":"default","store":"sqlite:dev.db","key_file":"dev.json"}`
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "addresses.json"), []byte(addresses), 0o600))
+		cfg, err := worker.ConfigFromEnv(getenv(map[string]string{"COBRO_DATA": folder}))
+		require.NoError(t, err)
+		require.Equal(t, "127.0.0.1:3", cfg.TemporalAddress)
+		require.Equal(t, "default", cfg.TemporalNamespace)
+		require.Equal(t, "sqlite:dev.db", cfg.Store)
+		require.Equal(t, "dev.json", cfg.KeyFile)
+	})
+
+	t.Run("a folder that is named has to be there", func(t *testing.T) {
+		t.Parallel()
+		_, err := worker.ConfigFromEnv(getenv(map[string]string{"COBRO_DATA": filepath.Join(t.TempDir(), "none")}))
+		require.ErrorIs(t, err, os.ErrNotExist)
+		require.ErrorContains(t, err, "COBRO_DATA")
+	})
+
+	t.Run("a file that is none of ours", func(t *testing.T) {
+		t.Parallel()
+		folder := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "addresses.json"), []byte("hello"), 0o600))
+		_, err := worker.ConfigFromEnv(getenv(map[string]string{"COBRO_DATA": folder}))
+		require.ErrorContains(t, err, "addresses.json")
+	})
+}
+
+// TestRunRefuses says that everything wrong is reported at once, before
+// anything is opened.
+func TestRunRefuses(t *testing.T) {
+	t.Parallel()
+	receive := func(context.Context, payment.Notification) error { return nil }
+	shop := activities.NewNotifications()
+	shop.On(payment.EventCompleted, "send-receipt", receive)
+	wrong := activities.NewNotifications()
+	wrong.On(payment.EventCompleted, "send-receipt", receive)
+	wrong.On("payment_complete", "print", receive)
+
+	for _, tt := range []struct {
+		name          string
+		cfg           worker.Config
+		notifications *activities.Notifications
+		want          []string
+	}{
+		{"nothing is set", worker.Config{}, nil, []string{"COBRO_STORE", "COBRO_KEY_FILE", "nothing to run"}},
+		{"payments without tokens", worker.Config{Payments: true}, nil, []string{"COBRO_ATHM_PUBLIC_TOKEN", "COBRO_ATHM_PRIVATE_TOKEN"}},
+		{"receivers without a host", worker.Config{}, shop, []string{"Config.Host"}},
+		{"receivers on a host with a bad name", worker.Config{Host: "My Shop"}, shop, []string{"Config.Host"}},
+		{"receivers on Cobro's own host", worker.Config{Host: "cobro"}, shop, []string{"give this program another name"}},
+		{"a receiver of no event", worker.Config{Host: "shop"}, wrong, []string{"COBRO_STORE", "no such event"}},
+		{"no key ring", worker.Config{Host: "shop", Store: "sqlite:none.db", KeyFile: filepath.Join(t.TempDir(), "none.json")}, shop, []string{"none.json"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.cfg.Logger = slog.New(slog.DiscardHandler)
+			err := worker.Run(t.Context(), tt.cfg, tt.notifications)
+			for _, want := range tt.want {
+				require.ErrorContains(t, err, want)
+			}
+		})
+	}
+}

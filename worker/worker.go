@@ -1,0 +1,202 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	sdk "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/workflows"
+)
+
+// Run works until ctx ends or something breaks, then finishes what is under way
+// within Config.StopTimeout. It returns nil after ctx has ended. notifications
+// may be nil.
+func Run(ctx context.Context, cfg Config, notifications *activities.Notifications) error {
+	if notifications == nil {
+		notifications = activities.NewNotifications()
+	}
+	cfg.setDefaults()
+	if err := errors.Join(cfg.validate(len(notifications.Announced(cfg.Host))), notifications.Err()); err != nil {
+		return err
+	}
+	ring, err := seal.Load(cfg.KeyFile)
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, store.Config{DSN: cfg.Store, Sealer: ring, Now: cfg.Now, Logger: cfg.Logger})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			cfg.Logger.Error("store not closed", "error", err)
+		}
+	}()
+	temporal, err := engine.Dial(ctx, cfg.engineOptions(ring))
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+
+	r := runner{cfg: cfg, client: temporal, store: db, failed: make(chan error, 1)}
+	if cfg.Payments {
+		if err := r.addPayments(ctx); err != nil {
+			return err
+		}
+		if err := r.addReceivers(ctx, builtInHost, activities.Log(cfg.Logger)); err != nil {
+			return err
+		}
+	}
+	if len(notifications.Announced(cfg.Host)) > 0 {
+		if err := r.addReceivers(ctx, cfg.Host, notifications); err != nil {
+			return err
+		}
+	}
+	return r.run(ctx)
+}
+
+func (c *Config) engineOptions(ring *seal.Ring) engine.Options {
+	options := c.temporal
+	options.Sealer, options.Logger = ring, c.Logger
+	options.Address, options.Namespace = c.TemporalAddress, c.TemporalNamespace
+	return options
+}
+
+// runner starts and stops the workers of one process.
+type runner struct {
+	cfg     Config
+	client  client.Client
+	store   *store.Store
+	workers []sdk.Worker
+	failed  chan error
+}
+
+// addPayments adds the workflows and the gateway's activities. Waiting for
+// customers has a queue and slots of its own.
+func (r *runner) addPayments(ctx context.Context) error {
+	if err := engine.EnsureSearchAttributes(ctx, r.client, r.namespace()); err != nil {
+		return err
+	}
+	gatewayClient, err := athmovil.New(athmovil.Config{
+		PublicToken: r.cfg.PublicToken, PrivateToken: r.cfg.PrivateToken,
+		BaseURL: r.cfg.GatewayURL, ReportBaseURL: r.cfg.GatewayReportURL,
+		Timeout: r.cfg.CallTimeout, CallsPerSecond: r.cfg.CallsPerSecond, Now: r.cfg.Now,
+	})
+	if err != nil {
+		return err
+	}
+	gateway := &activities.Gateway{Client: gatewayClient, Now: r.cfg.Now}
+
+	RegisterPayments(r.add(workflows.TaskQueue, sdk.Options{}), gateway, &activities.Records{Store: r.store})
+	await := r.add(workflows.AwaitQueue, sdk.Options{
+		MaxConcurrentActivityExecutionSize: r.cfg.Waiting, DisableWorkflowWorker: true,
+	})
+	RegisterAwait(await, gateway)
+	return nil
+}
+
+// addReceivers announces a host's receivers and adds the worker that runs them.
+func (r *runner) addReceivers(ctx context.Context, host string, n *activities.Notifications) error {
+	if err := r.store.AnnounceReceivers(ctx, host, n.Announced(host)); err != nil {
+		return fmt.Errorf("announce the receivers of %s: %w", host, err)
+	}
+	n.Register(r.add(workflows.NotifyQueue(host), sdk.Options{DisableWorkflowWorker: true}), r.store, r.cfg.Now)
+	return nil
+}
+
+func (r *runner) add(queue string, options sdk.Options) sdk.Worker {
+	options.DisableRegistrationAliasing = true
+	options.WorkerStopTimeout = r.cfg.StopTimeout
+	options.OnFatalError = func(err error) {
+		select {
+		case r.failed <- fmt.Errorf("worker of queue %s: %w", queue, err):
+		default: // one reason to stop is enough
+		}
+	}
+	w := sdk.New(r.client, queue, options)
+	r.workers = append(r.workers, w)
+	return w
+}
+
+// run starts every worker, waits, and stops them in the reverse order.
+func (r *runner) run(ctx context.Context) error {
+	for i, w := range r.workers {
+		if err := w.Start(); err != nil {
+			r.stop(r.workers[:i])
+			return err
+		}
+	}
+	r.cfg.Started()
+	defer r.stop(r.workers)
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-r.failed:
+		return err
+	}
+}
+
+// stop stops the workers at once rather than one after another, so that all
+// together take no longer than Config.StopTimeout.
+func (r *runner) stop(workers []sdk.Worker) {
+	done := make(chan struct{})
+	for _, w := range workers {
+		go func() { // waited for below
+			w.Stop()
+			done <- struct{}{}
+		}()
+	}
+	for range workers {
+		<-done
+	}
+}
+
+func (r *runner) namespace() string {
+	if r.cfg.TemporalNamespace == "" {
+		return client.DefaultNamespace
+	}
+	return r.cfg.TemporalNamespace
+}
+
+// Registry is the part of a Temporal worker, or of Temporal's test environment,
+// that takes registrations.
+type Registry interface {
+	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
+	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
+}
+
+// RegisterPayments registers the workflows with everything that runs on
+// workflows.TaskQueue. The names are for ever: testdata/registered.golden lists
+// them.
+func RegisterPayments(r Registry, gateway *activities.Gateway, records *activities.Records) {
+	r.RegisterWorkflowWithOptions(workflows.ProcessPayment, workflow.RegisterOptions{Name: workflows.ProcessPaymentName})
+	r.RegisterWorkflowWithOptions(workflows.RefundPayment, workflow.RegisterOptions{Name: workflows.RefundPaymentName})
+	for name, function := range map[string]any{
+		activities.CreateTicketName:   gateway.CreateTicket,
+		activities.FindTicketName:     gateway.FindTicket,
+		activities.AuthorizeName:      gateway.Authorize,
+		activities.CancelTicketName:   gateway.CancelTicket,
+		activities.SetPhoneNumberName: gateway.SetPhoneNumber,
+		activities.RefundName:         gateway.Refund,
+		activities.RecordPaymentName:  records.RecordPayment,
+		activities.ReserveRefundName:  records.ReserveRefund,
+		activities.RecordRefundName:   records.RecordRefund,
+	} {
+		r.RegisterActivityWithOptions(function, activity.RegisterOptions{Name: name})
+	}
+}
+
+// RegisterAwait registers what runs on workflows.AwaitQueue.
+func RegisterAwait(r Registry, gateway *activities.Gateway) {
+	r.RegisterActivityWithOptions(gateway.AwaitDecision, activity.RegisterOptions{Name: activities.AwaitDecisionName})
+}

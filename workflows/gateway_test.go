@@ -1,0 +1,343 @@
+package workflows_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/money"
+)
+
+// What the fake gateway answers with.
+const (
+	ticketID    = "0ab257f5-3837-11ed-855f-9b4af5a393ce"
+	ticketToken = "eyJhbGciOi.the-ticket-token.c2lnbg"
+	reference   = "215070443-402894c185ab1be40185acfe61c2000b"
+	dailyID     = "0006"
+	// refundReference is a refund's own.
+	refundReference = "402894d56b240610016b2e6c78a6003a"
+)
+
+// fakeGateway is one ticket of ATH Móvil on the test environment's clock. Every
+// call takes a moment of that clock, and does what docs/athmovil.md says unless
+// an answer was scripted for it.
+type fakeGateway struct {
+	env *testsuite.TestWorkflowEnvironment
+
+	// latency is how long a call takes, and poll how long it takes until a
+	// waiting poll sees a change.
+	latency, poll time.Duration
+
+	mu       sync.Mutex
+	ticket   activities.Ticket
+	phone    string
+	away     bool     // no look is answered
+	parked   []func() // looks that go on when it is back
+	polls    [][]byte // task tokens of the waiting polls
+	scripted map[string][]answer
+	calls    []call
+	debits   int
+}
+
+// answer replaces what the gateway would do.
+type answer struct {
+	after    time.Duration // instead of the latency
+	err      error
+	executes bool // it does what was asked although it answers with err
+}
+
+// call is one call that the gateway got.
+type call struct {
+	name string
+	at   time.Time
+}
+
+func newFakeGateway(env *testsuite.TestWorkflowEnvironment) *fakeGateway {
+	return &fakeGateway{
+		env: env, latency: 200 * time.Millisecond, poll: time.Second, scripted: make(map[string][]answer),
+		ticket: activities.Ticket{Total: total, Fee: fee, NetAmount: total.Sub(fee)},
+	}
+}
+
+// declined and the like are errors as the activities return them.
+func declined(code string) error { return gatewayError(athmovil.KindDeclined, code, false) }
+func lookFirst(code string) error {
+	return gatewayError(athmovil.KindDeclined, code, true)
+}
+func unavailable() error { return gatewayError(athmovil.KindUnavailable, "", false) }
+func unknown() error     { return gatewayError(athmovil.KindUnknown, "", true) }
+
+func gatewayError(kind athmovil.Kind, code string, look bool) error {
+	return temporal.NewApplicationError("athmovil: scripted", string(kind),
+		activities.GatewayFailure{Kind: kind, Code: code, LookFirst: look})
+}
+
+// workerDied is what a workflow gets where a worker took the task and was never
+// heard of again.
+func workerDied() error {
+	return temporal.NewTimeoutError(enums.TIMEOUT_TYPE_START_TO_CLOSE, nil)
+}
+
+// neverStarted is what a workflow gets where no worker took the task.
+func neverStarted() error {
+	return temporal.NewTimeoutError(enums.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
+}
+
+// script makes the next calls of an activity answer as told.
+func (g *fakeGateway) script(name string, answers ...answer) {
+	g.scripted[name] = append(g.scripted[name], answers...)
+}
+
+// hook takes the place of the gateway's activities.
+func (g *fakeGateway) hook() {
+	for name, play := range map[string]any{
+		activities.CreateTicketName: func(ctx context.Context, _ activities.CreateTicketInput) (activities.CreateTicketResult, error) {
+			return perform(ctx, g, activities.CreateTicketName, func() (activities.CreateTicketResult, error) {
+				g.ticket.Status = athmovil.StatusOpen
+				return activities.CreateTicketResult{EcommerceID: ticketID, AuthToken: ticketToken}, nil
+			})
+		},
+		activities.FindTicketName:    g.find,
+		activities.AwaitDecisionName: g.await,
+		activities.AuthorizeName: func(ctx context.Context, in activities.AuthorizeInput) (activities.Ticket, error) {
+			return perform(ctx, g, activities.AuthorizeName, func() (activities.Ticket, error) { return g.authorize(in) })
+		},
+		activities.CancelTicketName: func(ctx context.Context, _ activities.TicketInput) error {
+			_, err := perform(ctx, g, activities.CancelTicketName, func() (any, error) { return nil, g.cancel() })
+			return err
+		},
+		activities.SetPhoneNumberName: func(ctx context.Context, in activities.SetPhoneNumberInput) error {
+			_, err := perform(ctx, g, activities.SetPhoneNumberName, func() (any, error) { return nil, g.setPhone(in) })
+			return err
+		},
+		activities.RefundName: func(ctx context.Context, in activities.RefundInput) (activities.RefundResult, error) {
+			return perform(ctx, g, activities.RefundName, func() (activities.RefundResult, error) {
+				g.ticket.TotalRefunded = g.ticket.TotalRefunded.Add(in.Amount)
+				return activities.RefundResult{ReferenceNumber: refundReference}, nil
+			})
+		},
+	} {
+		g.env.OnActivity(name, mock.Anything, mock.Anything).Return(play)
+	}
+}
+
+// perform notes a call and answers it after its latency, by script or by do.
+// do runs under the lock.
+func perform[T any](ctx context.Context, g *fakeGateway, name string, do func() (T, error)) (T, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.calls = append(g.calls, call{name: name, at: g.env.Now().UTC()})
+	after, how := g.latency, answer{}
+	if queue := g.scripted[name]; len(queue) > 0 {
+		how, g.scripted[name] = queue[0], queue[1:]
+		after = max(how.after, time.Millisecond)
+	}
+	token := activity.GetInfo(ctx).TaskToken
+	g.env.RegisterDelayedCallback(func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		var result T
+		err := how.err
+		switch {
+		case err == nil:
+			result, err = do()
+		case how.executes:
+			_, _ = do() // its answer is lost
+		}
+		g.complete(token, result, err)
+	}, after)
+	var none T
+	return none, activity.ErrResultPending
+}
+
+// complete answers a call. One whose activity was cancelled is dropped by the
+// environment.
+func (g *fakeGateway) complete(token []byte, result any, err error) {
+	if err != nil {
+		result = nil
+	}
+	if err := g.env.CompleteActivity(token, result, err); err != nil {
+		panic(err) // a token that is not a token: the test is broken
+	}
+}
+
+// find answers a look, or parks it while the gateway is away, since Temporal
+// retries it for as long as that takes.
+func (g *fakeGateway) find(ctx context.Context, _ activities.TicketInput) (activities.Ticket, error) {
+	token := activity.GetInfo(ctx).TaskToken
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.calls = append(g.calls, call{name: activities.FindTicketName, at: g.env.Now().UTC()})
+	var look func()
+	look = func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.away {
+			g.parked = append(g.parked, look)
+			return
+		}
+		g.complete(token, g.seen(), nil)
+	}
+	g.env.RegisterDelayedCallback(look, g.latency)
+	return activities.Ticket{}, activity.ErrResultPending
+}
+
+// await answers once the ticket is no longer open, as a poll would find out. A
+// scripted answer ends the wait early.
+func (g *fakeGateway) await(ctx context.Context, in activities.AwaitDecisionInput) (activities.Ticket, error) {
+	token := activity.GetInfo(ctx).TaskToken
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.calls = append(g.calls, call{name: activities.AwaitDecisionName, at: g.env.Now().UTC()})
+	if queue := g.scripted[activities.AwaitDecisionName]; len(queue) > 0 {
+		how := queue[0]
+		g.scripted[activities.AwaitDecisionName] = queue[1:]
+		g.env.RegisterDelayedCallback(func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.complete(token, g.seen(), how.err)
+		}, how.after)
+		return activities.Ticket{}, activity.ErrResultPending
+	}
+	g.polls = append(g.polls, token)
+	g.env.RegisterDelayedCallback(g.answerPolls, g.poll)
+	return activities.Ticket{}, activity.ErrResultPending
+}
+
+func (g *fakeGateway) answerPolls() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.away || g.ticket.Status == athmovil.StatusOpen || !g.ticket.Status.Known() {
+		return
+	}
+	for _, token := range g.polls {
+		g.complete(token, g.seen(), nil)
+	}
+	g.polls = nil
+}
+
+// seen is the ticket as a look finds it now.
+func (g *fakeGateway) seen() activities.Ticket {
+	t := g.ticket
+	t.SeenAt = g.env.Now()
+	if t.Status != athmovil.StatusCompleted {
+		t.Fee, t.NetAmount = money.Amount{}, money.Amount{}
+	}
+	return t
+}
+
+// becomes changes the ticket from outside: the customer, or time, decided.
+func (g *fakeGateway) becomes(status athmovil.TicketStatus) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.change(status)
+}
+
+func (g *fakeGateway) change(status athmovil.TicketStatus) {
+	g.ticket.Status = status
+	if status == athmovil.StatusCompleted {
+		g.ticket.ReferenceNumber, g.ticket.DailyTransactionID = reference, dailyID
+	}
+	g.env.RegisterDelayedCallback(g.answerPolls, g.poll)
+}
+
+// refunded changes the total of refunds from outside.
+func (g *fakeGateway) refunded(total money.Amount) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ticket.TotalRefunded = total
+}
+
+// leave makes every look wait until the gateway is back.
+func (g *fakeGateway) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.away = true
+}
+
+func (g *fakeGateway) back() {
+	g.mu.Lock()
+	parked := g.parked
+	g.away, g.parked = false, nil
+	g.env.RegisterDelayedCallback(g.answerPolls, g.poll)
+	g.mu.Unlock()
+	for _, look := range parked {
+		look()
+	}
+}
+
+// authorize debits a confirmed ticket, once (docs/athmovil.md §1.3).
+func (g *fakeGateway) authorize(in activities.AuthorizeInput) (activities.Ticket, error) {
+	switch {
+	case string(in.AuthToken) != ticketToken:
+		return activities.Ticket{}, gatewayError(athmovil.KindAuthentication, "BTRA_0401", false)
+	case g.ticket.Status == athmovil.StatusConfirm:
+		g.debits++
+		g.change(athmovil.StatusCompleted)
+		return g.seen(), nil
+	case g.ticket.Status == athmovil.StatusCancel:
+		return activities.Ticket{}, lookFirst(athmovil.CodeOver)
+	default:
+		return activities.Ticket{}, lookFirst(athmovil.CodeNotConfirmed)
+	}
+}
+
+func (g *fakeGateway) cancel() error {
+	switch g.ticket.Status {
+	case athmovil.StatusOpen, athmovil.StatusConfirm:
+		g.change(athmovil.StatusCancel)
+		return nil
+	case athmovil.StatusCompleted, athmovil.StatusCancel, athmovil.StatusExpired:
+		return declined(athmovil.CodeWrongStatus)
+	default:
+		return declined(athmovil.CodeWrongStatus)
+	}
+}
+
+func (g *fakeGateway) setPhone(in activities.SetPhoneNumberInput) error {
+	if g.phone != "" {
+		return declined(athmovil.CodePhoneAssigned)
+	}
+	g.phone = string(in.PhoneNumber)
+	return nil
+}
+
+// count says how often an activity was called.
+func (g *fakeGateway) count(name string) int { return len(g.times(name)) }
+
+// times says when an activity was called.
+func (g *fakeGateway) times(name string) []time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var at []time.Time
+	for _, c := range g.calls {
+		if c.name == name {
+			at = append(at, c.at)
+		}
+	}
+	return at
+}
+
+// order lists the names of the calls from the first call of name on.
+func (g *fakeGateway) order(name string) []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	from := slices.IndexFunc(g.calls, func(c call) bool { return c.name == name })
+	if from < 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range g.calls[from:] {
+		names = append(names, c.name)
+	}
+	return names
+}

@@ -1,0 +1,144 @@
+package workflows
+
+import (
+	"time"
+
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+)
+
+// The types of this file are stored in histories: fields are only ever added.
+
+// ProcessPaymentInput starts ProcessPayment.
+type ProcessPaymentInput struct {
+	PaymentID   string          `json:"payment_id"`
+	Fingerprint string          `json:"fingerprint"` // keyed digest of the request
+	Request     payment.Request `json:"request"`
+	CreatedAt   time.Time       `json:"created_at"` // when the merchant asked; the deadline counts from it
+	Timing      Timing          `json:"timing"`
+}
+
+// TicketOutcome answers UpdateAwaitTicket. By then the payment's row is
+// written, unless StatusPending says that the work still goes on.
+type TicketOutcome struct {
+	Status  payment.Status   `json:"status"`
+	Failure *payment.Failure `json:"failure,omitempty"`
+	// InProgressID is the unfinished payment that has the same reference, where
+	// Failure is FailureReferenceInUse.
+	InProgressID string `json:"in_progress_id,omitempty"`
+}
+
+// CancelOutcome answers UpdateCancel with the status that the payment reached.
+type CancelOutcome struct {
+	Status payment.Status `json:"status"`
+}
+
+// SetPhoneNumberRequest asks the gateway to ring a customer's phone for a
+// payment that was made without a number.
+type SetPhoneNumberRequest struct {
+	PhoneNumber private.Text `json:"phone_number"` // ten digits
+}
+
+// PhoneNumberOutcome answers UpdateSetPhoneNumber. Failure is nil where the
+// gateway took the number.
+type PhoneNumberOutcome struct {
+	Status  payment.Status   `json:"status"`
+	Failure *payment.Failure `json:"failure,omitempty"`
+}
+
+// RefundPaymentInput starts RefundPayment.
+type RefundPaymentInput struct {
+	RefundID    string        `json:"refund_id"`
+	PaymentID   string        `json:"payment_id"`
+	Amount      *money.Amount `json:"amount,omitempty"` // nil means all that is left
+	Message     private.Text  `json:"message,omitempty"`
+	Fingerprint string        `json:"fingerprint"`
+	CreatedAt   time.Time     `json:"created_at"`
+	// WaitUntil is how long another refund of the payment may be in the way
+	// before this one is refused.
+	WaitUntil time.Time `json:"wait_until"`
+	Timing    Timing    `json:"timing"`
+}
+
+// RefundOutcome answers UpdateAwaitRefund and is RefundPayment's result.
+// Exactly one of its fields is set.
+type RefundOutcome struct {
+	Refund  *payment.Refund        `json:"refund,omitempty"`
+	Refusal *payment.RefundRefusal `json:"refusal,omitempty"`
+}
+
+// GatewayEvent is what a webhook claims, relayed by SignalGatewayEvent. It
+// moves nothing by itself: it makes the workflow look, and its payer details
+// are taken only where the gateway's own answer vouches for them.
+type GatewayEvent struct {
+	Digest          string        `json:"digest"` // also the signal's request id
+	Kind            string        `json:"kind"`   // an athmovil.EventKind
+	EcommerceID     string        `json:"ecommerce_id,omitempty"`
+	PaymentID       string        `json:"payment_id,omitempty"` // from metadata
+	ReferenceNumber string        `json:"reference_number,omitempty"`
+	Total           *money.Amount `json:"total,omitempty"`
+	Name            private.Text  `json:"name,omitempty"`
+	PhoneNumber     private.Text  `json:"phone_number,omitempty"` // digits
+	Email           private.Text  `json:"email,omitempty"`
+}
+
+// Timing is every duration that a payment or a refund obeys. It travels in the
+// workflow's input, so that a changed setting never changes a running payment.
+// The zero value of each field means its default.
+type Timing struct {
+	// Details is how long a completed payment waits for the webhook with the
+	// payer's details before receivers are told. Default 10 s.
+	Details time.Duration `json:"details,omitempty"`
+	// CancelMargin is how long before the deadline a ticket that is over must
+	// be seen to count as cancelled rather than expired. Default 5 s.
+	CancelMargin time.Duration `json:"cancel_margin,omitempty"`
+	// Grace is how long after the deadline the gateway may stay undecided
+	// before the payment needs a review. Default 15 min.
+	Grace time.Duration `json:"grace,omitempty"`
+	// Stale is how long after the request work may begin. Default 30 s.
+	Stale time.Duration `json:"stale,omitempty"`
+	// PollFirst is the pause between the first polls; it grows to PollMost.
+	// Defaults 1 s and 5 s.
+	PollFirst time.Duration `json:"poll_first,omitempty"`
+	PollMost  time.Duration `json:"poll_most,omitempty"`
+	// Heartbeat is how long a waiting poller may be silent before another
+	// worker takes over. Default 30 s.
+	Heartbeat time.Duration `json:"heartbeat,omitempty"`
+	// Call is the gateway client's timeout for one call; a ticket that is
+	// still confirmed longer than this after an authorisation was sent was not
+	// authorised by it. Default 30 s.
+	Call time.Duration `json:"call,omitempty"`
+	// Settle is how long a refund with an unknown outcome is watched before it
+	// needs a review. Default 2 min.
+	Settle time.Duration `json:"settle,omitempty"`
+	// Review is the pause between looks while a review is needed. Default 1 h.
+	Review time.Duration `json:"review,omitempty"`
+	// ForbidSecondAuthorize makes an authorisation that surely did not happen
+	// wait for a person instead of being tried again. Default false.
+	ForbidSecondAuthorize bool `json:"forbid_second_authorize,omitempty"`
+}
+
+// withDefaults fills the fields that are zero.
+func (t Timing) withDefaults() Timing {
+	for _, field := range []struct {
+		value    *time.Duration
+		standard time.Duration
+	}{
+		{&t.Details, 10 * time.Second},
+		{&t.CancelMargin, 5 * time.Second},
+		{&t.Grace, 15 * time.Minute},
+		{&t.Stale, 30 * time.Second},
+		{&t.PollFirst, time.Second},
+		{&t.PollMost, 5 * time.Second},
+		{&t.Heartbeat, 30 * time.Second},
+		{&t.Call, 30 * time.Second},
+		{&t.Settle, 2 * time.Minute},
+		{&t.Review, time.Hour},
+	} {
+		if *field.value == 0 {
+			*field.value = field.standard
+		}
+	}
+	return t
+}

@@ -1,0 +1,74 @@
+package workflows
+
+import (
+	"strings"
+
+	"go.temporal.io/sdk/temporal"
+)
+
+// Task queues. A queue's name is for ever: histories and running workers hold
+// it.
+const (
+	// TaskQueue runs the workflows, their local activities and the calls to
+	// the gateway.
+	TaskQueue = "cobro"
+	// AwaitQueue runs AwaitDecision alone, with its own slots, so that ten
+	// thousand waiting customers never queue before an authorisation.
+	AwaitQueue = "cobro-await"
+
+	notifyQueuePrefix = "notify-"
+)
+
+// NotifyQueue returns the task queue of the receivers that a host runs.
+func NotifyQueue(host string) string { return notifyQueuePrefix + host }
+
+// Registered names of the workflows. A name is for ever.
+const (
+	ProcessPaymentName = "ProcessPayment"
+	RefundPaymentName  = "RefundPayment"
+)
+
+// Names of the messages that workflows take. A name is for ever.
+const (
+	// UpdateAwaitTicket of ProcessPayment waits until the gateway made a
+	// ticket or the payment failed, and returns a TicketOutcome.
+	UpdateAwaitTicket = "AwaitTicket"
+	// UpdateCancel of ProcessPayment cancels for the merchant and returns a
+	// CancelOutcome.
+	UpdateCancel = "CancelPayment"
+	// UpdateSetPhoneNumber of ProcessPayment takes a SetPhoneNumberRequest and
+	// returns a PhoneNumberOutcome.
+	UpdateSetPhoneNumber = "SetPhoneNumber"
+	// UpdateAwaitRefund of RefundPayment waits until the refund is settled or
+	// refused, and returns a RefundOutcome.
+	UpdateAwaitRefund = "AwaitRefund"
+	// SignalGatewayEvent of ProcessPayment carries a GatewayEvent.
+	SignalGatewayEvent = "GatewayEvent"
+)
+
+const refundWorkflowPrefix = "refund/"
+
+// PaymentWorkflowID returns the id of the workflow that owns a payment, which
+// is the payment's own.
+func PaymentWorkflowID(paymentID string) string { return paymentID }
+
+// RefundWorkflowID returns the id of the workflow that owns a refund.
+func RefundWorkflowID(refundID string) string { return refundWorkflowPrefix + refundID }
+
+// RefundIDOf is the inverse of [RefundWorkflowID]; it returns false for the id
+// of any other workflow.
+func RefundIDOf(workflowID string) (string, bool) {
+	return strings.CutPrefix(workflowID, refundWorkflowPrefix)
+}
+
+// Search attributes, for the person who looks at the Temporal UI. They are
+// never encrypted, so none holds personal data. All but PaymentStatus and
+// NeedsReview are set when the workflow starts.
+var (
+	SearchStatus          = temporal.NewSearchAttributeKeyKeyword("PaymentStatus")
+	SearchTotalCents      = temporal.NewSearchAttributeKeyInt64("PaymentTotalCents")
+	SearchReference       = temporal.NewSearchAttributeKeyKeyword("MerchantReference")
+	SearchEcommerceID     = temporal.NewSearchAttributeKeyKeyword("AthmEcommerceId")
+	SearchReferenceNumber = temporal.NewSearchAttributeKeyKeyword("AthmReferenceNumber")
+	SearchNeedsReview     = temporal.NewSearchAttributeKeyBool("NeedsReview")
+)

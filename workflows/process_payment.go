@@ -1,0 +1,498 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+)
+
+// ProcessPaymentResult is what ProcessPayment ends with.
+type ProcessPaymentResult struct {
+	Status payment.Status `json:"status"`
+}
+
+// ProcessPayment owns one payment, from the merchant's request until its
+// terminal status is written and every receiver was told.
+func ProcessPayment(ctx workflow.Context, in ProcessPaymentInput) (ProcessPaymentResult, error) {
+	p, err := newProcess(ctx, in)
+	if err != nil {
+		return ProcessPaymentResult{}, err
+	}
+	// A payment is never left half way: what cancels the workflow in the
+	// Temporal UI is heard as the merchant's cancel, and nothing else stops.
+	if err := p.run(detached(ctx)); err != nil {
+		return ProcessPaymentResult{}, err
+	}
+	return ProcessPaymentResult{Status: p.payment.Status}, nil
+}
+
+// detached returns a context that the workflow's cancellation does not reach.
+func detached(ctx workflow.Context) workflow.Context {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	return ctx
+}
+
+// process is one running ProcessPayment. The coroutine of run owns the
+// payment's status and alone schedules Authorize; handlers only ask.
+type process struct {
+	timing Timing
+
+	payment     payment.Payment
+	fingerprint string
+	revision    int64
+	sequence    int                  // of the last event announced
+	transitions int                  // how many there were
+	unwritten   []payment.Transition // those that the store was not given yet
+	token       private.Text         // the ticket's; see activities.CreateTicketResult
+
+	recorder recorder
+	outbox   outbox
+	events   workflow.ReceiveChannel
+	claims   []GatewayEvent // completed events that wait for the gateway's word
+	asks     workflow.Channel
+
+	settled        bool   // the ticket's row, or the failure's, is written
+	inProgressID   string // see TicketOutcome
+	cancelAsked    bool   // before any Authorize was scheduled
+	cancelAccepted bool   // the gateway took the merchant's cancel before the deadline
+	authorizing    bool   // from the first Authorize on, a cancel only learns its outcome
+	ended          bool   // the terminal row is written
+}
+
+// newProcess installs every handler before anything can block.
+func newProcess(ctx workflow.Context, in ProcessPaymentInput) (*process, error) {
+	created := in.CreatedAt.UTC()
+	p := &process{
+		timing: in.Timing.withDefaults(),
+		payment: payment.Payment{
+			ID: in.PaymentID, Status: payment.StatusPending, Request: in.Request,
+			CreatedAt: created, UpdatedAt: created, ExpiresAt: created.Add(in.Request.ExpiresIn),
+		},
+		fingerprint: in.Fingerprint,
+		events:      workflow.GetSignalChannel(ctx, SignalGatewayEvent),
+		asks:        workflow.NewBufferedChannel(ctx, 1),
+	}
+	if got := workflow.GetInfo(ctx).WorkflowExecution.ID; got != PaymentWorkflowID(in.PaymentID) {
+		return nil, temporal.NewNonRetryableApplicationError("the workflow's id is not its payment's", "invalid", nil)
+	}
+	if err := workflow.SetUpdateHandler(ctx, UpdateAwaitTicket, p.handleAwaitTicket); err != nil {
+		return nil, err
+	}
+	if err := workflow.SetUpdateHandler(ctx, UpdateCancel, p.handleCancel); err != nil {
+		return nil, err
+	}
+	if err := workflow.SetUpdateHandler(ctx, UpdateSetPhoneNumber, p.handleSetPhoneNumber); err != nil {
+		return nil, err
+	}
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		ctx.Done().Receive(ctx, nil)
+		p.askCancel()
+	})
+	return p, nil
+}
+
+// run is the payment's life.
+func (p *process) run(ctx workflow.Context) error {
+	p.recorder.start(ctx)
+	if err := p.open(ctx); err != nil {
+		return err
+	}
+	if p.payment.Status == payment.StatusOpen {
+		if err := p.awaitDecision(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.close(ctx); err != nil {
+		return err
+	}
+	if err := p.announceEnd(ctx); err != nil {
+		return err
+	}
+	return p.finish(ctx)
+}
+
+// open makes the ticket. The pending row precedes the gateway's call, and the
+// open row precedes the answer to the merchant.
+func (p *process) open(ctx workflow.Context) error {
+	workflow.SetCurrentDetails(ctx, "Asks ATH Móvil for a ticket.")
+	written, err := p.write(ctx, "").get(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case written.InUseBy != "":
+		p.inProgressID = written.InUseBy
+		p.learn(ctx, payment.FactFailed, &payment.Failure{
+			Code: payment.FailureReferenceInUse, Message: "the reference has an unfinished payment, " + written.InUseBy,
+		})
+		return nil
+	case p.cancelAsked:
+		p.learn(ctx, payment.FactCancelled, cancelledByMerchant())
+		return nil
+	}
+	if err := p.createTicket(ctx); err != nil || p.payment.Status != payment.StatusOpen {
+		return err
+	}
+	// The customer is asked by now, so a store that is away holds up the answer
+	// to the merchant and nothing else.
+	p.whenWritten(ctx, p.announce(ctx, payment.EventCreated), func() { p.settled = true })
+	return nil
+}
+
+// Tries of CreateTicket: a request that was surely not sent may be sent again,
+// and one whose answer was lost once more, since its ticket is an orphan that
+// nobody can authorise.
+const (
+	createTriesUnsent = 3
+	createTriesLost   = 2
+)
+
+// createTicket moves the payment to open, failed or cancelled.
+func (p *process) createTicket(ctx workflow.Context) error {
+	options := p.timing.activityOptions(activities.CreateTicketName, "asks for $"+p.payment.Total.String())
+	left := p.payment.CreatedAt.Add(p.timing.Stale).Sub(workflow.Now(ctx))
+	for unsent, lost := 1, 1; ; left = p.timing.Stale {
+		if left <= 0 {
+			p.learn(ctx, payment.FactFailed, stale())
+			return nil
+		}
+		options.ScheduleToStartTimeout = left
+		var ticket activities.CreateTicketResult
+		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.CreateTicketName,
+			activities.CreateTicketInput{PaymentID: p.payment.ID, Request: p.payment.Request}).Get(ctx, &ticket)
+		if err == nil {
+			p.payment.EcommerceID = ticket.EcommerceID
+			p.token = ticket.AuthToken
+			p.learn(ctx, payment.FactOpened, nil)
+			return nil
+		}
+		failure := activities.FailureOf(err)
+		switch {
+		case activities.NeverStarted(err):
+			p.learn(ctx, payment.FactFailed, stale())
+			return nil
+		case failure.Kind == athmovil.KindUnavailable && unsent < createTriesUnsent:
+			unsent++
+		case failure.Kind == athmovil.KindUnknown && lost < createTriesLost:
+			lost++
+		default:
+			p.learn(ctx, payment.FactFailed, failure.Reason())
+			return nil
+		}
+		if err := workflow.Sleep(ctx, time.Duration(unsent+lost-2)*p.timing.PollFirst); err != nil {
+			return err
+		}
+		if p.cancelAsked {
+			p.learn(ctx, payment.FactCancelled, cancelledByMerchant())
+			return nil
+		}
+	}
+}
+
+// awaitDecision waits for a poll's answer, a webhook's hint to look, the
+// merchant's cancel, or the deadline. It returns when the payment is terminal
+// or has to be closed.
+func (p *process) awaitDecision(ctx workflow.Context) error {
+	workflow.SetCurrentDetails(ctx, "Waits for the customer to confirm, until "+p.payment.ExpiresAt.Format(time.RFC3339)+".")
+	left := p.payment.ExpiresAt.Sub(workflow.Now(ctx))
+	// This timer is not cancelled when the customer decides: that would be one
+	// more event in every history, and the payment ends long before it fires.
+	deadline := workflow.NewTimer(ctx, left)
+	p.watchGrace(ctx, deadline)
+	polling, stopPolling := workflow.WithCancel(ctx)
+	defer stopPolling()
+	poll := workflow.ExecuteActivity(workflow.WithActivityOptions(polling, p.timing.awaitOptions(left)), activities.AwaitDecisionName,
+		activities.AwaitDecisionInput{
+			EcommerceID: p.payment.EcommerceID, Until: p.payment.ExpiresAt, First: p.timing.PollFirst, Most: p.timing.PollMost,
+		})
+	hints := hints{look: p.find}
+	var seen activities.Ticket
+	for {
+		answered, closing := false, false
+		sel := workflow.NewSelector(ctx)
+		if poll != nil {
+			sel.AddFuture(poll, func(f workflow.Future) {
+				answered, poll = f.Get(ctx, &seen) == nil, nil
+			})
+		}
+		if hints.underway != nil {
+			sel.AddFuture(hints.underway, func(f workflow.Future) {
+				answered = f.Get(ctx, &seen) == nil
+				hints.done(ctx)
+			})
+		}
+		sel.AddReceive(p.events, func(workflow.ReceiveChannel, bool) {
+			p.drain()
+			hints.take(ctx)
+		})
+		sel.AddReceive(p.asks, func(c workflow.ReceiveChannel, _ bool) { c.ReceiveAsync(nil) })
+		sel.AddFuture(deadline, func(workflow.Future) { closing = true })
+		sel.Select(ctx)
+		if p.cancelAsked || closing {
+			return nil
+		}
+		if answered {
+			if seen.Status == athmovil.StatusConfirm {
+				stopPolling()
+			}
+			if err := p.see(ctx, seen); err != nil || p.payment.Status.Terminal() {
+				return err
+			}
+		}
+	}
+}
+
+// hints turns any number of webhooks into at most one look under way and one
+// waiting.
+type hints struct {
+	look     func(workflow.Context) workflow.Future
+	underway workflow.Future
+	again    bool
+}
+
+func (h *hints) take(ctx workflow.Context) {
+	if h.underway != nil {
+		h.again = true
+		return
+	}
+	h.underway = h.look(ctx)
+}
+
+func (h *hints) done(ctx workflow.Context) {
+	h.underway = nil
+	if h.again {
+		h.again = false
+		h.underway = h.look(ctx)
+	}
+}
+
+// find looks at the ticket, for as long as that takes.
+func (p *process) find(ctx workflow.Context) workflow.Future {
+	options := p.timing.activityOptions(activities.FindTicketName, "looks at the ticket")
+	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.FindTicketName,
+		activities.TicketInput{EcommerceID: p.payment.EcommerceID})
+}
+
+// see draws the conclusion from what the gateway said of the ticket.
+func (p *process) see(ctx workflow.Context, ticket activities.Ticket) error {
+	switch ticket.Status {
+	case athmovil.StatusConfirm:
+		if p.cancelAsked || p.authorizing {
+			return nil
+		}
+		return p.authorize(ctx)
+	case athmovil.StatusCompleted:
+		p.complete(ctx, ticket)
+	case athmovil.StatusCancel, athmovil.StatusExpired:
+		p.over(ctx, ticket)
+	case athmovil.StatusOpen:
+	default: // a status that nobody knows decides nothing
+	}
+	return nil
+}
+
+// authorize debits the customer and returns when the payment is terminal. No
+// store write is awaited before the call: a database that is down never costs
+// a sale.
+func (p *process) authorize(ctx workflow.Context) error {
+	p.authorizing = true
+	p.learn(ctx, payment.FactConfirmed, nil)
+	workflow.SetCurrentDetails(ctx, "The customer confirmed; debits.")
+	options := p.timing.activityOptions(activities.AuthorizeName, "debits $"+p.payment.Total.String())
+	for !p.payment.Status.Terminal() {
+		var debited activities.Ticket
+		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.AuthorizeName,
+			activities.AuthorizeInput{EcommerceID: p.payment.EcommerceID, AuthToken: p.token}).Get(ctx, &debited)
+		if err == nil {
+			p.complete(ctx, debited)
+			return nil
+		}
+		failure := activities.FailureOf(err)
+		if failure.Definite() {
+			p.learn(ctx, payment.FactFailed, failure.Reason())
+			return nil
+		}
+		p.write(ctx, "")
+		if err := p.settleAuthorize(ctx, failure); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleAuthorize looks until the payment is terminal, or until an
+// authorisation that was not answered was surely not executed and may be sent
+// again: at once where nothing was sent, otherwise when the ticket is still
+// confirmed longer than a call can last.
+func (p *process) settleAuthorize(ctx workflow.Context, failure activities.GatewayFailure) error {
+	workflow.SetCurrentDetails(ctx, "The debit's outcome is not known; looks before anything else.")
+	ended := workflow.Now(ctx)
+	executing := p.timing.Call
+	if failure.Kind == athmovil.KindUnavailable {
+		executing = 0
+	}
+	for pause := p.timing.PollFirst; ; pause = min(2*pause, p.pauseMost()) {
+		if err := workflow.Sleep(ctx, pause); err != nil {
+			return err
+		}
+		var seen activities.Ticket
+		if err := p.find(ctx).Get(ctx, &seen); err != nil {
+			return err
+		}
+		if err := p.see(ctx, seen); err != nil || p.payment.Status.Terminal() {
+			return err
+		}
+		if seen.Status != athmovil.StatusConfirm || workflow.Now(ctx).Sub(ended) < executing {
+			continue
+		}
+		if p.timing.ForbidSecondAuthorize {
+			p.needReview(ctx)
+			continue
+		}
+		return nil
+	}
+}
+
+// close brings a payment that the customer did not confirm to its end. It looks
+// first at the deadline, since a confirmation may have won; it cancels first
+// for a merchant, since the merchant's word wins over the customer's until the
+// debit is under way.
+func (p *process) close(ctx workflow.Context) error {
+	if p.payment.Status.Terminal() {
+		return nil
+	}
+	workflow.SetCurrentDetails(ctx, "Closes the ticket at ATH Móvil.")
+	for pause := p.timing.PollFirst; ; pause = min(2*pause, p.pauseMost()) {
+		if p.cancelAsked {
+			p.cancelTicket(ctx)
+		}
+		var seen activities.Ticket
+		if err := p.find(ctx).Get(ctx, &seen); err != nil {
+			return err
+		}
+		if err := p.see(ctx, seen); err != nil || p.payment.Status.Terminal() {
+			return err
+		}
+		if seen.Status == athmovil.StatusOpen && !p.cancelAsked {
+			p.cancelTicket(ctx)
+		}
+		if err := workflow.Sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// cancelTicket asks the gateway once; a look that follows tells what came of it.
+func (p *process) cancelTicket(ctx workflow.Context) {
+	options := p.timing.activityOptions(activities.CancelTicketName, "cancels the ticket")
+	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.CancelTicketName,
+		activities.TicketInput{EcommerceID: p.payment.EcommerceID}).Get(ctx, nil)
+	if err == nil && p.cancelAsked && workflow.Now(ctx).Before(p.payment.ExpiresAt) {
+		p.cancelAccepted = true
+	}
+}
+
+// complete takes the gateway's word that the customer was debited.
+func (p *process) complete(ctx workflow.Context, debited activities.Ticket) {
+	now := workflow.Now(ctx).UTC()
+	p.payment.ReferenceNumber = debited.ReferenceNumber
+	p.payment.DailyTransactionID = debited.DailyTransactionID
+	p.payment.Fee, p.payment.NetAmount = &debited.Fee, &debited.NetAmount
+	p.payment.CompletedAt = &now
+	p.learn(ctx, payment.FactConfirmed, nil)
+	p.learn(ctx, payment.FactCompleted, nil)
+	p.testClaims()
+}
+
+// over decides between cancelled and expired, which the gateway does not tell
+// apart (docs/athmovil.md §1.2). An event never decides it.
+func (p *process) over(ctx workflow.Context, ticket activities.Ticket) {
+	early := ticket.SeenAt.Before(p.payment.ExpiresAt.Add(-p.timing.CancelMargin))
+	switch {
+	case p.cancelAccepted || early && p.cancelAsked:
+		p.learn(ctx, payment.FactCancelled, cancelledByMerchant())
+	case early:
+		p.learn(ctx, payment.FactCancelled, &payment.Failure{
+			Code: payment.FailureCancelledByCustomer, Message: "cancelled in the ATH Móvil app",
+		})
+	default:
+		p.learn(ctx, payment.FactExpired, nil)
+	}
+}
+
+// learn applies a fact. A fact that is already true, or that contradicts the
+// status, changes nothing.
+func (p *process) learn(ctx workflow.Context, fact payment.Fact, reason *payment.Failure) {
+	next, err := payment.Next(p.payment.Status, fact)
+	if err != nil {
+		workflow.GetLogger(ctx).Error("fact refused", "payment_id", p.payment.ID, "error", err)
+		return
+	}
+	if next == p.payment.Status {
+		return
+	}
+	p.transitions++
+	step := payment.Transition{
+		PaymentID: p.payment.ID, Sequence: p.transitions, From: p.payment.Status, To: next, At: workflow.Now(ctx).UTC(),
+	}
+	if reason != nil {
+		step.Reason = reason.Code
+	}
+	p.unwritten = append(p.unwritten, step)
+	p.payment.Status = next
+	p.payment.Failure = reason
+	if next.Terminal() {
+		p.payment.NeedsReview = false
+	}
+}
+
+func cancelledByMerchant() *payment.Failure {
+	return &payment.Failure{Code: payment.FailureCancelledByMerchant, Message: "cancelled by the merchant"}
+}
+
+func stale() *payment.Failure {
+	return &payment.Failure{Code: payment.FailureStale, Message: "work began too long after the request; ask again with a new key"}
+}
+
+// pauseMost is the longest pause between looks: short while time is of the
+// essence, long while a person is asked.
+func (p *process) pauseMost() time.Duration {
+	if p.payment.NeedsReview {
+		return p.timing.Review
+	}
+	return max(p.timing.PollMost, p.timing.PollFirst)
+}
+
+// watchGrace asks for a review when the payment is not terminal by the end of
+// its grace period, whatever it waits for then.
+func (p *process) watchGrace(ctx workflow.Context, deadline workflow.Future) {
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		if deadline.Get(ctx, nil) != nil || p.payment.Status.Terminal() {
+			return
+		}
+		left := p.payment.ExpiresAt.Add(p.timing.Grace).Sub(workflow.Now(ctx))
+		// Where the workers were stopped for longer than that, the first look
+		// still comes before a person is woken.
+		if workflow.Sleep(ctx, max(left, p.timing.Call)) == nil && !p.payment.Status.Terminal() {
+			p.needReview(ctx)
+		}
+	})
+}
+
+// needReview flags the payment and tells of it, once.
+func (p *process) needReview(ctx workflow.Context) {
+	if p.payment.NeedsReview {
+		return
+	}
+	p.payment.NeedsReview = true
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Needs a review: ATH Móvil has not decided; looks every %s.", p.timing.Review))
+	p.upsert(ctx, SearchNeedsReview.ValueSet(true))
+	p.announce(ctx, payment.EventNeedsReview)
+}

@@ -1,0 +1,857 @@
+package workflows_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/workflows"
+)
+
+func TestHappyPath(t *testing.T) {
+	t.Parallel()
+	run(t, []story{
+		{
+			name: "the webhook comes after the debit",
+			script: func(s *scene) {
+				s.at(0, func() { s.ask(workflows.UpdateAwaitTicket, "ticket") })
+				s.at(20*time.Second, s.confirms)
+				s.at(25*time.Second, func() { s.event(genuine()) })
+			},
+			path: completed, told: told, authorizes: 1,
+			also: func(s *scene) {
+				require.Equal(s.t, workflows.TicketOutcome{Status: payment.StatusOpen}, answerOf[workflows.TicketOutcome](s, "ticket"))
+				require.Equal(s.t, start.Add(200*time.Millisecond), s.answers["ticket"].at)
+				p := s.record().Payment
+				require.Equal(s.t, start.Add(21200*time.Millisecond), *p.CompletedAt)
+				require.JSONEq(s.t, asJSON(s.t, p), asJSON(s.t, s.inbox.told(books)[1].Payment))
+				require.Equal(s.t, start.Add(25*time.Second), s.inbox.told(books)[1].OccurredAt)
+			},
+		},
+		{
+			name: "the webhook overtakes the debit's answer",
+			script: func(s *scene) {
+				s.gateway.script(activities.AuthorizeName, answer{after: 4 * time.Second})
+				s.at(20*time.Second, s.confirms)
+				s.at(22*time.Second, func() { s.event(genuine()) })
+			},
+			path: completed, told: told, authorizes: 1,
+			also: func(s *scene) {
+				require.Equal(s.t, start.Add(25*time.Second), s.inbox.told(books)[1].OccurredAt)
+			},
+		},
+		{
+			name:   "no webhook comes, so receivers are told without a payer after 10 s",
+			script: func(s *scene) { s.at(20*time.Second, s.confirms) },
+			path:   completed, told: told, authorizes: 1, anonymous: true,
+			also: func(s *scene) {
+				n := s.inbox.told(books)[1]
+				require.True(s.t, n.Payment.Customer.IsZero())
+				require.Equal(s.t, n.Payment.CompletedAt.Add(10*time.Second), n.OccurredAt)
+			},
+		},
+		{
+			name: "a webhook after the notification still reaches the store, at once",
+			script: func(s *scene) {
+				// A receiver that fails keeps the workflow open.
+				s.receivers.On(payment.EventCompleted, "slow", s.inbox.receiver("slow", failures(6)...))
+				s.at(20*time.Second, s.confirms)
+				s.at(33*time.Second, func() { s.event(genuine()) })
+				s.at(34*time.Second, func() {
+					require.Equal(s.t, customerEmail, string(s.record().Payment.Customer.Email))
+				})
+			},
+			path: completed, told: told, authorizes: 1,
+			also: func(s *scene) {
+				require.True(s.t, s.inbox.told(books)[1].Payment.Customer.IsZero())
+			},
+		},
+		{
+			name: "the same webhook many times changes nothing",
+			script: func(s *scene) {
+				s.gateway.poll = 10 * time.Second
+				for i := range 50 {
+					s.at(5*time.Second+time.Duration(i)*time.Millisecond, func() { s.event(genuine()) })
+				}
+				s.at(20*time.Second, s.confirms)
+				for range 50 {
+					s.at(20*time.Second, func() { s.event(genuine()) })
+				}
+			},
+			path: completed, told: told, authorizes: 1,
+			also: func(s *scene) {
+				require.LessOrEqual(s.t, s.gateway.count(activities.FindTicketName), 5, "hints are coalesced")
+			},
+		},
+		{
+			name: "a hint is quicker than the poll",
+			script: func(s *scene) {
+				s.gateway.poll = time.Minute
+				s.at(20*time.Second, s.confirms)
+				s.at(20*time.Second, func() { s.event(workflows.GatewayEvent{Digest: "hint", Kind: "ecommerce_cancelled"}) })
+			},
+			path: completed, told: told, authorizes: 1, anonymous: true,
+			also: func(s *scene) {
+				require.Equal(s.t, start.Add(20200*time.Millisecond), s.gateway.times(activities.AuthorizeName)[0])
+			},
+		},
+		{
+			name: "a poll that ends early is no decision",
+			script: func(s *scene) {
+				s.gateway.script(activities.AwaitDecisionName, answer{after: 30 * time.Second})
+				s.at(40*time.Second, s.confirms)
+				s.at(50*time.Second, func() { s.event(genuine()) })
+			},
+			path: completed, told: told, authorizes: 1,
+		},
+		{
+			name: "somebody else debited",
+			script: func(s *scene) {
+				s.gateway.debits = 1
+				s.at(20*time.Second, func() { s.gateway.becomes(athmovil.StatusCompleted) })
+				s.at(22*time.Second, func() { s.event(genuine()) })
+			},
+			path: completed, told: told,
+		},
+	})
+}
+
+func TestPayerDetails(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		forge func(*workflows.GatewayEvent)
+		taken bool
+	}{
+		{"genuine", func(*workflows.GatewayEvent) {}, true},
+		{"named by the payment's id", func(e *workflows.GatewayEvent) { e.EcommerceID, e.PaymentID = "", paymentID }, true},
+		{"another ticket", func(e *workflows.GatewayEvent) { e.EcommerceID = "1ab257f5-3837-11ed-855f-9b4af5a393ce" }, false},
+		{"another ticket with the payment's id", func(e *workflows.GatewayEvent) {
+			e.EcommerceID, e.PaymentID = "1ab257f5-3837-11ed-855f-9b4af5a393ce", paymentID
+		}, false},
+		{"no name at all", func(e *workflows.GatewayEvent) { e.EcommerceID = "" }, false},
+		{"another reference", func(e *workflows.GatewayEvent) { e.ReferenceNumber = "215070443-0" }, false},
+		{"no reference", func(e *workflows.GatewayEvent) { e.ReferenceNumber = "" }, false},
+		{"another total", func(e *workflows.GatewayEvent) { *e.Total = money.FromCents(1) }, false},
+		{"no total", func(e *workflows.GatewayEvent) { e.Total = nil }, false},
+		{"another kind", func(e *workflows.GatewayEvent) { e.Kind = "ecommerce_cancelled" }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			forged := genuine()
+			tt.forge(&forged)
+			s.at(5*time.Second, func() {
+				s.event(forged)
+				s.at(time.Second, func() {
+					require.True(t, s.record().Payment.Customer.IsZero(), "an open ticket has no payer")
+				})
+			})
+			s.at(20*time.Second, s.confirms)
+			s.process()
+			require.Equal(t, tt.taken, !s.record().Payment.Customer.IsZero())
+			s.checkAlways()
+
+			// Whatever was forged, the genuine event is still heard.
+			s = newScene(t)
+			s.at(5*time.Second, func() { s.event(forged) })
+			s.at(20*time.Second, s.confirms)
+			s.at(23*time.Second, func() { s.event(genuine()) })
+			s.process()
+			require.Equal(t, customerName, string(s.record().Payment.Customer.Name))
+			s.checkAlways()
+		})
+	}
+}
+
+func TestNobodyConfirms(t *testing.T) {
+	t.Parallel()
+	seenAt := func(before time.Duration) func(*scene) {
+		return func(s *scene) { s.at(10*time.Minute-before-s.gateway.poll, s.cancels) }
+	}
+	run(t, []story{
+		{
+			name:   "the customer cancels",
+			script: func(s *scene) { s.at(time.Minute, s.cancels) },
+			path:   "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+		},
+		{
+			name:   "over just before the margin is cancelled",
+			script: seenAt(5100 * time.Millisecond),
+			path:   "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+		},
+		{
+			name:   "over within the margin is expired",
+			script: seenAt(5 * time.Second),
+			path:   "pending open expired", told: "payment_created payment_expired",
+		},
+		{
+			name:   "a state that is called expired counts like the others",
+			script: func(s *scene) { s.at(time.Minute, func() { s.gateway.becomes(athmovil.StatusExpired) }) },
+			path:   "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+		},
+		{
+			name: "the deadline finds the ticket open, and cancels it",
+			path: "pending open expired", told: "payment_created payment_expired", cancels: 1,
+			also: func(s *scene) {
+				require.Equal(s.t, []string{activities.AwaitDecisionName, activities.FindTicketName, activities.CancelTicketName, activities.FindTicketName},
+					s.gateway.order(activities.AwaitDecisionName))
+				require.Equal(s.t, start.Add(10*time.Minute), s.gateway.times(activities.FindTicketName)[0])
+			},
+		},
+		{
+			name:   "the deadline finds a confirmation",
+			script: func(s *scene) { s.at(10*time.Minute-100*time.Millisecond, s.confirms) },
+			path:   completed, told: told, authorizes: 1, anonymous: true,
+		},
+		{
+			name: "a confirmation overtakes the cancellation at the deadline",
+			script: func(s *scene) {
+				s.gateway.script(activities.CancelTicketName, answer{err: unavailable()})
+				s.at(10*time.Minute+300*time.Millisecond, s.confirms)
+			},
+			path: completed, told: told, authorizes: 1, cancels: 1, anonymous: true,
+		},
+		{
+			name: "the gateway refuses the cancellation for a while",
+			script: func(s *scene) {
+				s.gateway.script(activities.CancelTicketName, answer{err: unavailable()}, answer{err: unknown()}, answer{err: workerDied()})
+			},
+			path: "pending open expired", told: "payment_created payment_expired", cancels: 4,
+		},
+		{
+			name: "a state that nobody knows decides nothing",
+			script: func(s *scene) {
+				s.at(time.Minute, func() { s.gateway.becomes("PAUSED") })
+				s.at(10*time.Minute+time.Second, func() { s.gateway.becomes(athmovil.StatusOpen) })
+			},
+			path: "pending open expired", told: "payment_created payment_expired", cancels: 1,
+		},
+	})
+}
+
+func TestMerchantCancels(t *testing.T) {
+	t.Parallel()
+	cancelled := func(s *scene) {
+		require.Equal(s.t, workflows.CancelOutcome{Status: s.record().Payment.Status}, answerOf[workflows.CancelOutcome](s, "cancel"))
+	}
+	run(t, []story{
+		{
+			name: "before the ticket is asked for",
+			script: func(s *scene) {
+				s.storeLeaves()
+				s.at(2*time.Second, s.askCancel)
+				s.at(5*time.Second, s.storeReturns)
+			},
+			path: "pending cancelled", failure: payment.FailureCancelledByMerchant, told: "payment_failed", also: cancelled,
+		},
+		{
+			name: "while the ticket is asked for",
+			script: func(s *scene) {
+				s.gateway.script(activities.CreateTicketName, answer{after: 5 * time.Second})
+				s.at(2*time.Second, s.askCancel)
+			},
+			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1, also: cancelled,
+		},
+		{
+			name: "between two tries to get a ticket",
+			script: func(s *scene) {
+				s.gateway.script(activities.CreateTicketName, answer{err: unavailable()})
+				s.at(500*time.Millisecond, s.askCancel)
+			},
+			path: "pending cancelled", failure: payment.FailureCancelledByMerchant, told: "payment_failed", creates: 1, also: cancelled,
+		},
+		{
+			name:   "while the customer thinks",
+			script: func(s *scene) { s.at(time.Minute, s.askCancel) },
+			path:   "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1, also: cancelled,
+		},
+		{
+			name: "after the customer confirmed, before anybody saw it",
+			script: func(s *scene) {
+				s.gateway.poll = 10 * time.Second
+				s.at(time.Minute, s.confirms)
+				s.at(time.Minute+time.Second, s.askCancel)
+			},
+			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1, also: cancelled,
+		},
+		{
+			name: "after the customer confirmed, and the cancellation is lost at first",
+			script: func(s *scene) {
+				s.gateway.poll = 10 * time.Second
+				s.gateway.script(activities.CancelTicketName, answer{err: unknown()}, answer{err: unknown(), executes: true})
+				s.at(time.Minute, s.confirms)
+				s.at(time.Minute+time.Second, s.askCancel)
+			},
+			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 2, also: cancelled,
+		},
+		{
+			name: "twice",
+			script: func(s *scene) {
+				s.at(time.Minute, s.askCancel)
+				s.at(time.Minute, func() { s.ask(workflows.UpdateCancel, "again") })
+			},
+			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1,
+			also: func(s *scene) {
+				cancelled(s)
+				require.Equal(s.t, answerOf[workflows.CancelOutcome](s, "cancel"), answerOf[workflows.CancelOutcome](s, "again"))
+			},
+		},
+		{
+			name: "while the debit is under way: too late",
+			script: func(s *scene) {
+				s.gateway.script(activities.AuthorizeName, answer{after: 10 * time.Second})
+				s.at(time.Minute, s.confirms)
+				s.at(65*time.Second, s.askCancel)
+			},
+			path: completed, told: told, authorizes: 1, anonymous: true,
+			also: func(s *scene) {
+				cancelled(s)
+				require.Equal(s.t, start.Add(71*time.Second), s.answers["cancel"].at, "answered with the debit's outcome")
+			},
+		},
+		{
+			name: "while the debit's outcome is not known: too late",
+			script: func(s *scene) {
+				s.gateway.script(activities.AuthorizeName, answer{err: unknown()})
+				s.at(time.Minute, s.confirms)
+				s.at(70*time.Second, s.askCancel)
+			},
+			path: completed, told: told, authorizes: 2, anonymous: true, also: cancelled,
+		},
+		{
+			name: "just after the customer's own cancellation",
+			script: func(s *scene) {
+				s.gateway.poll = 10 * time.Second
+				s.at(time.Minute, s.cancels)
+				s.at(time.Minute+time.Second, s.askCancel)
+			},
+			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1, also: cancelled,
+		},
+		{
+			name: "at the deadline, where it is accepted too late to count",
+			script: func(s *scene) {
+				s.at(10*time.Minute-100*time.Millisecond, s.askCancel)
+			},
+			path: "pending open expired", told: "payment_created payment_expired", cancels: 1, also: cancelled,
+		},
+		{
+			name: "after the end",
+			script: func(s *scene) {
+				s.receivers.On(payment.EventFailed, "slow", s.inbox.receiver("slow", failures(5)...))
+				s.at(time.Minute, s.cancels)
+				s.at(time.Minute+5*time.Second, s.askCancel)
+			},
+			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver, also: cancelled,
+		},
+		{
+			name:   "by cancelling the workflow",
+			script: func(s *scene) { s.at(time.Minute, s.env.CancelWorkflow) },
+			path:   "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1,
+		},
+		{
+			name: "by cancelling the workflow, while others wait for their answers",
+			script: func(s *scene) {
+				s.gateway.script(activities.CreateTicketName, answer{after: 5 * time.Second})
+				s.at(time.Second, func() { s.ask(workflows.UpdateAwaitTicket, "ticket") })
+				s.at(2*time.Second, s.env.CancelWorkflow)
+				s.at(3*time.Second, s.askCancel)
+			},
+			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1,
+			also: func(s *scene) {
+				cancelled(s)
+				require.NotEqual(s.t, payment.StatusPending, answerOf[workflows.TicketOutcome](s, "ticket").Status)
+			},
+		},
+		{
+			name: "by cancelling the workflow while the debit is under way: too late",
+			script: func(s *scene) {
+				s.gateway.script(activities.AuthorizeName, answer{after: 10 * time.Second})
+				s.at(time.Minute, s.confirms)
+				s.at(65*time.Second, s.env.CancelWorkflow)
+			},
+			path: completed, told: told, authorizes: 1, anonymous: true,
+		},
+	})
+}
+
+func TestCreate(t *testing.T) {
+	t.Parallel()
+	const failed = "pending failed"
+	create := func(answers ...answer) func(*scene) {
+		return func(s *scene) {
+			s.at(0, func() { s.ask(workflows.UpdateAwaitTicket, "ticket") })
+			s.gateway.script(activities.CreateTicketName, answers...)
+			s.at(time.Minute, s.cancels) // of a ticket that was made after all
+		}
+	}
+	ended := func(s *scene) {
+		p := s.record().Payment
+		require.Equal(s.t, workflows.TicketOutcome{Status: p.Status, Failure: p.Failure}, answerOf[workflows.TicketOutcome](s, "ticket"))
+		require.Empty(s.t, p.EcommerceID)
+	}
+	opened := func(s *scene) {
+		require.Equal(s.t, workflows.TicketOutcome{Status: payment.StatusOpen}, answerOf[workflows.TicketOutcome](s, "ticket"))
+	}
+	const over = "pending open cancelled"
+	run(t, []story{
+		{
+			name: "declined", script: create(answer{err: declined("BTRA_0009")}),
+			path: failed, failure: "BTRA_0009", told: "payment_failed", creates: 1, also: ended,
+		},
+		{
+			name: "refused without a code", script: create(answer{err: gatewayError(athmovil.KindInvalid, "", false)}),
+			path: failed, failure: payment.FailureGatewayRefused, told: "payment_failed", creates: 1, also: ended,
+		},
+		{
+			name: "unavailable three times", script: create(answer{err: unavailable()}, answer{err: unavailable()}, answer{err: unavailable()}),
+			path: failed, failure: payment.FailureGatewayUnavailable, told: "payment_failed", creates: 3, also: ended,
+		},
+		{
+			name: "unavailable twice, then a ticket", script: create(answer{err: unavailable()}, answer{err: unavailable()}),
+			path: over, failure: payment.FailureCancelledByCustomer, told: toldOver, creates: 3, also: opened,
+		},
+		{
+			name: "the answer is lost twice", script: create(answer{err: unknown()}, answer{err: workerDied()}),
+			path: failed, failure: payment.FailureGatewayNoAnswer, told: "payment_failed", creates: 2, also: ended,
+		},
+		{
+			name: "the answer is lost once, then a ticket", script: create(answer{err: unknown(), executes: true}),
+			path: over, failure: payment.FailureCancelledByCustomer, told: toldOver, creates: 2, also: opened,
+		},
+		{
+			name:   "lost and unavailable are counted apart",
+			script: create(answer{err: unavailable()}, answer{err: unknown()}, answer{err: unavailable()}, answer{err: unknown()}),
+			path:   failed, failure: payment.FailureGatewayNoAnswer, told: "payment_failed", creates: 4, also: ended,
+		},
+		{
+			name: "no worker begins in time", script: create(answer{err: neverStarted()}),
+			path: failed, failure: payment.FailureStale, told: "payment_failed", creates: 1, also: ended,
+		},
+		{
+			name:   "the workflow begins too late",
+			input:  func(in *workflows.ProcessPaymentInput) { in.CreatedAt = start.Add(-31 * time.Second) },
+			script: create(),
+			path:   failed, failure: payment.FailureStale, told: "payment_failed", also: ended,
+		},
+		{
+			name: "the store is away for too long",
+			script: func(s *scene) {
+				create()(s)
+				s.storeLeaves()
+				s.at(40*time.Second, s.storeReturns)
+			},
+			path: failed, failure: payment.FailureStale, told: "payment_failed", also: ended,
+		},
+		{
+			name: "the reference has an unfinished payment",
+			script: func(s *scene) {
+				create()(s)
+				other := payment.Payment{
+					ID: payment.DeriveID("default", "another"), Status: payment.StatusOpen,
+					Request:   payment.Request{Reference: order, Total: total, ExpiresIn: time.Minute},
+					CreatedAt: start, UpdatedAt: start, ExpiresAt: start.Add(time.Minute),
+				}
+				_, err := s.db.RecordPayment(s.t.Context(), payment.Change{Record: payment.Record{Payment: other, Revision: 1}})
+				require.NoError(s.t, err)
+			},
+			path: failed, failure: payment.FailureReferenceInUse, told: "payment_failed",
+			also: func(s *scene) {
+				require.Equal(s.t, payment.DeriveID("default", "another"), answerOf[workflows.TicketOutcome](s, "ticket").InProgressID)
+			},
+		},
+	})
+}
+
+func TestAuthorize(t *testing.T) {
+	t.Parallel()
+	const authorize = activities.AuthorizeName
+	confirmed := func(answers ...answer) func(*scene) {
+		return func(s *scene) {
+			s.gateway.script(authorize, answers...)
+			s.at(20*time.Second, s.confirms)
+		}
+	}
+	run(t, []story{
+		{
+			name: "declined", script: confirmed(answer{err: declined("BTRA_0044")}),
+			path: "pending open confirmed failed", failure: "BTRA_0044", told: toldOver, authorizes: 1,
+		},
+		{
+			name: "the answer is lost, and the look finds the debit", script: confirmed(answer{err: unknown(), executes: true}),
+			path: completed, told: told, authorizes: 1, anonymous: true,
+		},
+		{
+			name: "the worker dies after it sent", script: confirmed(answer{err: workerDied(), executes: true, after: 35 * time.Second}),
+			path: completed, told: told, authorizes: 1, anonymous: true,
+		},
+		{
+			name: "the debit happens some time after the answer was lost",
+			script: func(s *scene) {
+				confirmed(answer{err: unknown()})(s)
+				s.at(45*time.Second, func() {
+					s.gateway.debits++
+					s.gateway.becomes(athmovil.StatusCompleted)
+				})
+			},
+			path: completed, told: told, authorizes: 1, anonymous: true,
+		},
+		{
+			name: "the answer is lost, and the ticket stays confirmed longer than a call lasts", script: confirmed(answer{err: unknown()}),
+			path: completed, told: told, authorizes: 2, anonymous: true,
+			also: func(s *scene) {
+				tries := s.gateway.times(authorize)
+				ended := tries[0].Add(s.gateway.latency)
+				require.GreaterOrEqual(s.t, tries[1].Sub(ended), 30*time.Second)
+			},
+		},
+		{
+			name: "the request was surely not sent", script: confirmed(answer{err: unavailable()}, answer{err: unavailable()}),
+			path: completed, told: told, authorizes: 3, anonymous: true,
+			also: func(s *scene) {
+				require.Less(s.t, s.gateway.times(authorize)[2].Sub(start), 30*time.Second, "no reason to wait")
+			},
+		},
+		{
+			name: "the answer is lost, and the ticket is cancelled",
+			script: func(s *scene) {
+				confirmed(answer{err: unknown()})(s)
+				s.at(30*time.Second, s.cancels)
+			},
+			path: "pending open confirmed cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver, authorizes: 1,
+		},
+		{
+			name: "the answer is lost, and the ticket expires",
+			script: func(s *scene) {
+				s.gateway.script(authorize, answer{err: unknown()})
+				s.at(9*time.Minute+50*time.Second, s.confirms)
+				s.at(10*time.Minute+time.Second, s.cancels)
+			},
+			path: "pending open confirmed expired", told: "payment_created payment_expired", authorizes: 1,
+		},
+		{
+			name: "not confirmed, it says, and was debited before", script: confirmed(answer{err: lookFirst(athmovil.CodeNotConfirmed), executes: true}),
+			path: completed, told: told, authorizes: 1, anonymous: true,
+		},
+		{
+			name: "refused for good at the second try", script: confirmed(answer{err: unknown()}, answer{err: declined("BTRA_0045")}),
+			path: "pending open confirmed failed", failure: "BTRA_0045", told: toldOver, authorizes: 2,
+		},
+		{
+			name:  "a second try is forbidden, so a person is asked",
+			input: func(in *workflows.ProcessPaymentInput) { in.Timing.ForbidSecondAuthorize = true },
+			script: func(s *scene) {
+				confirmed(answer{err: unknown()})(s)
+				s.at(2*time.Minute, func() {
+					p := s.record().Payment
+					require.True(s.t, p.NeedsReview)
+					require.Equal(s.t, payment.StatusConfirmed, p.Status)
+				})
+				s.at(10*time.Minute, s.cancels)
+			},
+			path: "pending open confirmed expired", told: "payment_created payment_needs_review payment_expired", authorizes: 1,
+		},
+		{
+			name: "no worker takes the debit up, so a person is asked",
+			script: func(s *scene) {
+				confirmed(answer{after: time.Hour})(s)
+				s.at(25*time.Minute+time.Second, func() {
+					require.True(s.t, s.record().Payment.NeedsReview)
+				})
+			},
+			path: completed, told: "payment_created payment_needs_review payment_completed", authorizes: 1, anonymous: true,
+		},
+	})
+}
+
+func TestGatewayAway(t *testing.T) {
+	t.Parallel()
+	inReview := func(s *scene, at time.Duration) {
+		s.at(at, func() {
+			p := s.record().Payment
+			require.True(s.t, p.NeedsReview)
+			require.False(s.t, p.Status.Terminal())
+			require.Len(s.t, s.upserts, 1)
+		})
+	}
+	run(t, []story{
+		{
+			name: "for less than the grace period",
+			script: func(s *scene) {
+				s.at(9*time.Minute, s.gateway.leave)
+				s.at(9*time.Minute, s.confirms)
+				s.at(20*time.Minute, s.gateway.back)
+			},
+			path: completed, told: told, authorizes: 1, anonymous: true,
+		},
+		{
+			name: "beyond the grace period, and the ticket died meanwhile",
+			script: func(s *scene) {
+				s.at(9*time.Minute, s.gateway.leave)
+				s.at(10*time.Minute, s.cancels)
+				inReview(s, 25*time.Minute+time.Second)
+				s.at(3*time.Hour, s.gateway.back)
+			},
+			path: "pending open expired", told: "payment_created payment_needs_review payment_expired",
+		},
+		{
+			name: "beyond the grace period, and the customer confirmed",
+			script: func(s *scene) {
+				s.at(9*time.Minute, s.gateway.leave)
+				s.at(9*time.Minute, s.confirms)
+				inReview(s, 25*time.Minute+time.Second)
+				s.at(3*time.Hour, s.gateway.back)
+			},
+			path: completed, told: "payment_created payment_needs_review payment_completed", authorizes: 1, anonymous: true,
+		},
+		{
+			name: "after the debit was sent",
+			script: func(s *scene) {
+				s.gateway.script(activities.AuthorizeName, answer{err: unknown(), executes: true})
+				s.at(20*time.Second, s.confirms)
+				s.at(20*time.Second+s.gateway.poll+time.Millisecond, s.gateway.leave)
+				inReview(s, 25*time.Minute+time.Second)
+				s.at(3*time.Hour, s.gateway.back)
+			},
+			path: completed, told: "payment_created payment_needs_review payment_completed", authorizes: 1, anonymous: true,
+		},
+		{
+			name: "it answers, but never decides; then it looks every hour",
+			script: func(s *scene) {
+				s.at(time.Minute, func() { s.gateway.becomes("PAUSED") })
+				inReview(s, 25*time.Minute+time.Second)
+				s.at(10*time.Hour, func() { s.gateway.becomes(athmovil.StatusExpired) })
+			},
+			path: "pending open expired", told: "payment_created payment_needs_review payment_expired",
+			also: func(s *scene) {
+				looks := s.gateway.times(activities.FindTicketName)
+				require.Equal(s.t, time.Hour, looks[len(looks)-1].Sub(looks[len(looks)-2]).Round(time.Minute))
+			},
+		},
+	})
+}
+
+func TestSetPhoneNumber(t *testing.T) {
+	t.Parallel()
+	const another = "7875559876"
+	without := func(in *workflows.ProcessPaymentInput) { in.Request.PhoneNumber = "" }
+	set := func(s *scene) func() {
+		return func() {
+			s.ask(workflows.UpdateSetPhoneNumber, "phone", workflows.SetPhoneNumberRequest{PhoneNumber: another})
+		}
+	}
+	run(t, []story{
+		{
+			name: "taken", input: without,
+			script: func(s *scene) {
+				s.at(100*time.Millisecond, set(s)) // waits for the ticket
+				s.at(20*time.Second, s.cancels)
+			},
+			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+			also: func(s *scene) {
+				require.Equal(s.t, workflows.PhoneNumberOutcome{Status: payment.StatusOpen}, answerOf[workflows.PhoneNumberOutcome](s, "phone"))
+				require.Equal(s.t, another, s.gateway.phone)
+				require.Equal(s.t, another, string(s.record().Payment.PhoneNumber))
+			},
+		},
+		{
+			name: "refused, since there is one",
+			script: func(s *scene) {
+				s.gateway.phone = customerPhone
+				s.at(10*time.Second, set(s))
+				s.at(20*time.Second, s.cancels)
+			},
+			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+			also: func(s *scene) {
+				outcome := answerOf[workflows.PhoneNumberOutcome](s, "phone")
+				require.Equal(s.t, payment.StatusOpen, outcome.Status)
+				require.Equal(s.t, athmovil.CodePhoneAssigned, outcome.Failure.Code)
+				require.Equal(s.t, customerPhone, string(s.record().Payment.PhoneNumber))
+			},
+		},
+		{
+			name: "no answer", input: without,
+			script: func(s *scene) {
+				s.gateway.script(activities.SetPhoneNumberName, answer{err: unknown()})
+				s.at(10*time.Second, set(s))
+				s.at(20*time.Second, s.cancels)
+			},
+			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+			also: func(s *scene) {
+				require.Equal(s.t, payment.FailureGatewayNoAnswer, answerOf[workflows.PhoneNumberOutcome](s, "phone").Failure.Code)
+			},
+		},
+		{
+			name: "after the end", input: without,
+			script: func(s *scene) {
+				s.receivers.On(payment.EventFailed, "slow", s.inbox.receiver("slow", failures(5)...))
+				s.at(20*time.Second, s.cancels)
+				s.at(25*time.Second, set(s))
+			},
+			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+			also: func(s *scene) {
+				outcome := answerOf[workflows.PhoneNumberOutcome](s, "phone")
+				require.Equal(s.t, payment.StatusCancelled, outcome.Status)
+				require.Equal(s.t, payment.FailureEnded, outcome.Failure.Code)
+				require.Zero(s.t, s.gateway.count(activities.SetPhoneNumberName))
+			},
+		},
+	})
+}
+
+func TestStoreAway(t *testing.T) {
+	t.Parallel()
+	debited := func(s *scene, at time.Duration) {
+		s.at(at, func() {
+			require.Equal(s.t, 1, s.gateway.debits, "a store that is away never costs a sale")
+			require.NotEqual(s.t, payment.StatusCompleted, s.record().Payment.Status)
+			require.Positive(s.t, s.records.tries.Load())
+		})
+	}
+	atOnce := func(s *scene) {
+		require.Equal(s.t, start.Add(21*time.Second), s.gateway.times(activities.AuthorizeName)[0])
+	}
+	run(t, []story{
+		{
+			name: "from the confirmation on",
+			script: func(s *scene) {
+				s.at(20*time.Second, s.confirms)
+				s.at(20*time.Second, s.storeLeaves)
+				debited(s, 59*time.Minute)
+				s.at(24*time.Second, func() { s.event(genuine()) })
+				s.at(30*time.Second, s.askCancel)
+				s.at(time.Hour, s.storeReturns)
+			},
+			path: completed, told: told, authorizes: 1,
+			also: func(s *scene) {
+				atOnce(s)
+				require.Equal(s.t, payment.StatusCompleted, answerOf[workflows.CancelOutcome](s, "cancel").Status)
+				require.False(s.t, s.answers["cancel"].at.Before(start.Add(time.Hour)), "nobody is answered before it is written")
+			},
+		},
+		{
+			name: "from the moment on that the ticket is made",
+			script: func(s *scene) {
+				s.at(0, func() { s.ask(workflows.UpdateAwaitTicket, "ticket") })
+				s.at(150*time.Millisecond, s.storeLeaves)
+				s.at(20*time.Second, s.confirms)
+				debited(s, 59*time.Minute)
+				s.at(time.Hour, s.storeReturns)
+			},
+			path: completed, told: told, authorizes: 1, anonymous: true,
+			also: func(s *scene) {
+				atOnce(s)
+				require.False(s.t, s.answers["ticket"].at.Before(start.Add(time.Hour)), "the open row precedes the answer")
+			},
+		},
+		{
+			name: "while the debit's outcome is not known",
+			script: func(s *scene) {
+				s.gateway.script(activities.AuthorizeName, answer{err: unknown(), executes: true})
+				s.at(20*time.Second, s.confirms)
+				s.at(20*time.Second, s.storeLeaves)
+				debited(s, 59*time.Minute)
+				s.at(time.Hour, s.storeReturns)
+			},
+			path: completed, told: told, authorizes: 1, anonymous: true, also: atOnce,
+		},
+		{
+			name: "at the end",
+			script: func(s *scene) {
+				s.at(20*time.Second, s.storeLeaves)
+				s.at(20*time.Second, s.cancels)
+				s.at(time.Hour, s.storeReturns)
+			},
+			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+		},
+	})
+}
+
+func TestReceivers(t *testing.T) {
+	t.Parallel()
+
+	t.Run("one that fails neither delays nor repeats another", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		s.receivers.On(payment.EventCompleted, "printer", s.inbox.receiver("printer", failures(3)...))
+		s.at(20*time.Second, s.confirms)
+		s.at(22*time.Second, func() { s.event(genuine()) })
+		s.at(23*time.Second, func() {
+			require.Equal(t, told, s.inbox.events(books))
+			require.Equal(t, payment.DeliveryDelivered, s.delivery(payment.EventCompleted, books).Status)
+			require.Equal(t, payment.DeliveryPending, s.delivery(payment.EventCompleted, "printer").Status)
+		})
+		s.process()
+		s.checkAlways()
+		require.Equal(t, told, s.inbox.events(books))
+		tries := s.inbox.told("printer")
+		require.Len(t, tries, 4)
+		for _, n := range tries {
+			require.Equal(t, tries[0], n, "every attempt is the same notification")
+		}
+		require.Equal(t, payment.NotificationID(paymentID, payment.EventCompleted, 2, host, "printer"), tries[0].ID)
+		d := s.delivery(payment.EventCompleted, "printer")
+		require.Equal(t, payment.DeliveryDelivered, d.Status)
+		require.Equal(t, 4, d.Attempts)
+	})
+
+	t.Run("one that gives up", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		s.receivers.On(payment.EventCompleted, "printer",
+			s.inbox.receiver("printer", activities.Permanent(errors.New("no such printer for "+customerPhone))))
+		s.at(20*time.Second, s.confirms)
+		s.process()
+		require.Equal(t, told, s.inbox.events(books))
+		require.Len(t, s.inbox.told("printer"), 1)
+		d := s.delivery(payment.EventCompleted, "printer")
+		require.Equal(t, payment.DeliveryFailed, d.Status)
+		require.NotContains(t, d.LastError, customerPhone)
+	})
+
+	t.Run("the list changes", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		late := activities.NewNotifications()
+		for _, event := range payment.Events() {
+			late.On(event, "late", s.inbox.receiver("late"))
+		}
+		late.Register(s.env, s.db, s.env.Now)
+		s.at(10*time.Second, func() {
+			require.NoError(t, s.db.AnnounceReceivers(t.Context(), "museum", late.Announced("museum")))
+		})
+		s.at(20*time.Second, s.confirms)
+		s.process()
+		s.checkAlways()
+		require.Equal(t, told, s.inbox.events(books))
+		require.Equal(t, "payment_completed", s.inbox.events("late"), "only what happens after it is announced")
+	})
+
+	t.Run("none at all", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		s.receivers = activities.NewNotifications()
+		s.receivers.On(payment.EventReconciliationMismatch, books, s.inbox.receiver(books))
+		s.at(20*time.Second, s.confirms)
+		s.process()
+		require.Equal(t, completed, s.path())
+		require.Empty(t, s.inbox.events(books))
+	})
+}
+
+func TestProcessPaymentNeedsItsID(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.execute("another-id", workflows.ProcessPaymentName, workflows.ProcessPaymentInput{PaymentID: paymentID, CreatedAt: start})
+	var refused *temporal.ApplicationError
+	require.ErrorAs(t, s.env.GetWorkflowError(), &refused)
+	require.True(t, refused.NonRetryable())
+	require.Empty(t, s.gateway.calls)
+}

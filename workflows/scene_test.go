@@ -1,0 +1,291 @@
+package workflows_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/worker"
+	"github.com/cobropay/cobro/workflows"
+)
+
+// The people and things of every scene.
+const (
+	host          = "shop"
+	books         = "books" // the receiver of every event
+	customerName  = "Valeria Herrero"
+	customerPhone = "7875551234"
+	customerEmail = "valher@example.com"
+	metadata      = "aisle seat, vegetarian"
+	order         = "order-7"
+)
+
+var (
+	start = time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)
+	total = money.FromCents(25_00)
+	fee   = money.FromCents(60)
+
+	paymentID = payment.DeriveID("default", "key-1")
+)
+
+// scene is one workflow in Temporal's test environment, where time is skipped,
+// with a real store and a fake gateway. It is the test's own: nothing is shared
+// between scenes.
+type scene struct {
+	t       *testing.T
+	env     *testsuite.TestWorkflowEnvironment
+	gateway *fakeGateway
+	db      *store.Store
+	records *flakyRecords
+	inbox   *inbox
+	logs    *lockedBuffer
+
+	receivers *activities.Notifications
+	upserts   []temporal.SearchAttributes
+	answers   map[string]*reply // by update id
+}
+
+// reply is what came of an update.
+type reply struct {
+	at     time.Time
+	result any
+	err    error
+}
+
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	logs := &lockedBuffer{}
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(logs, nil))))
+	suite.SetDisableRegistrationAliasing(true)
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetStartTime(start)
+	env.SetTestTimeout(time.Minute) // of a scene that is stuck
+
+	s := &scene{
+		t: t, env: env, gateway: newFakeGateway(env), db: openStore(t, env.Now), logs: logs,
+		inbox: &inbox{}, receivers: activities.NewNotifications(), answers: make(map[string]*reply),
+	}
+	s.records = &flakyRecords{Store: s.db}
+	for _, event := range payment.Events() {
+		s.receivers.On(event, books, s.inbox.receiver(books))
+	}
+	return s
+}
+
+// openStore returns a fresh database.
+func openStore(t *testing.T, now func() time.Time) *store.Store {
+	t.Helper()
+	ring, err := seal.New()
+	require.NoError(t, err)
+	cfg := store.Config{DSN: "sqlite:" + filepath.Join(t.TempDir(), "cobro.db"), Sealer: ring, Now: now}
+	require.NoError(t, store.Migrate(t.Context(), cfg))
+	db, err := store.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
+}
+
+// at does something when the clock has moved that far.
+func (s *scene) at(after time.Duration, do func()) { s.env.RegisterDelayedCallback(do, after) }
+
+// execute runs a workflow to its end.
+func (s *scene) execute(workflowID, name string, input any) {
+	s.t.Helper()
+	worker.RegisterPayments(s.env, &activities.Gateway{}, &activities.Records{Store: s.records})
+	worker.RegisterAwait(s.env, &activities.Gateway{})
+	require.NoError(s.t, s.receivers.Err())
+	s.receivers.Register(s.env, s.db, s.env.Now)
+	require.NoError(s.t, s.db.AnnounceReceivers(s.t.Context(), host, s.receivers.Announced(host)))
+	s.gateway.hook()
+	s.env.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Run(func(args mock.Arguments) {
+		s.upserts = append(s.upserts, args.Get(0).(temporal.SearchAttributes))
+	})
+	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: workflowID, TaskQueue: workflows.TaskQueue})
+	s.env.ExecuteWorkflow(name, input)
+	require.True(s.t, s.env.IsWorkflowCompleted())
+}
+
+// process runs ProcessPayment to its end.
+func (s *scene) process(changes ...func(*workflows.ProcessPaymentInput)) {
+	s.t.Helper()
+	in := workflows.ProcessPaymentInput{
+		PaymentID: paymentID, Fingerprint: "fingerprint", CreatedAt: start,
+		Request: payment.Request{
+			Reference: order, Total: total, PhoneNumber: customerPhone, Metadata1: metadata, ExpiresIn: 10 * time.Minute,
+		},
+	}
+	for _, change := range changes {
+		change(&in)
+	}
+	s.execute(workflows.PaymentWorkflowID(paymentID), workflows.ProcessPaymentName, in)
+	require.NoError(s.t, s.env.GetWorkflowError())
+}
+
+// ask sends an update whose answer is kept under its id.
+func (s *scene) ask(update, id string, args ...any) {
+	answered := func(result any, err error) { s.answers[id] = &reply{at: s.env.Now().UTC(), result: result, err: err} }
+	s.env.UpdateWorkflow(update, id, &testsuite.TestUpdateCallback{
+		OnAccept:   func() {},
+		OnReject:   func(err error) { answered(nil, err) },
+		OnComplete: answered,
+	}, args...)
+}
+
+// answer returns what an update that succeeded came to.
+func answerOf[T any](s *scene, id string) T {
+	s.t.Helper()
+	require.Contains(s.t, s.answers, id)
+	require.NoError(s.t, s.answers[id].err)
+	require.IsType(s.t, *new(T), s.answers[id].result)
+	return s.answers[id].result.(T)
+}
+
+// record reads the payment as it is stored.
+func (s *scene) record() payment.Record {
+	s.t.Helper()
+	r, err := s.db.Payment(context.WithoutCancel(s.t.Context()), paymentID)
+	require.NoError(s.t, err)
+	return r
+}
+
+// path is the payment's statuses in their order, as the store kept them.
+func (s *scene) path() string {
+	s.t.Helper()
+	steps, err := s.db.Transitions(s.t.Context(), paymentID)
+	require.NoError(s.t, err)
+	path := []string{string(payment.StatusPending)}
+	for i, step := range steps {
+		require.Equal(s.t, i+1, step.Sequence)
+		require.Equal(s.t, path[i], string(step.From))
+		path = append(path, string(step.To))
+	}
+	return strings.Join(path, " ")
+}
+
+// flakyRecords is the store with a switch.
+type flakyRecords struct {
+	*store.Store
+	away  atomic.Bool
+	tries atomic.Int32 // while it was away
+}
+
+var errStoreAway = errors.New("the store is away")
+
+func (f *flakyRecords) answers() error {
+	if !f.away.Load() {
+		return nil
+	}
+	f.tries.Add(1)
+	return errStoreAway
+}
+
+func (f *flakyRecords) RecordPayment(ctx context.Context, c payment.Change) ([]payment.Receiver, error) {
+	if err := f.answers(); err != nil {
+		return nil, err
+	}
+	return f.Store.RecordPayment(ctx, c)
+}
+
+func (f *flakyRecords) ReserveRefund(ctx context.Context, r payment.Reservation) (payment.Reserved, error) {
+	if err := f.answers(); err != nil {
+		return payment.Reserved{}, err
+	}
+	return f.Store.ReserveRefund(ctx, r)
+}
+
+func (f *flakyRecords) RecordRefund(ctx context.Context, c payment.RefundChange) (payment.Announced, error) {
+	if err := f.answers(); err != nil {
+		return payment.Announced{}, err
+	}
+	return f.Store.RecordRefund(ctx, c)
+}
+
+// inbox is what receivers were told.
+type inbox struct {
+	mu   sync.Mutex
+	mail []letter
+}
+
+type letter struct {
+	receiver string
+	n        payment.Notification
+}
+
+// receiver keeps what it is told, after failing as often as there are errors.
+func (i *inbox) receiver(name string, failures ...error) activities.ReceiverFunc {
+	return func(_ context.Context, n payment.Notification) error {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.mail = append(i.mail, letter{receiver: name, n: n})
+		if len(failures) > 0 {
+			failure := failures[0]
+			failures = failures[1:]
+			return failure
+		}
+		return nil
+	}
+}
+
+// told lists what one receiver was told, in the order in which it happened:
+// events may overtake each other on their way.
+func (i *inbox) told(receiver string) []payment.Notification {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var told []payment.Notification
+	for _, l := range i.mail {
+		if l.receiver == receiver {
+			told = append(told, l.n)
+		}
+	}
+	slices.SortStableFunc(told, func(a, b payment.Notification) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	return told
+}
+
+// events names what one receiver was told.
+func (i *inbox) events(receiver string) string {
+	var names []string
+	for _, n := range i.told(receiver) {
+		names = append(names, string(n.Event))
+	}
+	return strings.Join(names, " ")
+}
+
+// lockedBuffer is a bytes.Buffer for loggers of several goroutines.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
