@@ -58,7 +58,7 @@ var owners = map[string]struct {
 	only []string
 	why  string
 }{
-	"github.com/gin-gonic/gin":      {[]string{"api"}, "the HTTP framework lives in api and nowhere else"},
+	"github.com/gin-gonic/gin":      {[]string{"api", "cmd/cobro"}, "the HTTP framework lives in api and nowhere else; a program may only set its mode"},
 	"github.com/shopspring/decimal": {[]string{"money"}, "only money does arithmetic with decimals"},
 	"modernc.org/sqlite":            {[]string{"internal/store"}, "only the store knows its database"},
 	"github.com/pressly/goose/v3":   {[]string{"internal/store"}, "only the store migrates"},

@@ -48,10 +48,10 @@ func TestFailures(t *testing.T) {
 	}{
 		{"declined", authorize, always(http.StatusBadRequest, refusal("BTRA_0044")), answered(athmovil.KindDeclined, "BTRA_0044", false), true, "BTRA_0044"},
 		{"declined under HTTP 200", authorize, always(http.StatusOK, refusal("BTRA_0044")), answered(athmovil.KindDeclined, "BTRA_0044", false), true, "BTRA_0044"},
-		{"declined, but it may have been done", authorize, always(http.StatusBadRequest, refusal("BTRA_0032")), answered(athmovil.KindDeclined, "BTRA_0032", true), false, "BTRA_0032"},
+		{"declined, but it may have been done", authorize, always(http.StatusBadRequest, refusal("BTRA_0032")), answered(athmovil.KindDeclined, "BTRA_0032", true), false, payment.FailureGatewayNoAnswer},
 		{"a wrong token", authorize, always(http.StatusUnauthorized, refusal("BTRA_0401")), answered(athmovil.KindAuthentication, "BTRA_0401", false), true, "BTRA_0401"},
 		{"a broken rule", refund, always(http.StatusBadRequest, refusal("BTRA_0040")), answered(athmovil.KindInvalid, "BTRA_0040", false), true, "BTRA_0040"},
-		{"an internal error with a code", refund, always(http.StatusInternalServerError, refusal("BTRA_9999")), answered(athmovil.KindUnknown, "BTRA_9999", true), false, "BTRA_9999"},
+		{"an internal error with a code", refund, always(http.StatusInternalServerError, refusal("BTRA_9999")), answered(athmovil.KindUnknown, "BTRA_9999", true), false, payment.FailureGatewayNoAnswer},
 		{"a page", authorize, always(http.StatusOK, "<html>"), activities.GatewayFailure{Kind: athmovil.KindUnknown, LookFirst: true}, false, payment.FailureGatewayNoAnswer},
 		{"a connection that dies", refund, always(0, ""), activities.GatewayFailure{Kind: athmovil.KindUnknown, LookFirst: true}, false, payment.FailureGatewayNoAnswer},
 		{"nobody listens", authorize, nil, activities.GatewayFailure{Kind: athmovil.KindUnavailable}, false, payment.FailureGatewayUnavailable},
@@ -75,6 +75,9 @@ func TestFailures(t *testing.T) {
 				require.Equal(t, tt.definite, failure.Definite(), name)
 				require.Equal(t, tt.reason, failure.Reason().Code, name)
 				require.NotEmpty(t, failure.Reason().Message, name)
+				if !tt.definite {
+					require.Contains(t, failure.Reason().Message, tt.want.Code, "%s: a person still sees the gateway's code", name)
+				}
 				require.False(t, activities.NeverStarted(kept), name)
 			}
 		})

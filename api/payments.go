@@ -273,8 +273,6 @@ func (s *Server) setPhoneNumber(c *gin.Context) error {
 		return answer(c, http.StatusOK, p)
 	case p.Status.Terminal():
 		return refuseEnded(p)
-	case p.PhoneNumber != "":
-		return &problem{kind: phoneAlreadySet, members: members{PaymentID: p.ID}}
 	}
 	return s.ringPhone(c, seen.Payment.ID, key, phone)
 }

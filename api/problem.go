@@ -31,7 +31,6 @@ const (
 	notCancellable
 	notCompleted
 	paymentEnded
-	phoneAlreadySet
 	phoneDeclined
 	refundInProgress
 	refundExceeds
@@ -106,10 +105,6 @@ func (k problemKind) row() row {
 		return row{http.StatusConflict, "payment_ended",
 			text{"The payment has ended", "Nothing in it can be changed; its status is in payment_status."},
 			text{"El pago terminó", "Nada en él se puede cambiar; su estado está en payment_status."}}
-	case phoneAlreadySet:
-		return row{http.StatusConflict, "phone_number_already_set",
-			text{"The payment has another phone number", "A number can be set only where none was given. Cancel the payment and make another."},
-			text{"El pago tiene otro número de teléfono", "Solo se puede poner un número donde no lo había. Cancela el pago y haz otro."}}
 	case phoneDeclined:
 		return row{http.StatusConflict, "gateway_declined",
 			text{"ATH Móvil did not take the phone number", "Its answer is in gateway_code and gateway_message. The payment goes on as it was."},

@@ -376,7 +376,7 @@ func TestRelayOutlivesTheStoresFailures(t *testing.T) {
 // TestWebhookWakesTheRelay goes the whole way over HTTP.
 func TestWebhookWakesTheRelay(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *api.Config) { cfg.Now = time.Now })
+	w := newWorld(t)
 	p := w.open("hinted")
 	told := make(chan string, 1)
 	w.flows.relay = func(_ context.Context, id string, _ workflows.GatewayEvent) error {

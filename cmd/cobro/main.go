@@ -8,9 +8,12 @@ import (
 	"os/signal"
 	"syscall"
 	_ "time/tzdata" // the gateway's times are America/Puerto_Rico on any machine
+
+	"github.com/gin-gonic/gin"
 )
 
 func main() {
+	gin.SetMode(gin.ReleaseMode) // it prints every route otherwise
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()

@@ -11,6 +11,7 @@ import (
 	_ "time/tzdata" // the gateway's times are America/Puerto_Rico on any machine
 
 	"github.com/alecthomas/kong"
+	"github.com/gin-gonic/gin"
 
 	"github.com/cobropay/cobro/internal/telemetry"
 )
@@ -52,6 +53,7 @@ func (f *flags) validate() error {
 // Main is the whole program. It returns the exit code: 0, 1 after an error, 2
 // after a wrong command line.
 func Main(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	gin.SetMode(gin.ReleaseMode) // it prints every route otherwise
 	var f flags
 	code := -1
 	parser, err := kong.New(&f,

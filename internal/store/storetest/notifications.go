@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -88,7 +89,10 @@ func refundAnnouncements(t *testing.T, open Opener) {
 		for range 2 {
 			got, err := s.RecordRefund(ctx, payment.RefundChange{Record: done, Announce: payment.EventRefundCompleted})
 			require.NoError(t, err)
-			require.Equal(t, payment.Announced{Sequence: 3 + i, Receivers: []payment.Receiver{shop}}, got)
+			require.Equal(t, 3+i, got.Sequence)
+			require.Equal(t, []payment.Receiver{shop}, got.Receivers)
+			require.Equal(t, id, got.Payment.ID)
+			require.Equal(t, money.FromCents(int64(i+1)*1_00), got.Payment.RefundedAmount, "the refund counts already")
 		}
 		want = append(want, expected(asked.RefundID, payment.Delivery{
 			PaymentID: id, RefundID: asked.RefundID, Event: payment.EventRefundCompleted, Sequence: 3 + i, Host: "shop", Receiver: "book",
