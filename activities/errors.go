@@ -16,7 +16,7 @@ import (
 type GatewayFailure struct {
 	Kind    athmovil.Kind `json:"kind"`
 	Code    string        `json:"code,omitempty"`    // the gateway's, such as "BTRA_0044"
-	Message string        `json:"message,omitempty"` // the gateway's text for the code
+	Message string        `json:"message,omitempty"` // what the code means; never the gateway's own text, which may say anything
 	// LookFirst says that the ticket may be further along than the answer
 	// admits, so that a look comes before any conclusion.
 	LookFirst bool `json:"look_first,omitempty"`
@@ -71,7 +71,7 @@ func gatewayError(err error) error {
 	var refused *athmovil.Error
 	if errors.As(err, &refused) {
 		failure = GatewayFailure{
-			Kind: refused.Kind, Code: refused.Code, Message: string(refused.Message), LookFirst: refused.LookFirst(),
+			Kind: refused.Kind, Code: refused.Code, Message: refused.Meaning(), LookFirst: refused.LookFirst(),
 		}
 	}
 	return temporal.NewApplicationErrorWithCause(err.Error(), string(failure.Kind), err, failure)

@@ -39,6 +39,7 @@ type temporalServer struct {
 	describe error                   // whether it exists
 	silent   bool                    // updates are never answered
 	requests chan any                // what was asked
+	ids      chan string             // the request ids that signals were given
 }
 
 func (s *temporalServer) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
@@ -122,12 +123,10 @@ func (s *temporalServer) GetWorkflowExecutionHistory(context.Context, *workflows
 	}, nil
 }
 
-type requestIDKey struct{}
-
 // newFlows connects api.NewFlows to a server.
 func newFlows(t *testing.T, server *temporalServer) api.Flows {
 	t.Helper()
-	server.requests = make(chan any, 100)
+	server.requests, server.ids = make(chan any, 100), make(chan string, 100)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	g := grpc.NewServer()
@@ -142,7 +141,8 @@ func newFlows(t *testing.T, server *temporalServer) api.Flows {
 		serving.Wait()
 	})
 	return api.NewFlows(c, func(ctx context.Context, id string) context.Context {
-		return context.WithValue(ctx, requestIDKey{}, id)
+		server.ids <- id
+		return ctx
 	})
 }
 
@@ -269,6 +269,7 @@ func TestFlowsAsk(t *testing.T) {
 
 	event := workflows.GatewayEvent{Digest: "digest-1", Kind: "ecommerce_completed", Name: payerName}
 	require.NoError(t, f.RelayEvent(t.Context(), "pay_1", event))
+	require.Equal(t, "digest-1", <-server.ids, "the server drops a second one")
 	signalled, ok := (<-server.requests).(*workflowservice.SignalWorkflowExecutionRequest)
 	require.True(t, ok)
 	require.Equal(t, "GatewayEvent", signalled.SignalName)

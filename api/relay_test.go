@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,7 +121,7 @@ func (r *relay) event(id string) payment.WebhookEvent {
 
 // settle lets the relay look d later, and waits until it has.
 func settle(d time.Duration) {
-	time.Sleep(d) // the bubble's clock, not the world's
+	time.Sleep(d) //nolint:forbidigo // the bubble's clock, not the world's
 	synctest.Wait()
 }
 
@@ -189,9 +190,9 @@ func TestRelayWaitsForTemporal(t *testing.T) {
 		r.payment("other", "ticket-2")
 		began := time.Now()
 		var tries []time.Duration
-		back := false
+		var back atomic.Bool
 		r.flows.relay = func(ctx context.Context, id string, event workflows.GatewayEvent) error {
-			if back {
+			if back.Load() {
 				return r.take(ctx, id, event)
 			}
 			tries = append(tries, time.Since(began).Round(time.Second))
@@ -206,7 +207,7 @@ func TestRelayWaitsForTemporal(t *testing.T) {
 			tries[:6], "the pauses double, and of a lease only one event is tried in vain")
 		require.Less(t, len(tries), 20, "and end at a minute")
 
-		back = true
+		back.Store(true)
 		settle(2 * time.Minute)
 		require.Equal(t, payment.VerdictSignalled, r.event(first).Verdict)
 		require.Equal(t, payment.VerdictSignalled, r.event(second).Verdict)

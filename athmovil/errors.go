@@ -96,6 +96,10 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
+// Meaning says what the code means, in words of this package and so without
+// personal data; it is empty for a code that is not documented.
+func (e *Error) Meaning() string { return codes[e.Code].meaning }
+
 // Unwrap returns the cause, such as [context.DeadlineExceeded] or a
 // [net.OpError].
 func (e *Error) Unwrap() error { return e.Err }

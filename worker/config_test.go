@@ -41,7 +41,7 @@ func TestConfigFromEnv(t *testing.T) {
 	require.Equal(t, 7*time.Second, cfg.CallTimeout)
 	require.Equal(t, 8*time.Second, cfg.StopTimeout)
 	require.Equal(t, 9, cfg.Waiting)
-	require.Equal(t, rate.Limit(10), cfg.CallsPerSecond)
+	require.True(t, cfg.CallsPerSecond == rate.Limit(10)) //nolint:testifylint // a whole number is exact
 	require.Equal(t, "127.0.0.1:3", cfg.TemporalAddress)
 	require.Equal(t, "payments", cfg.TemporalNamespace)
 }

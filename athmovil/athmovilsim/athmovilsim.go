@@ -53,7 +53,7 @@ func New(config Config) (*Simulator, error) {
 		businesses: config.businesses(),
 		logger:     config.Logger,
 		state:      newState(),
-		random:     rand.New(rand.NewPCG(config.Seed, 0)), //nolint:gosec // chance for tests, repeatable on purpose
+		random:     rand.New(rand.NewPCG(config.Seed, 0)),
 		lastEvent:  map[string]chan struct{}{},
 		requestLog: newRequestLog(),
 		webhookLog: newWebhookLog(),

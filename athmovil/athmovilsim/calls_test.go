@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +37,7 @@ func TestPayment(t *testing.T) {
 
 	paid := w.authorize(ticket.token).data(t)
 	require.Equal(t, "COMPLETED", paid["ecommerceStatus"])
-	require.Regexp(t, regexp.MustCompile(`^\d{9,10}-[0-9a-f]{32}$`), paid["referenceNumber"])
+	require.Regexp(t, `^\d{9,10}-[0-9a-f]{32}$`, paid["referenceNumber"])
 	require.Equal(t, "2025-12-08 16:30:49", paid["transactionDate"], "in Puerto Rico")
 	require.Equal(t, "0001", paid["dailyTransactionId"])
 	require.Equal(t, paid, w.find(ticket.id), "find shows what authorization answered")
@@ -141,7 +140,7 @@ func TestNumbersAndStringsAreTheSame(t *testing.T) {
 		data := w.call(http.MethodPost, api+"/payment", body, nil).data(t)
 		require.InDelta(t, 10, w.find(data["ecommerceId"].(string))["total"], 0, body)
 	}
-	require.Equal(t, 3, len(w.get("/_sim/tickets")["tickets"].([]any)))
+	require.Len(t, w.get("/_sim/tickets")["tickets"], 3)
 }
 
 // TestTokenIsAsDocumented decodes an auth token, docs/athmovil.md §2.
@@ -154,7 +153,7 @@ func TestTokenIsAsDocumented(t *testing.T) {
 	require.Equal(t, "RS256", parsed.Header["alg"])
 	require.Equal(t, "JWT", parsed.Header["typ"])
 	require.NotEmpty(t, parsed.Header["kid"])
-	require.Regexp(t, regexp.MustCompile(`^[0-9a-f]{96}$`), claims["sub"])
+	require.Regexp(t, `^[0-9a-f]{96}$`, claims["sub"])
 	delete(claims, "sub")
 	began, err := time.Parse(time.RFC3339, epoch)
 	require.NoError(t, err)

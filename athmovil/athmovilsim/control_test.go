@@ -37,10 +37,11 @@ func TestTicketsOnTheControlSurface(t *testing.T) {
 	list := w.get("/_sim/tickets")["tickets"].([]any)
 	require.Len(t, list, 2)
 	got := list[0].(object)
-	for name, want := range object{
+	shown := object{
 		"ecommerce_id": first.id, "status": "OPEN", "total": "25.00", "phone_number": "7875551234",
 		"metadata1": "order 1042", "metadata2": "San Juan",
-	} {
+	}
+	for name, want := range shown {
 		require.Equal(t, want, got[name], name)
 	}
 	expires, err := time.Parse(time.RFC3339, got["expires_at"].(string))

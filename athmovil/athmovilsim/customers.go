@@ -160,11 +160,3 @@ func (c customer) plan(now, expires time.Time) []step {
 func (c customer) befalls(op operation) bool {
 	return c.trouble.Fault != "" && c.trouble.fits(op, "")
 }
-
-// refuses returns the refusal that a code stands for, or nothing for "".
-func refuses(code string) error {
-	if code == "" {
-		return nil
-	}
-	return refuse(code)
-}

@@ -177,7 +177,7 @@ func (l *faultList) add(f fault) fault {
 		f.Times = 1
 	}
 	if f.Seed != 0 {
-		f.random = rand.New(rand.NewPCG(f.Seed, 0)) //nolint:gosec // chance for tests, repeatable on purpose
+		f.random = rand.New(rand.NewPCG(f.Seed, 0))
 	}
 	l.orders = append(l.orders, f)
 	return f

@@ -93,7 +93,7 @@ func TestDelayEndsWithItsCaller(t *testing.T) {
 	req.Header = bearer(ticket.token)
 	failed := make(chan error)
 	go func() { // ends with the request, which the test cancels
-		_, err := w.gateway.Client().Do(req) //nolint:bodyclose // there is none
+		_, err := w.gateway.Client().Do(req)
 		failed <- err
 	}()
 	require.Eventually(t, func() bool {
@@ -153,7 +153,8 @@ func TestFaultsByChance(t *testing.T) {
 	require.Contains(t, first, "0")
 	require.Contains(t, first, "1")
 	shared := object{"op": "find", "fault": "error_500", "probability": 50}
-	require.Equal(t, draw(shared, 3), draw(shared, 3))
+	again := draw(shared, 3)
+	require.Equal(t, again, draw(shared, 3))
 	require.NotEqual(t, draw(shared, 3), draw(shared, 4))
 	require.Equal(t, strings.Repeat("1", 64), draw(object{"op": "find", "fault": "error_500", "probability": 100}, 0))
 }
@@ -162,16 +163,16 @@ func TestSenselessFaultsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	for want, order := range map[string]object{
-		`"explode"`:           {"fault": "explode"},
-		`"teleport"`:          {"op": "teleport", "fault": "delay", "delay_ms": 1},
-		"cannot befall":       {"op": "webhook", "fault": "bom"},
-		"before it":           {"op": "create", "ecommerce_id": "x", "fault": "bom"},
-		"not be negative":     {"fault": "bom", "times": -1},
-		"percent":             {"fault": "bom", "probability": 101},
-		"how long":            {"fault": "delay"},
+		`"explode"`:         {"fault": "explode"},
+		`"teleport"`:        {"op": "teleport", "fault": "delay", "delay_ms": 1},
+		"cannot befall":     {"op": "webhook", "fault": "bom"},
+		"before it":         {"op": "create", "ecommerce_id": "x", "fault": "bom"},
+		"not be negative":   {"fault": "bom", "times": -1},
+		"percent":           {"fault": "bom", "probability": 101},
+		"how long":          {"fault": "delay"},
 		`code: ""`:          {"fault": "error_code"},
 		`code: "BTRA_1234"`: {"fault": "error_code", "code": "BTRA_1234"},
-		"unknown field":       {"fault": "bom", "time": 1},
+		"unknown field":     {"fault": "bom", "time": 1},
 	} {
 		got := w.order("/_sim/faults", order)
 		require.Equal(t, http.StatusBadRequest, got.status, want)

@@ -153,7 +153,7 @@ func (w *world) try(server *httptest.Server, method, path string, body any, head
 	if err != nil {
 		return answer{}, err
 	}
-	defer res.Body.Close() //nolint:errcheck // read-only body
+	defer res.Body.Close()
 	read, err := io.ReadAll(res.Body)
 	return answer{res.StatusCode, read}, err
 }

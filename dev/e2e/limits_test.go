@@ -211,7 +211,7 @@ func TestTheTemporalUIShowsAPayment(t *testing.T) {
 	}
 	out, err := exec.CommandContext(t.Context(), "go", "run", "../screenshot",
 		"--data", world.data, "--payment", opened.ID, "--out", picture,
-		"--want", "$25.00 · order-1042", "--want", "CreateTicket", "--want", "Authorize", "--want", "payment_completed/log",
+		"--want", "order-1042", "--want", "asks for $25.00", "--want", "Authorize", "--want", "debits $25.00", "--want", "payment_completed/log",
 	).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	info, err := os.Stat(picture)

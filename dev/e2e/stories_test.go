@@ -220,7 +220,7 @@ func TestTheCapturedWebhookIsAppliedOnce(t *testing.T) {
 
 func TestAForgedWebhookMovesNothing(t *testing.T) {
 	t.Parallel()
-	opened := world.open(t, m{"total": "3.00"})
+	opened := world.open(t, m{"total": "3.00", "phone_number": "7875550999"})
 	forged := bytes.ReplaceAll(captured(t, opened, "1111111111-deadbeefdeadbeefdeadbeefdeadbeef"), []byte("7875551234"), []byte("7875550666"))
 	require.Equal(t, http.StatusOK, world.webhook(t, forged).status)
 	require.Eventually(t, func() bool { return asked(t, world, opened.EcommerceID) > 0 }, patience, glance)

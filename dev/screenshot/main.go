@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,9 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/chromedp/chromedp"
 )
+
+// startAndShoot is what the browser may take beside the page.
+const startAndShoot = 30 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -71,7 +75,7 @@ func take(ctx context.Context, f flags) error {
 		chromedp.ExecPath(f.Browser), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1500, 1700),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 	)
-	ctx, cancel := context.WithTimeout(ctx, f.Within)
+	ctx, cancel := context.WithTimeout(ctx, f.Within+startAndShoot)
 	defer cancel()
 	ctx, closeBrowser := chromedp.NewExecAllocator(ctx, options...)
 	defer closeBrowser()
@@ -87,12 +91,14 @@ func take(ctx context.Context, f flags) error {
 		return fmt.Errorf("open %s: %w", address, err)
 	}
 	shows := fmt.Sprintf(`%s.every(text => document.body.innerText.includes(text))`, wanted)
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](shows, chromedp.WithPollingTimeout(0))); err != nil {
-		return fmt.Errorf("%s never showed %s: %w", address, wanted, err)
+	_, missing := chromedp.Run(ctx, chromedp.Poll[bool](shows, chromedp.WithPollingTimeout(f.Within)))
+	if missing != nil {
+		missing = fmt.Errorf("%s never showed %s: %w", address, wanted, missing)
 	}
+	// The picture is taken all the same: it shows what was there instead.
 	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 	if err != nil {
-		return err
+		return errors.Join(missing, err)
 	}
-	return os.WriteFile(f.Out, picture, 0o600)
+	return errors.Join(missing, os.WriteFile(f.Out, picture, 0o600))
 }

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -344,7 +343,7 @@ func cancelledContext(t *testing.T, open Opener) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := s.RecordPayment(ctx, payment.Change{Record: r})
-	require.True(t, errors.Is(err, context.Canceled), "%v", err)
+	require.ErrorIs(t, err, context.Canceled)
 	_, err = s.Payment(t.Context(), r.Payment.ID)
 	require.ErrorIs(t, err, payment.ErrNotFound)
 }
