@@ -24,9 +24,10 @@ import (
 // the failures that a history keeps, back to what a workflow reads.
 func TestFailures(t *testing.T) {
 	t.Parallel()
-	const message = "Valeria Herrero may not"
 	answered := func(kind athmovil.Kind, code string, look bool) activities.GatewayFailure {
-		return activities.GatewayFailure{Kind: kind, Code: code, Message: message, LookFirst: look}
+		meaning := (&athmovil.Error{Code: code}).Meaning()
+		require.NotEmpty(t, meaning)
+		return activities.GatewayFailure{Kind: kind, Code: code, Message: meaning, LookFirst: look}
 	}
 	authorize := func(g *activities.Gateway) (any, any) {
 		return g.Authorize, activities.AuthorizeInput{EcommerceID: ticketID, AuthToken: authToken}

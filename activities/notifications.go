@@ -132,7 +132,10 @@ func (n *Notifications) Register(registry ActivityRegistry, attempts AttemptStor
 // deliver wraps a receiver as an activity.
 func deliver(r Receiver, attempts AttemptStore, now func() time.Time) func(context.Context, payment.Notification) error {
 	return func(ctx context.Context, n payment.Notification) error {
-		err := r.Func(ctx, n)
+		err := quiet(r.Func(ctx, n))
+		if err != nil {
+			activity.GetLogger(ctx).Warn("receiver failed", "event", r.Event, "receiver", r.Name, "notification", n.ID)
+		}
 		if attempts == nil {
 			return err
 		}
@@ -148,6 +151,22 @@ func deliver(r Receiver, attempts AttemptStore, now func() time.Time) func(conte
 	}
 }
 
+// typeReceiver is the type of an error that a receiver returned.
+const typeReceiver = "receiver"
+
+// quiet keeps the text of a receiver's error, which may name a customer, out of
+// the log: the SDK logs an activity's error unless it is benign. The text is in
+// the history, encrypted.
+func quiet(err error) error {
+	var application *temporal.ApplicationError
+	if err == nil || errors.As(err, &application) && application.Type() == typePermanent {
+		return err
+	}
+	return temporal.NewApplicationErrorWithOptions(err.Error(), typeReceiver, temporal.ApplicationErrorOptions{
+		Category: temporal.ApplicationErrorCategoryBenign, Cause: err,
+	})
+}
+
 // typePermanent is the type of the application error that ends a receiver's
 // attempts.
 const typePermanent = "permanent"
@@ -159,7 +178,9 @@ func Permanent(err error) error {
 	if err == nil {
 		return nil
 	}
-	return temporal.NewNonRetryableApplicationError(err.Error(), typePermanent, err)
+	return temporal.NewApplicationErrorWithOptions(err.Error(), typePermanent, temporal.ApplicationErrorOptions{
+		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Cause: err,
+	})
 }
 
 // Log returns the built-in receivers: one for each event, which write a line.

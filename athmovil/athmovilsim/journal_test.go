@@ -54,7 +54,6 @@ func TestJournalSurvives(t *testing.T) {
 	require.NotEmpty(t, elsewhere.bodies)
 }
 
-
 // TestTimeGoesOnWhileAway lets a ticket expire between two runs.
 func TestTimeGoesOnWhileAway(t *testing.T) {
 	t.Parallel()
@@ -92,7 +91,7 @@ func TestEveryPrefixOfAJournalIsAGateway(t *testing.T) {
 	last := lines[len(lines)-2]
 	for cut := range len(last) {
 		torn := filepath.Join(folder, "torn")
-		require.NoError(t, os.WriteFile(torn, whole[:len(whole)-len(last)+cut], 0o644)) //nolint:gosec // too open on purpose
+		require.NoError(t, os.WriteFile(torn, whole[:len(whole)-len(last)+cut], 0o644)) // too open on purpose
 		w := open(t, athmovilsim.Config{Journal: torn})
 		debits, credits := w.books()
 		require.Equal(t, []string{"25.00", "0.00"}, []string{debits, credits}, "the refund was never answered")
@@ -138,6 +137,7 @@ func TestBrokenJournalAnswersNothing(t *testing.T) {
 	w := start(t, athmovilsim.Config{Journal: path})
 	ticket := w.create(nil)
 	w.confirm(ticket.id)
+	w.broken = true
 	require.NoError(t, w.sim.BreakJournal())
 	got := w.authorize(ticket.token)
 	require.Equal(t, http.StatusInternalServerError, got.status)

@@ -285,7 +285,7 @@ func (p *postman) send(listener string, body []byte) (int, error) {
 		}
 		return 0, err
 	}
-	defer res.Body.Close()                                      
+	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection is used again
 	return res.StatusCode, nil
 }

@@ -6,9 +6,11 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +25,8 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := chooseSequences(); err != nil {
-		panic(err)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -49,6 +52,7 @@ type world struct {
 	gateway  *httptest.Server
 	control  *httptest.Server
 	listener *listener
+	broken   bool // its journal fails, on purpose
 }
 
 // start starts a world at [epoch]. It ends with the test.
@@ -87,7 +91,9 @@ func open(t *testing.T, config athmovilsim.Config) *world {
 func (w *world) stop() {
 	w.gateway.Close()
 	w.control.Close()
-	require.NoError(w.t, w.sim.Close())
+	if err := w.sim.Close(); !w.broken {
+		require.NoError(w.t, err)
+	}
 }
 
 // answer is what came back from either surface.

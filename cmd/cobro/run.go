@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/serve"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
@@ -28,6 +29,7 @@ type commands struct {
 	API     apiCommand     `cmd:"" help:"Serve the HTTP API and relay webhooks."`
 	Worker  workerCommand  `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database to this program's schema."`
+	Keys    keysCommand    `cmd:"" help:"Make a key ring for a new installation."`
 }
 
 // program is what every command works with.
@@ -161,5 +163,18 @@ func (c *migrateCommand) Run(p *program) error {
 		return err
 	}
 	_, err := fmt.Fprintln(p.stdout, "the database is up to date")
+	return err
+}
+
+type keysCommand struct {
+	Out string `required:"" env:"COBRO_KEY_FILE" help:"File to make; one that exists is never overwritten."`
+}
+
+// Run makes the key ring.
+func (c *keysCommand) Run(p *program) error {
+	if _, err := seal.Create(c.Out); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(p.stdout, "made %s: keep a copy where the database's backup is not; without it nothing encrypted can be read\n", c.Out)
 	return err
 }

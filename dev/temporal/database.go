@@ -1,7 +1,9 @@
 package temporal
 
 import (
+	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,30 +42,80 @@ func (e *VersionError) Error() string {
 }
 
 // openDatabase describes the database at path, made if it is not there, or one
-// in memory for an empty path.
-func openDatabase(path string) (*serverconfig.SQL, error) {
+// in memory for an empty path. The caller releases it when nothing uses it any
+// more.
+func openDatabase(ctx context.Context, path string) (database *serverconfig.SQL, release func(), err error) {
 	if path == "" {
 		return &serverconfig.SQL{
 			PluginName:        sqliteplugin.PluginName,
 			DatabaseName:      "memory-" + rand.Text(),
 			ConnectAttributes: map[string]string{"mode": "memory", "cache": "shared"},
-		}, nil
+		}, func() {}, nil
 	}
-	path, err := filepath.Abs(path)
+	path, err = filepath.Abs(path)
 	if err != nil {
-		return nil, fmt.Errorf("temporal database: %w", err)
+		return nil, nil, fmt.Errorf("temporal database: %w", err)
 	}
-	database := &serverconfig.SQL{
+	release, err = lockFile(ctx, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	database = &serverconfig.SQL{
 		PluginName:   sqliteplugin.PluginName,
-		DatabaseName: strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(filepath.ToSlash(path)), // part of a URI
+		DatabaseName: inURI(path),
 		ConnectAttributes: map[string]string{
 			"mode":         "rwc",
 			"journal_mode": "wal",
 			"synchronous":  "2", // FULL: what was acknowledged survives a power cut
-			"locking_mode": "exclusive",
 		},
 	}
-	return database, prepareFile(path, database)
+	if err := prepareFile(path, database); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return database, release, nil
+}
+
+// lockFile makes sure that one server only uses the file at path, until release
+// is called or the process ends: two would fight over its shards. The lock is
+// that of SQLite on an empty file of our own, which works on every system.
+func lockFile(ctx context.Context, path string) (release func(), err error) {
+	path += ".lock"
+	if err := touch(path); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", "file:"+inURI(path))
+	if err != nil {
+		return nil, fmt.Errorf("temporal database: %w", err)
+	}
+	release = func() { _ = db.Close() } // unlocks; nothing was written
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
+		release()
+		if e, ok := errors.AsType[*sqlitedriver.Error](err); ok && e.Code()&0xff == sqlitecode.SQLITE_BUSY {
+			return nil, fmt.Errorf("%s is used by another server: stop it, or choose another file", strings.TrimSuffix(path, ".lock"))
+		}
+		return nil, fmt.Errorf("temporal database: %w", err)
+	}
+	return release, nil
+}
+
+// touch makes a file that only its owner can read. SQLite gives the same mode
+// to what it writes beside it.
+func touch(path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("temporal database: %w", err)
+	}
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("temporal database: %w", err)
+	}
+	return nil
+}
+
+// inURI writes a path as SQLite reads it between "file:" and "?".
+func inURI(path string) string {
+	return strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(filepath.ToSlash(path))
 }
 
 // prepareFile writes the schema to a new file and refuses one that this server
@@ -94,17 +146,11 @@ func prepareFile(path string, database *serverconfig.SQL) error {
 	if err := writeVersion(versionFile, settingUp); err != nil {
 		return err
 	}
-	// Histories and search attributes are the owner's business only, and SQLite
-	// gives its -wal and -shm files the mode of the file.
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("temporal database: %w", err)
-	}
-	if err := file.Close(); err != nil {
-		return fmt.Errorf("temporal database: %w", err)
+	if err := touch(path); err != nil {
+		return err
 	}
 	if err := sqlite.SetupSchema(database); err != nil {
-		return fmt.Errorf("temporal database %s: %w", path, explain(err))
+		return fmt.Errorf("temporal database %s: %w", path, err)
 	}
 	return writeVersion(versionFile, headers.ServerVersion)
 }
@@ -143,15 +189,7 @@ func createNamespace(database *serverconfig.SQL, namespace string, retention tim
 	}
 	settings.Detail.Config.Retention = durationpb.New(retention)
 	if err := sqlite.CreateNamespaces(database, settings); err != nil {
-		return fmt.Errorf("temporal namespace %q: %w", namespace, explain(err))
+		return fmt.Errorf("temporal namespace %q: %w", namespace, err)
 	}
 	return nil
-}
-
-// explain adds what to do about a database that another process holds.
-func explain(err error) error {
-	if e, ok := errors.AsType[*sqlitedriver.Error](err); ok && e.Code()&0xff == sqlitecode.SQLITE_BUSY {
-		return fmt.Errorf("another process uses the database: stop it, or choose another file (%w)", err)
-	}
-	return err
 }

@@ -10,9 +10,9 @@ package temporal
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,7 +45,8 @@ type Options struct {
 	// Optional fields
 
 	// Path is the SQLite file, created if missing in a directory that exists.
-	// Beside it lie its -wal and -shm files and Path + ".version". Empty means
+	// Beside it lie its -wal and -shm files, Path + ".version" and Path +
+	// ".lock". Empty means
 	// in memory, gone when the process ends.
 	Path string
 	// Listen is the frontend's loopback address and port. Empty or port 0 means
@@ -67,7 +68,8 @@ type Options struct {
 type Server struct {
 	address   string
 	namespace string
-	server    temporal.Server
+	server    temporal.Server // nil if it could not be made
+	release   func()          // lets go of the database
 	stopping  atomic.Bool
 	stop      sync.Once
 }
@@ -86,18 +88,28 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	database, err := openDatabase(o.Path)
+	database, release, err := openDatabase(ctx, o.Path)
 	if err != nil {
 		return nil, err
 	}
+	s := &Server{address: frontend.String(), namespace: o.Namespace, release: release}
+	if err := s.run(ctx, o, frontend, database); err != nil {
+		s.Stop()
+		return nil, cmp.Or(ctx.Err(), err)
+	}
+	return s, nil
+}
+
+// run does what [Start] promises. What it has started when it returns an error
+// is up to [Server.Stop].
+func (s *Server) run(ctx context.Context, o Options, frontend netip.AddrPort, database *serverconfig.SQL) error {
 	if err := createNamespace(database, o.Namespace, o.Retention); err != nil {
-		return nil, err
+		return err
 	}
 	settings, hosts, err := serverSettings(frontend, database)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := &Server{address: frontend.String(), namespace: o.Namespace}
 	if err := s.start(o.Logger,
 		temporal.WithConfig(settings),
 		temporal.WithStaticHosts(hosts),
@@ -106,13 +118,12 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		temporal.WithAuthorizer(authorization.NewNoopAuthorizer()),
 		temporal.WithClaimMapper(func(*serverconfig.Config) authorization.ClaimMapper { return authorization.NewNoopClaimMapper() }),
 	); err != nil {
-		return nil, fmt.Errorf("temporal server: %w", err)
+		return fmt.Errorf("temporal server: %w", err)
 	}
 	if err := s.awaitReady(ctx, o.Retention); err != nil {
-		s.Stop()
-		return nil, cmp.Or(ctx.Err(), fmt.Errorf("temporal server is not ready: %w", err))
+		return fmt.Errorf("temporal server is not ready: %w", err)
 	}
-	return s, nil
+	return nil
 }
 
 // Address returns the frontend's host and port.
@@ -126,7 +137,10 @@ func (s *Server) Namespace() string { return s.namespace }
 func (s *Server) Stop() {
 	s.stop.Do(func() {
 		s.stopping.Store(true)
-		_ = s.server.Stop() // always nil in this version
+		if s.server != nil {
+			_ = s.server.Stop() // always nil in this version
+		}
+		s.release()
 	})
 }
 
@@ -146,10 +160,7 @@ func (s *Server) start(logger *slog.Logger, options ...temporal.ServerOption) (e
 	if err != nil {
 		return err
 	}
-	if err := s.server.Start(); err != nil {
-		return errors.Join(err, s.server.Stop())
-	}
-	return nil
+	return s.server.Start()
 }
 
 // awaitReady also brings the namespace of an older file up to date.

@@ -268,7 +268,7 @@ func TestARestartKeepsARunningWorkflow(t *testing.T) {
 
 func TestTheFileIsItsOwnersOnly(t *testing.T) {
 	t.Parallel()
-	for _, suffix := range []string{"", "-wal", ".version"} {
+	for _, suffix := range []string{"", "-wal", ".version", ".lock"} {
 		info, err := os.Stat(one.path + suffix)
 		require.NoError(t, err)
 		require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), suffix)
@@ -293,6 +293,7 @@ func TestStartRefuses(t *testing.T) {
 	}{
 		{"another version's file", temporal.Options{Path: file("old.db", "1.20.0\n")}, []string{"1.20.0", "1.32.1", "old.db", "move the file away"}},
 		{"a file of unknown origin", temporal.Options{Path: file("foreign.db", "")}, []string{"foreign.db.version", "move it away"}},
+		{"a file in use", temporal.Options{Path: one.path}, []string{one.path, "used by another server"}},
 		{"a missing directory", temporal.Options{Path: filepath.Join(dir, "missing", "temporal.db")}, []string{"no such file"}},
 		{"a taken port", temporal.Options{Listen: one.server.Address(), ListenFlag: "--temporal-listen"}, []string{one.server.Address(), "--temporal-listen"}},
 		{"every address", temporal.Options{Listen: "0.0.0.0:7233", ListenFlag: "--temporal-listen"}, []string{"--temporal-listen", "127.0.0.1:7233"}},
@@ -341,7 +342,7 @@ func TestElsewhere(t *testing.T) {
 		t.Skip("run by TestInAnotherProcess")
 	}
 	_, err := temporal.Start(t.Context(), temporal.Options{Path: path})
-	require.ErrorContains(t, err, "another process uses the database")
+	require.ErrorContains(t, err, "is used by another server")
 
 	server, err := temporal.Start(t.Context(), temporal.Options{})
 	require.NoError(t, err, "a server in memory")
