@@ -167,10 +167,7 @@ func (s *Simulator) authorization(c call, now time.Time) (effect, error) {
 	if code := customerOf(t.Phone).declined; code != "" {
 		return effect{}, refuse(code)
 	}
-	done, err := s.state.authorize(t, now, feeOf(t.Total, s.config.Settings.FeeRoundsDown))
-	if err != nil {
-		return effect{}, err
-	}
+	done := s.state.authorize(t, now, feeOf(t.Total, s.config.Settings.FeeRoundsDown))
 	return effect{done, s.transactionOf(*done.Ticket)}, nil
 }
 

@@ -1,5 +1,7 @@
 package athmovilsim
 
+import "errors"
+
 // What the tests compare with README.md and with each other.
 
 // Customers returns the scripted phone numbers and the rest of their rows in
@@ -35,6 +37,18 @@ func ParseAmount(text string) (int64, error) {
 	sum, err := parseAmount(text)
 	return int64(sum), err
 }
+
+// SlowJournal makes every fsync ask first; an error of ask is the disk's.
+func (s *Simulator) SlowJournal(ask func() error) {
+	s.journal.file = askingFile{s.journal.file, ask}
+}
+
+type askingFile struct {
+	journalFile
+	ask func() error
+}
+
+func (f askingFile) Sync() error { return errors.Join(f.ask(), f.journalFile.Sync()) }
 
 // BreakJournal makes the journal's disk fail from now on.
 func (s *Simulator) BreakJournal() error { return s.journal.file.Close() }

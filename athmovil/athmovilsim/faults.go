@@ -246,7 +246,7 @@ func (s *Simulator) ruinOf(faults []fault) ruin {
 	decided := false
 	for _, f := range faults {
 		r.faultName += separated(r.faultName) + string(f.Fault)
-		switch f.Fault {
+		switch f.Fault { //nolint:exhaustive // the other faults act elsewhere
 		case faultDelay:
 			r.delay += time.Duration(f.DelayMS) * time.Millisecond
 			continue
@@ -262,7 +262,7 @@ func (s *Simulator) ruinOf(faults []fault) ruin {
 		}
 		decided = true
 		r.effect = f.AfterEffect || f.Fault == faultDropAfter
-		switch f.Fault {
+		switch f.Fault { //nolint:exhaustive // the other faults act elsewhere
 		case faultDropBefore, faultDropAfter:
 			r.dropped = true
 		case faultError500:

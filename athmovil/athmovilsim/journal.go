@@ -37,7 +37,7 @@ func (c change) empty() bool {
 // journal is an append-only file of changes. The zero value keeps nothing.
 // Only append needs the simulator's lock; sync is safe for concurrent use.
 type journal struct {
-	file *os.File
+	file journalFile // nil keeps nothing
 
 	mu      sync.Mutex
 	written int   // lines handed to the operating system
@@ -45,6 +45,12 @@ type journal struct {
 
 	syncing sync.Mutex // held through an fsync; waiters share the next one
 	synced  int        // lines surely on the disk
+}
+
+// journalFile is what a journal needs of an [os.File] once it is read.
+type journalFile interface {
+	io.WriteCloser
+	Sync() error
 }
 
 var errJournalClosed = errors.New("the simulator is closed")

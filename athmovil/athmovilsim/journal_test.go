@@ -89,14 +89,19 @@ func TestEveryPrefixOfAJournalIsAGateway(t *testing.T) {
 	lines := bytes.SplitAfter(whole, []byte("\n"))
 	require.Empty(t, lines[len(lines)-1], "the journal ends with a whole line")
 	last := lines[len(lines)-2]
-	for cut := range len(last) {
+	for cut := range last {
 		torn := filepath.Join(folder, "torn")
 		require.NoError(t, os.WriteFile(torn, whole[:len(whole)-len(last)+cut], 0o644)) // too open on purpose
 		w := open(t, athmovilsim.Config{Journal: torn})
 		debits, credits := w.books()
 		require.Equal(t, []string{"25.00", "0.00"}, []string{debits, credits}, "the refund was never answered")
 		require.Equal(t, "COMPLETED", w.status(ticket.id))
+		w.stop()
+		content, err := os.ReadFile(torn)
+		require.NoError(t, err)
+		require.Equal(t, string(whole[:len(whole)-len(last)]), string(content), "the torn line is gone")
 		if cut == len(last)-1 {
+			w = open(t, athmovilsim.Config{Journal: torn})
 			require.Equal(t, http.StatusOK, w.refund(reference, "7.00").status)
 			w.stop()
 			w = open(t, athmovilsim.Config{Journal: torn})
@@ -105,8 +110,8 @@ func TestEveryPrefixOfAJournalIsAGateway(t *testing.T) {
 			mode, err := os.Stat(torn)
 			require.NoError(t, err)
 			require.Equal(t, os.FileMode(0o600), mode.Mode().Perm())
+			w.stop()
 		}
-		w.stop()
 	}
 }
 
@@ -150,6 +155,53 @@ func TestBrokenJournalAnswersNothing(t *testing.T) {
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.NotContains(t, string(content), "COMPLETED")
+}
+
+// TestAnswersWaitForTheDisk holds back the fsync of a debit: neither its answer
+// nor its webhook may come before the disk has it, nor may anybody else read of
+// it.
+func TestAnswersWaitForTheDisk(t *testing.T) {
+	t.Parallel()
+	w := start(t, athmovilsim.Config{Journal: filepath.Join(t.TempDir(), "gateway.journal")})
+	ticket := w.create(nil)
+	w.confirm(ticket.id)
+	asked, allowed := make(chan struct{}, 10), make(chan struct{})
+	w.sim.SlowJournal(func() error {
+		asked <- struct{}{}
+		<-allowed
+		return nil
+	})
+	answers := make(chan string, 2)
+	var waiting sync.WaitGroup
+	waiting.Go(func() { answers <- w.authorize(ticket.token).data(t)["ecommerceStatus"].(string) })
+	<-asked
+	waiting.Go(func() { answers <- w.status(ticket.id) })
+	require.Eventually(t, func() bool {
+		requests, err := w.try(w.control, http.MethodGet, "/_sim/requests", nil, nil)
+		return err == nil && strings.Contains(string(requests.body), `"op":"find"`)
+	}, patience, time.Millisecond)
+	require.Empty(t, answers)
+	require.Empty(t, w.listener.bodies)
+	close(allowed)
+	waiting.Wait()
+	require.Equal(t, "COMPLETED", <-answers)
+	require.Equal(t, "COMPLETED", <-answers)
+	require.Equal(t, "COMPLETED", w.listener.next(t)["status"])
+}
+
+// TestFailedSyncAnswersNothing loses the disk between a write and its fsync:
+// nobody can say what is on it, so nobody is told anything any more.
+func TestFailedSyncAnswersNothing(t *testing.T) {
+	t.Parallel()
+	w := start(t, athmovilsim.Config{Journal: filepath.Join(t.TempDir(), "gateway.journal")})
+	ticket := w.create(nil)
+	w.confirm(ticket.id)
+	w.broken = true
+	w.sim.SlowJournal(func() error { return os.ErrDeadlineExceeded })
+	require.Equal(t, "BTRA_9999", w.authorize(ticket.token).code(t))
+	require.Equal(t, "BTRA_9999", w.call(http.MethodPost, api+"/business/findPayment", named(ticket.id), nil).code(t))
+	w.stop()
+	require.Empty(t, w.listener.bodies)
 }
 
 // TestClosedSimulatorRefuses keeps a late call from being forgotten.

@@ -31,7 +31,7 @@ func phrasesIn(lang string) phrases {
 			Lang: "es", Title: "Teléfono del cliente", Heading: "Pagos", Waiting: "Pendientes de tu decisión",
 			Nothing: "No hay pagos pendientes", Hint: "Un pago aparece aquí en cuanto un comercio lo pide.",
 			Confirm: "Confirmar", Cancel: "Cancelar", To: "Pago a", TimeLeft: "Tiempo restante",
-			Earlier: "Actividad", Tax: "Impuesto", Customer: "Para el", Other: "English", OtherCode: "en",
+			Earlier: "Actividad", Tax: "Impuesto", Customer: "Teléfono", Other: "English", OtherCode: "en",
 			statuses: map[string]string{
 				"CONFIRM": "Confirmado", "COMPLETED": "Pagado", "CANCEL": "Cancelado",
 				string(byTimer): "Expirado", "REFUNDED": "Devuelto",
@@ -51,7 +51,7 @@ func phrasesIn(lang string) phrases {
 		Lang: "en", Title: "The customer's phone", Heading: "Payments", Waiting: "Waiting for you",
 		Nothing: "No payments are waiting", Hint: "A payment shows up here as soon as a business asks for one.",
 		Confirm: "Confirm", Cancel: "Cancel", To: "Pay", TimeLeft: "Time left",
-		Earlier: "Activity", Tax: "Tax", Customer: "For", Other: "Español", OtherCode: "es",
+		Earlier: "Activity", Tax: "Tax", Customer: "Phone", Other: "Español", OtherCode: "es",
 		statuses: map[string]string{
 			"CONFIRM": "Confirmed", "COMPLETED": "Paid", "CANCEL": "Cancelled",
 			string(byTimer): "Expired", "REFUNDED": "Refunded",

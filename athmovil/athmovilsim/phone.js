@@ -45,6 +45,7 @@ document.addEventListener("submit", async (event) => {
   for (const button of form.closest(".buttons").querySelectorAll("button")) button.disabled = true;
   try {
     await replace(await fetch(form.action, { method: "POST", body }));
+    shown = null; // this page is fresh, and may say what went wrong
   } catch {
     form.submit();
   }

@@ -38,7 +38,15 @@ type model struct {
 	gateway http.Handler
 	control http.Handler
 	tickets []made
-	refs    []string // of completed tickets
+	totals  map[string]int // in cents, by token
+	paid    []sold
+}
+
+// sold is a completed ticket.
+type sold struct {
+	made
+	reference string
+	total     int
 }
 
 // do calls a handler without a network: thousands of sequences would use up
@@ -66,36 +74,57 @@ func (m *model) any() made {
 
 func (m *model) create(t *rapid.T) {
 	phones := []string{"", "7875551234", "7875550100", "7875550101", "7875550202", "7875550203", "7875550204", "7875550300", "7875550304"}
+	total := rapid.IntRange(50, 2_000_00).Draw(t, "total")
 	_, o := m.do(m.gateway, http.MethodPost, api+"/payment", sale(object{
-		"total":       dollars(rapid.IntRange(50, 2_000_00).Draw(t, "total")),
+		"total":       dollars(total),
 		"phoneNumber": rapid.SampledFrom(phones).Draw(t, "phone"),
 		"timeout":     rapid.SampledFrom([]string{"120", "600", "1200"}).Draw(t, "timeout"),
 	}), nil)
 	if o["status"] == "success" {
 		data := o["data"].(object)
-		m.tickets = append(m.tickets, made{data["ecommerceId"].(string), data["auth_token"].(string)})
+		ticket := made{data["ecommerceId"].(string), data["auth_token"].(string)}
+		m.tickets = append(m.tickets, ticket)
+		m.totals[ticket.token] = total
 	}
 }
 
-func (m *model) authorize(*rapid.T) {
-	_, o := m.do(m.gateway, http.MethodPost, api+"/authorization", object{}, bearer(m.any().token))
+func (m *model) authorize(*rapid.T) { m.charge(m.any()) }
+
+func (m *model) charge(ticket made) {
+	_, o := m.do(m.gateway, http.MethodPost, api+"/authorization", object{}, bearer(ticket.token))
 	if o["status"] == "success" {
-		m.refs = append(m.refs, o["data"].(object)["referenceNumber"].(string))
+		m.paid = append(m.paid, sold{ticket, o["data"].(object)["referenceNumber"].(string), m.totals[ticket.token]})
 	}
+}
+
+// buy is a quick payment, so that there is something to refund.
+func (m *model) buy(t *rapid.T) {
+	m.create(t)
+	if len(m.tickets) == 0 {
+		return
+	}
+	ticket := m.tickets[len(m.tickets)-1]
+	m.do(m.control, http.MethodPost, "/_sim/tickets/"+ticket.id+"/confirm", nil, nil)
+	m.charge(ticket)
+}
+
+// some draws a completed ticket and an amount around what it may give back.
+func (m *model) some(t *rapid.T) (sold, string) {
+	if len(m.paid) == 0 {
+		t.Skip("nothing to refund yet")
+	}
+	sale := rapid.SampledFrom(m.paid).Draw(t, "sale")
+	return sale, dollars(rapid.IntRange(0, sale.total+1).Draw(t, "amount"))
 }
 
 func (m *model) refund(t *rapid.T) {
-	if len(m.refs) == 0 {
-		t.Skip("nothing to refund yet")
-	}
-	reference := rapid.SampledFrom(m.refs).Draw(t, "reference")
-	amount := dollars(rapid.IntRange(0, 1_500_00).Draw(t, "amount"))
-	m.do(m.gateway, http.MethodPost, api+"/refund", refunding(reference, amount, nil), nil)
+	sale, amount := m.some(t)
+	m.do(m.gateway, http.MethodPost, api+"/refund", refunding(sale.reference, amount, nil), nil)
 }
 
 func (m *model) refundOutside(t *rapid.T) {
-	amount := dollars(rapid.IntRange(0, 1_500_00).Draw(t, "amount"))
-	m.do(m.control, http.MethodPost, "/_sim/external-refunds", object{"ecommerce_id": m.any().id, "amount": amount}, nil)
+	sale, amount := m.some(t)
+	m.do(m.control, http.MethodPost, "/_sim/external-refunds", object{"ecommerce_id": sale.id, "amount": amount}, nil)
 }
 
 func (m *model) confirm(*rapid.T) {
@@ -171,9 +200,10 @@ func TestBooksAndTicketsAgree(t *testing.T) {
 		})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, sim.Close()) }()
-		m := &model{t: t, gateway: sim.Gateway(), control: sim.Control()}
+		m := &model{t: t, gateway: sim.Gateway(), control: sim.Control(), totals: map[string]int{}}
 		t.Repeat(map[string]func(*rapid.T){
 			"create":         m.create,
+			"buy":            m.buy,
 			"confirm":        m.confirm,
 			"authorize":      m.authorize,
 			"refund":         m.refund,

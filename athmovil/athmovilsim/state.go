@@ -120,17 +120,14 @@ func (st *state) cancel(id string, by ending, silent bool) (change, error) {
 	return c, nil
 }
 
-// authorize is the debit.
-func (st *state) authorize(t ticket, now time.Time, fee cents) (change, error) {
-	if err := t.authorizable(); err != nil {
-		return change{}, err
-	}
+// authorize is the debit; the caller has asked whether t is authorizable.
+func (st *state) authorize(t ticket, now time.Time, fee cents) change {
 	t = t.completed(now, newReference(), st.nextDaily(t.Business, now), fee)
 	return change{
 		Ticket: &t,
 		Entry:  &bookEntry{debit, t.ID, t.Reference, t.Total, now},
 		events: []event{{kind: eventCompleted, ticket: t}},
-	}, nil
+	}
 }
 
 // refund is a credit; r needs an amount, a message and its origin.

@@ -128,7 +128,7 @@ func (s *Simulator) dispatch(e event) {
 	for _, f := range faults {
 		names += separated(names) + string(f.Fault)
 		asked := time.Duration(f.DelayMS) * time.Millisecond
-		switch f.Fault {
+		switch f.Fault { //nolint:exhaustive // the other faults act elsewhere
 		case faultWebhookLost:
 			lost = true
 		case faultWebhookDelayed:

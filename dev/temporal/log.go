@@ -72,7 +72,7 @@ func (l serverLogger) With(tags ...tag.Tag) log.Logger {
 
 func (l serverLogger) log(level slog.Level, message string, tags []tag.Tag) {
 	// The server's loggers have no context to give.
-	l.logger.LogAttrs(context.TODO(), level, message, attributes(tags)...)
+	l.logger.LogAttrs(context.TODO(), level, message, attributes(tags)...) //nolint:sloglint // the server chooses its messages
 }
 
 func attributes(tags []tag.Tag) []slog.Attr {

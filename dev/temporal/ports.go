@@ -53,7 +53,7 @@ func freeAddress(listen, flag string) (netip.AddrPort, error) {
 		}
 		return ports[0], nil
 	}
-	listener, err := net.Listen("tcp", address.String())
+	listener, err := net.Listen("tcp", address.String()) //nolint:noctx // a local port is there at once
 	if err != nil {
 		return netip.AddrPort{}, &PortTakenError{Address: address.String(), Flag: flag, Err: unwrapOp(err)}
 	}
@@ -66,7 +66,7 @@ func freeAddress(listen, flag string) (netip.AddrPort, error) {
 func freePorts(host netip.Addr, n int) ([]netip.AddrPort, error) {
 	addresses := make([]netip.AddrPort, n)
 	for i := range addresses {
-		listener, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
+		listener, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String()) //nolint:noctx // a local port is there at once
 		if err != nil {
 			return nil, fmt.Errorf("no free port: %w", err)
 		}
@@ -86,7 +86,7 @@ func reserve(listener net.Listener) error {
 	if runtime.GOOS == "darwin" || runtime.GOOS == "windows" {
 		return nil
 	}
-	dialled, err := net.Dial("tcp", listener.Addr().String())
+	dialled, err := net.Dial("tcp", listener.Addr().String()) //nolint:noctx // a local port is there at once
 	if err != nil {
 		return err
 	}

@@ -156,11 +156,12 @@ func (s *Server) start(logger *slog.Logger, options ...temporal.ServerOption) (e
 			panic(r)
 		}
 	}()
-	s.server, err = temporal.NewServer(append(options, temporal.WithLogger(serverLogger{logger, &s.stopping}))...)
+	server, err := temporal.NewServer(append(options, temporal.WithLogger(serverLogger{logger, &s.stopping}))...)
 	if err != nil {
 		return err
 	}
-	return s.server.Start()
+	s.server = server
+	return server.Start()
 }
 
 // awaitReady also brings the namespace of an older file up to date.

@@ -174,6 +174,7 @@ func TestARingNeverShowsItsKeys(t *testing.T) {
 	ring := parse(t, "a", map[string]string{"a": oldKey})
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("loaded", "ring", ring)
+	//lint:ignore SA9005 that nothing comes out is what is tested
 	asJSON, err := json.Marshal(ring)
 	require.NoError(t, err)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
