@@ -90,7 +90,7 @@ func take(ctx context.Context, f flags) error {
 	if err := chromedp.Do(ctx, chromedp.Navigate(address)); err != nil {
 		return fmt.Errorf("open %s: %w", address, err)
 	}
-	shows := fmt.Sprintf(`%s.every(text => document.body.innerText.includes(text))`, wanted)
+	shows := fmt.Sprintf(`%s.every(text => document.body.textContent.includes(text))`, wanted)
 	_, missing := chromedp.Run(ctx, chromedp.Poll[bool](shows, chromedp.WithPollingTimeout(f.Within)))
 	if missing != nil {
 		missing = fmt.Errorf("%s never showed %s: %w", address, wanted, missing)
