@@ -22,6 +22,14 @@ type GatewayFailure struct {
 	LookFirst bool `json:"look_first,omitempty"`
 }
 
+// String says the failure for people: its kind and the gateway's code.
+func (f GatewayFailure) String() string {
+	if f.Code == "" {
+		return string(f.Kind)
+	}
+	return string(f.Kind) + " (" + f.Code + ")"
+}
+
 // Definite reports whether the gateway refused for good, so that surely nothing
 // was done.
 func (f GatewayFailure) Definite() bool {
@@ -75,6 +83,11 @@ func gatewayError(err error) error {
 		}
 	}
 	return temporal.NewApplicationErrorWithCause(err.Error(), string(failure.Kind), err, failure)
+}
+
+// failed is a call that was not made, for a reason of our own.
+func failed(message string, kind athmovil.Kind) error {
+	return temporal.NewApplicationError(message, string(kind), GatewayFailure{Kind: kind})
 }
 
 // FailureOf reads what a workflow's call to a gateway activity came to. An

@@ -16,9 +16,19 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
+// RefundClaims remembers which run of a workflow may send a refund.
+// internal/store satisfies it.
+type RefundClaims interface {
+	// ClaimRefund gives the refund to the run, or returns a
+	// *payment.RefundRefusal with payment.RefusedHeld where another one has it.
+	ClaimRefund(ctx context.Context, refundID, runID string) error
+}
+
 // Gateway calls ATH Móvil. Safe for concurrent use.
 type Gateway struct {
 	Client *athmovil.Client
+	// Claims is asked before a refund is sent.
+	Claims RefundClaims
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -183,8 +193,13 @@ type RefundResult struct {
 }
 
 // Refund credits the customer. Class moveMoney: one attempt, and an outcome
-// that is not known is an error of kind unknown.
+// that is not known is an error of kind unknown. A workflow that was reset runs
+// again under another run id, and an earlier run may have sent the refund: then
+// nothing is sent, and the outcome is not known.
 func (g *Gateway) Refund(ctx context.Context, in RefundInput) (RefundResult, error) {
+	if err := g.claim(ctx, in.RefundID); err != nil {
+		return RefundResult{}, err
+	}
 	refunded, err := g.Client.Refund(ctx, athmovil.RefundRequest{
 		ReferenceNumber: in.ReferenceNumber, Amount: in.Amount,
 		Message: refundMessage(in.Message, in.RefundID),
@@ -195,12 +210,25 @@ func (g *Gateway) Refund(ctx context.Context, in RefundInput) (RefundResult, err
 	return RefundResult{ReferenceNumber: refunded.ReferenceNumber}, nil
 }
 
+// claim asks for the right to send a refund.
+func (g *Gateway) claim(ctx context.Context, refundID string) error {
+	err := g.Claims.ClaimRefund(ctx, refundID, activity.GetInfo(ctx).WorkflowExecution.RunID)
+	var refusal *payment.RefundRefusal
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refusal):
+		return failed("another run of the workflow may have sent the refund", athmovil.KindUnknown)
+	default:
+		return failed("the refund was not claimed, so nothing was sent", athmovil.KindUnavailable)
+	}
+}
+
 // refundMessage adds the refund's short id to the message where the gateway's
 // limit leaves room: the refund event echoes the message, and nothing else in
 // it names our refund (docs/athmovil.md §4.2).
 func refundMessage(message private.Text, refundID string) private.Text {
-	short := refundID[max(0, len(refundID)-8):]
-	with := strings.TrimSpace(string(message) + " #" + short)
+	with := strings.TrimSpace(string(message) + " #" + payment.ShortRefundID(refundID))
 	if utf8.RuneCountInString(with) > payment.MaxRefundMessage {
 		return message
 	}

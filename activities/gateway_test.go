@@ -3,6 +3,7 @@ package activities_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -91,7 +92,7 @@ func gatewayAt(t *testing.T, url string) *activities.Gateway {
 	})
 	require.NoError(t, err)
 	t.Cleanup(client.CloseIdleConnections)
-	return &activities.Gateway{Client: client, Now: func() time.Time { return now }}
+	return &activities.Gateway{Client: client, Claims: &claims{}, Now: func() time.Time { return now }}
 }
 
 // environment runs one activity as a worker would, through its own converters.
@@ -227,6 +228,43 @@ func TestRefundMessage(t *testing.T) {
 			require.Equal(t, "402894d56b240610016b2e6c78a6003a", done.ReferenceNumber)
 			require.Equal(t, tt.want, s.asked(t)[0]["message"])
 			require.Equal(t, "10.00", s.asked(t)[0]["amount"])
+		})
+	}
+}
+
+// claims is a store that lets one run send.
+type claims struct {
+	err  error
+	asks []string
+}
+
+func (c *claims) ClaimRefund(_ context.Context, refundID, runID string) error {
+	c.asks = append(c.asks, refundID+" by "+runID)
+	return c.err
+}
+
+func TestRefundIsClaimedFirst(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		err  error
+		kind athmovil.Kind
+	}{
+		{"another run has it", &payment.RefundRefusal{Code: payment.RefusedHeld}, athmovil.KindUnknown},
+		{"the store is away", errors.New("the disk is full"), athmovil.KindUnavailable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := answering(t, always(http.StatusOK, "{}"))
+			g := gatewayAt(t, s.URL)
+			store := &claims{err: tt.err}
+			g.Claims = store
+			_, err := run[activities.RefundResult](environment(g), g.Refund, activities.RefundInput{
+				RefundID: refundID, ReferenceNumber: reference, Amount: money.FromCents(10_00),
+			})
+			require.Equal(t, activities.GatewayFailure{Kind: tt.kind}, activities.FailureOf(err))
+			require.Equal(t, []string{refundID + " by default-test-run-id"}, store.asks)
+			require.Empty(t, s.asked(t), "nothing is sent")
 		})
 	}
 }

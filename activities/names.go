@@ -13,6 +13,14 @@ const (
 	RecordPaymentName = "RecordPayment"
 	ReserveRefundName = "ReserveRefund"
 	RecordRefundName  = "RecordRefund"
+
+	BookExternalRefundName = "BookExternalRefund"
+	RefundContextName      = "RefundContext"
+	FillPayerName          = "FillPayer"
+	RecordMismatchName     = "RecordMismatch"
+	SettleEventName        = "SettleEvent"
+	LookUpPaymentName      = "LookUpPayment"
+	RecordDeliveriesName   = "RecordDeliveries"
 )
 
 // ReceiverActivityName returns the registered name of a receiver's activity,

@@ -10,15 +10,40 @@ import (
 // RecordStore is what the workflows write. Every method is all or nothing and
 // idempotent; internal/store satisfies it.
 type RecordStore interface {
-	// RecordPayment writes a change and returns the receivers of the event that
-	// it announces. It returns a *payment.ReferenceInUseError, having written
-	// nothing, where the payment's reference has another unfinished payment.
-	RecordPayment(ctx context.Context, change payment.Change) ([]payment.Receiver, error)
+	// RecordPayment writes a change and returns the sequence and the receivers of
+	// the event that it announces. It returns a *payment.ReferenceInUseError,
+	// having written nothing, where the payment's reference has another
+	// unfinished payment.
+	RecordPayment(ctx context.Context, change payment.Change) (payment.Announced, error)
 	// ReserveRefund grants one refund the right to be sent. It returns a
 	// *payment.RefundRefusal where it must not be.
 	ReserveRefund(ctx context.Context, r payment.Reservation) (payment.Reserved, error)
 	// RecordRefund writes a change of a reserved refund.
 	RecordRefund(ctx context.Context, change payment.RefundChange) (payment.Announced, error)
+	// ClaimRefund lets one workflow run send a refund. It returns a
+	// *payment.RefundRefusal with RefusedHeld to any other run.
+	ClaimRefund(ctx context.Context, refundID, runID string) error
+
+	// BookExternalRefund records a refund made elsewhere, once, as completed, and
+	// announces it. It returns a *payment.RefundRefusal with RefusedExplained
+	// where the books and the amount would exceed the gateway's total, with
+	// RefusedInProgress while a refund of ours is unsettled, and with
+	// RefusedNoPayment or RefusedNotCompleted.
+	BookExternalRefund(ctx context.Context, refund payment.ExternalRefund) (payment.Announced, payment.Refund, error)
+	// RefundContext finds what an event about a refund may be about.
+	RefundContext(ctx context.Context, claim payment.RefundClaim) (payment.RefundContext, error)
+	// FillPayer writes who paid, where that is not known yet, and reports whether
+	// it did.
+	FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error)
+	// RecordMismatch keeps a difference, once. The first write announces it,
+	// where its kind is announced; a repetition answers the same.
+	RecordMismatch(ctx context.Context, mismatch payment.Mismatch) (payment.Announced, error)
+	// RecordDeliveries notes how deliveries stand.
+	RecordDeliveries(ctx context.Context, deliveries []payment.Delivery) error
+	// SettleWebhookEvent records what became of an event.
+	SettleWebhookEvent(ctx context.Context, id string, verdict payment.WebhookVerdict, matchedID, effect string) error
+	// Payment returns a payment as it was last recorded, or payment.ErrNotFound.
+	Payment(ctx context.Context, id string) (payment.Record, error)
 }
 
 // Records are the local activities that write to the store. Safe for
@@ -29,6 +54,7 @@ type Records struct {
 
 // RecordPaymentResult answers RecordPayment.
 type RecordPaymentResult struct {
+	Sequence  int                `json:"sequence,omitempty"` // of the event that was announced
 	Receivers []payment.Receiver `json:"receivers,omitempty"`
 	// InUseBy is the unfinished payment that has the same reference; then
 	// nothing was written.
@@ -38,12 +64,12 @@ type RecordPaymentResult struct {
 // RecordPayment writes one step of a payment's life. A reference that is in use
 // is an answer, not an error.
 func (r *Records) RecordPayment(ctx context.Context, change payment.Change) (RecordPaymentResult, error) {
-	receivers, err := r.Store.RecordPayment(ctx, change)
+	announced, err := r.Store.RecordPayment(ctx, change)
 	var inUse *payment.ReferenceInUseError
 	if errors.As(err, &inUse) {
 		return RecordPaymentResult{InUseBy: inUse.PaymentID}, nil
 	}
-	return RecordPaymentResult{Receivers: receivers}, err
+	return RecordPaymentResult{Sequence: announced.Sequence, Receivers: announced.Receivers}, err
 }
 
 // ReserveRefundResult answers ReserveRefund; exactly one field is set.
@@ -69,4 +95,96 @@ func (r *Records) ReserveRefund(ctx context.Context, reservation payment.Reserva
 // RecordRefund writes one step of a refund's life.
 func (r *Records) RecordRefund(ctx context.Context, change payment.RefundChange) (payment.Announced, error) {
 	return r.Store.RecordRefund(ctx, change)
+}
+
+// BookExternalRefundResult answers BookExternalRefund; either Refusal or the
+// others are set.
+type BookExternalRefundResult struct {
+	Refund    *payment.Refund        `json:"refund,omitempty"`
+	Announced payment.Announced      `json:"announced"`
+	Refusal   *payment.RefundRefusal `json:"refusal,omitempty"`
+}
+
+// BookExternalRefund writes a refund that was made elsewhere. A refusal is an
+// answer, not an error.
+func (r *Records) BookExternalRefund(ctx context.Context, external payment.ExternalRefund) (BookExternalRefundResult, error) {
+	announced, refund, err := r.Store.BookExternalRefund(ctx, external)
+	var refusal *payment.RefundRefusal
+	if errors.As(err, &refusal) {
+		return BookExternalRefundResult{Refusal: refusal}, nil
+	}
+	if err != nil {
+		return BookExternalRefundResult{}, err
+	}
+	return BookExternalRefundResult{Refund: &refund, Announced: announced}, nil
+}
+
+// RefundContext finds what an event about a refund may be about.
+func (r *Records) RefundContext(ctx context.Context, claim payment.RefundClaim) (payment.RefundContext, error) {
+	return r.Store.RefundContext(ctx, claim)
+}
+
+// FillPayerInput says who paid.
+type FillPayerInput struct {
+	PaymentID string           `json:"payment_id"`
+	Payer     payment.Customer `json:"payer"`
+}
+
+// FillPayerResult answers FillPayer.
+type FillPayerResult struct {
+	Filled bool `json:"filled"`
+}
+
+// FillPayer writes who paid, where that is not known yet.
+func (r *Records) FillPayer(ctx context.Context, in FillPayerInput) (FillPayerResult, error) {
+	filled, err := r.Store.FillPayer(ctx, in.PaymentID, in.Payer)
+	return FillPayerResult{Filled: filled}, err
+}
+
+// RecordMismatch keeps a difference for people.
+func (r *Records) RecordMismatch(ctx context.Context, mismatch payment.Mismatch) (payment.Announced, error) {
+	return r.Store.RecordMismatch(ctx, mismatch)
+}
+
+// RecordDeliveriesInput is what became of notifications.
+type RecordDeliveriesInput struct {
+	Deliveries []payment.Delivery `json:"deliveries"`
+}
+
+// RecordDeliveries notes how deliveries stand.
+func (r *Records) RecordDeliveries(ctx context.Context, in RecordDeliveriesInput) error {
+	return r.Store.RecordDeliveries(ctx, in.Deliveries)
+}
+
+// SettleEventInput is what became of a webhook's event.
+type SettleEventInput struct {
+	EventID   string                 `json:"event_id"`
+	Verdict   payment.WebhookVerdict `json:"verdict"`
+	MatchedID string                 `json:"matched_id,omitempty"`
+	Effect    string                 `json:"effect"` // in words for people; no personal data
+}
+
+// SettleEvent writes what became of a webhook's event.
+func (r *Records) SettleEvent(ctx context.Context, in SettleEventInput) error {
+	return r.Store.SettleWebhookEvent(ctx, in.EventID, in.Verdict, in.MatchedID, in.Effect)
+}
+
+// LookUpPaymentInput names a payment.
+type LookUpPaymentInput struct {
+	PaymentID string `json:"payment_id"`
+}
+
+// LookUpPaymentResult is a payment as the store has it; nil where there is none.
+type LookUpPaymentResult struct {
+	Payment *payment.Payment `json:"payment,omitempty"`
+}
+
+// LookUpPayment reads a payment that has no workflow any more. A payment that
+// nobody knows is an answer, not an error.
+func (r *Records) LookUpPayment(ctx context.Context, in LookUpPaymentInput) (LookUpPaymentResult, error) {
+	record, err := r.Store.Payment(ctx, in.PaymentID)
+	if errors.Is(err, payment.ErrNotFound) {
+		return LookUpPaymentResult{}, nil
+	}
+	return LookUpPaymentResult{Payment: &record.Payment}, err
 }

@@ -12,16 +12,20 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// records is a store that answers one thing.
+// records is a store that answers one thing, and breaks a test that asks
+// another.
 type records struct {
-	receivers []payment.Receiver
+	activities.RecordStore
+	booked    payment.Refund
+	record    payment.Record
+	filled    bool
 	reserved  payment.Reserved
 	announced payment.Announced
 	err       error
 }
 
-func (r records) RecordPayment(context.Context, payment.Change) ([]payment.Receiver, error) {
-	return r.receivers, r.err
+func (r records) RecordPayment(context.Context, payment.Change) (payment.Announced, error) {
+	return r.announced, r.err
 }
 
 func (r records) ReserveRefund(context.Context, payment.Reservation) (payment.Reserved, error) {
@@ -31,6 +35,16 @@ func (r records) ReserveRefund(context.Context, payment.Reservation) (payment.Re
 func (r records) RecordRefund(context.Context, payment.RefundChange) (payment.Announced, error) {
 	return r.announced, r.err
 }
+
+func (r records) BookExternalRefund(context.Context, payment.ExternalRefund) (payment.Announced, payment.Refund, error) {
+	return r.announced, r.booked, r.err
+}
+
+func (r records) FillPayer(context.Context, string, payment.Customer) (bool, error) {
+	return r.filled, r.err
+}
+
+func (r records) Payment(context.Context, string) (payment.Record, error) { return r.record, r.err }
 
 func TestRecords(t *testing.T) {
 	t.Parallel()
@@ -42,9 +56,9 @@ func TestRecords(t *testing.T) {
 
 	t.Run("a payment", func(t *testing.T) {
 		t.Parallel()
-		result, err := (&activities.Records{Store: records{receivers: receivers}}).RecordPayment(t.Context(), payment.Change{})
+		result, err := (&activities.Records{Store: records{announced: payment.Announced{Sequence: 2, Receivers: receivers}}}).RecordPayment(t.Context(), payment.Change{})
 		require.NoError(t, err)
-		require.Equal(t, activities.RecordPaymentResult{Receivers: receivers}, result)
+		require.Equal(t, activities.RecordPaymentResult{Sequence: 2, Receivers: receivers}, result)
 
 		result, err = (&activities.Records{Store: records{err: inUse}}).RecordPayment(t.Context(), payment.Change{})
 		require.NoError(t, err, "a reference in use is an answer")
@@ -77,6 +91,43 @@ func TestRecords(t *testing.T) {
 		require.Equal(t, announced, result)
 
 		_, err = (&activities.Records{Store: records{err: broken}}).RecordRefund(t.Context(), payment.RefundChange{})
+		require.ErrorIs(t, err, broken)
+	})
+
+	t.Run("a refund made elsewhere", func(t *testing.T) {
+		t.Parallel()
+		announced, booked := payment.Announced{Sequence: 3}, payment.Refund{ID: refundID}
+		result, err := (&activities.Records{Store: records{announced: announced, booked: booked}}).BookExternalRefund(t.Context(), payment.ExternalRefund{})
+		require.NoError(t, err)
+		require.Equal(t, activities.BookExternalRefundResult{Refund: &booked, Announced: announced}, result)
+
+		result, err = (&activities.Records{Store: records{err: refused}}).BookExternalRefund(t.Context(), payment.ExternalRefund{})
+		require.NoError(t, err, "a refusal is an answer")
+		require.Equal(t, activities.BookExternalRefundResult{Refusal: refused}, result)
+
+		_, err = (&activities.Records{Store: records{err: broken}}).BookExternalRefund(t.Context(), payment.ExternalRefund{})
+		require.ErrorIs(t, err, broken)
+	})
+
+	t.Run("a payer", func(t *testing.T) {
+		t.Parallel()
+		result, err := (&activities.Records{Store: records{filled: true}}).FillPayer(t.Context(), activities.FillPayerInput{})
+		require.NoError(t, err)
+		require.True(t, result.Filled)
+	})
+
+	t.Run("a look-up", func(t *testing.T) {
+		t.Parallel()
+		known := payment.Payment{ID: "pay_known"}
+		result, err := (&activities.Records{Store: records{record: payment.Record{Payment: known}}}).LookUpPayment(t.Context(), activities.LookUpPaymentInput{})
+		require.NoError(t, err)
+		require.Equal(t, &known, result.Payment)
+
+		result, err = (&activities.Records{Store: records{err: payment.ErrNotFound}}).LookUpPayment(t.Context(), activities.LookUpPaymentInput{})
+		require.NoError(t, err, "nobody is an answer")
+		require.Nil(t, result.Payment)
+
+		_, err = (&activities.Records{Store: records{err: broken}}).LookUpPayment(t.Context(), activities.LookUpPaymentInput{})
 		require.ErrorIs(t, err, broken)
 	})
 }

@@ -61,6 +61,8 @@ type flows struct {
 	phone  func(context.Context, string, string, workflows.SetPhoneNumberRequest) (workflows.PhoneNumberOutcome, error)
 	refund func(context.Context, workflows.RefundPaymentInput) (workflows.RefundOutcome, error)
 	relay  func(context.Context, string, workflows.GatewayEvent) error
+	late   func(context.Context, workflows.ApplyLateEventInput) error
+	review func(ctx context.Context, id, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
 }
 
 func (f *flows) OpenPayment(ctx context.Context, in workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
@@ -103,6 +105,26 @@ func (f *flows) RelayEvent(ctx context.Context, id string, event workflows.Gatew
 		return api.ErrUnavailable
 	}
 	return f.relay(ctx, id, event)
+}
+
+func (f *flows) ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventInput) error {
+	if f.late == nil {
+		f.t.Error("a late event was applied")
+		return api.ErrUnavailable
+	}
+	return f.late(ctx, in)
+}
+
+func (f *flows) ReviewPayment(ctx context.Context, id, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
+	if f.review == nil {
+		f.t.Error("a payment was reviewed")
+		return workflows.ReviewOutcome{}, api.ErrUnavailable
+	}
+	return f.review(ctx, id, updateID, in)
+}
+
+func (f *flows) ReviewRefund(ctx context.Context, id, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
+	return f.ReviewPayment(ctx, id, updateID, in)
 }
 
 // logBuffer is a log that many goroutines write.

@@ -34,9 +34,18 @@ type Flows interface {
 	// RefundPayment starts the refund's workflow, or joins it, and waits until
 	// the refund is settled or refused. The errors are those of OpenPayment.
 	RefundPayment(ctx context.Context, in workflows.RefundPaymentInput) (workflows.RefundOutcome, error)
+	// ReviewPayment takes a person's word to the payment's workflow and waits for
+	// what came of it; the same updateID joins the same try. The errors are those
+	// of CancelPayment.
+	ReviewPayment(ctx context.Context, paymentID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
+	// ReviewRefund does so for a refund.
+	ReviewRefund(ctx context.Context, refundID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
 	// RelayEvent hands an event to the payment's workflow, which takes each
 	// digest once. [ErrEnded] where the workflow has closed.
 	RelayEvent(ctx context.Context, paymentID string, event workflows.GatewayEvent) error
+	// ApplyLateEvent starts the workflow of an event that no payment's own
+	// workflow takes, once for each digest.
+	ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventInput) error
 }
 
 // Errors of [Flows].
@@ -180,6 +189,28 @@ func (f *temporalFlows) SetPhoneNumber(
 	return outcome, err
 }
 
+// ReviewPayment implements [Flows].
+func (f *temporalFlows) ReviewPayment(
+	ctx context.Context, paymentID, updateID string, in workflows.ReviewRequest,
+) (workflows.ReviewOutcome, error) {
+	return f.review(ctx, workflows.PaymentWorkflowID(paymentID), updateID, in)
+}
+
+// ReviewRefund implements [Flows].
+func (f *temporalFlows) ReviewRefund(
+	ctx context.Context, refundID, updateID string, in workflows.ReviewRequest,
+) (workflows.ReviewOutcome, error) {
+	return f.review(ctx, workflows.RefundWorkflowID(refundID), updateID, in)
+}
+
+func (f *temporalFlows) review(ctx context.Context, workflowID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
+	var outcome workflows.ReviewOutcome
+	err := f.ask(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: workflowID, UpdateName: workflows.UpdateReview, UpdateID: updateID, Args: []any{in},
+	}, &outcome)
+	return outcome, err
+}
+
 func (f *temporalFlows) ask(ctx context.Context, options client.UpdateWorkflowOptions, outcome any) error {
 	options.WaitForStage = client.WorkflowUpdateStageCompleted
 	handle, err := f.client.UpdateWorkflow(ctx, options)
@@ -197,6 +228,30 @@ func (f *temporalFlows) RelayEvent(ctx context.Context, paymentID string, event 
 		return fmt.Errorf("%w: %w", ErrUnavailable, err) // a signal has nothing to wait for but Temporal
 	}
 	return f.translate(ctx, id, err, ErrEnded)
+}
+
+// ApplyLateEvent implements [Flows].
+func (f *temporalFlows) ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventInput) error {
+	id := workflows.LateEventWorkflowID(in.Event.Digest)
+	summary := in.Event.Kind
+	if in.PaymentID != "" {
+		summary += " · " + in.PaymentID
+	}
+	_, err := f.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                    id,
+		TaskQueue:             workflows.TaskQueue,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		StaticSummary:         summary,
+	}, workflows.ApplyLateEventName, in)
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	switch {
+	case errors.As(err, &started): // it has, or had, this digest already
+		return nil
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	default:
+		return f.translate(ctx, id, err, ErrEnded)
+	}
 }
 
 // abandonedUpdate is the type of the server's failure of an update that was

@@ -34,6 +34,9 @@ const (
 	phoneDeclined
 	refundInProgress
 	refundExceeds
+	refundNotFound
+	notInReview
+	reviewContradicted
 	bodyTooLarge
 	mediaType
 	invalid
@@ -85,6 +88,18 @@ func (k problemKind) row() row {
 		return row{http.StatusNotFound, "payment_not_found",
 			text{"The payment is not known", "No payment has this id. One that was answered with 202 may take a moment to appear."},
 			text{"No se conoce el pago", "Ningún pago tiene este id. Uno contestado con 202 puede tardar un momento en aparecer."}}
+	case refundNotFound:
+		return row{http.StatusNotFound, "refund_not_found",
+			text{"The refund is not known", "The payment has no refund with this id."},
+			text{"No se conoce el reembolso", "El pago no tiene ningún reembolso con este id."}}
+	case notInReview:
+		return row{http.StatusConflict, "not_in_review",
+			text{"Nothing is to be decided here", "No review is open: the outcome is known, or was never in doubt."},
+			text{"Aquí no hay nada que decidir", "No hay ninguna revisión abierta: el resultado se conoce, o nunca se dudó de él."}}
+	case reviewContradicted:
+		return row{http.StatusConflict, "review_contradicted",
+			text{"ATH Móvil says otherwise", "A fresh look contradicts the verdict; what it says is in gateway_message. Nothing was decided by this request."},
+			text{"ATH Móvil dice otra cosa", "Una nueva consulta contradice el veredicto; lo que dice está en gateway_message. Esta petición no decidió nada."}}
 	case methodNotAllowed:
 		return row{http.StatusMethodNotAllowed, "method_not_allowed",
 			text{"The method is not allowed here", "Use one of the methods in the Allow header."},
@@ -171,7 +186,7 @@ type problem struct {
 // members are what some problem documents say beside RFC 9457's own members.
 type members struct {
 	PaymentID      string         `json:"payment_id,omitempty"`
-	RefundID       string         `json:"refund_id,omitempty"` // the refund in the way
+	RefundID       string         `json:"refund_id,omitempty"` // the refund in the way, or in review
 	PaymentStatus  payment.Status `json:"payment_status,omitempty"`
 	Left           string         `json:"left,omitempty"` // what can still be refunded
 	GatewayCode    string         `json:"gateway_code,omitempty"`

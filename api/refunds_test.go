@@ -45,7 +45,7 @@ func (w *world) refunds(status payment.RefundStatus) {
 func reservation(in workflows.RefundPaymentInput) payment.Reservation {
 	return payment.Reservation{
 		RefundID: in.RefundID, PaymentID: in.PaymentID, Amount: in.Amount, Message: in.Message,
-		Fingerprint: in.Fingerprint, Holder: "run-of-" + in.RefundID, At: in.CreatedAt,
+		Fingerprint: in.Fingerprint, At: in.CreatedAt,
 	}
 }
 

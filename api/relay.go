@@ -124,20 +124,37 @@ func (s *Server) deliver(ctx context.Context, event payment.WebhookEvent) (deliv
 		return delivery{verdict: payment.VerdictIgnored, effect: effect}, nil
 	}
 	paymentID, err := s.cfg.Store.MatchWebhookEvent(ctx, event)
-	if errors.Is(err, payment.ErrNotFound) {
-		return delivery{verdict: payment.VerdictUnmatched, effect: "no payment has this ticket, reference number or id"}, nil
-	}
-	if err != nil {
+	known := err == nil
+	if err != nil && !errors.Is(err, payment.ErrNotFound) {
 		return delivery{}, fmt.Errorf("match: %w", err)
+	}
+	if claim.Kind == athmovil.EventRefund { // which names a payment seldom, and concerns no payment's own workflow
+		return s.deliverLate(ctx, event, claim, paymentID, "a refund: the books and ATH Móvil are compared")
+	}
+	if !known {
+		return delivery{verdict: payment.VerdictUnmatched, effect: "no payment has this ticket, reference number or id"}, nil
 	}
 	switch err := s.cfg.Flows.RelayEvent(ctx, paymentID, gatewayEvent(event, claim)); {
 	case errors.Is(err, ErrEnded):
-		return delivery{payment.VerdictLate, paymentID, "the payment's workflow had ended"}, nil
+		return s.deliverLate(ctx, event, claim, paymentID, "the payment's workflow had ended; the event is compared with what it left")
 	case err != nil:
 		return delivery{}, fmt.Errorf("signal: %w", err)
 	default:
 		return delivery{payment.VerdictSignalled, paymentID, "the payment's workflow was told to look"}, nil
 	}
+}
+
+// deliverLate gives an event to a workflow of its own, which settles its verdict.
+func (s *Server) deliverLate(
+	ctx context.Context, event payment.WebhookEvent, claim athmovil.Event, paymentID, effect string,
+) (delivery, error) {
+	err := s.cfg.Flows.ApplyLateEvent(ctx, workflows.ApplyLateEventInput{
+		EventID: event.ID, Event: gatewayEvent(event, claim), PaymentID: paymentID, ReceivedAt: event.ReceivedAt, Timing: s.cfg.Timing,
+	})
+	if err != nil {
+		return delivery{}, fmt.Errorf("apply late: %w", err)
+	}
+	return delivery{payment.VerdictLate, paymentID, effect}, nil
 }
 
 // ignoredKind reports the kinds of event that concern no payment of ours, and
@@ -172,6 +189,7 @@ func gatewayEvent(event payment.WebhookEvent, claim athmovil.Event) workflows.Ga
 		Name:            claim.Name,
 		PhoneNumber:     claim.PhoneNumber,
 		Email:           claim.Email,
+		Message:         claim.Message,
 	}
 }
 

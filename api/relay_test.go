@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,8 @@ type relay struct {
 	logs  *logBuffer
 
 	mu      sync.Mutex
-	relayed []relayedEvent // guarded by mu
+	relayed []relayedEvent                  // guarded by mu
+	late    []workflows.ApplyLateEventInput // guarded by mu
 }
 
 type relayedEvent struct {
@@ -48,6 +50,12 @@ func newRelay(t *testing.T) *relay {
 	s, ring := newStore(t, time.Now)
 	r := &relay{t: t, flows: &flows{t: t}, store: s, ring: ring, logs: &logBuffer{}}
 	r.flows.relay = r.take
+	r.flows.late = func(_ context.Context, in workflows.ApplyLateEventInput) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.late = append(r.late, in)
+		return nil
+	}
 	t.Cleanup(func() { requireNoCanaries(t, r.logs.String()) })
 	return r
 }
@@ -148,7 +156,7 @@ func TestRelayVerdicts(t *testing.T) {
 			{"ours by its id", expired, payment.VerdictSignalled, ours.ID, "told to look"},
 			{"late", completedEvent("ticket-late", "3"), payment.VerdictLate, late.ID, "had ended"},
 			{"nobody's", completedEvent("ticket-nobody", "3"), payment.VerdictUnmatched, "", "no payment"},
-			{"nobody's refund", wire(t, "webhook.refund.captured.json"), payment.VerdictUnmatched, "", "no payment"},
+			{"nobody's refund", wire(t, "webhook.refund.captured.json"), payment.VerdictLate, "", "a refund"},
 			{"simulated", wire(t, "webhook.simulated.json"), payment.VerdictIgnored, "", "test"},
 			{"simulated with our ticket", strings.Replace(completedEvent("ticket-ours", "3"), "ECOMMERCE", "simulated", 1), payment.VerdictIgnored, "", "test"},
 			{"donation", wire(t, "webhook.donation.json"), payment.VerdictIgnored, "", "donation"},
@@ -169,6 +177,11 @@ func TestRelayVerdicts(t *testing.T) {
 			require.Contains(t, got.Effect, tt.effect, tt.name)
 			require.NotNil(t, got.SettledAt, tt.name)
 		}
+		require.Len(t, r.late, 2)
+		slices.SortFunc(r.late, func(a, b workflows.ApplyLateEventInput) int { return strings.Compare(a.PaymentID, b.PaymentID) })
+		require.Equal(t, "Refunded via admin", string(r.late[0].Event.Message), "it may name our own refund")
+		require.Equal(t, late.ID, r.late[1].PaymentID)
+		require.Equal(t, ids[2], r.late[1].EventID)
 		require.Len(t, r.relayed, 2)
 		told := r.relayed[0]
 		if told.event.EcommerceID == "" {

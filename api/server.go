@@ -89,6 +89,9 @@ type Store interface {
 	// Refunds returns a payment's refunds, oldest first.
 	Refunds(ctx context.Context, paymentID string) ([]payment.Refund, error)
 
+	// Reviews returns what people were asked, newest first.
+	Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, error)
+
 	// AddWebhookEvent makes an event durable and reports whether its digest is
 	// new; a duplicate is only counted.
 	AddWebhookEvent(ctx context.Context, event payment.WebhookEvent) (added bool, err error)
@@ -154,6 +157,9 @@ func (s *Server) routes() http.Handler {
 	v1.PUT("/payments/:id/phone-number", s.handle(s.setPhoneNumber))
 	v1.POST("/payments/:id/refunds", s.handle(s.createRefund))
 	v1.GET("/payments/:id/refunds", s.handle(s.listRefunds))
+	v1.POST("/payments/:id/review", s.handle(s.reviewPayment))
+	v1.POST("/payments/:id/refunds/:rid/review", s.handle(s.reviewRefund))
+	v1.GET("/reviews", s.handle(s.listReviews))
 
 	e.POST("/webhooks/athmovil/:secret", s.handle(s.receiveWebhook))
 	return e

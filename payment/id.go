@@ -15,6 +15,8 @@ const (
 	idPrefix             = "pay_"
 	refundIDPrefix       = "ref_"
 	notificationIDPrefix = "ntf_"
+	reviewIDPrefix       = "rev_"
+	mismatchIDPrefix     = "mis_"
 )
 
 // NewID returns a fresh payment id for a request without an idempotency key:

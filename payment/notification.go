@@ -63,6 +63,10 @@ type Notification struct {
 	OccurredAt time.Time `json:"occurred_at"`
 	Payment    Payment   `json:"payment"`          // as it was when the event happened
 	Refund     *Refund   `json:"refund,omitempty"` // set for the refund events
+	Review     *Review   `json:"review,omitempty"` // set for EventNeedsReview
+	// Mismatch is set for EventReconciliationMismatch. Payment is zero where it
+	// concerns none of ours.
+	Mismatch *Mismatch `json:"mismatch,omitempty"`
 }
 
 // LogValue implements [slog.LogValuer] with what may be read by everybody.
@@ -89,18 +93,18 @@ type Receiver struct {
 
 // Delivery is one notification on its way to one receiver.
 type Delivery struct {
-	ID        string // the notification's
-	PaymentID string
-	RefundID  string // set for the refund events
-	Event     Event
-	Receiver  string
-	Host      string
-	Sequence  int
-	Status    DeliveryStatus
-	Attempts  int    // how often the receiver was called, as far as known
-	LastError string // of the last attempt that failed; no personal data
-	CreatedAt time.Time
-	EndedAt   *time.Time
+	ID        string         `json:"id"` // the notification's
+	PaymentID string         `json:"payment_id,omitempty"`
+	RefundID  string         `json:"refund_id,omitempty"` // set for the refund events
+	Event     Event          `json:"event"`
+	Receiver  string         `json:"receiver"`
+	Host      string         `json:"host"`
+	Sequence  int            `json:"sequence"`
+	Status    DeliveryStatus `json:"status"`
+	Attempts  int            `json:"attempts"`             // how often the receiver was called, as far as known
+	LastError string         `json:"last_error,omitempty"` // of the last attempt that failed; no personal data
+	CreatedAt time.Time      `json:"created_at"`
+	EndedAt   *time.Time     `json:"ended_at,omitempty"`
 }
 
 // DeliveryStatus is where a delivery stands. Stored: never rename a value.

@@ -88,6 +88,9 @@ const (
 	FailureStale               = "stale"               // work began too long after the request
 	FailureReferenceInUse      = "payment_in_progress" // the reference has an unfinished payment
 	FailureEnded               = "payment_ended"       // too late: the payment is terminal
+	FailureReviewed            = "review_not_executed" // a person decided that the money did not move
+	FailureNotExecuted         = "not_executed"        // a report of the gateway that covers it does not list it
+	FailureExceedsBalance      = "exceeds_balance"     // a refund made elsewhere left too little; nothing was sent
 )
 
 // LogValue implements [slog.LogValuer] with what may be read by everybody.
@@ -101,9 +104,10 @@ func (p Payment) LogValue() slog.Value {
 
 // Transition is one step of a payment's life, kept for its timeline.
 type Transition struct {
-	PaymentID string
-	Sequence  int // 1 for the first
-	From, To  Status
-	At        time.Time
-	Reason    string // a Failure's code, or empty
+	PaymentID string    `json:"payment_id"`
+	Sequence  int       `json:"sequence"` // 1 for the first
+	From      Status    `json:"from"`
+	To        Status    `json:"to"`
+	At        time.Time `json:"at"`
+	Reason    string    `json:"reason,omitempty"` // a Failure's code, or empty
 }

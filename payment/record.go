@@ -20,7 +20,8 @@ type Record struct {
 	Revision int64 `json:"revision"`
 	// Fingerprint is the keyed digest of the request that made the payment.
 	Fingerprint string `json:"fingerprint"`
-	// Sequence is that of the last event announced.
+	// Sequence is that of the last event announced. The store counts it: events
+	// of a payment, of its refunds and of mismatches share one order.
 	Sequence int `json:"sequence"`
 }
 
@@ -29,12 +30,14 @@ type Record struct {
 type Change struct {
 	Record      Record       `json:"record"`
 	Transitions []Transition `json:"transitions,omitempty"` // known ones are left alone
-	// Announce names the event whose receivers are wanted, or is empty. Its
-	// sequence is Record.Sequence. The store notes a pending delivery for each
-	// receiver and answers with the list.
+	// Announce names the event whose receivers are wanted, or is empty. The
+	// store gives it the payment's next sequence, once, notes a pending delivery
+	// for each receiver and answers with the list. A payment has each event once.
 	Announce Event `json:"announce,omitempty"`
 	// Deliveries are the outcomes of earlier announcements.
 	Deliveries []Delivery `json:"deliveries,omitempty"`
+	// Review is the payment's review, opened or ended by this step.
+	Review *Review `json:"review,omitempty"`
 }
 
 // ReferenceInUseError is returned by the first write of a payment whose
@@ -63,11 +66,7 @@ type Reservation struct {
 	Amount      *money.Amount `json:"amount"` // nil means all that is left
 	Message     private.Text  `json:"message"`
 	Fingerprint string        `json:"fingerprint"`
-	// Holder is the workflow run that asks. The same holder may ask again and
-	// gets the same answer; another holder is refused, so that no second run
-	// ever sends the refund.
-	Holder string    `json:"holder"`
-	At     time.Time `json:"at"`
+	At          time.Time     `json:"at"`
 }
 
 // Reserved is a reservation that was granted.
@@ -99,7 +98,8 @@ const (
 	RefusedInProgress   RefundRefusalCode = "refund_in_progress"     // another one is pending or in review
 	RefusedExceeds      RefundRefusalCode = "refund_exceeds_balance" // more than what is left
 	RefusedKeyReused    RefundRefusalCode = "idempotency_key_reused" // same id, another request
-	RefusedHeld         RefundRefusalCode = "refund_held_by_other"   // reserved by another workflow run
+	RefusedHeld         RefundRefusalCode = "refund_held_by_other"   // another workflow run may have sent it
+	RefusedExplained    RefundRefusalCode = "refund_explained"       // the books already explain the gateway's total
 )
 
 // Error implements error.
@@ -111,7 +111,7 @@ func (r *RefundRefusal) Error() string {
 		return fmt.Sprintf("%s: %s is not settled yet", r.Code, r.Blocking)
 	case RefusedNotCompleted:
 		return fmt.Sprintf("%s: the payment is %s", r.Code, r.Status)
-	case RefusedNoPayment, RefusedKeyReused, RefusedHeld:
+	case RefusedNoPayment, RefusedKeyReused, RefusedHeld, RefusedExplained:
 		return string(r.Code)
 	default:
 		return string(r.Code)
@@ -126,11 +126,14 @@ type RefundChange struct {
 	// store gives it the payment's next sequence, once.
 	Announce   Event      `json:"announce,omitempty"`
 	Deliveries []Delivery `json:"deliveries,omitempty"`
+	// Review is the refund's review, opened or ended by this step.
+	Review *Review `json:"review,omitempty"`
 }
 
-// Announced answers the write of a refund.
+// Announced answers a write that announced an event. Without an event only
+// Payment is set.
 type Announced struct {
-	Payment   Payment    `json:"payment"` // the refund's, as it stands after the write
+	Payment   Payment    `json:"payment"` // as it stands after the write
 	Sequence  int        `json:"sequence"`
 	Receivers []Receiver `json:"receivers,omitempty"`
 }

@@ -24,8 +24,18 @@ type RefundSource string
 // The sources of a refund.
 const (
 	SourceAPI      RefundSource = "api"      // asked for through Cobro
-	SourceExternal RefundSource = "external" // made in the ATH Business app
+	SourceExternal RefundSource = "external" // made in the ATH Business app, which sent an event
+	// SourceUnexplained is a rise of the gateway's total that no event told of.
+	SourceUnexplained RefundSource = "unexplained"
 )
+
+// shortRefundID is how many characters of its id a refund shows to people.
+const shortRefundID = 8
+
+// ShortRefundID returns the end of a refund's id. Where there is room it follows
+// "#" at the end of the message that the gateway echoes in its event
+// (docs/athmovil.md §4.2).
+func ShortRefundID(id string) string { return id[max(0, len(id)-shortRefundID):] }
 
 // Refund gives money of one payment back. Its JSON is the API's.
 type Refund struct {

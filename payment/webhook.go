@@ -37,7 +37,10 @@ type WebhookVerdict string
 const (
 	VerdictPending   WebhookVerdict = "pending"   // not handed over yet
 	VerdictSignalled WebhookVerdict = "signalled" // its payment's workflow has it
-	VerdictLate      WebhookVerdict = "late"      // its payment's workflow had ended
+	VerdictLate      WebhookVerdict = "late"      // ApplyLateEvent has it: a refund, or its payment's workflow had ended
+	VerdictApplied   WebhookVerdict = "applied"   // it told something new that the gateway vouches for
+	VerdictKnown     WebhookVerdict = "known"     // nothing new: an echo of our own refund, or what the books already say
+	VerdictRefuted   WebhookVerdict = "refuted"   // the gateway's own answer denies it
 	VerdictUnmatched WebhookVerdict = "unmatched" // no payment of ours; tried again when a ticket is recorded
 	VerdictIgnored   WebhookVerdict = "ignored"   // a test, a donation or a "Pay a Business" payment
 	VerdictMalformed WebhookVerdict = "malformed" // not a JSON object, or unreadable

@@ -66,10 +66,12 @@ func TestRegisteredNames(t *testing.T) {
 		add(queue, "workflow", slices.Collect(maps.Keys(r.workflows))...)
 		add(queue, "activity", slices.Collect(maps.Keys(r.activities))...)
 	}
-	add(workflows.TaskQueue, "update", workflows.UpdateAwaitTicket, workflows.UpdateCancel, workflows.UpdateSetPhoneNumber, workflows.UpdateAwaitRefund)
-	add(workflows.TaskQueue, "signal", workflows.SignalGatewayEvent)
+	add(workflows.TaskQueue, "update", workflows.UpdateAwaitTicket, workflows.UpdateCancel, workflows.UpdateSetPhoneNumber,
+		workflows.UpdateAwaitRefund, workflows.UpdateReview)
+	add(workflows.TaskQueue, "signal", workflows.SignalGatewayEvent, workflows.SignalReportAnswered)
 	add("-", "search attribute", slices.Collect(maps.Keys(engine.SearchAttributes()))...)
-	add("-", "workflow id", workflows.PaymentWorkflowID("{payment id}"), workflows.RefundWorkflowID("{refund id}"))
+	add("-", "workflow id", workflows.PaymentWorkflowID("{payment id}"), workflows.RefundWorkflowID("{refund id}"),
+		workflows.LateEventWorkflowID("{event digest}"))
 	slices.Sort(lines)
 	got := strings.Join(lines, "\n") + "\n"
 

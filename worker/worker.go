@@ -95,7 +95,7 @@ func (r *runner) addPayments(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	gateway := &activities.Gateway{Client: gatewayClient, Now: r.cfg.Now}
+	gateway := &activities.Gateway{Client: gatewayClient, Claims: r.store, Now: r.cfg.Now}
 
 	RegisterPayments(r.add(workflows.TaskQueue, sdk.Options{}), gateway, &activities.Records{Store: r.store})
 	await := r.add(workflows.AwaitQueue, sdk.Options{
@@ -180,6 +180,7 @@ type Registry interface {
 // them.
 func RegisterPayments(r Registry, gateway *activities.Gateway, records *activities.Records) {
 	r.RegisterWorkflowWithOptions(workflows.ProcessPayment, workflow.RegisterOptions{Name: workflows.ProcessPaymentName})
+	r.RegisterWorkflowWithOptions(workflows.ApplyLateEvent, workflow.RegisterOptions{Name: workflows.ApplyLateEventName})
 	r.RegisterWorkflowWithOptions(workflows.RefundPayment, workflow.RegisterOptions{Name: workflows.RefundPaymentName})
 	for name, function := range map[string]any{
 		activities.CreateTicketName:   gateway.CreateTicket,
@@ -191,6 +192,14 @@ func RegisterPayments(r Registry, gateway *activities.Gateway, records *activiti
 		activities.RecordPaymentName:  records.RecordPayment,
 		activities.ReserveRefundName:  records.ReserveRefund,
 		activities.RecordRefundName:   records.RecordRefund,
+
+		activities.BookExternalRefundName: records.BookExternalRefund,
+		activities.RefundContextName:      records.RefundContext,
+		activities.FillPayerName:          records.FillPayer,
+		activities.RecordMismatchName:     records.RecordMismatch,
+		activities.RecordDeliveriesName:   records.RecordDeliveries,
+		activities.SettleEventName:        records.SettleEvent,
+		activities.LookUpPaymentName:      records.LookUpPayment,
 	} {
 		r.RegisterActivityWithOptions(function, activity.RegisterOptions{Name: name})
 	}

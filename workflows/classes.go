@@ -16,5 +16,13 @@ func Classes() map[string]Class {
 		activities.RecordPaymentName:  ClassRecord,
 		activities.ReserveRefundName:  ClassRecord,
 		activities.RecordRefundName:   ClassRecord,
+
+		activities.BookExternalRefundName: ClassRecord,
+		activities.RefundContextName:      ClassRecord,
+		activities.FillPayerName:          ClassRecord,
+		activities.RecordMismatchName:     ClassRecord,
+		activities.RecordDeliveriesName:   ClassRecord,
+		activities.SettleEventName:        ClassRecord,
+		activities.LookUpPaymentName:      ClassRecord,
 	}
 }

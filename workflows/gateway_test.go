@@ -177,6 +177,16 @@ func (g *fakeGateway) find(ctx context.Context, _ activities.TicketInput) (activ
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.calls = append(g.calls, call{name: activities.FindTicketName, at: g.env.Now().UTC()})
+	if queue := g.scripted[activities.FindTicketName]; len(queue) > 0 {
+		how := queue[0]
+		g.scripted[activities.FindTicketName] = queue[1:]
+		g.env.RegisterDelayedCallback(func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.complete(token, g.seen(), how.err)
+		}, how.after)
+		return activities.Ticket{}, activity.ErrResultPending
+	}
 	var look func()
 	look = func() {
 		g.mu.Lock()

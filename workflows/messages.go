@@ -68,6 +68,51 @@ type RefundOutcome struct {
 	Refusal *payment.RefundRefusal `json:"refusal,omitempty"`
 }
 
+// ReviewRequest is a person's word on a payment or a refund in review.
+type ReviewRequest struct {
+	Verdict payment.Verdict `json:"verdict"`
+	Reason  private.Text    `json:"reason"`
+	By      string          `json:"by"` // the API key, by its name
+}
+
+// ReviewOutcome answers UpdateReview. Where Refused is empty the decision was
+// recorded, or agrees with what the gateway says by now. Either way the row is
+// written.
+type ReviewOutcome struct {
+	Refused ReviewRefusal `json:"refused,omitempty"`
+	// Says is what the gateway says, where that contradicts the verdict.
+	Says string `json:"says,omitempty"`
+}
+
+// ReviewRefusal says why a person's word was not taken. Stored in histories:
+// never rename a value.
+type ReviewRefusal string
+
+// The refusals.
+const (
+	ReviewNotOpen      ReviewRefusal = "not_in_review"
+	ReviewContradicted ReviewRefusal = "review_contradicted" // by a fresh look at the gateway
+)
+
+// ReportAnswered tells a refund in review that a report which covers the time
+// since it was sent has answered.
+type ReportAnswered struct {
+	Until time.Time `json:"until"` // the end of what the report covers
+	// Listed says that the report has a refund of the payment's reference or
+	// customer with the refund's amount.
+	Listed bool `json:"listed"`
+}
+
+// ApplyLateEventInput starts ApplyLateEvent.
+type ApplyLateEventInput struct {
+	EventID string       `json:"event_id"` // of the stored webhook
+	Event   GatewayEvent `json:"event"`
+	// PaymentID is the payment that the event was matched with, or empty.
+	PaymentID  string    `json:"payment_id,omitempty"`
+	ReceivedAt time.Time `json:"received_at"`
+	Timing     Timing    `json:"timing"`
+}
+
 // GatewayEvent is what a webhook claims, relayed by SignalGatewayEvent. It
 // moves nothing by itself: it makes the workflow look, and its payer details
 // are taken only where the gateway's own answer vouches for them.
@@ -81,6 +126,7 @@ type GatewayEvent struct {
 	Name            private.Text  `json:"name,omitempty"`
 	PhoneNumber     private.Text  `json:"phone_number,omitempty"` // digits
 	Email           private.Text  `json:"email,omitempty"`
+	Message         private.Text  `json:"message,omitempty"`
 }
 
 // Timing is every duration that a payment or a refund obeys. It travels in the

@@ -26,6 +26,7 @@ func NotifyQueue(host string) string { return notifyQueuePrefix + host }
 const (
 	ProcessPaymentName = "ProcessPayment"
 	RefundPaymentName  = "RefundPayment"
+	ApplyLateEventName = "ApplyLateEvent"
 )
 
 // Names of the messages that workflows take. A name is for ever.
@@ -42,11 +43,20 @@ const (
 	// UpdateAwaitRefund of RefundPayment waits until the refund is settled or
 	// refused, and returns a RefundOutcome.
 	UpdateAwaitRefund = "AwaitRefund"
-	// SignalGatewayEvent of ProcessPayment carries a GatewayEvent.
+	// UpdateReview of ProcessPayment and of RefundPayment takes a person's
+	// ReviewRequest and returns a ReviewOutcome.
+	UpdateReview = "Review"
+	// SignalGatewayEvent of ProcessPayment carries a GatewayEvent. RefundPayment
+	// takes it too, as a sign that another refund of its payment may exist.
 	SignalGatewayEvent = "GatewayEvent"
+	// SignalReportAnswered of RefundPayment carries a ReportAnswered.
+	SignalReportAnswered = "ReportAnswered"
 )
 
-const refundWorkflowPrefix = "refund/"
+const (
+	refundWorkflowPrefix = "refund/"
+	lateWorkflowPrefix   = "late/"
+)
 
 // PaymentWorkflowID returns the id of the workflow that owns a payment, which
 // is the payment's own.
@@ -59,6 +69,17 @@ func RefundWorkflowID(refundID string) string { return refundWorkflowPrefix + re
 // of any other workflow.
 func RefundIDOf(workflowID string) (string, bool) {
 	return strings.CutPrefix(workflowID, refundWorkflowPrefix)
+}
+
+// LateEventWorkflowID returns the id of the workflow that applies an event whose
+// payment's own workflow cannot: one for each digest, so that a duplicate is
+// applied once.
+func LateEventWorkflowID(digest string) string { return lateWorkflowPrefix + digest }
+
+// LateEventDigestOf is the inverse of [LateEventWorkflowID]; it returns false
+// for the id of any other workflow.
+func LateEventDigestOf(workflowID string) (string, bool) {
+	return strings.CutPrefix(workflowID, lateWorkflowPrefix)
 }
 
 // Search attributes, for the person who looks at the Temporal UI. They are

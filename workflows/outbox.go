@@ -14,21 +14,64 @@ type outbox struct {
 	ended    []payment.Delivery // those that the store was not given yet
 }
 
-// announce tells an event once its receivers are known. subject is what the
-// notifications' ids are derived from.
-func (o *outbox) announce(ctx workflow.Context, subject string, n payment.Notification, receivers func(workflow.Context) ([]payment.Receiver, error)) {
+// announce tells an event once the store has given it its place and its
+// receivers. subject is what the notifications' ids are derived from.
+func (o *outbox) announce(ctx workflow.Context, subject string, n payment.Notification, told func(workflow.Context) (payment.Announced, error)) {
 	n.Version = payment.NotificationVersion
 	o.spawn(ctx, func(ctx workflow.Context) {
-		list, err := receivers(ctx)
+		announced, err := told(ctx)
 		if err != nil {
 			return // only when the workflow is being torn down
 		}
-		for _, r := range list {
+		n.Sequence = announced.Sequence
+		for _, r := range announced.Receivers {
 			one := n
 			one.ID = payment.NotificationID(subject, n.Event, n.Sequence, r.Host, r.Name)
 			o.spawn(ctx, func(ctx workflow.Context) { o.deliver(ctx, one, r) })
 		}
 	})
+}
+
+// announceRefund tells that a refund made elsewhere was booked.
+func (o *outbox) announceRefund(ctx workflow.Context, refund payment.Refund, announced payment.Announced) {
+	o.announce(ctx, refund.ID, payment.Notification{
+		Event: payment.EventRefundCompleted, OccurredAt: workflow.Now(ctx).UTC(), Payment: announced.Payment, Refund: &refund,
+	}, at(announced))
+}
+
+// recordMismatch keeps a difference and tells of it. Its id makes a repetition
+// harmless.
+func (o *outbox) recordMismatch(ctx workflow.Context, m payment.Mismatch) error {
+	m.FoundAt = workflow.Now(ctx).UTC()
+	announced, err := persist[payment.Announced](ctx, activities.RecordMismatchName, m)
+	if err != nil {
+		return err
+	}
+	o.announce(ctx, m.ID, payment.Notification{
+		Event: payment.EventReconciliationMismatch, OccurredAt: m.FoundAt, Payment: announced.Payment, Mismatch: &m,
+	}, at(announced))
+	return nil
+}
+
+// at is an announcement that is in the store already.
+func at(announced payment.Announced) func(workflow.Context) (payment.Announced, error) {
+	return func(workflow.Context) (payment.Announced, error) { return announced, nil }
+}
+
+// finish tells the store what came of every delivery and returns when none is
+// under way.
+func (o *outbox) finish(ctx workflow.Context) error {
+	for {
+		if err := workflow.Await(ctx, func() bool { return o.hasEnded() || o.idle() }); err != nil {
+			return err
+		}
+		if !o.hasEnded() {
+			return nil
+		}
+		if _, err := persist[any](ctx, activities.RecordDeliveriesName, activities.RecordDeliveriesInput{Deliveries: o.take()}); err != nil {
+			return err
+		}
+	}
 }
 
 func (o *outbox) spawn(ctx workflow.Context, work func(workflow.Context)) {

@@ -47,13 +47,13 @@ type process struct {
 	payment     payment.Payment
 	fingerprint string
 	revision    int64
-	sequence    int                  // of the last event announced
 	transitions int                  // how many there were
 	unwritten   []payment.Transition // those that the store was not given yet
 	token       private.Text         // the ticket's; see activities.CreateTicketResult
 
 	recorder recorder
 	outbox   outbox
+	docket   *docket
 	events   workflow.ReceiveChannel
 	claims   []GatewayEvent // completed events that wait for the gateway's word
 	asks     workflow.Channel
@@ -64,6 +64,7 @@ type process struct {
 	cancelAccepted bool   // the gateway took the merchant's cancel before the deadline
 	authorizing    bool   // from the first Authorize on, a cancel only learns its outcome
 	ended          bool   // the terminal row is written
+	contradicted   bool   // a contradicting event was recorded
 }
 
 // newProcess installs every handler before anything can block.
@@ -81,6 +82,10 @@ func newProcess(ctx workflow.Context, in ProcessPaymentInput) (*process, error) 
 	}
 	if got := workflow.GetInfo(ctx).WorkflowExecution.ID; got != PaymentWorkflowID(in.PaymentID) {
 		return nil, temporal.NewNonRetryableApplicationError("the workflow's id is not its payment's", "invalid", nil)
+	}
+	var err error
+	if p.docket, err = newDocket(ctx, in.PaymentID, "", func() bool { return p.ended }); err != nil {
+		return nil, err
 	}
 	if err := workflow.SetUpdateHandler(ctx, UpdateAwaitTicket, p.handleAwaitTicket); err != nil {
 		return nil, err
@@ -280,6 +285,73 @@ func (p *process) find(ctx workflow.Context) workflow.Future {
 		activities.TicketInput{EcommerceID: p.payment.EcommerceID})
 }
 
+// look waits for the gateway's word on the ticket or, in review, for a person's,
+// and draws the conclusion from whichever comes first.
+func (p *process) look(ctx workflow.Context) (activities.Ticket, error) {
+	looking, stop := workflow.WithCancel(ctx)
+	defer stop()
+	found := p.find(looking)
+	if heard := p.docket.await(ctx, found); heard != nil {
+		return activities.Ticket{}, p.judge(ctx, heard)
+	}
+	var seen activities.Ticket
+	if err := found.Get(ctx, &seen); err != nil {
+		return activities.Ticket{}, err
+	}
+	return seen, p.see(ctx, seen)
+}
+
+// rest pauses between looks, unless a person speaks.
+func (p *process) rest(ctx workflow.Context, pause time.Duration) error {
+	heard, err := p.docket.rest(ctx, pause)
+	if err != nil || heard == nil {
+		return err
+	}
+	return p.judge(ctx, heard)
+}
+
+// judge takes a person's word on a payment in review, unless a fresh look at the
+// gateway contradicts it. A look that is not answered contradicts nothing.
+func (p *process) judge(ctx workflow.Context, heard *ruling) error {
+	if !p.docket.isOpen() {
+		heard.answer = &ReviewOutcome{Refused: ReviewNotOpen}
+		return nil
+	}
+	seen, err := p.timing.glance(ctx, p.payment.EcommerceID)
+	if err == nil && heard.Verdict == payment.VerdictNotExecuted && alive(seen) {
+		// The ticket must not be authorised after a person has said that it was not.
+		p.cancelAsked = true
+		p.cancelTicket(ctx)
+		seen, err = p.timing.glance(ctx, p.payment.EcommerceID)
+	}
+	if err == nil && seen.Status.Known() {
+		agrees := (heard.Verdict == payment.VerdictCompleted) == (seen.Status == athmovil.StatusCompleted)
+		if !agrees {
+			heard.contradict(string(seen.Status))
+			return p.see(ctx, seen)
+		}
+		if !alive(seen) { // the gateway is definite by now
+			heard.accept()
+			return p.see(ctx, seen)
+		}
+	}
+	p.docket.decide(ctx, heard.byPerson())
+	heard.accept()
+	if heard.Verdict == payment.VerdictCompleted {
+		p.complete(ctx, activities.Ticket{})
+		return nil
+	}
+	p.learn(ctx, payment.FactFailed, &payment.Failure{
+		Code: payment.FailureReviewed, Message: "a person decided that the customer was not debited",
+	})
+	return nil
+}
+
+// alive reports whether a ticket can still be authorised.
+func alive(seen activities.Ticket) bool {
+	return seen.Status == athmovil.StatusOpen || seen.Status == athmovil.StatusConfirm
+}
+
 // see draws the conclusion from what the gateway said of the ticket.
 func (p *process) see(ctx workflow.Context, ticket activities.Ticket) error {
 	switch ticket.Status {
@@ -306,7 +378,8 @@ func (p *process) authorize(ctx workflow.Context) error {
 	p.learn(ctx, payment.FactConfirmed, nil)
 	workflow.SetCurrentDetails(ctx, "The customer confirmed; debits.")
 	options := p.timing.activityOptions(activities.AuthorizeName, "debits $"+p.payment.Total.String())
-	for !p.payment.Status.Terminal() {
+	pause := p.timing.PollFirst // grows over all tries: a gateway that is away is not hammered
+	for tries := 1; !p.payment.Status.Terminal(); tries++ {
 		var debited activities.Ticket
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.AuthorizeName,
 			activities.AuthorizeInput{EcommerceID: p.payment.EcommerceID, AuthToken: p.token}).Get(ctx, &debited)
@@ -315,12 +388,13 @@ func (p *process) authorize(ctx workflow.Context) error {
 			return nil
 		}
 		failure := activities.FailureOf(err)
-		if failure.Definite() {
+		p.docket.note(ctx, "Authorize, try %d: %s", tries, failure)
+		if failure.Definite() && tries == 1 {
 			p.learn(ctx, payment.FactFailed, failure.Reason())
 			return nil
 		}
 		p.write(ctx, "")
-		if err := p.settleAuthorize(ctx, failure); err != nil {
+		if pause, err = p.settleAuthorize(ctx, failure, pause); err != nil {
 			return err
 		}
 	}
@@ -330,33 +404,36 @@ func (p *process) authorize(ctx workflow.Context) error {
 // settleAuthorize looks until the payment is terminal, or until an
 // authorisation that was not answered was surely not executed and may be sent
 // again: at once where nothing was sent, otherwise when the ticket is still
-// confirmed longer than a call can last.
-func (p *process) settleAuthorize(ctx workflow.Context, failure activities.GatewayFailure) error {
+// confirmed longer than a call can last. A refusal for good counts once a look
+// has shown that no earlier try was executed. It returns the next pause.
+func (p *process) settleAuthorize(
+	ctx workflow.Context, failure activities.GatewayFailure, pause time.Duration,
+) (time.Duration, error) {
 	workflow.SetCurrentDetails(ctx, "The debit's outcome is not known; looks before anything else.")
 	ended := workflow.Now(ctx)
 	executing := p.timing.Call
-	if failure.Kind == athmovil.KindUnavailable {
+	if failure.Kind == athmovil.KindUnavailable || failure.Definite() {
 		executing = 0
 	}
-	for pause := p.timing.PollFirst; ; pause = min(2*pause, p.pauseMost()) {
-		if err := workflow.Sleep(ctx, pause); err != nil {
-			return err
+	for ; ; pause = min(2*pause, p.pauseMost()) {
+		if err := p.rest(ctx, pause); err != nil || p.payment.Status.Terminal() {
+			return pause, err
 		}
-		var seen activities.Ticket
-		if err := p.find(ctx).Get(ctx, &seen); err != nil {
-			return err
+		seen, err := p.look(ctx)
+		if err != nil || p.payment.Status.Terminal() {
+			return pause, err
 		}
-		if err := p.see(ctx, seen); err != nil || p.payment.Status.Terminal() {
-			return err
+		p.docket.note(ctx, "the ticket is %s", seen.Status)
+		switch {
+		case seen.Status != athmovil.StatusConfirm || workflow.Now(ctx).Sub(ended) < executing:
+		case failure.Definite():
+			p.learn(ctx, payment.FactFailed, failure.Reason())
+			return pause, nil
+		case p.timing.ForbidSecondAuthorize:
+			p.needReview(ctx, payment.CauseSecondAuthorize)
+		default:
+			return min(2*pause, p.pauseMost()), nil
 		}
-		if seen.Status != athmovil.StatusConfirm || workflow.Now(ctx).Sub(ended) < executing {
-			continue
-		}
-		if p.timing.ForbidSecondAuthorize {
-			p.needReview(ctx)
-			continue
-		}
-		return nil
 	}
 }
 
@@ -373,17 +450,15 @@ func (p *process) close(ctx workflow.Context) error {
 		if p.cancelAsked {
 			p.cancelTicket(ctx)
 		}
-		var seen activities.Ticket
-		if err := p.find(ctx).Get(ctx, &seen); err != nil {
+		seen, err := p.look(ctx)
+		if err != nil || p.payment.Status.Terminal() {
 			return err
 		}
-		if err := p.see(ctx, seen); err != nil || p.payment.Status.Terminal() {
-			return err
-		}
+		p.docket.note(ctx, "the ticket is %s", seen.Status)
 		if seen.Status == athmovil.StatusOpen && !p.cancelAsked {
 			p.cancelTicket(ctx)
 		}
-		if err := workflow.Sleep(ctx, pause); err != nil {
+		if err := p.rest(ctx, pause); err != nil || p.payment.Status.Terminal() {
 			return err
 		}
 	}
@@ -394,7 +469,11 @@ func (p *process) cancelTicket(ctx workflow.Context) {
 	options := p.timing.activityOptions(activities.CancelTicketName, "cancels the ticket")
 	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.CancelTicketName,
 		activities.TicketInput{EcommerceID: p.payment.EcommerceID}).Get(ctx, nil)
-	if err == nil && p.cancelAsked && workflow.Now(ctx).Before(p.payment.ExpiresAt) {
+	if err != nil {
+		p.docket.note(ctx, "CancelTicket: %s", activities.FailureOf(err))
+		return
+	}
+	if p.cancelAsked && workflow.Now(ctx).Before(p.payment.ExpiresAt) {
 		p.cancelAccepted = true
 	}
 }
@@ -402,10 +481,12 @@ func (p *process) cancelTicket(ctx workflow.Context) {
 // complete takes the gateway's word that the customer was debited.
 func (p *process) complete(ctx workflow.Context, debited activities.Ticket) {
 	now := workflow.Now(ctx).UTC()
-	p.payment.ReferenceNumber = debited.ReferenceNumber
-	p.payment.DailyTransactionID = debited.DailyTransactionID
-	p.payment.Fee, p.payment.NetAmount = &debited.Fee, &debited.NetAmount
 	p.payment.CompletedAt = &now
+	if debited.Status != "" { // a person's word knows none of these
+		p.payment.ReferenceNumber = debited.ReferenceNumber
+		p.payment.DailyTransactionID = debited.DailyTransactionID
+		p.payment.Fee, p.payment.NetAmount = &debited.Fee, &debited.NetAmount
+	}
 	p.learn(ctx, payment.FactConfirmed, nil)
 	p.learn(ctx, payment.FactCompleted, nil)
 	p.testClaims()
@@ -450,6 +531,11 @@ func (p *process) learn(ctx workflow.Context, fact payment.Fact, reason *payment
 	p.payment.Failure = reason
 	if next.Terminal() {
 		p.payment.NeedsReview = false
+		verdict := payment.VerdictNotExecuted
+		if next == payment.StatusCompleted {
+			verdict = payment.VerdictCompleted
+		}
+		p.docket.decide(ctx, payment.Decision{Verdict: verdict, Source: payment.DecidedByGateway})
 	}
 }
 
@@ -481,14 +567,15 @@ func (p *process) watchGrace(ctx workflow.Context, deadline workflow.Future) {
 		// Where the workers were stopped for longer than that, the first look
 		// still comes before a person is woken.
 		if workflow.Sleep(ctx, max(left, p.timing.Call)) == nil && !p.payment.Status.Terminal() {
-			p.needReview(ctx)
+			p.needReview(ctx, payment.CauseUndecided)
 		}
 	})
 }
 
 // needReview flags the payment and tells of it, once.
-func (p *process) needReview(ctx workflow.Context) {
-	if p.payment.NeedsReview {
+func (p *process) needReview(ctx workflow.Context, cause payment.ReviewCause) {
+	p.docket.note(ctx, "still %s; the deadline is %s", p.payment.Status, p.payment.ExpiresAt.Format(time.RFC3339))
+	if !p.docket.open(ctx, cause) {
 		return
 	}
 	p.payment.NeedsReview = true

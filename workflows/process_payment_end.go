@@ -99,16 +99,34 @@ func (p *process) testClaims() bool {
 		return false
 	}
 	for _, claim := range p.claims {
-		names := claim.EcommerceID == p.payment.EcommerceID ||
-			claim.EcommerceID == "" && claim.PaymentID == p.payment.ID
-		if !names || claim.ReferenceNumber != p.payment.ReferenceNumber ||
-			claim.Total == nil || *claim.Total != p.payment.Total {
+		if !claim.agrees(p.payment) {
 			continue
 		}
-		p.payment.Customer = payment.Customer{Name: claim.Name, PhoneNumber: claim.PhoneNumber, Email: claim.Email}
+		p.payment.Customer = claim.payer()
 		return !p.payment.Customer.IsZero()
 	}
 	return false
+}
+
+// contradictions records, once, that an event claims a debit of our ticket which
+// the gateway's own word denies.
+func (p *process) contradictions(ctx workflow.Context) {
+	for _, claim := range p.claims {
+		if p.contradicted || !claim.names(p.payment) || p.payment.Status == payment.StatusCompleted && claim.agrees(p.payment) {
+			continue
+		}
+		p.contradicted = true
+		m := payment.Mismatch{
+			ID:   payment.DeriveMismatchID(payment.MismatchContradictingEvent, p.payment.ID),
+			Kind: payment.MismatchContradictingEvent, PaymentID: p.payment.ID, ReferenceNumber: p.payment.ReferenceNumber,
+			Ours: string(p.payment.Status), Theirs: claim.claim(), Source: payment.FoundByEvent,
+		}
+		p.outbox.spawn(ctx, func(ctx workflow.Context) {
+			if err := p.outbox.recordMismatch(ctx, m); err != nil {
+				workflow.GetLogger(ctx).Error("mismatch not recorded", "payment_id", p.payment.ID, "error", err)
+			}
+		})
+	}
 }
 
 // finish returns when every receiver was told, every row is written, every
@@ -122,6 +140,7 @@ func (p *process) finish(ctx workflow.Context) error {
 		if p.drain() {
 			p.write(ctx, "") // details that came too late for the notification still reach the store
 		}
+		p.contradictions(ctx)
 		p.writeDeliveries(ctx)
 		if over() {
 			return nil

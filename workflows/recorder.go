@@ -51,11 +51,12 @@ func (p *process) write(ctx workflow.Context, event payment.Event) written {
 	p.payment.UpdatedAt = workflow.Now(ctx).UTC()
 	change := payment.Change{
 		Record: payment.Record{
-			Payment: p.payment, Revision: p.revision, Fingerprint: p.fingerprint, Sequence: p.sequence,
+			Payment: p.payment, Revision: p.revision, Fingerprint: p.fingerprint,
 		},
 		Transitions: p.unwritten,
 		Announce:    event,
 		Deliveries:  p.outbox.take(),
+		Review:      p.docket.take(),
 	}
 	p.unwritten = nil
 	return p.enqueue(ctx, change)
@@ -79,14 +80,14 @@ func (p *process) enqueue(ctx workflow.Context, change payment.Change) written {
 
 // announce writes the payment as it stands and tells the event's receivers.
 func (p *process) announce(ctx workflow.Context, event payment.Event) written {
-	p.sequence++
 	w := p.write(ctx, event)
-	n := payment.Notification{
-		Event: event, Sequence: p.sequence, OccurredAt: p.payment.UpdatedAt, Payment: p.payment,
+	n := payment.Notification{Event: event, OccurredAt: p.payment.UpdatedAt, Payment: p.payment}
+	if event == payment.EventNeedsReview {
+		n.Review = p.docket.current()
 	}
-	p.outbox.announce(ctx, p.payment.ID, n, func(ctx workflow.Context) ([]payment.Receiver, error) {
+	p.outbox.announce(ctx, p.payment.ID, n, func(ctx workflow.Context) (payment.Announced, error) {
 		result, err := w.get(ctx)
-		return result.Receivers, err
+		return payment.Announced{Sequence: result.Sequence, Receivers: result.Receivers}, err
 	})
 	return w
 }
@@ -98,7 +99,7 @@ func (p *process) writeDeliveries(ctx workflow.Context) {
 	}
 	p.enqueue(ctx, payment.Change{
 		Record: payment.Record{
-			Payment: p.payment, Revision: p.revision, Fingerprint: p.fingerprint, Sequence: p.sequence,
+			Payment: p.payment, Revision: p.revision, Fingerprint: p.fingerprint,
 		},
 		Deliveries: p.outbox.take(),
 	})

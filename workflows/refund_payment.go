@@ -38,15 +38,29 @@ type refund struct {
 	revision int64
 	refusal  *payment.RefundRefusal
 
-	outbox  outbox
-	settled bool // the outcome is known and written
+	outbox outbox
+	docket *docket
+	events workflow.ReceiveChannel // signs of other refunds of the payment
+	report workflow.ReceiveChannel
+	signs  map[string]bool // digests of those events
+
+	settled bool // those who wait can be answered
+	ended   bool // the terminal row is written
 }
 
 // newRefund installs the handler before anything can block.
 func newRefund(ctx workflow.Context, in RefundPaymentInput) (*refund, error) {
-	r := &refund{input: in, timing: in.Timing.withDefaults()}
+	r := &refund{
+		input: in, timing: in.Timing.withDefaults(), signs: make(map[string]bool),
+		events: workflow.GetSignalChannel(ctx, SignalGatewayEvent),
+		report: workflow.GetSignalChannel(ctx, SignalReportAnswered),
+	}
 	if got := workflow.GetInfo(ctx).WorkflowExecution.ID; got != RefundWorkflowID(in.RefundID) {
 		return nil, temporal.NewNonRetryableApplicationError("the workflow's id is not its refund's", "invalid", nil)
+	}
+	var err error
+	if r.docket, err = newDocket(ctx, in.PaymentID, in.RefundID, func() bool { return r.ended }); err != nil {
+		return nil, err
 	}
 	return r, workflow.SetUpdateHandler(ctx, UpdateAwaitRefund, func(ctx workflow.Context) (RefundOutcome, error) {
 		err := workflow.Await(detached(ctx), func() bool { return r.settled })
@@ -66,7 +80,8 @@ func (r *refund) run(ctx workflow.Context) error {
 	if err := r.reserve(ctx); err != nil {
 		return err
 	}
-	if r.refusal == nil {
+	// A refund that is settled already was reserved by an earlier run.
+	if r.refusal == nil && r.refund.Status == payment.RefundPending {
 		if err := r.execute(ctx); err != nil {
 			return err
 		}
@@ -74,7 +89,12 @@ func (r *refund) run(ctx workflow.Context) error {
 			return err
 		}
 	}
-	r.settled = true
+	r.settled, r.ended = true, true
+	return r.finish(ctx)
+}
+
+// finish returns when every receiver was told and every handler has answered.
+func (r *refund) finish(ctx workflow.Context) error {
 	for {
 		over := func() bool { return r.outbox.idle() && workflow.AllHandlersFinished(ctx) }
 		if err := workflow.Await(ctx, func() bool { return r.outbox.hasEnded() || over() }); err != nil {
@@ -97,7 +117,7 @@ func (r *refund) reserve(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "Reserves the amount.")
 	reservation := payment.Reservation{
 		RefundID: r.input.RefundID, PaymentID: r.input.PaymentID, Amount: r.input.Amount, Message: r.input.Message,
-		Fingerprint: r.input.Fingerprint, Holder: workflow.GetInfo(ctx).WorkflowExecution.RunID, At: r.input.CreatedAt.UTC(),
+		Fingerprint: r.input.Fingerprint, At: r.input.CreatedAt.UTC(),
 	}
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		result, err := persist[activities.ReserveRefundResult](ctx, activities.ReserveRefundName, reservation)
@@ -131,6 +151,10 @@ func (r *refund) execute(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
+	r.docket.note(ctx, "before: ATH Móvil's total of refunds is $%s, and Cobro's $%s", before, r.payment.RefundedAmount)
+	if err := r.explain(ctx, before); err != nil || r.refund.Status != payment.RefundPending {
+		return err
+	}
 	workflow.SetCurrentDetails(ctx, "Sends the refund to ATH Móvil.")
 	options := r.timing.activityOptions(activities.RefundName, "gives $"+r.refund.Amount.String()+" back")
 	for tries := 1; ; tries++ {
@@ -139,6 +163,9 @@ func (r *refund) execute(ctx workflow.Context) error {
 			RefundID: r.refund.ID, ReferenceNumber: r.payment.ReferenceNumber, Amount: r.refund.Amount, Message: r.refund.Message,
 		}).Get(ctx, &done)
 		failure := activities.FailureOf(err)
+		if err != nil {
+			r.docket.note(ctx, "Refund, try %d: %s", tries, failure)
+		}
 		switch {
 		case err == nil:
 			r.complete(ctx, done.ReferenceNumber)
@@ -158,59 +185,210 @@ func (r *refund) execute(ctx workflow.Context) error {
 	}
 }
 
-// settle decides what an unanswered refund came to: completed where the
-// gateway's total rose by exactly the amount after the settling period, and a
-// review in every other case. It goes on looking while the review lasts.
-func (r *refund) settle(ctx workflow.Context, before money.Amount) error {
-	workflow.SetCurrentDetails(ctx, "The refund's outcome is not known; watches ATH Móvil's total.")
-	for pause := r.timing.Settle; ; pause = r.timing.Review {
-		if err := workflow.Sleep(ctx, pause); err != nil {
+// explain books what was refunded elsewhere before our own refund is sent, so
+// that the difference afterwards is ours. Where too little is left for our own
+// refund then, it fails without being sent.
+func (r *refund) explain(ctx workflow.Context, before money.Amount) error {
+	booked := r.payment.RefundedAmount
+	switch before.Cmp(booked) {
+	case 0:
+		return nil
+	case -1:
+		return r.mismatch(ctx, payment.Mismatch{
+			ID:   payment.DeriveMismatchID(payment.MismatchRefunded, r.payment.ID, booked.String(), before.String()),
+			Kind: payment.MismatchRefunded, Ours: booked.String(), Theirs: before.String(),
+		})
+	}
+	result, err := persist[activities.BookExternalRefundResult](ctx, activities.BookExternalRefundName, payment.ExternalRefund{
+		RefundID:  payment.DeriveExternalRefundID(r.payment.ID, "total "+before.String()),
+		PaymentID: r.payment.ID, Amount: before.Sub(booked), Total: before, Source: payment.SourceUnexplained,
+		For: r.refund.ID, At: workflow.Now(ctx).UTC(),
+	})
+	if err != nil {
+		return err
+	}
+	if result.Refusal != nil {
+		// More was refunded than was captured: nothing that we know explains it.
+		if err := r.mismatch(ctx, payment.Mismatch{
+			ID:   payment.DeriveMismatchID(payment.MismatchRefunded, r.payment.ID, booked.String(), before.String()),
+			Kind: payment.MismatchRefunded, Ours: booked.String(), Theirs: before.String(),
+		}); err != nil {
 			return err
 		}
-		after, err := r.totalRefunded(ctx)
+	} else {
+		r.outbox.announceRefund(ctx, *result.Refund, result.Announced)
+	}
+	if left := r.payment.Total.Sub(before); r.refund.Amount.Cmp(left) > 0 {
+		r.end(ctx, payment.RefundFailed, &payment.Failure{
+			Code: payment.FailureExceedsBalance, Message: "refunds made elsewhere left $" + left.String() + "; nothing was sent",
+		})
+	}
+	return nil
+}
+
+// mismatch records a difference of the payment and tells of it.
+func (r *refund) mismatch(ctx workflow.Context, m payment.Mismatch) error {
+	m.PaymentID, m.ReferenceNumber = r.payment.ID, r.payment.ReferenceNumber
+	m.Source = payment.FoundByRefund
+	return r.outbox.recordMismatch(ctx, m)
+}
+
+// settle decides what an unanswered refund came to: completed where the
+// gateway's total rose by exactly the amount after the settling period, with no
+// sign of another refund, and a review in every other case. It goes on looking
+// while the review lasts.
+func (r *refund) settle(ctx workflow.Context, before money.Amount) error {
+	workflow.SetCurrentDetails(ctx, "The refund's outcome is not known; watches ATH Móvil's total.")
+	ended := workflow.Now(ctx)
+	for pause := r.timing.Settle; ; pause = r.timing.Review {
+		covered, err := r.rest(ctx, before, pause)
+		if err != nil || r.refund.Status != payment.RefundPending {
+			return err
+		}
+		looking, stop := workflow.WithCancel(ctx)
+		found := r.find(looking)
+		heard := r.docket.await(ctx, found)
+		if heard != nil {
+			stop()
+			if err := r.judge(ctx, heard, before); err != nil || r.refund.Status != payment.RefundPending {
+				return err
+			}
+			continue
+		}
+		var seen activities.Ticket
+		err = found.Get(ctx, &seen)
+		stop()
 		if err != nil {
 			return err
 		}
-		if after.Sub(before) == r.refund.Amount {
+		r.drainSigns()
+		r.docket.note(ctx, "ATH Móvil's total of refunds is $%s; signs of other refunds: %d", seen.TotalRefunded, len(r.signs))
+		switch rise := seen.TotalRefunded.Sub(before); {
+		case rise == r.refund.Amount && len(r.signs) == 0:
 			r.complete(ctx, "")
+			return nil
+		case rise.IsZero() && len(r.signs) == 0 && covered.After(ended):
+			r.end(ctx, payment.RefundFailed, &payment.Failure{
+				Code: payment.FailureNotExecuted, Message: "a report of ATH Móvil that covers it does not list it",
+			})
 			return nil
 		}
 		if !r.refund.NeedsReview {
-			if err := r.needReview(ctx, before, after); err != nil {
+			if err := r.needReview(ctx, before, seen.TotalRefunded); err != nil {
 				return err
 			}
 		}
 	}
 }
 
+// rest pauses between looks, unless a person speaks or a report answers. It
+// returns until when a report that does not list the refund covers it.
+func (r *refund) rest(ctx workflow.Context, before money.Amount, pause time.Duration) (covered time.Time, err error) {
+	resting, stop := workflow.WithCancel(ctx)
+	defer stop()
+	timer := workflow.NewTimer(resting, pause)
+	for {
+		var heard *ruling
+		var answered ReportAnswered
+		over := false
+		workflow.NewSelector(ctx).
+			AddFuture(timer, func(workflow.Future) { over = true }).
+			AddReceive(r.docket.rulings, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, &heard) }).
+			AddReceive(r.report, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, &answered) }).
+			Select(ctx)
+		switch {
+		case over:
+			return time.Time{}, timer.Get(ctx, nil)
+		case heard != nil:
+			return time.Time{}, r.judge(ctx, heard, before)
+		case r.refund.NeedsReview && !answered.Listed:
+			return answered.Until, nil
+		}
+	}
+}
+
+// judge takes a person's word on a refund in review, unless a fresh look at the
+// gateway's total contradicts it. A look that is not answered contradicts
+// nothing, nor does a total that another refund may have moved.
+func (r *refund) judge(ctx workflow.Context, heard *ruling, before money.Amount) error {
+	if !r.docket.isOpen() {
+		heard.answer = &ReviewOutcome{Refused: ReviewNotOpen}
+		return nil
+	}
+	seen, err := r.timing.glance(ctx, r.payment.EcommerceID)
+	if err == nil {
+		rise := seen.TotalRefunded.Sub(before)
+		exactly := rise == r.refund.Amount && len(r.signs) == 0
+		if heard.Verdict == payment.VerdictCompleted && rise.Cmp(r.refund.Amount) < 0 ||
+			heard.Verdict == payment.VerdictNotExecuted && exactly {
+			heard.contradict("refunded in all: $" + seen.TotalRefunded.String() + ", before: $" + before.String())
+			return nil
+		}
+	}
+	r.docket.decide(ctx, heard.byPerson())
+	heard.accept()
+	if heard.Verdict == payment.VerdictCompleted {
+		r.complete(ctx, "")
+		return nil
+	}
+	r.end(ctx, payment.RefundFailed, &payment.Failure{
+		Code: payment.FailureReviewed, Message: "a person decided that the refund was not executed",
+	})
+	return nil
+}
+
+// drainSigns takes the events that tell of other refunds of the payment.
+func (r *refund) drainSigns() {
+	for {
+		var event GatewayEvent
+		if !r.events.ReceiveAsync(&event) {
+			return
+		}
+		r.signs[event.Digest] = true
+	}
+}
+
+// find looks at the ticket, for as long as that takes.
+func (r *refund) find(ctx workflow.Context) workflow.Future {
+	options := r.timing.activityOptions(activities.FindTicketName, "looks at what was refunded")
+	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.FindTicketName,
+		activities.TicketInput{EcommerceID: r.payment.EcommerceID})
+}
+
 // totalRefunded asks the gateway what it has refunded of the payment.
 func (r *refund) totalRefunded(ctx workflow.Context) (money.Amount, error) {
-	options := r.timing.activityOptions(activities.FindTicketName, "looks at what was refunded")
 	var seen activities.Ticket
-	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.FindTicketName,
-		activities.TicketInput{EcommerceID: r.payment.EcommerceID}).Get(ctx, &seen)
+	err := r.find(ctx).Get(ctx, &seen)
 	return seen.TotalRefunded, err
 }
 
 func (r *refund) complete(ctx workflow.Context, reference string) {
-	now := workflow.Now(ctx).UTC()
-	r.refund.Status = payment.RefundCompleted
 	r.refund.ReferenceNumber = reference
-	r.refund.CompletedAt = &now
-	r.refund.NeedsReview = false
+	r.end(ctx, payment.RefundCompleted, nil)
 }
 
 func (r *refund) fail(ctx workflow.Context, failure activities.GatewayFailure) {
+	r.end(ctx, payment.RefundFailed, failure.Reason())
+}
+
+// end settles the refund, and its review where it has one.
+func (r *refund) end(ctx workflow.Context, status payment.RefundStatus, reason *payment.Failure) {
 	now := workflow.Now(ctx).UTC()
-	r.refund.Status = payment.RefundFailed
-	r.refund.Failure = failure.Reason()
+	r.refund.Status = status
+	r.refund.Failure = reason
 	r.refund.CompletedAt = &now
 	r.refund.NeedsReview = false
+	verdict := payment.VerdictNotExecuted
+	if status == payment.RefundCompleted {
+		verdict = payment.VerdictCompleted
+	}
+	r.docket.decide(ctx, payment.Decision{Verdict: verdict, Source: payment.DecidedByGateway})
 }
 
 // needReview flags the refund and tells of it. Those who wait get the refund as
 // it is: pending, and in review.
 func (r *refund) needReview(ctx workflow.Context, before, after money.Amount) error {
+	r.docket.open(ctx, payment.CauseRefundUnknown)
 	r.refund.NeedsReview = true
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf(
 		"Needs a review: ATH Móvil's total of refunds was $%s and is $%s; the refund is of $%s. Looks every %s.",
@@ -242,15 +420,19 @@ func (r *refund) announceEnd(ctx workflow.Context) error {
 func (r *refund) announce(ctx workflow.Context, event payment.Event) error {
 	r.revision++
 	announced, err := persist[payment.Announced](ctx, activities.RecordRefundName, payment.RefundChange{
-		Record: r.record(), Announce: event,
+		Record: r.record(), Announce: event, Review: r.docket.take(),
 	})
 	if err != nil {
 		return err
 	}
 	current := r.refund
-	r.outbox.announce(ctx, r.refund.ID, payment.Notification{
-		Event: event, Sequence: announced.Sequence, OccurredAt: workflow.Now(ctx).UTC(), Payment: announced.Payment, Refund: &current,
-	}, func(workflow.Context) ([]payment.Receiver, error) { return announced.Receivers, nil })
+	n := payment.Notification{
+		Event: event, OccurredAt: workflow.Now(ctx).UTC(), Payment: announced.Payment, Refund: &current,
+	}
+	if event == payment.EventNeedsReview {
+		n.Review = r.docket.current()
+	}
+	r.outbox.announce(ctx, r.refund.ID, n, at(announced))
 	return nil
 }
 

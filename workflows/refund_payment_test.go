@@ -25,17 +25,23 @@ var (
 // paid puts the completed payment into the store that refunds are made of.
 func (s *scene) paid() {
 	s.t.Helper()
+	s.paidBy(payment.Customer{Name: customerName, PhoneNumber: customerPhone, Email: customerEmail})
+}
+
+func (s *scene) paidBy(payer payment.Customer) {
+	s.t.Helper()
 	at, net := start.Add(-time.Hour), total.Sub(fee)
 	charged := fee
 	p := payment.Payment{
 		ID: paymentID, Status: payment.StatusCompleted,
 		Request:     payment.Request{Reference: order, Total: total, PhoneNumber: customerPhone, ExpiresIn: 10 * time.Minute},
 		EcommerceID: ticketID, ReferenceNumber: reference, DailyTransactionID: dailyID, Fee: &charged, NetAmount: &net,
-		Customer:  payment.Customer{Name: customerName, PhoneNumber: customerPhone, Email: customerEmail},
-		CreatedAt: at, UpdatedAt: at, ExpiresAt: at.Add(10 * time.Minute), CompletedAt: &at,
+		Customer: payer, CreatedAt: at, UpdatedAt: at, ExpiresAt: at.Add(10 * time.Minute), CompletedAt: &at,
 	}
-	_, err := s.db.RecordPayment(s.t.Context(), payment.Change{Record: payment.Record{Payment: p, Revision: 4, Sequence: 2}})
-	require.NoError(s.t, err)
+	for _, event := range []payment.Event{payment.EventCreated, payment.EventCompleted} {
+		_, err := s.db.RecordPayment(s.t.Context(), payment.Change{Record: payment.Record{Payment: p, Revision: 4}, Announce: event})
+		require.NoError(s.t, err)
+	}
 	s.gateway.ticket.Status = athmovil.StatusCompleted
 	s.gateway.ticket.ReferenceNumber = reference
 }
@@ -44,7 +50,7 @@ func (s *scene) paid() {
 func (s *scene) reserve(id, fingerprint string, amount money.Amount) {
 	s.t.Helper()
 	_, err := s.db.ReserveRefund(s.t.Context(), payment.Reservation{
-		RefundID: id, PaymentID: paymentID, Amount: &amount, Fingerprint: fingerprint, Holder: "another-run", At: start,
+		RefundID: id, PaymentID: paymentID, Amount: &amount, Fingerprint: fingerprint, At: start,
 	})
 	require.NoError(s.t, err)
 }
@@ -378,19 +384,6 @@ func TestRefundRefused(t *testing.T) {
 			want:   payment.RefundRefusal{Code: payment.RefusedKeyReused},
 		},
 		{
-			name:   "another workflow run holds it",
-			script: func(s *scene) { s.reserve(refundID, "fingerprint", given) },
-			want:   payment.RefundRefusal{Code: payment.RefusedHeld},
-		},
-		{
-			name: "another workflow run has done it",
-			script: func(s *scene) {
-				s.reserve(refundID, "fingerprint", given)
-				s.settle(refundID, given)
-			},
-			want: payment.RefundRefusal{Code: payment.RefusedHeld},
-		},
-		{
 			name:  "no such payment",
 			input: func(in *workflows.RefundPaymentInput) { in.PaymentID = payment.DeriveID("default", "none") },
 			want:  payment.RefundRefusal{Code: payment.RefusedNoPayment},
@@ -418,26 +411,28 @@ func TestRefundRefused(t *testing.T) {
 	}
 }
 
-// TestRefundHolders says that of two runs of one refund only one ever sends it.
-func TestRefundHolders(t *testing.T) {
+// TestRefundTakenOver says what a second run of a refund's workflow does, as
+// after a reset: it goes on, and what is done is not done again.
+func TestRefundTakenOver(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	s.paid()
-	s.gateway.script(activities.RefundName, answer{after: 10 * time.Second})
-	refused := func() {
-		amount := given
-		_, err := s.db.ReserveRefund(t.Context(), payment.Reservation{
-			RefundID: refundID, PaymentID: paymentID, Amount: &amount, Fingerprint: "fingerprint", Holder: "another-run", At: start,
-		})
-		var refusal *payment.RefundRefusal
-		require.ErrorAs(t, err, &refusal)
-		require.Equal(t, payment.RefusedHeld, refusal.Code)
-	}
-	s.at(5*time.Second, refused) // while it is sent
-	s.refund()
-	refused() // and for ever
-	require.Equal(t, 1, s.gateway.count(activities.RefundName))
-	require.Equal(t, given, s.gateway.ticket.TotalRefunded)
+	t.Run("where nothing was sent yet", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		s.paid()
+		s.reserve(refundID, "fingerprint", given)
+		require.Equal(t, payment.RefundCompleted, s.refund().Refund.Status)
+		require.Equal(t, 1, s.gateway.count(activities.RefundName))
+	})
+	t.Run("where it was settled", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		s.paid()
+		s.reserve(refundID, "fingerprint", given)
+		s.settle(refundID, given)
+		require.Equal(t, payment.RefundCompleted, s.refund().Refund.Status)
+		require.Empty(t, s.gateway.calls)
+		require.Empty(t, s.inbox.events(books), "the first run tells of it")
+	})
 }
 
 func TestRefundPaymentNeedsItsID(t *testing.T) {

@@ -64,6 +64,7 @@ type scene struct {
 	receivers *activities.Notifications
 	upserts   []temporal.SearchAttributes
 	answers   map[string]*reply // by update id
+	mocks     []func()          // set up when everything is registered
 }
 
 // reply is what came of an update.
@@ -122,6 +123,9 @@ func (s *scene) execute(workflowID, name string, input any) {
 	s.env.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Run(func(args mock.Arguments) {
 		s.upserts = append(s.upserts, args.Get(0).(temporal.SearchAttributes))
 	})
+	for _, mocked := range s.mocks {
+		mocked()
+	}
 	s.env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: workflowID, TaskQueue: workflows.TaskQueue})
 	s.env.ExecuteWorkflow(name, input)
 	require.True(s.t, s.env.IsWorkflowCompleted())
@@ -201,9 +205,9 @@ func (f *flakyRecords) answers() error {
 	return errStoreAway
 }
 
-func (f *flakyRecords) RecordPayment(ctx context.Context, c payment.Change) ([]payment.Receiver, error) {
+func (f *flakyRecords) RecordPayment(ctx context.Context, c payment.Change) (payment.Announced, error) {
 	if err := f.answers(); err != nil {
-		return nil, err
+		return payment.Announced{}, err
 	}
 	return f.Store.RecordPayment(ctx, c)
 }

@@ -190,7 +190,11 @@ func (s *scene) checkNotifications(p payment.Payment) {
 	}
 	for i, n := range s.inbox.told(books) {
 		require.Equal(t, i+1, n.Sequence)
-		require.Equal(t, payment.NotificationID(p.ID, n.Event, n.Sequence, host, books), n.ID)
+		subject := p.ID
+		if n.Mismatch != nil {
+			subject = n.Mismatch.ID
+		}
+		require.Equal(t, payment.NotificationID(subject, n.Event, n.Sequence, host, books), n.ID)
 		require.Equal(t, payment.NotificationVersion, n.Version)
 		require.Equal(t, p.ID, n.Payment.ID)
 		require.Contains(t, known, n.ID)

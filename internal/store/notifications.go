@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,50 +12,72 @@ import (
 
 // announcement is one event on its way to its receivers.
 type announcement struct {
-	subject   string // the id that its notifications are derived from
-	paymentID string
-	refundID  string // empty for the payment's own events
+	subject   string // the id that its notifications are derived from; it has each event once
+	paymentID string // empty where no payment of ours is concerned
+	refundID  string // set for a refund's events
 	event     payment.Event
-	sequence  int
 }
 
-// announce notes a pending delivery for each receiver of an event and returns
-// the receivers, ordered by host and name. The first announcement decides who
-// they are: a retry gives the same answer, and a receiver that appears in
-// between hears of later events only.
-func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement) ([]payment.Receiver, error) {
-	first, err := insert(ctx, tx, "announcements", []column{
-		{"subject", a.subject},
-		{"event", a.event},
-		{"sequence", a.sequence},
-	})
-	if err != nil {
-		return nil, err
-	}
-	if !first {
-		return list(ctx, tx, scanReceiver, `
+// announce gives an event its place among the payment's events, notes a pending
+// delivery for each of its receivers and returns them, ordered by host and name.
+// The first announcement decides all of that: a retry gives the same answer, and
+// a receiver that appears in between hears of later events only.
+func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *payment.Announced) error {
+	err := tx.QueryRowContext(ctx,
+		`SELECT sequence FROM announcements WHERE subject = $1 AND event = $2`, a.subject, a.event).Scan(&to.Sequence)
+	if err == nil {
+		to.Receivers, err = list(ctx, tx, scanReceiver, `
 			SELECT r.host, r.event, r.name, r.timeout_ns FROM receivers r
 			JOIN notifications n ON n.host = r.host AND n.event = r.event AND n.receiver = r.name
-			WHERE n.payment_id = $1 AND COALESCE(n.refund_id, '') = $2 AND n.event = $3 AND n.sequence = $4
-			ORDER BY r.host, r.name`, a.paymentID, a.refundID, a.event, a.sequence)
+			WHERE n.subject = $1 AND n.event = $2
+			ORDER BY r.host, r.name`, a.subject, a.event)
+		return err
 	}
-	receivers, err := list(ctx, tx, scanReceiver,
+	if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if to.Sequence, err = s.nextSequence(ctx, tx, a.paymentID); err != nil {
+		return err
+	}
+	if _, err := insert(ctx, tx, "announcements", []column{
+		{"subject", a.subject},
+		{"event", a.event},
+		{"sequence", to.Sequence},
+	}); err != nil {
+		return err
+	}
+	to.Receivers, err = list(ctx, tx, scanReceiver,
 		`SELECT host, event, name, timeout_ns FROM receivers WHERE event = $1 ORDER BY host, name`, a.event)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, r := range receivers {
-		err := s.putDelivery(ctx, tx, payment.Delivery{
-			ID:        payment.NotificationID(a.subject, a.event, a.sequence, r.Host, r.Name),
+	for _, r := range to.Receivers {
+		err := s.putDelivery(ctx, tx, a.subject, payment.Delivery{
+			ID:        payment.NotificationID(a.subject, a.event, to.Sequence, r.Host, r.Name),
 			PaymentID: a.paymentID, RefundID: a.refundID,
-			Event: a.event, Receiver: r.Name, Host: r.Host, Sequence: a.sequence,
+			Event: a.event, Receiver: r.Name, Host: r.Host, Sequence: to.Sequence,
 			Status: payment.DeliveryPending,
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return receivers, nil
+	return nil
+}
+
+// nextSequence counts one more event of a payment. An event that concerns none
+// is the first and only one.
+func (s *Store) nextSequence(ctx context.Context, tx *sql.Tx, paymentID string) (int, error) {
+	if paymentID == "" {
+		return 1, nil
+	}
+	held, err := s.lockPayment(ctx, tx, paymentID)
+	if err != nil {
+		return 0, err
+	}
+	next := held.sequence + 1
+	_, err = exec(ctx, tx, `UPDATE payments SET sequence = $2 WHERE id = $1`, paymentID, next)
+	return next, err
 }
 
 // RecordDeliveries notes how deliveries stand. What is known is never taken
@@ -68,19 +91,22 @@ func (s *Store) RecordDeliveries(ctx context.Context, deliveries []payment.Deliv
 
 func (s *Store) putDeliveries(ctx context.Context, tx *sql.Tx, deliveries []payment.Delivery) error {
 	for _, d := range deliveries {
-		if err := s.putDelivery(ctx, tx, d); err != nil {
+		if err := s.putDelivery(ctx, tx, "", d); err != nil {
 			return fmt.Errorf("delivery %s: %w", d.ID, err)
 		}
 	}
 	return nil
 }
 
-func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, d payment.Delivery) error {
+// putDelivery adds a delivery, or notes how a known one stands. subject is only
+// needed to add one.
+func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d payment.Delivery) error {
 	if d.CreatedAt.IsZero() {
 		d.CreatedAt = s.now()
 	}
 	inserted, err := insert(ctx, tx, "notifications", []column{
 		{"id", d.ID},
+		{"subject", subject},
 		{"payment_id", textOrNull(d.PaymentID)},
 		{"refund_id", textOrNull(d.RefundID)},
 		{"event", d.Event},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cobropay/cobro/payment"
@@ -17,15 +18,16 @@ import (
 const unfinished = `status IN ('pending', 'open', 'confirmed')`
 
 // RecordPayment writes one step of a payment's life, all or nothing, and
-// returns the receivers of the event that it announces, ordered by host and
-// name. A revision that is not newer than the stored one leaves the payment
-// alone, and its transitions, deliveries and announcement are still kept.
+// answers with the sequence and the receivers of the event that it announces:
+// the same ones on every retry. A revision that is not newer than the stored
+// one leaves the payment alone, and its transitions, deliveries, review and
+// announcement are still kept.
 //
 // The first write of an unfinished payment whose reference has another one is
 // a [*payment.ReferenceInUseError].
-func (s *Store) RecordPayment(ctx context.Context, change payment.Change) ([]payment.Receiver, error) {
+func (s *Store) RecordPayment(ctx context.Context, change payment.Change) (payment.Announced, error) {
 	p := change.Record.Payment
-	var receivers []payment.Receiver
+	var announced payment.Announced
 	err := s.write(ctx, "record payment "+p.ID, func(tx *sql.Tx) error {
 		if err := s.putPayment(ctx, tx, change.Record); err != nil {
 			return err
@@ -38,16 +40,23 @@ func (s *Store) RecordPayment(ctx context.Context, change payment.Change) ([]pay
 		if err := s.putDeliveries(ctx, tx, change.Deliveries); err != nil {
 			return err
 		}
+		if err := s.putReview(ctx, tx, change.Review); err != nil {
+			return err
+		}
+		record, err := s.paymentByID(ctx, tx, p.ID)
+		if err != nil {
+			return err
+		}
+		announced.Payment = record.Payment
 		if change.Announce == "" {
 			return nil
 		}
-		var err error
-		receivers, err = s.announce(ctx, tx, announcement{
-			subject: p.ID, paymentID: p.ID, event: change.Announce, sequence: change.Record.Sequence,
-		})
-		return err
+		return s.announce(ctx, tx, announcement{subject: p.ID, paymentID: p.ID, event: change.Announce}, &announced)
 	})
-	return receivers, err
+	if err != nil {
+		return payment.Announced{}, err
+	}
+	return announced, nil
 }
 
 // putPayment inserts the payment, or overwrites an older revision of it.
@@ -56,7 +65,7 @@ func (s *Store) putPayment(ctx context.Context, tx *sql.Tx, r payment.Record) er
 	if err != nil {
 		return err
 	}
-	inserted, err := insert(ctx, tx, "payments", row)
+	inserted, err := insert(ctx, tx, "payments", append(row, column{"sequence", 0}))
 	if err != nil {
 		return err
 	}
@@ -71,11 +80,10 @@ func (s *Store) putPayment(ctx context.Context, tx *sql.Tx, r payment.Record) er
 		case held.revision >= r.Revision:
 			return nil
 		}
-		if err := update(ctx, tx, "payments", row); err != nil {
-			return err
+		if held.payerKnown && r.Payment.Customer.IsZero() {
+			row = withoutPayer(row)
 		}
-		// The events of refunds are counted here and not by the payment's workflow.
-		if err := raiseSequence(ctx, tx, r.Payment.ID, held.sequence); err != nil {
+		if err := update(ctx, tx, "payments", row); err != nil {
 			return err
 		}
 	}
@@ -99,7 +107,6 @@ func (s *Store) paymentRow(r payment.Record) ([]column, error) {
 		{"id", p.ID},
 		{"revision", r.Revision},
 		{"fingerprint", r.Fingerprint},
-		{"sequence", r.Sequence},
 		{"status", p.Status},
 		{"needs_review", p.NeedsReview},
 		{"reference", p.Reference},
@@ -118,10 +125,6 @@ func (s *Store) paymentRow(r payment.Record) ([]column, error) {
 		{"daily_transaction_id", p.DailyTransactionID},
 		{"fee_cents", p.Fee},
 		{"net_cents", p.NetAmount},
-		{"payer_name_sealed", sealed.text("payer_name", p.Customer.Name)},
-		{"payer_phone_sealed", sealed.text("payer_phone", p.Customer.PhoneNumber)},
-		{"payer_phone_digest", s.digest(purposePhone, p.Customer.PhoneNumber)},
-		{"payer_email_sealed", sealed.text("payer_email", p.Customer.Email)},
 		{"failure_code", failure.Code},
 		{"failure_message", failure.Message},
 		{"expires_at", micros(p.ExpiresAt)},
@@ -129,7 +132,18 @@ func (s *Store) paymentRow(r payment.Record) ([]column, error) {
 		{"updated_at", micros(p.UpdatedAt)},
 		{"completed_at", microsOrNull(p.CompletedAt)},
 	}
+	row = append(row, s.payerColumns(sealed, p.Customer)...)
 	return row, sealed.err
+}
+
+// payerColumns is who paid.
+func (s *Store) payerColumns(sealed *sealing, payer payment.Customer) []column {
+	return []column{
+		{"payer_name_sealed", sealed.text("payer_name", payer.Name)},
+		{"payer_phone_sealed", sealed.text("payer_phone", payer.PhoneNumber)},
+		{"payer_phone_digest", s.digest(purposePhone, payer.PhoneNumber)},
+		{"payer_email_sealed", sealed.text("payer_email", payer.Email)},
+	}
 }
 
 // paymentColumns is what scanPayment reads. Refunds are summed up on every
@@ -187,11 +201,18 @@ func encodeItems(items []payment.Item) (private.Text, error) {
 	return private.Text(encoded), err
 }
 
+// withoutPayer leaves out the columns that say who paid: what was filled in
+// after the workflow had looked is never erased.
+func withoutPayer(row []column) []column {
+	return slices.DeleteFunc(row, func(c column) bool { return strings.HasPrefix(c.name, "payer_") })
+}
+
 // heldPayment is what a write has to know of the payment that it locked.
 type heldPayment struct {
 	revision    int64
 	sequence    int
 	ecommerceID string
+	payerKnown  bool
 }
 
 // lockPayment keeps every other writer from the payment until the transaction
@@ -199,14 +220,11 @@ type heldPayment struct {
 func (s *Store) lockPayment(ctx context.Context, tx *sql.Tx, id string) (heldPayment, error) {
 	var held heldPayment
 	err := tx.QueryRowContext(ctx,
-		`SELECT revision, sequence, ecommerce_id FROM payments WHERE id = $1`+s.dialect.forUpdate, id).
-		Scan(&held.revision, &held.sequence, &held.ecommerceID)
+		`SELECT revision, sequence, ecommerce_id,
+			payer_name_sealed IS NOT NULL OR payer_phone_sealed IS NOT NULL OR payer_email_sealed IS NOT NULL
+			FROM payments WHERE id = $1`+s.dialect.forUpdate, id).
+		Scan(&held.revision, &held.sequence, &held.ecommerceID, &held.payerKnown)
 	return held, known(err)
-}
-
-func raiseSequence(ctx context.Context, tx *sql.Tx, paymentID string, sequence int) error {
-	_, err := exec(ctx, tx, `UPDATE payments SET sequence = $2 WHERE id = $1 AND sequence < $2`, paymentID, sequence)
-	return err
 }
 
 // referenceInUse explains why a payment that is not stored was not inserted.

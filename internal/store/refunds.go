@@ -16,8 +16,9 @@ var errNotPositive = errors.New("the amount of a refund must be positive")
 
 // ReserveRefund grants the right to send one refund to the gateway: it locks
 // the payment, checks what is left of it and inserts the refund as pending. The
-// same holder asking again gets the same answer, whatever became of the refund
-// since. Every refusal is a [*payment.RefundRefusal], and nothing is written.
+// same id and fingerprint again get the same answer, whatever became of the
+// refund since. Every refusal is a [*payment.RefundRefusal], and nothing is
+// written.
 func (s *Store) ReserveRefund(ctx context.Context, ask payment.Reservation) (payment.Reserved, error) {
 	var granted payment.Reserved
 	err := s.write(ctx, "reserve refund "+ask.RefundID, func(tx *sql.Tx) error {
@@ -51,20 +52,30 @@ func (s *Store) ReserveRefund(ctx context.Context, ask payment.Reservation) (pay
 // [payment.ErrNotFound] where there is none, and refuses a different ask under
 // the same id.
 func (s *Store) reservedBefore(ctx context.Context, tx *sql.Tx, ask payment.Reservation) (payment.Refund, error) {
-	var holder string
 	before, err := s.refundByID(ctx, tx, ask.RefundID)
-	if err == nil {
-		err = tx.QueryRowContext(ctx, `SELECT holder FROM refunds WHERE id = $1`, ask.RefundID).Scan(&holder)
-	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return payment.Refund{}, err
-	case before.Fingerprint != ask.Fingerprint || before.Refund.PaymentID != ask.PaymentID:
+	}
+	if before.Fingerprint != ask.Fingerprint || before.Refund.PaymentID != ask.PaymentID {
 		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedKeyReused}
-	case holder != ask.Holder:
-		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedHeld}
 	}
 	return before.Refund, nil
+}
+
+// ClaimRefund lets one workflow run send a refund: the first that asks, and that
+// one again. Any other gets a [*payment.RefundRefusal] with RefusedHeld.
+func (s *Store) ClaimRefund(ctx context.Context, refundID, runID string) error {
+	return s.write(ctx, "claim refund "+refundID, func(tx *sql.Tx) error {
+		changed, err := exec(ctx, tx,
+			`UPDATE refunds SET sent_by = $2 WHERE id = $1 AND sent_by IN ('', $2)`, refundID, runID)
+		if err != nil || changed > 0 {
+			return err
+		}
+		if err := exists(ctx, tx, "refunds", refundID); err != nil {
+			return err
+		}
+		return &payment.RefundRefusal{Code: payment.RefusedHeld}
+	})
 }
 
 // reserve inserts a pending refund of a payment that is locked.
@@ -97,7 +108,7 @@ func (s *Store) reserve(ctx context.Context, tx *sql.Tx, p payment.Payment, ask 
 		},
 		Fingerprint: ask.Fingerprint,
 	}
-	if err := s.insertRefund(ctx, tx, record, ask.Holder); err != nil {
+	if err := s.insertRefund(ctx, tx, record); err != nil {
 		return payment.Refund{}, err
 	}
 	stored, err := s.refundByID(ctx, tx, ask.RefundID)
@@ -106,9 +117,9 @@ func (s *Store) reserve(ctx context.Context, tx *sql.Tx, p payment.Payment, ask 
 
 // unsettledRefund returns the oldest refund of a payment that is pending or in
 // review, or "".
-func unsettledRefund(ctx context.Context, tx *sql.Tx, paymentID string) (string, error) {
+func unsettledRefund(ctx context.Context, q queryer, paymentID string) (string, error) {
 	var id string
-	err := tx.QueryRowContext(ctx, `
+	err := q.QueryRowContext(ctx, `
 		SELECT id FROM refunds WHERE payment_id = $1 AND (status = 'pending' OR needs_review)
 		ORDER BY created_at, id LIMIT 1`, paymentID).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -131,8 +142,7 @@ func (s *Store) RecordRefund(ctx context.Context, change payment.RefundChange) (
 	refund := change.Record.Refund
 	var announced payment.Announced
 	err := s.write(ctx, "record refund "+refund.ID, func(tx *sql.Tx) error {
-		held, err := s.lockPayment(ctx, tx, refund.PaymentID)
-		if err != nil {
+		if _, err := s.lockPayment(ctx, tx, refund.PaymentID); err != nil {
 			return fmt.Errorf("payment %s: %w", refund.PaymentID, err)
 		}
 		if err := s.putRefund(ctx, tx, change.Record); err != nil {
@@ -144,6 +154,9 @@ func (s *Store) RecordRefund(ctx context.Context, change payment.RefundChange) (
 		if err := s.putDeliveries(ctx, tx, change.Deliveries); err != nil {
 			return err
 		}
+		if err := s.putReview(ctx, tx, change.Review); err != nil {
+			return err
+		}
 		record, err := s.paymentByID(ctx, tx, refund.PaymentID)
 		if err != nil {
 			return err
@@ -152,15 +165,7 @@ func (s *Store) RecordRefund(ctx context.Context, change payment.RefundChange) (
 		if change.Announce == "" {
 			return nil
 		}
-		announced.Sequence, err = s.refundSequence(ctx, tx, held, refund, change.Announce)
-		if err != nil {
-			return err
-		}
-		announced.Receivers, err = s.announce(ctx, tx, announcement{
-			subject: refund.ID, paymentID: refund.PaymentID, refundID: refund.ID,
-			event: change.Announce, sequence: announced.Sequence,
-		})
-		return err
+		return s.announceRefund(ctx, tx, refund, change.Announce, &announced)
 	})
 	if err != nil {
 		return payment.Announced{}, err
@@ -169,11 +174,11 @@ func (s *Store) RecordRefund(ctx context.Context, change payment.RefundChange) (
 }
 
 // putRefund inserts the refund, or overwrites an older revision of it. What was
-// reserved stays: the amount, the source and the holder.
+// reserved stays: the amount and the source.
 func (s *Store) putRefund(ctx context.Context, tx *sql.Tx, r payment.RefundRecord) error {
 	before, err := s.refundByID(ctx, tx, r.Refund.ID)
 	if errors.Is(err, payment.ErrNotFound) {
-		return s.insertRefund(ctx, tx, r, "")
+		return s.insertRefund(ctx, tx, r)
 	}
 	if err != nil || before.Revision >= r.Revision {
 		return err
@@ -208,7 +213,7 @@ func reopens(was, is payment.Refund) bool {
 	}
 }
 
-func (s *Store) insertRefund(ctx context.Context, tx *sql.Tx, r payment.RefundRecord, holder string) error {
+func (s *Store) insertRefund(ctx context.Context, tx *sql.Tx, r payment.RefundRecord) error {
 	if r.Refund.Amount.Cmp(money.FromCents(1)) < 0 {
 		return errNotPositive
 	}
@@ -220,7 +225,8 @@ func (s *Store) insertRefund(ctx context.Context, tx *sql.Tx, r payment.RefundRe
 		{"id", r.Refund.ID},
 		{"payment_id", r.Refund.PaymentID},
 		{"fingerprint", r.Fingerprint},
-		{"holder", holder},
+		{"sent_by", ""},
+		{"short_id", payment.ShortRefundID(r.Refund.ID)},
 		{"amount_cents", r.Refund.Amount},
 		{"source", r.Refund.Source},
 		{"created_at", micros(r.Refund.CreatedAt)},
@@ -268,19 +274,12 @@ func (s *Store) neverBelowZero(ctx context.Context, tx *sql.Tx, refund payment.R
 	return nil
 }
 
-// refundSequence returns the place of a refund's event among the payment's
-// events: the next one, and the same on every retry.
-func (s *Store) refundSequence(
-	ctx context.Context, tx *sql.Tx, held heldPayment, refund payment.Refund, event payment.Event,
-) (int, error) {
-	var sequence int
-	err := tx.QueryRowContext(ctx,
-		`SELECT sequence FROM announcements WHERE subject = $1 AND event = $2`, refund.ID, event).Scan(&sequence)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return sequence, err
-	}
-	sequence = held.sequence + 1
-	return sequence, raiseSequence(ctx, tx, refund.PaymentID, sequence)
+func (s *Store) announceRefund(
+	ctx context.Context, tx *sql.Tx, refund payment.Refund, event payment.Event, to *payment.Announced,
+) error {
+	return s.announce(ctx, tx, announcement{
+		subject: refund.ID, paymentID: refund.PaymentID, refundID: refund.ID, event: event,
+	}, to)
 }
 
 const refundColumns = `

@@ -31,25 +31,26 @@ func announcements(t *testing.T, open Opener) {
 	require.NoError(t, s.AnnounceReceivers(ctx, "cobro", []payment.Receiver{receiver("cobro", payment.EventCompleted, "webhook")}))
 
 	paid := completed(t)
-	paid.Sequence = 2
 	change := payment.Change{Record: paid, Announce: payment.EventCompleted}
 	want := []payment.Receiver{
 		receiver("cobro", payment.EventCompleted, "webhook"), receiver("shop", payment.EventCompleted, "count"), shop,
 	}
 	got, err := s.RecordPayment(ctx, change)
 	require.NoError(t, err)
-	require.Equal(t, want, got)
+	require.Equal(t, want, got.Receivers)
+	require.Equal(t, 1, got.Sequence)
 
 	require.NoError(t, s.AnnounceReceivers(ctx, "late", []payment.Receiver{receiver("late", payment.EventCompleted, "a")}))
 	got, err = s.RecordPayment(ctx, change)
 	require.NoError(t, err)
-	require.Equal(t, want, got, "a retry has the same answer")
+	require.Equal(t, want, got.Receivers, "a retry has the same answer")
+	require.Equal(t, 1, got.Sequence)
 
 	id := paid.Payment.ID
 	pendings := []payment.Delivery{
-		expected(id, payment.Delivery{PaymentID: id, Event: payment.EventCompleted, Sequence: 2, Host: "cobro", Receiver: "webhook"}),
-		expected(id, payment.Delivery{PaymentID: id, Event: payment.EventCompleted, Sequence: 2, Host: "shop", Receiver: "count"}),
-		expected(id, payment.Delivery{PaymentID: id, Event: payment.EventCompleted, Sequence: 2, Host: "shop", Receiver: "send-receipt"}),
+		expected(id, payment.Delivery{PaymentID: id, Event: payment.EventCompleted, Sequence: 1, Host: "cobro", Receiver: "webhook"}),
+		expected(id, payment.Delivery{PaymentID: id, Event: payment.EventCompleted, Sequence: 1, Host: "shop", Receiver: "count"}),
+		expected(id, payment.Delivery{PaymentID: id, Event: payment.EventCompleted, Sequence: 1, Host: "shop", Receiver: "send-receipt"}),
 	}
 	deliveries, err := s.Deliveries(ctx, id)
 	require.NoError(t, err)
@@ -68,7 +69,7 @@ func announcements(t *testing.T, open Opener) {
 	silent := pending(t)
 	got, err = s.RecordPayment(ctx, payment.Change{Record: silent, Announce: payment.EventExpired})
 	require.NoError(t, err)
-	require.Empty(t, got, "nobody listens")
+	require.Empty(t, got.Receivers, "nobody listens")
 }
 
 func refundAnnouncements(t *testing.T, open Opener) {
@@ -76,7 +77,6 @@ func refundAnnouncements(t *testing.T, open Opener) {
 	shop := receiver("shop", payment.EventRefundCompleted, "book")
 	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{shop}))
 	paid := completed(t)
-	paid.Sequence = 2
 	record(ctx, t, s, paid)
 	id := paid.Payment.ID
 
@@ -89,29 +89,29 @@ func refundAnnouncements(t *testing.T, open Opener) {
 		for range 2 {
 			got, err := s.RecordRefund(ctx, payment.RefundChange{Record: done, Announce: payment.EventRefundCompleted})
 			require.NoError(t, err)
-			require.Equal(t, 3+i, got.Sequence)
+			require.Equal(t, 1+i, got.Sequence)
 			require.Equal(t, []payment.Receiver{shop}, got.Receivers)
 			require.Equal(t, id, got.Payment.ID)
 			require.Equal(t, money.FromCents(int64(i+1)*1_00), got.Payment.RefundedAmount, "the refund counts already")
 		}
 		want = append(want, expected(asked.RefundID, payment.Delivery{
-			PaymentID: id, RefundID: asked.RefundID, Event: payment.EventRefundCompleted, Sequence: 3 + i, Host: "shop", Receiver: "book",
+			PaymentID: id, RefundID: asked.RefundID, Event: payment.EventRefundCompleted, Sequence: 1 + i, Host: "shop", Receiver: "book",
 		}))
 	}
 	deliveries, err := s.Deliveries(ctx, id)
 	require.NoError(t, err)
 	require.Equal(t, want, deliveries)
 
-	paid.Revision++ // the workflow has not counted the refunds' events
+	paid.Revision++ // the workflow knows nothing of the refunds' events
 	record(ctx, t, s, paid)
 	r, err := s.Payment(ctx, id)
 	require.NoError(t, err)
-	require.Equal(t, 4, r.Sequence)
+	require.Equal(t, 2, r.Sequence)
 	first, err := s.Refund(ctx, ask(id, "k1", nil).RefundID)
 	require.NoError(t, err)
 	again, err := s.RecordRefund(ctx, payment.RefundChange{Record: first, Announce: payment.EventRefundCompleted})
 	require.NoError(t, err)
-	require.Equal(t, 3, again.Sequence)
+	require.Equal(t, 1, again.Sequence)
 }
 
 func deliveries(t *testing.T, open Opener) {

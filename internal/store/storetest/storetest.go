@@ -48,9 +48,15 @@ func Run(t *testing.T, newDatabase func(t *testing.T) Opener) {
 		{"a reservation is granted once", reservations},
 		{"a reservation is refused", reservationRefusals},
 		{"refunds at once never exceed the payment", reservationRace},
-		{"one holder gets a refund", holderRace},
+		{"one run may send a refund", claimRace},
 		{"a refund goes its way", refundLife},
 		{"a refund made elsewhere counts", externalRefunds},
+		{"a refund made elsewhere is booked once", bookings},
+		{"one rise of the gateway's total is booked once", bookingRace},
+		{"an event about a refund finds what it is about", refundContexts},
+		{"a payer is filled in once", payers},
+		{"a review is decided once", reviews},
+		{"a mismatch is kept and told once", mismatches},
 		{"no sequence of writes refunds too much", neverTooMuch},
 		{"an event is announced to its receivers", announcements},
 		{"a refund's event has one sequence", refundAnnouncements},
@@ -174,7 +180,7 @@ func amount(cents int64) *money.Amount {
 // filled returns a payment that uses every field.
 func filled(t require.TestingT) payment.Record {
 	r := completed(t)
-	r.Fingerprint, r.Sequence = "fingerprint", 2
+	r.Fingerprint = "fingerprint"
 	p := &r.Payment
 	p.Reference = "order " + p.ID[len(p.ID)-8:]
 	p.Subtotal, p.Tax = amount(9_00), amount(1_00)

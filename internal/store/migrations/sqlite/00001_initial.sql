@@ -63,7 +63,8 @@ CREATE TABLE refunds (
     payment_id       TEXT NOT NULL REFERENCES payments (id),
     revision         INTEGER NOT NULL,
     fingerprint      TEXT NOT NULL,
-    holder           TEXT NOT NULL,
+    sent_by          TEXT NOT NULL, -- the workflow run that may send it; '' while none has asked
+    short_id         TEXT NOT NULL, -- the end of the id, which events echo
     amount_cents     INTEGER NOT NULL CHECK (amount_cents > 0),
     status           TEXT NOT NULL CHECK (status IN ('pending', 'completed', 'failed')),
     needs_review     INTEGER NOT NULL,
@@ -78,6 +79,7 @@ CREATE TABLE refunds (
 -- One unsettled refund for each payment: the last guard of that promise.
 CREATE UNIQUE INDEX refunds_one_pending ON refunds (payment_id) WHERE status = 'pending';
 CREATE INDEX refunds_payment ON refunds (payment_id, created_at, id);
+CREATE INDEX refunds_short_id ON refunds (short_id);
 CREATE INDEX refunds_reference_number ON refunds (reference_number) WHERE reference_number <> '';
 
 CREATE TABLE customers (
@@ -108,16 +110,17 @@ CREATE TABLE receivers (
 ) STRICT;
 CREATE INDEX receivers_event ON receivers (event, host, name);
 
--- subject is a payment's id, or a refund's for its events.
+-- subject is a payment's id, or that of a refund or a mismatch for its events.
 CREATE TABLE announcements (
     subject  TEXT NOT NULL,
     event    TEXT NOT NULL,
     sequence INTEGER NOT NULL,
-    PRIMARY KEY (subject, event, sequence)
+    PRIMARY KEY (subject, event)
 ) STRICT;
 
 CREATE TABLE notifications (
     id           TEXT PRIMARY KEY,
+    subject      TEXT NOT NULL, -- as in announcements; '' where it is not known
     payment_id   TEXT REFERENCES payments (id),
     refund_id    TEXT REFERENCES refunds (id),
     event        TEXT NOT NULL,
@@ -131,6 +134,7 @@ CREATE TABLE notifications (
     attempted_at INTEGER,
     ended_at     INTEGER
 ) STRICT;
+CREATE INDEX notifications_subject ON notifications (subject, event);
 CREATE INDEX notifications_payment ON notifications (payment_id, sequence);
 
 CREATE TABLE webhook_events (
@@ -158,7 +162,42 @@ CREATE INDEX webhook_events_ecommerce_id ON webhook_events (ecommerce_id) WHERE 
 CREATE INDEX webhook_events_payment ON webhook_events (payment_id) WHERE payment_id <> '';
 CREATE INDEX webhook_events_matched ON webhook_events (matched_id, received_at, id) WHERE matched_id <> '';
 
+-- One row for each time that a person was asked what became of money.
+CREATE TABLE reviews (
+    id              TEXT PRIMARY KEY,
+    payment_id      TEXT NOT NULL REFERENCES payments (id),
+    refund_id       TEXT NOT NULL, -- '' where the payment itself is in question
+    cause           TEXT NOT NULL,
+    evidence_sealed BLOB,
+    opened_at       INTEGER NOT NULL,
+    verdict         TEXT NOT NULL, -- '' while the review is open, like the next two
+    source          TEXT NOT NULL,
+    decided_by      TEXT NOT NULL,
+    reason_sealed   BLOB,
+    decided_at      INTEGER
+) STRICT;
+CREATE INDEX reviews_newest ON reviews (opened_at, id);
+CREATE INDEX reviews_open ON reviews (opened_at, id) WHERE decided_at IS NULL;
+CREATE INDEX reviews_payment ON reviews (payment_id, opened_at, id);
+
+-- Differences between Cobro's books and the gateway's. Ours and theirs are
+-- amounts, statuses and kinds of event: nothing personal.
+CREATE TABLE mismatches (
+    id               TEXT PRIMARY KEY,
+    kind             TEXT NOT NULL,
+    payment_id       TEXT NOT NULL, -- '' where none of ours is concerned
+    reference_number TEXT NOT NULL,
+    ours             TEXT NOT NULL,
+    theirs           TEXT NOT NULL,
+    source           TEXT NOT NULL,
+    found_at         INTEGER NOT NULL
+) STRICT;
+CREATE INDEX mismatches_newest ON mismatches (found_at, id);
+CREATE INDEX mismatches_payment ON mismatches (payment_id, found_at, id) WHERE payment_id <> '';
+
 -- +goose Down
+DROP TABLE mismatches;
+DROP TABLE reviews;
 DROP TABLE webhook_events;
 DROP TABLE notifications;
 DROP TABLE announcements;

@@ -1,0 +1,199 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cobropay/cobro/payment"
+)
+
+// BookExternalRefund records, once, a refund that was not asked for through
+// Cobro, as completed, and announces it. The gateway's total is what proves it,
+// so it is refused where the books explain that total without it; the payment's
+// lock makes two bookings of one rise impossible. Every refusal is a
+// [*payment.RefundRefusal], and nothing is written.
+func (s *Store) BookExternalRefund(ctx context.Context, external payment.ExternalRefund) (payment.Announced, payment.Refund, error) {
+	var (
+		announced payment.Announced
+		booked    payment.Refund
+	)
+	err := s.write(ctx, "book refund "+external.RefundID, func(tx *sql.Tx) error {
+		_, err := s.lockPayment(ctx, tx, external.PaymentID)
+		if errors.Is(err, payment.ErrNotFound) {
+			return &payment.RefundRefusal{Code: payment.RefusedNoPayment}
+		}
+		if err != nil {
+			return err
+		}
+		before, err := s.refundByID(ctx, tx, external.RefundID)
+		booked = before.Refund
+		if errors.Is(err, payment.ErrNotFound) {
+			booked, err = s.book(ctx, tx, external)
+		}
+		if err != nil {
+			return err
+		}
+		record, err := s.paymentByID(ctx, tx, external.PaymentID)
+		if err != nil {
+			return err
+		}
+		announced.Payment = record.Payment
+		return s.announceRefund(ctx, tx, booked, payment.EventRefundCompleted, &announced)
+	})
+	if err != nil {
+		return payment.Announced{}, payment.Refund{}, err
+	}
+	return announced, booked, nil
+}
+
+// book inserts a refund made elsewhere of a payment that is locked.
+func (s *Store) book(ctx context.Context, tx *sql.Tx, external payment.ExternalRefund) (payment.Refund, error) {
+	record, err := s.paymentByID(ctx, tx, external.PaymentID)
+	if err != nil {
+		return payment.Refund{}, err
+	}
+	p := record.Payment
+	blocking, err := unsettledRefund(ctx, tx, p.ID)
+	after := p.RefundedAmount.Add(external.Amount)
+	switch {
+	case err != nil:
+		return payment.Refund{}, err
+	case p.Status != payment.StatusCompleted:
+		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedNotCompleted, Status: p.Status}
+	case blocking != "" && blocking != external.For:
+		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: blocking}
+	case after.Cmp(external.Total) > 0:
+		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedExplained}
+	case after.Cmp(p.Total) > 0:
+		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedExceeds, Left: p.Total.Sub(p.RefundedAmount)}
+	}
+	at := external.At
+	err = s.insertRefund(ctx, tx, payment.RefundRecord{Revision: 1, Refund: payment.Refund{
+		ID: external.RefundID, PaymentID: p.ID, Amount: external.Amount, Status: payment.RefundCompleted,
+		ReferenceNumber: external.ReferenceNumber, Message: external.Message, Source: external.Source,
+		CreatedAt: at, CompletedAt: &at,
+	}})
+	if err != nil {
+		return payment.Refund{}, err
+	}
+	stored, err := s.refundByID(ctx, tx, external.RefundID)
+	return stored.Refund, err
+}
+
+// refundCandidates bounds the payments of one phone number that an event may be
+// about.
+const refundCandidates = 20
+
+// RefundContext finds what an event about a refund may be about: a refund of
+// ours, the payment that it names, or the payments of its phone number.
+func (s *Store) RefundContext(ctx context.Context, claim payment.RefundClaim) (payment.RefundContext, error) {
+	found, err := s.refundContext(ctx, claim)
+	if err != nil {
+		return payment.RefundContext{}, fmt.Errorf("find the refund of an event: %w", err)
+	}
+	return found, nil
+}
+
+func (s *Store) refundContext(ctx context.Context, claim payment.RefundClaim) (payment.RefundContext, error) {
+	echo, err := s.echoed(ctx, claim)
+	if err != nil || echo != "" {
+		return payment.RefundContext{EchoOf: echo}, err
+	}
+	var found payment.RefundContext
+	for _, by := range []struct{ condition, claim string }{
+		{`p.id = $1`, claim.PaymentID},
+		{`p.ecommerce_id <> '' AND p.ecommerce_id = $1`, claim.EcommerceID},
+		{`p.reference_number <> '' AND p.reference_number = $1`, claim.ReferenceNumber},
+	} {
+		if by.claim == "" || found.Named {
+			continue
+		}
+		if found.Candidates, err = s.candidates(ctx, by.condition+` AND p.status = 'completed'`, by.claim); err != nil {
+			return payment.RefundContext{}, err
+		}
+		found.Named = len(found.Candidates) > 0
+	}
+	if found.Named || claim.PhoneNumber == "" {
+		return found, nil
+	}
+	digest := s.digest(purposePhone, claim.PhoneNumber)
+	all, err := s.candidates(ctx, `
+		(p.phone_digest <> '' AND p.phone_digest = $1 OR p.payer_phone_digest <> '' AND p.payer_phone_digest = $1)
+		AND p.status = 'completed' AND p.completed_at >= $2`, digest, micros(claim.CompletedAfter))
+	for _, c := range all {
+		if left := c.Payment.Total.Sub(c.Payment.RefundedAmount); left.Cmp(claim.Amount) >= 0 && len(found.Candidates) < refundCandidates {
+			found.Candidates = append(found.Candidates, c)
+		}
+	}
+	return found, err
+}
+
+// echoed returns the refund of ours that an event tells of, or "": the one whose
+// short id ends the message, or whose own reference the event has.
+func (s *Store) echoed(ctx context.Context, claim payment.RefundClaim) (string, error) {
+	short := ""
+	if i := strings.LastIndexByte(string(claim.Message), '#'); i >= 0 {
+		short = strings.TrimSpace(string(claim.Message)[i+1:])
+	}
+	var id string
+	err := s.readers.QueryRowContext(ctx, `
+		SELECT r.id FROM refunds r JOIN payments p ON p.id = r.payment_id
+		WHERE r.source = 'api' AND r.amount_cents = $1 AND (
+			r.short_id = $2
+			OR r.reference_number <> '' AND r.reference_number = $3 AND p.reference_number <> $3)
+		ORDER BY r.created_at DESC LIMIT 1`,
+		claim.Amount, short, claim.ReferenceNumber).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return id, err
+}
+
+func (s *Store) candidates(ctx context.Context, condition string, args ...any) ([]payment.RefundCandidate, error) {
+	records, err := list(ctx, s.readers, s.scanPayment,
+		`SELECT `+paymentColumns+` FROM payments p WHERE `+condition+` ORDER BY p.completed_at DESC, p.id DESC`, args...)
+	if err != nil {
+		return nil, err
+	}
+	var found []payment.RefundCandidate
+	for _, r := range records {
+		unsettled, err := unsettledRefund(ctx, s.readers, r.Payment.ID)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, payment.RefundCandidate{Payment: r.Payment, Unsettled: unsettled})
+	}
+	return found, nil
+}
+
+// FillPayer writes who paid a completed payment of which nothing of that kind is
+// known, and reports whether it did.
+func (s *Store) FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error) {
+	filled := false
+	err := s.write(ctx, "fill in the payer of "+paymentID, func(tx *sql.Tx) error {
+		held, err := s.lockPayment(ctx, tx, paymentID)
+		if err != nil {
+			return err
+		}
+		record, err := s.paymentByID(ctx, tx, paymentID)
+		if err != nil || held.payerKnown || payer.IsZero() || record.Payment.Status != payment.StatusCompleted {
+			return err
+		}
+		filled = true
+		record.Payment.Customer = payer
+		row := []column{{"id", paymentID}, {"updated_at", micros(s.now())}}
+		sealed := s.sealing("payments", paymentID)
+		row = append(row, s.payerColumns(sealed, payer)...)
+		if sealed.err != nil {
+			return sealed.err
+		}
+		if err := update(ctx, tx, "payments", row); err != nil {
+			return err
+		}
+		return s.putCustomer(ctx, tx, record.Payment)
+	})
+	return filled && err == nil, err
+}

@@ -1,0 +1,176 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+)
+
+// putReview adds a review, or writes what was added to it since. What was
+// decided is never changed.
+func (s *Store) putReview(ctx context.Context, tx *sql.Tx, r *payment.Review) error {
+	if r == nil {
+		return nil
+	}
+	sealed := s.sealing("reviews", r.ID)
+	evidence, err := json.Marshal(r.Evidence)
+	if err != nil {
+		return err
+	}
+	var decision payment.Decision
+	var decidedAt *time.Time
+	if r.Decision != nil {
+		decision, decidedAt = *r.Decision, &r.Decision.At
+	}
+	changing := []column{
+		{"evidence_sealed", sealed.text("evidence", private.Text(evidence))},
+		{"verdict", decision.Verdict},
+		{"source", decision.Source},
+		{"decided_by", decision.By},
+		{"reason_sealed", sealed.text("reason", decision.Reason)},
+		{"decided_at", microsOrNull(decidedAt)},
+	}
+	if sealed.err != nil {
+		return sealed.err
+	}
+	inserted, err := insert(ctx, tx, "reviews", append([]column{
+		{"id", r.ID},
+		{"payment_id", r.PaymentID},
+		{"refund_id", r.RefundID},
+		{"cause", r.Cause},
+		{"opened_at", micros(r.OpenedAt)},
+	}, changing...))
+	if err != nil || inserted {
+		return err
+	}
+	var decided sql.NullInt64
+	err = tx.QueryRowContext(ctx, `SELECT decided_at FROM reviews WHERE id = $1`+s.dialect.forUpdate, r.ID).Scan(&decided)
+	if err != nil || decided.Valid {
+		return err
+	}
+	return update(ctx, tx, "reviews", append([]column{{"id", r.ID}}, changing...))
+}
+
+// Reviews returns what a filter selects, newest first.
+func (s *Store) Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, error) {
+	conditions, args := []string{"TRUE"}, []any{pageOf(filter.Limit)}
+	add := func(column, value string) {
+		if value != "" {
+			args = append(args, value)
+			conditions = append(conditions, fmt.Sprintf("%s = $%d", column, len(args)))
+		}
+	}
+	add("payment_id", filter.PaymentID)
+	add("refund_id", filter.RefundID)
+	if filter.Open != nil && *filter.Open {
+		conditions = append(conditions, "decided_at IS NULL")
+	} else if filter.Open != nil {
+		conditions = append(conditions, "decided_at IS NOT NULL")
+	}
+	reviews, err := list(ctx, s.readers, s.scanReview, `
+		SELECT id, payment_id, refund_id, cause, evidence_sealed, opened_at, verdict, source, decided_by, reason_sealed, decided_at
+		FROM reviews WHERE `+strings.Join(conditions, " AND ")+` ORDER BY opened_at DESC, id DESC LIMIT $1`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list reviews: %w", err)
+	}
+	return reviews, nil
+}
+
+func (s *Store) scanReview(row scanner) (payment.Review, error) {
+	var (
+		r         payment.Review
+		d         payment.Decision
+		evidence  private.Text
+		decidedAt *time.Time
+	)
+	sealed := func(column string, dest *private.Text) sealedColumn {
+		return sealedColumn{sealer: s.sealer, table: "reviews", column: column, id: &r.ID, dest: dest}
+	}
+	err := row.Scan(&r.ID, &r.PaymentID, &r.RefundID, &r.Cause, sealed("evidence", &evidence), timeColumn{&r.OpenedAt},
+		&d.Verdict, &d.Source, &d.By, sealed("reason", &d.Reason), maybeTimeColumn{&decidedAt})
+	if err != nil {
+		return payment.Review{}, err
+	}
+	if decidedAt != nil {
+		d.At = *decidedAt
+		r.Decision = &d
+	}
+	return r, json.Unmarshal([]byte(evidence), &r.Evidence)
+}
+
+// RecordMismatch keeps a difference, once. The first write announces it, where
+// its kind is announced; a repetition gets the same answer.
+func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch) (payment.Announced, error) {
+	var announced payment.Announced
+	err := s.write(ctx, "record mismatch "+m.ID, func(tx *sql.Tx) error {
+		if _, err := insert(ctx, tx, "mismatches", []column{
+			{"id", m.ID},
+			{"kind", m.Kind},
+			{"payment_id", m.PaymentID},
+			{"reference_number", m.ReferenceNumber},
+			{"ours", m.Ours},
+			{"theirs", m.Theirs},
+			{"source", m.Source},
+			{"found_at", micros(m.FoundAt)},
+		}); err != nil {
+			return err
+		}
+		if m.PaymentID != "" {
+			record, err := s.paymentByID(ctx, tx, m.PaymentID)
+			if err != nil {
+				return err
+			}
+			announced.Payment = record.Payment
+		}
+		if !m.Kind.Announced() {
+			return nil
+		}
+		return s.announce(ctx, tx, announcement{
+			subject: m.ID, paymentID: m.PaymentID, event: payment.EventReconciliationMismatch,
+		}, &announced)
+	})
+	if err != nil {
+		return payment.Announced{}, err
+	}
+	return announced, nil
+}
+
+// Mismatches returns what a filter selects, newest first.
+func (s *Store) Mismatches(ctx context.Context, filter payment.MismatchFilter) ([]payment.Mismatch, error) {
+	conditions, args := []string{"TRUE"}, []any{pageOf(filter.Limit)}
+	add := func(condition string, value any) {
+		args = append(args, value)
+		conditions = append(conditions, fmt.Sprintf(condition, len(args)))
+	}
+	if filter.Kind != "" {
+		add("kind = $%d", filter.Kind)
+	}
+	if filter.PaymentID != "" {
+		add("payment_id <> '' AND payment_id = $%d", filter.PaymentID)
+	}
+	if !filter.FoundFrom.IsZero() {
+		add("found_at >= $%d", micros(filter.FoundFrom))
+	}
+	if !filter.FoundTo.IsZero() {
+		add("found_at < $%d", micros(filter.FoundTo))
+	}
+	found, err := list(ctx, s.readers, scanMismatch, `
+		SELECT id, kind, payment_id, reference_number, ours, theirs, source, found_at
+		FROM mismatches WHERE `+strings.Join(conditions, " AND ")+` ORDER BY found_at DESC, id DESC LIMIT $1`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list mismatches: %w", err)
+	}
+	return found, nil
+}
+
+func scanMismatch(row scanner) (payment.Mismatch, error) {
+	var m payment.Mismatch
+	err := row.Scan(&m.ID, &m.Kind, &m.PaymentID, &m.ReferenceNumber, &m.Ours, &m.Theirs, &m.Source, timeColumn{&m.FoundAt})
+	return m, err
+}

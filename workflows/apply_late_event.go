@@ -1,0 +1,329 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
+)
+
+// ApplyLateEventResult is what ApplyLateEvent ends with.
+type ApplyLateEventResult struct {
+	Verdict   payment.WebhookVerdict `json:"verdict"`
+	PaymentID string                 `json:"payment_id,omitempty"`
+	Effect    string                 `json:"effect"` // in words for people
+}
+
+// ApplyLateEvent takes an event that no payment's own workflow can take: one
+// that came after that workflow had closed, or one about a refund. Like every
+// event it is a hint: what it says counts as far as the gateway's own answer
+// vouches for it.
+func ApplyLateEvent(ctx workflow.Context, in ApplyLateEventInput) (ApplyLateEventResult, error) {
+	if got := workflow.GetInfo(ctx).WorkflowExecution.ID; got != LateEventWorkflowID(in.Event.Digest) {
+		return ApplyLateEventResult{}, temporal.NewNonRetryableApplicationError("the workflow's id is not its event's", "invalid", nil)
+	}
+	l := lateEvent{input: in, timing: in.Timing.withDefaults(), told: make(map[string]bool)}
+	// What was begun is finished, so the workflow's cancellation is not heard.
+	result, err := l.run(detached(ctx))
+	if err != nil {
+		return ApplyLateEventResult{}, err
+	}
+	return result, l.finish(detached(ctx), result)
+}
+
+// lateEvent is one running ApplyLateEvent.
+type lateEvent struct {
+	input  ApplyLateEventInput
+	timing Timing
+	outbox outbox
+	told   map[string]bool // the unsettled refunds that were told of the event
+}
+
+func (l *lateEvent) run(ctx workflow.Context) (ApplyLateEventResult, error) {
+	switch athmovil.EventKind(l.input.Event.Kind) {
+	case athmovil.EventRefund:
+		return l.refund(ctx)
+	case athmovil.EventEcommerceCompleted:
+		return l.completed(ctx)
+	case athmovil.EventEcommerceCancelled, athmovil.EventEcommerceExpired:
+		return l.over(ctx)
+	case athmovil.EventSimulated, athmovil.EventPayment, athmovil.EventDonation, athmovil.EventUnknown:
+		return verdict(payment.VerdictIgnored, "", "not about a payment of ours"), nil
+	default:
+		return verdict(payment.VerdictIgnored, "", "an unknown kind of event"), nil
+	}
+}
+
+func verdict(v payment.WebhookVerdict, paymentID, format string, args ...any) ApplyLateEventResult {
+	return ApplyLateEventResult{Verdict: v, PaymentID: paymentID, Effect: fmt.Sprintf(format, args...)}
+}
+
+// finish writes the verdict and waits for the receivers.
+func (l *lateEvent) finish(ctx workflow.Context, result ApplyLateEventResult) error {
+	workflow.SetCurrentDetails(ctx, string(result.Verdict)+": "+result.Effect+".")
+	if _, err := persist[any](ctx, activities.SettleEventName, activities.SettleEventInput{
+		EventID: l.input.EventID, Verdict: result.Verdict, MatchedID: result.PaymentID, Effect: result.Effect,
+	}); err != nil {
+		return err
+	}
+	return l.outbox.finish(ctx)
+}
+
+// refundCandidatesSince is how long before the event a payment may have been
+// completed that is found by its phone number alone.
+const refundCandidatesSince = 90 * 24 * time.Hour
+
+// Pauses while another refund of the payment is unsettled.
+const (
+	parkFirst = 5 * time.Second
+	parkMost  = time.Hour
+)
+
+// refund books a refund that was made elsewhere, where the gateway's total
+// proves one that the books do not explain. An event of our own refund tells
+// nothing new. While a refund of ours is unsettled its events are parked with
+// it.
+func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
+	e := l.input.Event
+	if e.Total == nil || e.Total.Cmp(money.FromCents(1)) < 0 {
+		return verdict(payment.VerdictMalformed, "", "a refund event without an amount"), nil
+	}
+	lagging := true // the gateway's own answers may lag behind its events
+	for pause := parkFirst; ; {
+		known, err := persist[payment.RefundContext](ctx, activities.RefundContextName, payment.RefundClaim{
+			PaymentID: e.PaymentID, EcommerceID: e.EcommerceID, ReferenceNumber: e.ReferenceNumber, PhoneNumber: e.PhoneNumber,
+			Amount: *e.Total, Message: e.Message, CompletedAfter: l.input.ReceivedAt.Add(-refundCandidatesSince),
+		})
+		if err != nil {
+			return ApplyLateEventResult{}, err
+		}
+		if known.EchoOf != "" {
+			return verdict(payment.VerdictKnown, l.input.PaymentID, "tells of our own refund %s", known.EchoOf), nil
+		}
+		if parked, err := l.park(ctx, known.Candidates, pause); err != nil {
+			return ApplyLateEventResult{}, err
+		} else if parked {
+			pause = min(2*pause, parkMost)
+			continue
+		}
+		risen, err := l.risen(ctx, known.Candidates)
+		if err != nil {
+			return ApplyLateEventResult{}, err
+		}
+		if len(risen) == 1 {
+			result, again, err := l.book(ctx, risen[0])
+			if err != nil || !again {
+				return result, err
+			}
+			// The books have changed since they were read.
+			if err := workflow.Sleep(ctx, parkFirst); err != nil {
+				return ApplyLateEventResult{}, err
+			}
+			continue
+		}
+		if len(risen) == 0 && lagging {
+			lagging = false
+			if err := workflow.Sleep(ctx, l.timing.Settle); err != nil {
+				return ApplyLateEventResult{}, err
+			}
+			continue
+		}
+		if known.Named && len(known.Candidates) == 1 {
+			return verdict(payment.VerdictKnown, known.Candidates[0].Payment.ID,
+				"ATH Móvil's total of refunds is explained by the books"), nil
+		}
+		return l.unmatched(ctx, len(risen))
+	}
+}
+
+// park tells the refunds of ours that are unsettled that another one may exist,
+// and waits a while. It reports whether there were any.
+func (l *lateEvent) park(ctx workflow.Context, candidates []payment.RefundCandidate, pause time.Duration) (bool, error) {
+	parked := false
+	for _, c := range candidates {
+		if c.Unsettled == "" {
+			continue
+		}
+		parked = true
+		if l.told[c.Unsettled] {
+			continue
+		}
+		l.told[c.Unsettled] = true
+		workflow.SetCurrentDetails(ctx, "Waits until the refund "+c.Unsettled+" is settled.")
+		// One that ended in this moment has settled without it.
+		err := workflow.SignalExternalWorkflow(ctx, RefundWorkflowID(c.Unsettled), "", SignalGatewayEvent, l.input.Event).Get(ctx, nil)
+		if err != nil {
+			workflow.GetLogger(ctx).Info("the refund had ended", "refund_id", c.Unsettled)
+		}
+	}
+	if !parked {
+		return false, nil
+	}
+	return true, workflow.Sleep(ctx, pause)
+}
+
+// rise is a payment of which more was refunded than the books explain.
+type rise struct {
+	payment payment.Payment
+	total   money.Amount // the gateway's
+}
+
+// risen looks at every candidate and returns those whose unexplained rise has
+// room for the event's amount.
+func (l *lateEvent) risen(ctx workflow.Context, candidates []payment.RefundCandidate) ([]rise, error) {
+	var found []rise
+	for _, c := range candidates {
+		seen, err := l.look(ctx, c.Payment)
+		if err != nil {
+			return nil, err
+		}
+		if seen.TotalRefunded.Sub(c.Payment.RefundedAmount).Cmp(*l.input.Event.Total) >= 0 {
+			found = append(found, rise{payment: c.Payment, total: seen.TotalRefunded})
+		}
+	}
+	return found, nil
+}
+
+func (l *lateEvent) look(ctx workflow.Context, p payment.Payment) (activities.Ticket, error) {
+	workflow.SetCurrentDetails(ctx, "Looks at ATH Móvil.")
+	options := l.timing.activityOptions(activities.FindTicketName, "looks at "+p.ID)
+	var seen activities.Ticket
+	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.FindTicketName,
+		activities.TicketInput{EcommerceID: p.EcommerceID}).Get(ctx, &seen)
+	return seen, err
+}
+
+// book writes the refund. It asks for another look where the books have changed
+// meanwhile.
+func (l *lateEvent) book(ctx workflow.Context, r rise) (result ApplyLateEventResult, again bool, err error) {
+	e := l.input.Event
+	booked, err := persist[activities.BookExternalRefundResult](ctx, activities.BookExternalRefundName, payment.ExternalRefund{
+		RefundID:  payment.DeriveExternalRefundID(r.payment.ID, e.Digest),
+		PaymentID: r.payment.ID, Amount: *e.Total, Total: r.total, Source: payment.SourceExternal,
+		ReferenceNumber: e.ReferenceNumber, Message: e.Message, At: l.input.ReceivedAt.UTC(),
+	})
+	switch {
+	case err != nil:
+		return ApplyLateEventResult{}, false, err
+	case booked.Refusal == nil:
+		l.outbox.announceRefund(ctx, *booked.Refund, booked.Announced)
+		return verdict(payment.VerdictApplied, r.payment.ID, "booked %s, made elsewhere", booked.Refund.ID), false, nil
+	case booked.Refusal.Code == payment.RefusedInProgress, booked.Refusal.Code == payment.RefusedExplained:
+		return ApplyLateEventResult{}, true, nil
+	default:
+		err := l.mismatch(ctx, r.payment, payment.MismatchRefunded, r.payment.RefundedAmount.String(), r.total.String())
+		return verdict(payment.VerdictApplied, r.payment.ID, "recorded a difference: %s", booked.Refusal.Code), false, err
+	}
+}
+
+// unmatched records a refund of no payment, or of several.
+func (l *lateEvent) unmatched(ctx workflow.Context, several int) (ApplyLateEventResult, error) {
+	e := l.input.Event
+	err := l.outbox.recordMismatch(ctx, payment.Mismatch{
+		ID:   payment.DeriveMismatchID(payment.MismatchUnmatchedRefund, e.Digest),
+		Kind: payment.MismatchUnmatchedRefund, ReferenceNumber: e.ReferenceNumber, Theirs: e.Total.String(), Source: payment.FoundByEvent,
+	})
+	return verdict(payment.VerdictUnmatched, "", "a refund made elsewhere that fits %d payments", several), err
+}
+
+// completed fills in who paid, where the event agrees with the authorisation's
+// answer, and otherwise compares what it says with the gateway's word.
+func (l *lateEvent) completed(ctx workflow.Context) (ApplyLateEventResult, error) {
+	p, err := l.payment(ctx)
+	if err != nil || p == nil {
+		return verdict(payment.VerdictUnmatched, "", "no payment has this ticket, reference number or id"), err
+	}
+	e := l.input.Event
+	if p.Status == payment.StatusCompleted && e.agrees(*p) {
+		filled, err := persist[activities.FillPayerResult](ctx, activities.FillPayerName, activities.FillPayerInput{
+			PaymentID: p.ID, Payer: e.payer(),
+		})
+		if err != nil || !filled.Filled {
+			return verdict(payment.VerdictKnown, p.ID, "the payment is completed, and its payer known"), err
+		}
+		return verdict(payment.VerdictApplied, p.ID, "told who paid"), nil
+	}
+	return l.compare(ctx, *p)
+}
+
+// over compares a cancelled or expired event with the payment.
+func (l *lateEvent) over(ctx workflow.Context) (ApplyLateEventResult, error) {
+	p, err := l.payment(ctx)
+	switch {
+	case err != nil || p == nil:
+		return verdict(payment.VerdictUnmatched, "", "no payment has this ticket, reference number or id"), err
+	case p.Status != payment.StatusCompleted:
+		return verdict(payment.VerdictKnown, p.ID, "the payment is %s", p.Status), nil
+	default:
+		return l.compare(ctx, *p)
+	}
+}
+
+// compare asks the gateway whose word is right, the event's or the payment's. A
+// terminal status never changes: a difference is recorded for people.
+func (l *lateEvent) compare(ctx workflow.Context, p payment.Payment) (ApplyLateEventResult, error) {
+	if p.EcommerceID == "" {
+		return verdict(payment.VerdictRefuted, p.ID, "the payment never had a ticket"), nil
+	}
+	seen, err := l.look(ctx, p)
+	if err != nil {
+		return ApplyLateEventResult{}, err
+	}
+	if (seen.Status == athmovil.StatusCompleted) != (p.Status == payment.StatusCompleted) {
+		err := l.mismatch(ctx, p, payment.MismatchStatus, string(p.Status), string(seen.Status))
+		return verdict(payment.VerdictApplied, p.ID, "recorded a difference: ATH Móvil says %s", seen.Status), err
+	}
+	err = l.mismatch(ctx, p, payment.MismatchContradictingEvent, string(p.Status), l.input.Event.claim())
+	return verdict(payment.VerdictRefuted, p.ID, "ATH Móvil itself says %s", seen.Status), err
+}
+
+// payment reads the payment that the event was matched with; nil where there is
+// none.
+func (l *lateEvent) payment(ctx workflow.Context) (*payment.Payment, error) {
+	if l.input.PaymentID == "" {
+		return nil, nil
+	}
+	result, err := persist[activities.LookUpPaymentResult](ctx, activities.LookUpPaymentName,
+		activities.LookUpPaymentInput{PaymentID: l.input.PaymentID})
+	return result.Payment, err
+}
+
+func (l *lateEvent) mismatch(ctx workflow.Context, p payment.Payment, kind payment.MismatchKind, ours, theirs string) error {
+	return l.outbox.recordMismatch(ctx, payment.Mismatch{
+		ID: payment.DeriveMismatchID(kind, p.ID, ours, theirs), Kind: kind, PaymentID: p.ID,
+		ReferenceNumber: p.ReferenceNumber, Ours: ours, Theirs: theirs, Source: payment.FoundByEvent,
+	})
+}
+
+// names reports whether the event is about the payment's ticket.
+func (e GatewayEvent) names(p payment.Payment) bool {
+	return e.EcommerceID == p.EcommerceID || e.EcommerceID == "" && e.PaymentID == p.ID
+}
+
+// agrees reports whether the event says what the authorisation's answer said:
+// only then its payer's details count.
+func (e GatewayEvent) agrees(p payment.Payment) bool {
+	return e.names(p) && e.ReferenceNumber == p.ReferenceNumber && e.Total != nil && *e.Total == p.Total
+}
+
+func (e GatewayEvent) payer() payment.Customer {
+	return payment.Customer{Name: e.Name, PhoneNumber: e.PhoneNumber, Email: e.Email}
+}
+
+// claim is what the event says, in words for people.
+func (e GatewayEvent) claim() string {
+	text := e.Kind
+	if e.Total != nil {
+		text += " $" + e.Total.String()
+	}
+	if e.ReferenceNumber != "" {
+		text += " " + e.ReferenceNumber
+	}
+	return text
+}

@@ -1,0 +1,258 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+	"github.com/cobropay/cobro/workflows"
+)
+
+const eventID = "whe_01hzy3v9m8s7k6j5h4g3f2e1d0"
+
+// refundEvent is ATH Móvil's event of a refund: it names no ticket
+// (docs/athmovil.md §4.2).
+func refundEvent(cents int64) workflows.GatewayEvent {
+	amount := money.FromCents(cents)
+	return workflows.GatewayEvent{
+		Digest: "late-digest", Kind: string(athmovil.EventRefund), ReferenceNumber: refundReference,
+		Total: &amount, PhoneNumber: customerPhone, Message: "sorry, " + customerName,
+	}
+}
+
+// late stores an event and runs ApplyLateEvent to its end.
+func (s *scene) late(event workflows.GatewayEvent, matched string) workflows.ApplyLateEventResult {
+	s.t.Helper()
+	_, err := s.db.AddWebhookEvent(s.t.Context(), payment.WebhookEvent{
+		ID: eventID, Digest: event.Digest, Kind: event.Kind, Body: "{}", Verdict: payment.VerdictPending, ReceivedAt: start,
+	})
+	require.NoError(s.t, err)
+	require.NoError(s.t, s.db.SettleWebhookEvent(s.t.Context(), eventID, payment.VerdictLate, matched, "handed over"))
+	s.execute(workflows.LateEventWorkflowID(event.Digest), workflows.ApplyLateEventName, workflows.ApplyLateEventInput{
+		EventID: eventID, Event: event, PaymentID: matched, ReceivedAt: start,
+	})
+	require.NoError(s.t, s.env.GetWorkflowError())
+	var result workflows.ApplyLateEventResult
+	require.NoError(s.t, s.env.GetWorkflowResult(&result))
+	events, err := s.db.WebhookEvents(s.t.Context(), result.Verdict, "", 10)
+	require.NoError(s.t, err)
+	require.Len(s.t, events, 1, "the event has the verdict")
+	require.Equal(s.t, result.Effect, events[0].Effect)
+	if result.PaymentID != "" {
+		require.Equal(s.t, result.PaymentID, events[0].MatchedID)
+	}
+	s.checkNothingPrivate()
+	return result
+}
+
+// unfilled is the completed payment of paid without its payer.
+func (s *scene) unfilled() {
+	s.t.Helper()
+	s.paidBy(payment.Customer{})
+}
+
+func TestApplyLateEvent(t *testing.T) {
+	t.Parallel()
+	const (
+		booked   = "refund_completed"
+		recorded = "reconciliation_mismatch"
+	)
+	event := func(kind athmovil.EventKind) workflows.GatewayEvent {
+		e := genuine()
+		e.Digest, e.Kind = "late-digest", string(kind)
+		return e
+	}
+	own := func(cents int64) workflows.GatewayEvent {
+		e := refundEvent(cents)
+		e.Message = private.Text("sorry #" + payment.ShortRefundID(otherID))
+		return e
+	}
+	for _, tt := range []struct {
+		name    string
+		script  func(*scene)
+		event   workflows.GatewayEvent
+		matched string
+
+		verdict  payment.WebhookVerdict
+		about    string // the payment that the verdict names
+		told     string
+		refunded int64 // what the books say in the end
+		also     func(*scene)
+	}{
+		{
+			name:   "a refund made elsewhere",
+			script: func(s *scene) { s.paid(); s.gateway.refunded(money.FromCents(5_00)) },
+			event:  refundEvent(5_00), verdict: payment.VerdictApplied, about: paymentID, told: booked, refunded: 5_00,
+			also: func(s *scene) {
+				refunds, err := s.db.Refunds(s.t.Context(), paymentID)
+				require.NoError(s.t, err)
+				require.Equal(s.t, payment.SourceExternal, refunds[0].Source)
+				require.Equal(s.t, refundReference, refunds[0].ReferenceNumber)
+				require.Equal(s.t, payment.RefundCompleted, refunds[0].Status)
+			},
+		},
+		{
+			name:   "one of two equal ones: the other has its own event",
+			script: func(s *scene) { s.paid(); s.gateway.refunded(money.FromCents(10_00)) },
+			event:  refundEvent(5_00), verdict: payment.VerdictApplied, about: paymentID, told: booked, refunded: 5_00,
+		},
+		{
+			name: "the gateway's total lags behind its event",
+			script: func(s *scene) {
+				s.paid()
+				s.at(time.Minute, func() { s.gateway.refunded(money.FromCents(5_00)) })
+			},
+			event: refundEvent(5_00), verdict: payment.VerdictApplied, about: paymentID, told: booked, refunded: 5_00,
+		},
+		{
+			name: "an echo of our own refund, by its short id",
+			script: func(s *scene) {
+				s.paid()
+				s.reserve(otherID, "other", money.FromCents(5_00))
+				s.settle(otherID, money.FromCents(5_00))
+				s.gateway.refunded(money.FromCents(5_00))
+			},
+			event: own(5_00), matched: paymentID, verdict: payment.VerdictKnown, about: paymentID, refunded: 5_00,
+		},
+		{
+			name: "an echo of our own refund that is not settled yet",
+			script: func(s *scene) {
+				s.paid()
+				s.reserve(otherID, "other", money.FromCents(5_00))
+			},
+			event: own(5_00), matched: paymentID, verdict: payment.VerdictKnown, about: paymentID,
+		},
+		{
+			name:   "of a named payment, and the books explain the total",
+			script: func(s *scene) { s.paid() },
+			event: func() workflows.GatewayEvent {
+				e := refundEvent(5_00)
+				e.ReferenceNumber = reference // the payment's own
+				return e
+			}(),
+			verdict: payment.VerdictKnown, about: paymentID,
+		},
+		{
+			name:   "forged: nothing was refunded",
+			script: func(s *scene) { s.paid() },
+			event:  refundEvent(5_00), verdict: payment.VerdictUnmatched, told: recorded,
+		},
+		{
+			name:   "more than what the total rose by",
+			script: func(s *scene) { s.paid(); s.gateway.refunded(money.FromCents(4_99)) },
+			event:  refundEvent(5_00), verdict: payment.VerdictUnmatched, told: recorded,
+		},
+		{
+			name:   "of nobody we know",
+			script: func(*scene) {},
+			event:  refundEvent(5_00), verdict: payment.VerdictUnmatched,
+			also: func(s *scene) { require.Equal(s.t, recorded, s.inbox.events(books)) },
+		},
+		{
+			name: "while a refund of ours is unsettled: it waits, and is a sign",
+			script: func(s *scene) {
+				s.paid()
+				s.reserve(otherID, "other", money.FromCents(5_00))
+				s.gateway.refunded(money.FromCents(10_00))
+				signalled := 0
+				s.mocks = append(s.mocks, func() {
+					s.env.OnSignalExternalWorkflow(mock.Anything, workflows.RefundWorkflowID(otherID), "", workflows.SignalGatewayEvent, mock.Anything).
+						Return(func(string, string, string, string, any) error { signalled++; return nil })
+				})
+				s.at(time.Hour, func() {
+					require.Equal(s.t, money.Amount{}, s.record().Payment.RefundedAmount)
+					s.settle(otherID, money.FromCents(5_00))
+					require.Equal(s.t, 1, signalled, "told once, however often it is looked at")
+				})
+			},
+			event: refundEvent(5_00), verdict: payment.VerdictApplied, about: paymentID, told: booked, refunded: 10_00,
+		},
+		{
+			name: "the gateway is away for two days",
+			script: func(s *scene) {
+				s.paid()
+				s.gateway.refunded(money.FromCents(5_00))
+				s.gateway.leave()
+				s.at(48*time.Hour, s.gateway.back)
+			},
+			event: refundEvent(5_00), verdict: payment.VerdictApplied, about: paymentID, told: booked, refunded: 5_00,
+		},
+		{
+			name:   "a completed event tells who paid",
+			script: func(s *scene) { s.unfilled() },
+			event:  event(athmovil.EventEcommerceCompleted), matched: paymentID, verdict: payment.VerdictApplied, about: paymentID,
+			also: func(s *scene) {
+				require.Equal(s.t, payment.Customer{Name: customerName, PhoneNumber: customerPhone, Email: customerEmail}, s.record().Payment.Customer)
+			},
+		},
+		{
+			name:   "a completed event tells nothing new",
+			script: func(s *scene) { s.paid() },
+			event:  event(athmovil.EventEcommerceCompleted), matched: paymentID, verdict: payment.VerdictKnown, about: paymentID,
+		},
+		{
+			name:   "a completed event of another amount",
+			script: func(s *scene) { s.unfilled() },
+			event: func() workflows.GatewayEvent {
+				e := event(athmovil.EventEcommerceCompleted)
+				amount := money.FromCents(1_00)
+				e.Total = &amount
+				return e
+			}(),
+			matched: paymentID, verdict: payment.VerdictRefuted, about: paymentID, told: recorded,
+			also: func(s *scene) { require.True(s.t, s.record().Payment.Customer.IsZero()) },
+		},
+		{
+			name:   "a cancelled event of a completed payment",
+			script: func(s *scene) { s.paid() },
+			event:  event(athmovil.EventEcommerceCancelled), matched: paymentID, verdict: payment.VerdictRefuted, about: paymentID, told: recorded,
+		},
+		{
+			name:   "a cancelled event that the gateway confirms, of a completed payment",
+			script: func(s *scene) { s.paid(); s.gateway.ticket.Status = athmovil.StatusCancel },
+			event:  event(athmovil.EventEcommerceCancelled), matched: paymentID, verdict: payment.VerdictApplied, about: paymentID, told: recorded,
+			also: func(s *scene) { require.Equal(s.t, payment.StatusCompleted, s.record().Payment.Status) },
+		},
+		{
+			name:  "of a payment that nobody knows",
+			event: event(athmovil.EventEcommerceExpired), matched: paymentID, verdict: payment.VerdictUnmatched, script: func(*scene) {},
+		},
+		{
+			name:  "a donation",
+			event: event(athmovil.EventDonation), verdict: payment.VerdictIgnored, script: func(*scene) {},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			tt.script(s)
+			result := s.late(tt.event, tt.matched)
+			require.Equal(t, tt.verdict, result.Verdict, result.Effect)
+			require.Equal(t, tt.about, result.PaymentID)
+			if tt.about != "" {
+				require.Equal(t, tt.told, s.inbox.events(books))
+				require.Equal(t, money.FromCents(tt.refunded), s.record().Payment.RefundedAmount)
+			}
+			if tt.also != nil {
+				tt.also(s)
+			}
+		})
+	}
+}
+
+func TestApplyLateEventNeedsItsID(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.execute("late/another", workflows.ApplyLateEventName, workflows.ApplyLateEventInput{Event: refundEvent(1_00)})
+	var refused *temporal.ApplicationError
+	require.ErrorAs(t, s.env.GetWorkflowError(), &refused)
+	require.True(t, refused.NonRetryable())
+	require.Empty(t, s.gateway.calls)
+}
