@@ -205,15 +205,18 @@ func TestTheTemporalUIShowsAPayment(t *testing.T) {
 	opened := world.open(t, m{"total": "25.00", "reference": "order-1042"})
 	world.phone(t, "confirm", opened.EcommerceID)
 	world.await(t, opened.ID, "completed")
-	// The page draws its timeline as a picture; what can be read as text is the
-	// decoded input and result.
 	picture := filepath.Join(t.TempDir(), "payment.png")
 	if kept := os.Getenv("COBRO_SCREENSHOT"); kept != "" {
 		picture = kept
 	}
 	out, err := exec.CommandContext(t.Context(), "go", "run", "../screenshot",
 		"--data", world.data, "--payment", opened.ID, "--out", picture,
-		"--want", "order-1042", "--want", "payment_id", "--want", "completed",
+		"--want", "$25.00 · order-1042", // the summary
+		"--want", "CreateTicket", "--want", "asks for $25.00",
+		"--want", "AwaitDecision", "--want", "waits for the customer",
+		"--want", "Authorize", "--want", "debits $25.00",
+		"--want", "payment_completed/log", "--want", "tells cobro",
+		"--want", `{"status":"completed"}`, // the result, decoded
 	).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	info, err := os.Stat(picture)

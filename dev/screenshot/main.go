@@ -1,5 +1,6 @@
 // Command screenshot takes a picture of a payment's workflow in the Temporal UI
-// of a running dev, with headless Chromium.
+// of a running dev, with headless Chromium: its summary, its decoded input and
+// result, and every event with the name and the summary of its activity.
 //
 //	go run ./dev/screenshot --payment pay_… --out payment.png
 package main
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -72,11 +74,16 @@ func take(ctx context.Context, f flags) error {
 		return err
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(f.Browser), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1500, 1700),
+		chromedp.ExecPath(f.Browser), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1500, 2600),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 	)
 	ctx, cancel := context.WithTimeout(ctx, f.Within+startAndShoot)
 	defer cancel()
+	workflow := fmt.Sprintf("%s/api/v1/namespaces/%s/workflows/%s", at.TemporalUI, at.Namespace, f.Payment)
+	run, err := runOf(ctx, workflow)
+	if err != nil {
+		return err
+	}
 	ctx, closeBrowser := chromedp.NewExecAllocator(ctx, options...)
 	defer closeBrowser()
 	ctx, closeTab := chromedp.NewContext(ctx)
@@ -86,12 +93,8 @@ func take(ctx context.Context, f flags) error {
 	if err != nil {
 		return err
 	}
-	address := fmt.Sprintf("%s/namespaces/%s/workflows/%s", at.TemporalUI, at.Namespace, f.Payment)
-	if err := chromedp.Do(ctx, chromedp.Navigate(address)); err != nil {
-		return fmt.Errorf("open %s: %w", address, err)
-	}
-	shows := fmt.Sprintf(`%s.every(text => document.body.textContent.includes(text))`, wanted)
-	_, missing := chromedp.Run(ctx, chromedp.Poll[bool](shows, chromedp.WithPollingTimeout(f.Within)))
+	address := fmt.Sprintf("%s/namespaces/%s/workflows/%s/%s/history", at.TemporalUI, at.Namespace, f.Payment, run)
+	missing := show(ctx, address, fmt.Sprintf(shows, wanted), f.Within)
 	if missing != nil {
 		missing = fmt.Errorf("%s never showed %s: %w", address, wanted, missing)
 	}
@@ -101,4 +104,54 @@ func take(ctx context.Context, f flags) error {
 		return errors.Join(missing, err)
 	}
 	return errors.Join(missing, os.WriteFile(f.Out, picture, 0o600))
+}
+
+// shows reports whether the page shows every text of a list. The page renders
+// summaries in frames of their own.
+const shows = `(wanted => {
+	const frames = [...document.querySelectorAll('iframe')].map(f => f.contentDocument?.body?.innerText ?? '')
+	const page = [document.body.innerText, ...frames].join('\n')
+	return wanted.every(text => page.includes(text))
+})(%s)`
+
+// reloadEvery is how long a page may take before it is asked for again: one that
+// was opened while the workflow ran does not always follow it to its end.
+const reloadEvery = 15 * time.Second
+
+// show opens the page, again and again, until the condition holds.
+func show(ctx context.Context, address, condition string, within time.Duration) error {
+	for deadline := time.Now().Add(within); ; {
+		if err := chromedp.Do(ctx, chromedp.Navigate(address)); err != nil {
+			return fmt.Errorf("open %s: %w", address, err)
+		}
+		_, err := chromedp.Run(ctx, chromedp.Poll[bool](condition, chromedp.WithPollingTimeout(min(reloadEvery, within))))
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+// runOf asks the Temporal UI for the id of a workflow's latest run.
+func runOf(ctx context.Context, workflow string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, workflow, http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	client := &http.Client{Timeout: startAndShoot}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = response.Body.Close() }() // it was read
+	var described struct {
+		Info struct {
+			Execution struct {
+				RunID string `json:"runId"`
+			} `json:"execution"`
+		} `json:"workflowExecutionInfo"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&described); err != nil || described.Info.Execution.RunID == "" {
+		return "", errors.Join(fmt.Errorf("%s answered %s: is it a payment of this dev?", workflow, response.Status), err)
+	}
+	return described.Info.Execution.RunID, nil
 }
