@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/failpoint"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -68,11 +69,13 @@ func (g *Gateway) CreateTicket(ctx context.Context, in CreateTicketInput) (Creat
 			Price: item.Price, Tax: orZero(item.Tax), Metadata: private.Text(item.Metadata),
 		}
 	}
+	failpoint.Reach(failpoint.CreateBefore)
 	ticket, err := g.Client.Create(ctx, athmovil.CreateRequest{
 		Total: request.Total, SubTotal: orZero(request.Subtotal), Tax: orZero(request.Tax),
 		PhoneNumber: request.PhoneNumber, Metadata1: metadata1, Metadata2: metadata2,
 		Items: items, Timeout: request.ExpiresIn,
 	})
+	failpoint.Reach(failpoint.CreateAfter)
 	if err != nil {
 		return CreateTicketResult{}, gatewayError(err)
 	}
@@ -98,7 +101,9 @@ type Ticket struct {
 
 // FindTicket looks. Class read.
 func (g *Gateway) FindTicket(ctx context.Context, in TicketInput) (Ticket, error) {
+	failpoint.Reach(failpoint.FindBefore)
 	found, err := g.Client.Find(ctx, in.EcommerceID)
+	failpoint.Reach(failpoint.FindAfter)
 	if err != nil {
 		return Ticket{}, gatewayError(err)
 	}
@@ -154,7 +159,9 @@ type AuthorizeInput struct {
 // Authorize debits the customer. Class moveMoney: one attempt, and an outcome
 // that is not known is an error of kind unknown.
 func (g *Gateway) Authorize(ctx context.Context, in AuthorizeInput) (Ticket, error) {
+	failpoint.Reach(failpoint.AuthorizeBefore)
 	debited, err := g.Client.Authorize(ctx, private.NewToken(string(in.AuthToken)))
+	failpoint.Reach(failpoint.AuthorizeAfter)
 	if err != nil {
 		return Ticket{}, gatewayError(err)
 	}
@@ -164,7 +171,10 @@ func (g *Gateway) Authorize(ctx context.Context, in AuthorizeInput) (Ticket, err
 // CancelTicket asks the gateway to cancel a ticket that was not authorised.
 // Class ask: one attempt, then look.
 func (g *Gateway) CancelTicket(ctx context.Context, in TicketInput) error {
-	return gatewayError(g.Client.Cancel(ctx, in.EcommerceID))
+	failpoint.Reach(failpoint.CancelBefore)
+	err := g.Client.Cancel(ctx, in.EcommerceID)
+	failpoint.Reach(failpoint.CancelAfter)
+	return gatewayError(err)
 }
 
 // SetPhoneNumberInput rings a phone for a ticket that was made without one.
@@ -176,7 +186,10 @@ type SetPhoneNumberInput struct {
 
 // SetPhoneNumber gives the ticket a phone number. Class ask.
 func (g *Gateway) SetPhoneNumber(ctx context.Context, in SetPhoneNumberInput) error {
-	return gatewayError(g.Client.UpdatePhoneNumber(ctx, private.NewToken(string(in.AuthToken)), in.EcommerceID, in.PhoneNumber))
+	failpoint.Reach(failpoint.PhoneBefore)
+	err := g.Client.UpdatePhoneNumber(ctx, private.NewToken(string(in.AuthToken)), in.EcommerceID, in.PhoneNumber)
+	failpoint.Reach(failpoint.PhoneAfter)
+	return gatewayError(err)
 }
 
 // RefundInput gives money back.
@@ -200,10 +213,12 @@ func (g *Gateway) Refund(ctx context.Context, in RefundInput) (RefundResult, err
 	if err := g.claim(ctx, in.RefundID); err != nil {
 		return RefundResult{}, err
 	}
+	failpoint.Reach(failpoint.RefundBefore)
 	refunded, err := g.Client.Refund(ctx, athmovil.RefundRequest{
 		ReferenceNumber: in.ReferenceNumber, Amount: in.Amount,
 		Message: refundMessage(in.Message, in.RefundID),
 	})
+	failpoint.Reach(failpoint.RefundAfter)
 	if err != nil {
 		return RefundResult{}, gatewayError(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/cobropay/cobro/internal/failpoint"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -132,7 +133,9 @@ func (n *Notifications) Register(registry ActivityRegistry, attempts AttemptStor
 // deliver wraps a receiver as an activity.
 func deliver(r Receiver, attempts AttemptStore, now func() time.Time) func(context.Context, payment.Notification) error {
 	return func(ctx context.Context, n payment.Notification) error {
+		failpoint.Reach(failpoint.NotifyBefore)
 		err := quiet(r.Func(ctx, n))
+		failpoint.Reach(failpoint.NotifyAfter)
 		if err != nil {
 			activity.GetLogger(ctx).Warn("receiver failed", "event", r.Event, "receiver", r.Name, "notification", n.ID)
 		}

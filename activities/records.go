@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/cobropay/cobro/internal/failpoint"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -64,7 +65,9 @@ type RecordPaymentResult struct {
 // RecordPayment writes one step of a payment's life. A reference that is in use
 // is an answer, not an error.
 func (r *Records) RecordPayment(ctx context.Context, change payment.Change) (RecordPaymentResult, error) {
+	failpoint.Reach(failpoint.RecordBefore)
 	announced, err := r.Store.RecordPayment(ctx, change)
+	failpoint.Reach(failpoint.RecordAfter)
 	var inUse *payment.ReferenceInUseError
 	if errors.As(err, &inUse) {
 		return RecordPaymentResult{InUseBy: inUse.PaymentID}, nil
@@ -81,7 +84,9 @@ type ReserveRefundResult struct {
 // ReserveRefund asks the store for the right to send a refund. A refusal is an
 // answer, not an error.
 func (r *Records) ReserveRefund(ctx context.Context, reservation payment.Reservation) (ReserveRefundResult, error) {
+	failpoint.Reach(failpoint.ReserveBefore)
 	reserved, err := r.Store.ReserveRefund(ctx, reservation)
+	failpoint.Reach(failpoint.ReserveAfter)
 	var refusal *payment.RefundRefusal
 	if errors.As(err, &refusal) {
 		return ReserveRefundResult{Refusal: refusal}, nil
@@ -94,7 +99,10 @@ func (r *Records) ReserveRefund(ctx context.Context, reservation payment.Reserva
 
 // RecordRefund writes one step of a refund's life.
 func (r *Records) RecordRefund(ctx context.Context, change payment.RefundChange) (payment.Announced, error) {
-	return r.Store.RecordRefund(ctx, change)
+	failpoint.Reach(failpoint.RecordRefundBefore)
+	announced, err := r.Store.RecordRefund(ctx, change)
+	failpoint.Reach(failpoint.RecordRefundAfter)
+	return announced, err
 }
 
 // BookExternalRefundResult answers BookExternalRefund; either Refusal or the
@@ -108,7 +116,9 @@ type BookExternalRefundResult struct {
 // BookExternalRefund writes a refund that was made elsewhere. A refusal is an
 // answer, not an error.
 func (r *Records) BookExternalRefund(ctx context.Context, external payment.ExternalRefund) (BookExternalRefundResult, error) {
+	failpoint.Reach(failpoint.BookBefore)
 	announced, refund, err := r.Store.BookExternalRefund(ctx, external)
+	failpoint.Reach(failpoint.BookAfter)
 	var refusal *payment.RefundRefusal
 	if errors.As(err, &refusal) {
 		return BookExternalRefundResult{Refusal: refusal}, nil

@@ -16,6 +16,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/failpoint"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
@@ -91,7 +92,9 @@ func (s *Server) openPayment(c *gin.Context, in workflows.ProcessPaymentInput) e
 	ctx := c.Request.Context()
 	waiting, cancel := context.WithTimeout(ctx, s.cfg.Wait)
 	defer cancel()
+	failpoint.Reach(failpoint.OpenBefore)
 	outcome, err := s.cfg.Flows.OpenPayment(waiting, in)
+	failpoint.Reach(failpoint.OpenAfter)
 	switch {
 	case errors.Is(err, ErrStillWorking), errors.Is(err, ErrAlreadyEnded):
 		// The store knows how far it came.

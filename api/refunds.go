@@ -9,6 +9,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/cobropay/cobro/internal/failpoint"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -104,7 +105,9 @@ func unsettled(refunds []payment.Refund, ours string) string {
 // refundPayment starts the refund's workflow, or joins it, and answers with
 // what came of it. ctx ends when the wait does.
 func (s *Server) refundPayment(ctx context.Context, c *gin.Context, in workflows.RefundPaymentInput, of payment.Payment) error {
+	failpoint.Reach(failpoint.GiveBefore)
 	outcome, err := s.cfg.Flows.RefundPayment(ctx, in)
+	failpoint.Reach(failpoint.GiveAfter)
 	switch {
 	case errors.Is(err, ErrStillWorking), errors.Is(err, ErrAlreadyEnded):
 		// The store knows how far it came.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/failpoint"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -84,7 +85,9 @@ func (s *Server) relayBatch(ctx context.Context) bool {
 func (s *Server) relayEvent(held context.Context, event payment.WebhookEvent) (away bool) {
 	ctx, cancel := context.WithTimeout(held, handoverTimeout)
 	defer cancel()
+	failpoint.Reach(failpoint.RelayBefore)
 	done, err := s.deliver(ctx, event)
+	failpoint.Reach(failpoint.RelayAfter)
 	if err != nil {
 		pause := pauseAfter(event.Attempts)
 		s.cfg.Logger.LogAttrs(held, slog.LevelWarn, "webhook event postponed",

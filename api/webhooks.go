@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/failpoint"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -44,6 +45,7 @@ func (s *Server) receiveWebhook(c *gin.Context) error {
 	if _, err := s.cfg.Store.AddWebhookEvent(ctx, event); err != nil {
 		return &problem{kind: unavailable, retryAfter: retrySoon, cause: err}
 	}
+	failpoint.Reach(failpoint.WebhookStored)
 	if event.Verdict == payment.VerdictMalformed {
 		return &problem{kind: bodyMalformed, fields: payment.FieldErrors{{Field: "body", Rule: ruleObject}}}
 	}

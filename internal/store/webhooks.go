@@ -198,6 +198,16 @@ func (s *Store) WebhookEvents(
 	return events, nil
 }
 
+// HasWebhookEvent reports whether an event with the digest is kept.
+func (s *Store) HasWebhookEvent(ctx context.Context, digest string) (bool, error) {
+	var one int
+	err := known(s.readers.QueryRowContext(ctx, `SELECT 1 FROM webhook_events WHERE digest = $1`, digest).Scan(&one))
+	if errors.Is(err, payment.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // MatchWebhookEvent returns the id of the payment that an event is about: by
 // the ticket's id, then by the reference number of the payment or of one of its
 // refunds (docs/athmovil.md §4.2), then by the payment id in its metadata.

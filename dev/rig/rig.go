@@ -1,0 +1,341 @@
+// Package rig runs Cobro as it runs in production, each part in a process of
+// its own, so that tests can kill and stop them one by one: Temporal, the API,
+// the worker, and the simulator of ATH Móvil. It also has the merchant who
+// asks again until he is answered, and the invariants that hold whatever
+// happens.
+package rig
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Part is one of the system's processes.
+type Part string
+
+// The parts, in the order in which they start.
+const (
+	Temporal  Part = "temporal"
+	API       Part = "api"
+	Simulator Part = "athmovil-sim"
+	Worker    Part = "worker"
+)
+
+// Parts lists them in that order.
+func Parts() []Part { return []Part{Temporal, API, Simulator, Worker} }
+
+// Programs is the folder of the built programs.
+type Programs struct{ folder string }
+
+// Build compiles the programs, with failpoints. root is the folder of the root
+// module.
+func Build(ctx context.Context, root, folder string) (Programs, error) {
+	for _, build := range []struct{ dir, out, pkg string }{
+		{root, "cobro", "./cmd/cobro"},
+		{root, "athmovil-sim", "./cmd/athmovil-sim"},
+		{filepath.Join(root, "dev"), "dev", "."},
+	} {
+		cmd := exec.CommandContext(ctx, "go", "build", "-tags", "failpoint", "-o", filepath.Join(folder, build.out), build.pkg)
+		cmd.Dir = build.dir
+		cmd.Env = append(os.Environ(), "GOWORK=off")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return Programs{}, fmt.Errorf("build %s: %w\n%s", build.out, err, out)
+		}
+	}
+	return Programs{folder}, nil
+}
+
+// Quick are the timings of production, scaled down.
+func Quick() []string {
+	return []string{
+		"COBRO_TIMING_DETAILS=300ms", "COBRO_TIMING_POLL_FIRST=100ms", "COBRO_TIMING_POLL_MOST=300ms",
+		"COBRO_TIMING_HEARTBEAT=1s", "COBRO_CALL_TIMEOUT=1s", "COBRO_TIMING_SETTLE=2s", "COBRO_TIMING_CANCEL_MARGIN=300ms",
+		"COBRO_TIMING_GRACE=10s", "COBRO_TIMING_REVIEW=1s", "COBRO_TIMING_STALE=20s",
+	}
+}
+
+// System is a running system. Its methods are safe for concurrent use, except
+// that one part is started and ended by one goroutine at a time.
+type System struct {
+	folder   string
+	programs Programs
+	env      map[Part][]string // beside what every part gets
+
+	mu    sync.Mutex
+	parts map[Part]*process // guarded by mu
+	at    Addresses         // written while starting only
+
+	secrets struct{ apiKey, webhook string }
+}
+
+// Addresses are where the parts are. They stay the same over restarts.
+type Addresses struct {
+	API, Ops, Gateway, Control, Temporal string
+	Store, KeyFile, WebhookURL, APIKey   string
+}
+
+type process struct {
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when it has
+}
+
+const (
+	patience = 60 * time.Second
+	glance   = 20 * time.Millisecond
+)
+
+// Start starts every part on a fresh folder. env has more settings for a part.
+func Start(ctx context.Context, programs Programs, folder string, env map[Part][]string) (*System, error) {
+	s := &System{folder: folder, programs: programs, env: env, parts: map[Part]*process{}}
+	s.secrets.apiKey, s.secrets.webhook = "key_of_the_rig", "secret-of-the-rig-webhook"
+	s.at.APIKey = s.secrets.apiKey
+	s.at.Store = "sqlite:" + filepath.Join(folder, "cobro.db")
+	s.at.KeyFile = filepath.Join(folder, "temporal", "keys.json")
+	for _, part := range Parts() {
+		if err := s.StartPart(ctx, part); err != nil {
+			s.KillAll()
+			return nil, err
+		}
+		if part != Temporal {
+			continue
+		}
+		migrate := exec.CommandContext(ctx, s.program("cobro"), "migrate", "--store", s.at.Store)
+		if out, err := migrate.CombinedOutput(); err != nil {
+			s.KillAll()
+			return nil, fmt.Errorf("migrate: %w\n%s", err, out)
+		}
+	}
+	return s, nil
+}
+
+// At returns where the parts are.
+func (s *System) At() Addresses { return s.at }
+
+// Folder is where everything is kept.
+func (s *System) Folder() string { return s.folder }
+
+func (s *System) program(name string) string { return filepath.Join(s.programs.folder, name) }
+
+// StartPart starts a part and waits until it works. A part that was started
+// before gets its addresses again.
+func (s *System) StartPart(ctx context.Context, part Part) error {
+	log, err := os.OpenFile(s.log(part), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the process has its own
+	from, err := log.Seek(0, 2)
+	if err != nil {
+		return err
+	}
+	cmd := s.command(part)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = slices.Concat(os.Environ(), Quick(), cmd.Env, s.env[part])
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	p := &process{cmd: cmd, ended: make(chan struct{})}
+	go func() { // ends with the process
+		_ = cmd.Wait() // how it ended is its log's
+		close(p.ended)
+	}()
+	s.mu.Lock()
+	s.parts[part] = p
+	s.mu.Unlock()
+	return s.awaitStart(ctx, part, p, from)
+}
+
+func (s *System) log(part Part) string { return filepath.Join(s.folder, string(part)+".log") }
+
+// listen is an address that was read back, or port 0.
+func listen(url string) string {
+	if url == "" {
+		return "127.0.0.1:0"
+	}
+	return url[len("http://"):]
+}
+
+func (s *System) command(part Part) *exec.Cmd {
+	temporal := s.at.Temporal
+	switch part {
+	case Temporal:
+		if temporal == "" {
+			temporal = "127.0.0.1:0"
+		}
+		return exec.Command(s.program("dev"), "--only", "temporal", "--data", filepath.Join(s.folder, "temporal"),
+			"--temporal-listen", temporal, "--temporal-ui-listen", "127.0.0.1:0", "--log-format", "json")
+	case API:
+		cmd := exec.Command(s.program("cobro"), "api", "--listen", listen(s.at.API), "--ops-listen", listen(s.at.Ops),
+			"--store", s.at.Store, "--key-file", s.at.KeyFile, "--min-expires-in", "1s", "--wait", "5s")
+		cmd.Env = []string{
+			"TEMPORAL_ADDRESS=" + temporal, "COBRO_API_KEY=" + s.secrets.apiKey, "COBRO_WEBHOOK_SECRET=" + s.secrets.webhook,
+		}
+		return cmd
+	case Simulator:
+		return exec.Command(s.program("athmovil-sim"), "--listen", listen(s.at.Gateway), "--control-listen", listen(s.at.Control),
+			"--webhook-url", s.at.WebhookURL, "--journal", filepath.Join(s.folder, "simulator.jsonl"), "--min-timeout", "1s")
+	case Worker:
+		cmd := exec.Command(s.program("cobro"), "worker")
+		cmd.Env = []string{
+			"TEMPORAL_ADDRESS=" + temporal, "COBRO_STORE=" + s.at.Store, "COBRO_KEY_FILE=" + s.at.KeyFile,
+			"COBRO_GATEWAY_URL=" + s.at.Gateway, "COBRO_GATEWAY_REPORT_URL=" + s.at.Gateway,
+			"COBRO_ATHM_PUBLIC_TOKEN=a66ce73d04f2087615f6320b724defc5b4eedc55", "COBRO_STOP_TIMEOUT=5s",
+			"COBRO_ATHM_PRIVATE_TOKEN=b7c1f5a09e3d4c2f8a6e1d0b9c8f7a6e5d4c3b2a",
+		}
+		return cmd
+	default:
+		panic("no such part: " + part)
+	}
+}
+
+// What the parts say when they work.
+var started = map[Part]*regexp.Regexp{
+	API:       regexp.MustCompile(`"msg":"api started","api":"([^"]+)","ops":"([^"]+)"`),
+	Simulator: regexp.MustCompile(`gateway  (\S+)\ncontrol  (\S+)`),
+	Worker:    regexp.MustCompile(`"msg":"(worker) (started)"`),
+}
+
+func (s *System) awaitStart(ctx context.Context, part Part, p *process, from int64) error {
+	ticker := time.NewTicker(glance)
+	defer ticker.Stop()
+	for deadline := time.After(patience); ; {
+		if found, err := s.started(part, from); err != nil || found {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-p.ended:
+			log, _ := os.ReadFile(s.log(part))
+			return fmt.Errorf("%s ended while starting:\n%s", part, log[min(int(from), len(log)):])
+		case <-deadline:
+			return fmt.Errorf("%s did not start", part)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// started reads back where a part is, once it works.
+func (s *System) started(part Part, from int64) (bool, error) {
+	if part == Temporal {
+		data, err := os.ReadFile(filepath.Join(s.folder, "temporal", "addresses.json"))
+		if errors.Is(err, os.ErrNotExist) {
+			return false, nil
+		}
+		var at struct{ Temporal string }
+		if err == nil {
+			err = json.Unmarshal(data, &at)
+		}
+		s.at.Temporal = at.Temporal
+		return err == nil, err
+	}
+	log, err := os.ReadFile(s.log(part))
+	if err != nil {
+		return false, err
+	}
+	said := started[part].FindSubmatch(log[from:])
+	if said == nil {
+		return false, nil
+	}
+	switch part {
+	case API:
+		s.at.API, s.at.Ops = string(said[1]), string(said[2])
+		s.at.WebhookURL = s.at.API + "/webhooks/athmovil/" + s.secrets.webhook
+	case Simulator:
+		s.at.Gateway, s.at.Control = string(said[1]), string(said[2])
+	case Temporal, Worker:
+	}
+	return true, nil
+}
+
+func (s *System) process(part Part) *process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.parts[part]
+}
+
+// Kill is SIGKILL: nothing gets to say goodbye.
+func (s *System) Kill(part Part) {
+	if p := s.process(part); p != nil {
+		_ = p.cmd.Process.Kill() // it may have ended already
+		<-p.ended
+	}
+}
+
+// Stop is SIGTERM. It returns an error where the part ends with another code
+// than 0.
+func (s *System) Stop(part Part) error {
+	p := s.process(part)
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	<-p.ended
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("%s ended with code %d", part, code)
+	}
+	return nil
+}
+
+// Ended is closed when the part's latest process has ended.
+func (s *System) Ended(part Part) <-chan struct{} { return s.process(part).ended }
+
+// KillAll ends everything.
+func (s *System) KillAll() {
+	parts := Parts()
+	slices.Reverse(parts)
+	for _, part := range parts {
+		s.Kill(part)
+	}
+}
+
+// Nurse starts a part again whenever it dies, until ctx ends.
+func (s *System) Nurse(ctx context.Context, part Part) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.Ended(part):
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err := s.StartPart(ctx, part); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}
+
+// Problems returns the lines of the logs that say ERROR or panic, beside those
+// that a crash explains.
+func (s *System) Problems() []string {
+	var found []string
+	for _, part := range []Part{API, Worker} {
+		log, err := os.ReadFile(s.log(part))
+		if err != nil {
+			continue
+		}
+		lines := bufio.NewScanner(bytes.NewReader(log))
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			if bytes.Contains(lines.Bytes(), []byte("panic")) || bytes.Contains(lines.Bytes(), []byte("nondetermin")) {
+				found = append(found, string(part)+": "+lines.Text())
+			}
+		}
+	}
+	return found
+}
+
+var web = &http.Client{Timeout: 15 * time.Second}

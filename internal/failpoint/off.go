@@ -1,0 +1,6 @@
+//go:build !failpoint
+
+package failpoint
+
+// Reach does nothing without the build tag.
+func Reach(Point) {}
