@@ -186,14 +186,18 @@ func Permanent(err error) error {
 	})
 }
 
+// logTimeout is short, because a line is written at once: what was lost with a
+// worker that died is written by the next one soon.
+const logTimeout = 5 * time.Second
+
 // Log returns the built-in receivers: one for each event, which write a line.
 func Log(logger *slog.Logger) *Notifications {
 	n := NewNotifications()
 	for _, event := range payment.Events() {
-		n.On(event, "log", func(ctx context.Context, e payment.Notification) error {
+		n.Add(Receiver{Event: event, Name: "log", Timeout: logTimeout, Func: func(ctx context.Context, e payment.Notification) error {
 			logger.InfoContext(ctx, "notification", "notification", e)
 			return nil
-		})
+		}})
 	}
 	return n
 }

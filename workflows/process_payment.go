@@ -206,11 +206,16 @@ func (p *process) createTicket(ctx workflow.Context) error {
 // or has to be closed.
 func (p *process) awaitDecision(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "Waits for the customer to confirm, until "+p.payment.ExpiresAt.Format(time.RFC3339)+".")
-	left := p.payment.ExpiresAt.Sub(workflow.Now(ctx))
+	// Workers may have been away until after the deadline; then there is nothing
+	// to wait for, and the payment is closed at once.
+	left := max(0, p.payment.ExpiresAt.Sub(workflow.Now(ctx)))
 	// This timer is not cancelled when the customer decides: that would be one
 	// more event in every history, and the payment ends long before it fires.
 	deadline := workflow.NewTimer(ctx, left)
 	p.watchGrace(ctx, deadline)
+	if left == 0 {
+		return nil
+	}
 	polling, stopPolling := workflow.WithCancel(ctx)
 	defer stopPolling()
 	poll := workflow.ExecuteActivity(workflow.WithActivityOptions(polling, p.timing.awaitOptions(left)), activities.AwaitDecisionName,

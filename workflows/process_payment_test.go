@@ -198,6 +198,14 @@ func TestNobodyConfirms(t *testing.T) {
 			path:   "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
 		},
 		{
+			name: "no worker was there until after the deadline: nobody is waited for",
+			script: func(s *scene) {
+				s.gateway.script(activities.CreateTicketName, answer{after: 20 * time.Minute})
+			},
+			path: "pending open expired", told: "payment_created payment_expired", cancels: 1,
+			also: func(s *scene) { require.Zero(s.t, s.gateway.count(activities.AwaitDecisionName)) },
+		},
+		{
 			name: "the deadline finds the ticket open, and cancels it",
 			path: "pending open expired", told: "payment_created payment_expired", cancels: 1,
 			also: func(s *scene) {

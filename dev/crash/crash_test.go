@@ -178,8 +178,15 @@ func sale(ctx context.Context, m *rig.Merchant) error {
 	}
 	for _, key := range []string{"back-1", "back-2", "back-1"} {
 		r, made, err := m.Refund(ctx, p.ID, key, "1.00")
-		if err != nil || !made || r.Status != payment.RefundCompleted {
-			return fmt.Errorf("refund %s: made %t, %s: %w", key, made, r.Status, err)
+		if err == nil && r.NeedsReview {
+			// Nobody knows whether a process that died had sent it. A person who
+			// has seen that the total did not rise says so; the books then say no.
+			_, err = m.Review(ctx, p.ID, r.ID, payment.VerdictNotExecuted)
+		} else if err == nil && (!made || r.Status == payment.RefundPending) {
+			err = fmt.Errorf("made %t, %s", made, r.Status)
+		}
+		if err != nil {
+			return fmt.Errorf("refund %s: %w", key, err)
 		}
 	}
 	return nil

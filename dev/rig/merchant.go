@@ -79,8 +79,16 @@ func (m *Merchant) Ask(ctx context.Context, method, path, key string, body any) 
 				return status, answer, fmt.Errorf("%s %s: %d is no problem document: %s", method, path, status, answer)
 			}
 		}
+		var doubtful struct {
+			NeedsReview bool `json:"needs_review"`
+		}
+		if err == nil && status == http.StatusAccepted {
+			if err := json.Unmarshal(answer, &doubtful); err != nil {
+				return status, answer, fmt.Errorf("%s %s: %s: %w", method, path, answer, err)
+			}
+		}
 		again := err != nil || problem.Code == "temporarily_unavailable" || problem.Code == "refund_in_progress" ||
-			status == http.StatusAccepted && method == http.MethodPost
+			status == http.StatusAccepted && method == http.MethodPost && !doubtful.NeedsReview
 		if !again {
 			if status >= 500 && problem.Code != "gateway_unavailable" {
 				return status, answer, fmt.Errorf("%s %s: %d: %s", method, path, status, answer)
@@ -171,7 +179,7 @@ func (m *Merchant) Refund(ctx context.Context, paymentID, key, amount string) (p
 		body["amount"] = amount
 	}
 	status, answer, err := m.Ask(ctx, http.MethodPost, "/v1/payments/"+paymentID+"/refunds", key, body)
-	if err != nil || status != http.StatusCreated {
+	if err != nil || status != http.StatusCreated && status != http.StatusAccepted {
 		return payment.Refund{}, false, err
 	}
 	var r payment.Refund
@@ -185,6 +193,17 @@ func (m *Merchant) Refund(ctx context.Context, paymentID, key, amount string) (p
 	}
 	m.refunds[r.ID] = r
 	return r, true, nil
+}
+
+// Review is a person's word on a payment or, where refundID is not empty, on a
+// refund in review. It reports whether the word was taken.
+func (m *Merchant) Review(ctx context.Context, paymentID, refundID string, verdict payment.Verdict) (bool, error) {
+	path := "/v1/payments/" + paymentID
+	if refundID != "" {
+		path += "/refunds/" + refundID
+	}
+	status, _, err := m.Ask(ctx, http.MethodPost, path+"/review", "", M{"verdict": verdict, "reason": "looked into it"})
+	return status == http.StatusOK, err
 }
 
 // Control calls the simulator's control surface.

@@ -92,7 +92,9 @@ func (s *Store) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Du
 
 // SettleWebhookEvent records what became of an event and ends its lease. Later
 // knowledge may replace a verdict, but an empty matchedID or effect never
-// erases one, and unmatched replaces none that says more.
+// erases one, unmatched replaces none that says more, and that an event was
+// handed over replaces nothing that was found out since: whom it was handed to
+// may be quicker than who hands it over.
 //
 // An event that is settled as unmatched although its payment has appeared by
 // now stays pending instead: it was looked up a moment too early.
@@ -114,7 +116,9 @@ func (s *Store) SettleWebhookEvent(ctx context.Context, id string, verdict payme
 				effect = CASE WHEN $4 = '' THEN effect ELSE $4 END,
 				settled_at = $5,
 				leased_until = 0
-			WHERE id = $1 AND ($2 <> 'unmatched' OR verdict IN ('pending', 'late', 'unmatched'))`,
+			WHERE id = $1
+				AND ($2 <> 'unmatched' OR verdict IN ('pending', 'late', 'unmatched'))
+				AND ($2 NOT IN ('signalled', 'late') OR verdict IN ('pending', 'signalled', 'late'))`,
 			id, verdict, matchedID, effect, micros(s.now()))
 		if err != nil || changed > 0 {
 			return err

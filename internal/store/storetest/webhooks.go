@@ -177,8 +177,12 @@ func verdicts(t *testing.T, open Opener) {
 	want(payment.VerdictSignalled, "pay_1", "told who paid")
 	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictLate, "pay_1", "nothing new"))
 	want(payment.VerdictLate, "pay_1", "nothing new")
+	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictKnown, "", "an echo"))
+	want(payment.VerdictKnown, "pay_1", "an echo")
+	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictLate, "pay_1", "handed over"))
+	want(payment.VerdictKnown, "pay_1", "an echo")
 
-	for verdict, of := range map[payment.WebhookVerdict]string{payment.VerdictLate: "", "": "pay_1"} {
+	for verdict, of := range map[payment.WebhookVerdict]string{payment.VerdictKnown: "", "": "pay_1"} {
 		events, err := s.WebhookEvents(ctx, verdict, of, 1)
 		require.NoError(t, err)
 		require.Len(t, events, 1)
