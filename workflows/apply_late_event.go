@@ -79,11 +79,9 @@ func (l *lateEvent) finish(ctx workflow.Context, result ApplyLateEventResult) er
 // completed that is found by its phone number alone.
 const refundCandidatesSince = 90 * 24 * time.Hour
 
-// Pauses while another refund of the payment is unsettled.
-const (
-	parkFirst = 5 * time.Second
-	parkMost  = time.Hour
-)
+// parkFirst is the first pause while another refund of the payment is unsettled;
+// the longest is the review's.
+const parkFirst = 5 * time.Second
 
 // refund books a refund that was made elsewhere, where the gateway's total
 // proves one that the books do not explain. An event of our own refund tells
@@ -95,7 +93,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 		return verdict(payment.VerdictMalformed, "", "a refund event without an amount"), nil
 	}
 	lagging := true // the gateway's own answers may lag behind its events
-	for pause := parkFirst; ; {
+	for pause := min(parkFirst, l.timing.Review); ; {
 		known, err := persist[payment.RefundContext](ctx, activities.RefundContextName, payment.RefundClaim{
 			PaymentID: e.PaymentID, EcommerceID: e.EcommerceID, ReferenceNumber: e.ReferenceNumber, PhoneNumber: e.PhoneNumber,
 			Amount: *e.Total, Message: e.Message, CompletedAfter: l.input.ReceivedAt.Add(-refundCandidatesSince),
@@ -109,7 +107,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 		if parked, err := l.park(ctx, known.Candidates, pause); err != nil {
 			return ApplyLateEventResult{}, err
 		} else if parked {
-			pause = min(2*pause, parkMost)
+			pause = min(2*pause, l.timing.Review)
 			continue
 		}
 		risen, err := l.risen(ctx, known.Candidates)
@@ -122,7 +120,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 				return result, err
 			}
 			// The books have changed since they were read.
-			if err := workflow.Sleep(ctx, parkFirst); err != nil {
+			if err := workflow.Sleep(ctx, pause); err != nil {
 				return ApplyLateEventResult{}, err
 			}
 			continue

@@ -58,6 +58,16 @@ func at(announced payment.Announced) func(workflow.Context) (payment.Announced, 
 	return func(workflow.Context) (payment.Announced, error) { return announced, nil }
 }
 
+// keepUp tells the store, in the background, what came of the deliveries under
+// way: the workflow may have nothing else to write for days.
+func (o *outbox) keepUp(ctx workflow.Context) {
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		if err := o.finish(ctx); err != nil {
+			workflow.GetLogger(ctx).Info("deliveries are written later", "error", err)
+		}
+	})
+}
+
 // finish tells the store what came of every delivery and returns when none is
 // under way.
 func (o *outbox) finish(ctx workflow.Context) error {

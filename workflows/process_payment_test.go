@@ -586,6 +586,7 @@ func TestGatewayAway(t *testing.T) {
 			p := s.record().Payment
 			require.True(s.t, p.NeedsReview)
 			require.False(s.t, p.Status.Terminal())
+			require.Equal(s.t, payment.DeliveryDelivered, s.delivery(payment.EventNeedsReview, books).Status, "as soon as it is known")
 			require.Len(s.t, s.upserts, 1)
 		})
 	}

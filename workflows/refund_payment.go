@@ -397,6 +397,7 @@ func (r *refund) needReview(ctx workflow.Context, before, after money.Amount) er
 		return err
 	}
 	err := r.announce(ctx, payment.EventNeedsReview)
+	r.outbox.keepUp(ctx)
 	r.settled = true
 	return err
 }

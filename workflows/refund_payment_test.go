@@ -112,6 +112,7 @@ func TestRefund(t *testing.T) {
 			require.Equal(s.t, payment.RefundPending, r.Status)
 			waiting := answerOf[workflows.RefundOutcome](s, "refund")
 			require.True(s.t, waiting.Refund.NeedsReview, "whoever waits is told of the review")
+			require.Equal(s.t, payment.DeliveryDelivered, s.delivery(payment.EventNeedsReview, books).Status, "as soon as it is known")
 		})
 	}
 

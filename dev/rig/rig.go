@@ -141,6 +141,11 @@ func (s *System) StartPart(ctx context.Context, part Part) error {
 	if err != nil {
 		return err
 	}
+	if part == Temporal { // what an earlier process wrote would say that this one works
+		if err := os.Remove(s.temporalAddresses()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
 	cmd := s.command(part)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = slices.Concat(os.Environ(), Quick(), cmd.Env, s.env[part])
@@ -157,6 +162,8 @@ func (s *System) StartPart(ctx context.Context, part Part) error {
 	s.mu.Unlock()
 	return s.awaitStart(ctx, part, p, from)
 }
+
+func (s *System) temporalAddresses() string { return filepath.Join(s.folder, "temporal", "addresses.json") }
 
 func (s *System) log(part Part) string { return filepath.Join(s.folder, string(part)+".log") }
 
@@ -231,7 +238,7 @@ func (s *System) awaitStart(ctx context.Context, part Part, p *process, from int
 // started reads back where a part is, once it works.
 func (s *System) started(part Part, from int64) (bool, error) {
 	if part == Temporal {
-		data, err := os.ReadFile(filepath.Join(s.folder, "temporal", "addresses.json"))
+		data, err := os.ReadFile(s.temporalAddresses())
 		if errors.Is(err, os.ErrNotExist) {
 			return false, nil
 		}

@@ -51,6 +51,9 @@ func NewFailureConverter(data converter.DataConverter) converter.FailureConverte
 // codec seals whole payloads, so that their own metadata is hidden as well.
 type codec struct{ sealer Sealer }
 
+// Codec encrypts and decrypts payloads, for tools that read histories.
+func Codec(sealer Sealer) converter.PayloadCodec { return codec{sealer} }
+
 // Encode implements [converter.PayloadCodec].
 func (c codec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
 	encoded := make([]*commonpb.Payload, len(payloads))
