@@ -16,6 +16,8 @@ import (
 
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/workflows"
 )
 
 // Export writes the history of every workflow, decrypted, as one JSON file
@@ -30,17 +32,67 @@ func (s *System) Export(ctx context.Context, folder string) error {
 		return err
 	}
 	return e.eachWorkflow(ctx, func(id, kind string, _ enumspb.WorkflowExecutionStatus) error {
-		h, err := e.history(ctx, id)
-		if err != nil {
-			return fmt.Errorf("history of %s: %w", id, err)
-		}
-		data, err := protojson.MarshalOptions{Indent: " "}.Marshal(h)
-		if err != nil {
-			return err
-		}
-		name := kind + "." + strings.NewReplacer("/", "-").Replace(id) + ".json"
-		return os.WriteFile(filepath.Join(folder, name), data, 0o600)
+		return e.write(ctx, id, filepath.Join(folder, kind+"."+strings.ReplaceAll(id, "/", "-")+".json"))
 	})
+}
+
+// ExportPayment writes the histories of a payment, of its refunds and of the
+// late events that were matched with it, each to the prefix, the kind of the
+// workflow and a number. A file that exists is left alone.
+func (s *System) ExportPayment(ctx context.Context, paymentID, prefix string) error {
+	e, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	refunds, err := e.store.Refunds(ctx, paymentID)
+	if err != nil {
+		return err
+	}
+	events, err := e.store.WebhookEvents(ctx, "", paymentID, 100)
+	if err != nil {
+		return err
+	}
+	ids := map[string][]string{workflows.ProcessPaymentName: {workflows.PaymentWorkflowID(paymentID)}}
+	for _, r := range refunds {
+		if r.Source == payment.SourceAPI {
+			ids[workflows.RefundPaymentName] = append(ids[workflows.RefundPaymentName], workflows.RefundWorkflowID(r.ID))
+		}
+	}
+	for _, event := range events {
+		if id := workflows.LateEventWorkflowID(event.Digest); e.exists(ctx, id) {
+			ids[workflows.ApplyLateEventName] = append(ids[workflows.ApplyLateEventName], id)
+		}
+	}
+	for kind, all := range ids {
+		for i, id := range all {
+			file := fmt.Sprintf("%s.%s.%d.json", prefix, kind, i+1)
+			if _, err := os.Stat(file); err == nil {
+				continue
+			}
+			if err := e.write(ctx, id, file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (e *eye) exists(ctx context.Context, id string) bool {
+	_, err := e.temporal.DescribeWorkflowExecution(ctx, id, "")
+	return err == nil
+}
+
+func (e *eye) write(ctx context.Context, id, file string) error {
+	h, err := e.history(ctx, id)
+	if err != nil {
+		return fmt.Errorf("history of %s: %w", id, err)
+	}
+	data, err := protojson.MarshalOptions{Indent: " "}.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, data, 0o600)
 }
 
 // history reads a workflow's history and decrypts its payloads.

@@ -163,7 +163,9 @@ func (s *System) StartPart(ctx context.Context, part Part) error {
 	return s.awaitStart(ctx, part, p, from)
 }
 
-func (s *System) temporalAddresses() string { return filepath.Join(s.folder, "temporal", "addresses.json") }
+func (s *System) temporalAddresses() string {
+	return filepath.Join(s.folder, "temporal", "addresses.json")
+}
 
 func (s *System) log(part Part) string { return filepath.Join(s.folder, string(part)+".log") }
 

@@ -121,6 +121,7 @@ func weather(t *testing.T, plan schedule) {
 	require.NoError(t, s.Settle(ctx))
 	require.NoError(t, shop.elsewhere(ctx, plan.Sales))
 	require.NoError(t, shop.review(ctx))
+	require.NoError(t, shop.definite(ctx))
 	require.NoError(t, s.Settle(ctx))
 	verdict, err := s.Check(ctx, shop.Merchant, heard)
 	require.NoError(t, err)
@@ -323,6 +324,32 @@ func (s *shop) elsewhere(ctx context.Context, sales []sale) error {
 			if err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// definite waits until no payment is in review: the gateway answers again, so
+// each must end by itself, and its refunds add up to what the gateway says.
+func (s *shop) definite(ctx context.Context) error {
+	for _, id := range s.Promised() {
+		p, err := s.Await(ctx, id, rig.Ended)
+		if err != nil || p.Status != payment.StatusCompleted {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		var ticket struct{ Refunded string }
+		_, answer, err := s.System.Control(ctx, http.MethodGet, "/_sim/tickets/"+p.EcommerceID, nil)
+		if err == nil {
+			err = json.Unmarshal(answer, &ticket)
+		}
+		if err == nil {
+			_, err = s.Await(ctx, id, func(p payment.Payment) bool { return p.RefundedAmount.String() == ticket.Refunded })
+		}
+		if err != nil {
+			return fmt.Errorf("ATH Móvil refunded %s of %s: %w", ticket.Refunded, id, err)
 		}
 	}
 	return nil

@@ -1,0 +1,198 @@
+// Package histories records what workflows do on the real server, so that the
+// tests of package workflows can replay it on newer code.
+//
+//	go test ./histories -record ../../workflows/testdata/histories
+//
+// A file that exists is never written again: running payments may have it.
+package histories
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cobropay/cobro/dev/rig"
+	"github.com/cobropay/cobro/payment"
+)
+
+var record = flag.String("record", "", "folder for the histories of new paths")
+
+// path is one way through a payment's life.
+type path struct {
+	name    string
+	request rig.M
+	fault   rig.M                                     // aimed at the ticket, once it is there
+	live    func(ctx context.Context, s *stage) error // nil waits for the end
+	end     payment.Status
+}
+
+// stage is a path's payment.
+type stage struct {
+	*rig.Merchant
+	p payment.Payment
+}
+
+func (s *stage) phone(decision string) func(context.Context) error {
+	return func(ctx context.Context) error { return s.System.Phone(ctx, decision, s.p.EcommerceID) }
+}
+
+func confirms(ctx context.Context, s *stage) error { return s.phone("confirm")(ctx) }
+func cancels(ctx context.Context, s *stage) error  { return s.phone("cancel")(ctx) }
+
+// refunds confirms, and asks for refunds once the payment is completed.
+func refunds(amounts ...string) func(context.Context, *stage) error {
+	return func(ctx context.Context, s *stage) error {
+		if _, err := s.Await(ctx, s.p.ID, rig.Ended); err != nil {
+			return err
+		}
+		for i, amount := range amounts {
+			r, _, err := s.Refund(ctx, s.p.ID, fmt.Sprint(s.p.ID, i), amount)
+			if err == nil && r.NeedsReview {
+				_, err = s.Review(ctx, s.p.ID, r.ID, payment.VerdictNotExecuted)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func elsewhere(ctx context.Context, s *stage) error {
+	if _, err := s.Await(ctx, s.p.ID, rig.Ended); err != nil {
+		return err
+	}
+	_, _, err := s.System.Control(ctx, http.MethodPost, "/_sim/external-refunds", rig.M{"ecommerce_id": s.p.EcommerceID, "amount": "1.00"})
+	if err == nil {
+		_, err = s.Await(ctx, s.p.ID, func(p payment.Payment) bool { return p.RefundedAmount.String() == "1.00" })
+	}
+	return err
+}
+
+func forged(ctx context.Context, s *stage) error {
+	return errors.Join(s.Post(ctx, rig.M{
+		"transactionType": "ECOMMERCE", "status": "COMPLETED", "ecommerceId": s.p.EcommerceID, "referenceNumber": "forged",
+		"date": "2026-01-02 03:04:05", "total": 1,
+	}), confirms(ctx, s))
+}
+
+func withdraws(ctx context.Context, s *stage) error {
+	_, _, err := s.Ask(ctx, http.MethodPost, "/v1/payments/"+s.p.ID+"/cancel", "", nil)
+	return err
+}
+
+func phoneLater(ctx context.Context, s *stage) error {
+	_, _, err := s.Ask(ctx, http.MethodPut, "/v1/payments/"+s.p.ID+"/phone-number", "k", rig.M{"phone_number": "7875551111"})
+	return errors.Join(err, confirms(ctx, s))
+}
+
+// paths are those that the real server has gone. New ones are added at the end.
+func paths() []path {
+	to := func(phone string) rig.M { return rig.M{"phone_number": phone} }
+	return []path{
+		{name: "completed", request: to("7875551001"), live: confirms, end: payment.StatusCompleted},
+		{name: "completed-without-webhook", request: to("7875551002"), live: confirms, end: payment.StatusCompleted,
+			fault: rig.M{"op": "webhook", "fault": "webhook_lost", "times": 5}},
+		{name: "completed-with-a-late-webhook", request: to("7875551003"), live: confirms, end: payment.StatusCompleted,
+			fault: rig.M{"op": "webhook", "fault": "webhook_delayed", "delay_ms": 3000}},
+		{name: "completed-with-a-forged-event", request: to("7875551004"), live: forged, end: payment.StatusCompleted},
+		{name: "completed-with-items", request: rig.M{
+			"phone_number": "7875551005", "metadata1": "table 4", "items": []rig.M{{"name": "Café", "description": "hot", "quantity": 1, "price": "5.00"}},
+		}, live: confirms, end: payment.StatusCompleted},
+		{name: "completed-after-a-phone-number", live: phoneLater, end: payment.StatusCompleted},
+		{name: "cancelled-by-customer", request: to("7875551006"), live: cancels, end: payment.StatusCancelled},
+		{name: "cancelled-by-merchant", live: withdraws, end: payment.StatusCancelled},
+		{name: "expired", request: rig.M{"phone_number": "7875550200", "expires_in": 1}, end: payment.StatusExpired},
+		{name: "confirmed-at-the-last-second", request: rig.M{"phone_number": "7875550203", "expires_in": 3}, end: payment.StatusCompleted},
+		{name: "declined", request: to("7875550300"), end: payment.StatusFailed},
+		{name: "debit-without-answer", request: to("7875550401"), end: payment.StatusCompleted},
+		{name: "debit-died-before", request: to("7875550402"), end: payment.StatusCompleted},
+		{name: "debit-answered-500", request: to("7875550405"), end: payment.StatusCompleted},
+		{name: "debit-answered-9998", request: to("7875550406"), end: payment.StatusCompleted},
+		{name: "create-without-answer", request: to("7875550400"), live: func(context.Context, *stage) error { return nil }, end: payment.StatusFailed},
+		{name: "looks-fail", request: to("7875551007"), live: confirms, end: payment.StatusCompleted,
+			fault: rig.M{"op": "find", "fault": "error_500", "times": 4}},
+		{name: "in-review", request: rig.M{"phone_number": "7875551008", "expires_in": 1}, end: payment.StatusExpired,
+			fault: rig.M{"op": "find", "fault": "error_500", "times": 25}},
+		{name: "refunded", request: to("7875550100"), live: refunds("1.00", "2.00", ""), end: payment.StatusCompleted},
+		{name: "refund-declined", request: to("7875550304"), live: refunds("1.00"), end: payment.StatusCompleted},
+		{name: "refund-without-answer", request: to("7875550403"), live: refunds("1.00"), end: payment.StatusCompleted},
+		{name: "refund-in-review", request: to("7875550404"), live: refunds("1.00", "2.00"), end: payment.StatusCompleted},
+		{name: "refunded-elsewhere", request: to("7875550101"), live: elsewhere, end: payment.StatusCompleted},
+	}
+}
+
+func TestRecord(t *testing.T) {
+	if *record == "" {
+		t.Skip("nothing is recorded without -record FOLDER")
+	}
+	folder := t.TempDir()
+	programs, err := rig.Build(t.Context(), filepath.Join("..", ".."), folder)
+	require.NoError(t, err)
+	s, err := rig.Start(t.Context(), programs, t.TempDir(), nil)
+	require.NoError(t, err)
+	defer s.KillAll()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	hearing, deaf := context.WithCancel(ctx)
+	_, stopped := s.Listen(hearing)
+	defer func() { deaf(); <-stopped }()
+
+	ids := make([]string, len(paths()))
+	var all errgroup.Group
+	for i, one := range paths() {
+		all.Go(func() error {
+			id, err := walk(ctx, s, one)
+			ids[i] = id
+			if err != nil {
+				return fmt.Errorf("%s: %w", one.name, err)
+			}
+			return nil
+		})
+	}
+	require.NoError(t, all.Wait())
+	require.NoError(t, s.Settle(ctx))
+	require.NoError(t, os.MkdirAll(*record, 0o755))
+	for i, one := range paths() {
+		require.NoError(t, s.ExportPayment(ctx, ids[i], filepath.Join(*record, one.name)))
+	}
+}
+
+// walk goes one path.
+func walk(ctx context.Context, s *rig.System, one path) (string, error) {
+	request := rig.M{"total": "5.00", "reference": one.name}
+	for name, value := range one.request {
+		request[name] = value
+	}
+	here := &stage{Merchant: rig.NewMerchant(s)}
+	p, opened, err := here.Open(ctx, one.name, request)
+	if err != nil || !opened {
+		return p.ID, err
+	}
+	here.p = p
+	if one.fault != nil {
+		one.fault["ecommerce_id"] = p.EcommerceID
+		if err := s.Fault(ctx, one.fault); err != nil {
+			return p.ID, err
+		}
+	}
+	if one.live != nil {
+		if err := one.live(ctx, here); err != nil {
+			return p.ID, err
+		}
+	}
+	p, err = here.Await(ctx, p.ID, rig.Ended)
+	if err == nil && p.Status != one.end {
+		err = fmt.Errorf("it is %s", p.Status)
+	}
+	return p.ID, err
+}
