@@ -10,8 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
 	cobro "github.com/cobropay/cobro/worker"
@@ -36,7 +38,16 @@ func replay(t *testing.T, file string) error {
 	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{DisableDeadlockDetection: true})
 	require.NoError(t, err)
 	cobro.RegisterPayments(onlyWorkflows{replayer}, &activities.Gateway{}, &activities.Records{})
-	return replayer.ReplayWorkflowHistoryFromJSONFile(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), file)
+	data, err := os.Open(file)
+	require.NoError(t, err)
+	defer data.Close()
+	history, err := client.HistoryFromJSON(data, client.HistoryJSONOptions{})
+	require.NoError(t, err)
+	started := history.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes()
+	return replayer.ReplayWorkflowHistoryWithOptions(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), history,
+		worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{
+			ID: started.GetWorkflowId(), RunID: started.GetOriginalExecutionRunId(),
+		}})
 }
 
 // TestHistoriesReplay says that a deploy never breaks a running payment: every
