@@ -46,6 +46,7 @@ type fakeGateway struct {
 	scripted map[string][]answer
 	calls    []call
 	debits   int
+	credits  int // refunds of ours
 }
 
 // answer replaces what the gateway would do.
@@ -121,6 +122,7 @@ func (g *fakeGateway) hook() {
 		},
 		activities.RefundName: func(ctx context.Context, in activities.RefundInput) (activities.RefundResult, error) {
 			return perform(ctx, g, activities.RefundName, func() (activities.RefundResult, error) {
+				g.credits++
 				g.ticket.TotalRefunded = g.ticket.TotalRefunded.Add(in.Amount)
 				return activities.RefundResult{ReferenceNumber: refundReference}, nil
 			})

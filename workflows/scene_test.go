@@ -6,12 +6,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/stretchr/testify/mock"
@@ -49,11 +49,19 @@ var (
 	paymentID = payment.DeriveID("default", "key-1")
 )
 
+// tester is a test, or one case of a property test.
+type tester interface {
+	require.TestingT
+	Helper()
+	Cleanup(func())
+	Context() context.Context
+}
+
 // scene is one workflow in Temporal's test environment, where time is skipped,
 // with a real store and a fake gateway. It is the test's own: nothing is shared
 // between scenes.
 type scene struct {
-	t       *testing.T
+	t       tester
 	env     *testsuite.TestWorkflowEnvironment
 	gateway *fakeGateway
 	db      *store.Store
@@ -74,7 +82,7 @@ type reply struct {
 	err    error
 }
 
-func newScene(t *testing.T) *scene {
+func newScene(t tester) *scene {
 	t.Helper()
 	logs := &lockedBuffer{}
 	var suite testsuite.WorkflowTestSuite
@@ -96,11 +104,14 @@ func newScene(t *testing.T) *scene {
 }
 
 // openStore returns a fresh database.
-func openStore(t *testing.T, now func() time.Time) *store.Store {
+func openStore(t tester, now func() time.Time) *store.Store {
 	t.Helper()
+	folder, err := os.MkdirTemp("", "cobro-scene-")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
 	ring, err := seal.New()
 	require.NoError(t, err)
-	cfg := store.Config{DSN: "sqlite:" + filepath.Join(t.TempDir(), "cobro.db"), Sealer: ring, Now: now}
+	cfg := store.Config{DSN: "sqlite:" + filepath.Join(folder, "cobro.db"), Sealer: ring, Now: now}
 	require.NoError(t, store.Migrate(t.Context(), cfg))
 	db, err := store.Open(t.Context(), cfg)
 	require.NoError(t, err)

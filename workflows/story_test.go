@@ -241,7 +241,7 @@ func failures(n int) []error {
 	return errs
 }
 
-func asJSON(t *testing.T, v any) string {
+func asJSON(t tester, v any) string {
 	t.Helper()
 	text, err := json.Marshal(v)
 	require.NoError(t, err)
