@@ -47,7 +47,7 @@ var layers = map[string]struct {
 	"internal/serve": {[]string{
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
 	}, "composes the API's process for cmd and dev"},
-	"cmd/cobro":          {[]string{"worker", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/seal", "private", "workflows"}, "flags and wiring"},
+	"cmd/cobro":          {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/seal", "private", "workflows"}, "flags and wiring"},
 	"cmd/athmovil-sim":   {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
 	"examples/receivers": {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
 	"":                   {nil, "documentation"},

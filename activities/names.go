@@ -21,6 +21,12 @@ const (
 	SettleEventName        = "SettleEvent"
 	LookUpPaymentName      = "LookUpPayment"
 	RecordDeliveriesName   = "RecordDeliveries"
+
+	CompareSpanName          = "CompareSpan"
+	LookForRefundsName       = "LookForRefunds"
+	SearchReportName         = "SearchReport"
+	RefundsInReviewName      = "RefundsInReview"
+	RecordReconciliationName = "RecordReconciliation"
 )
 
 // ReceiverActivityName returns the registered name of a receiver's activity,

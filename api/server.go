@@ -92,6 +92,11 @@ type Store interface {
 	// Reviews returns what people were asked, newest first.
 	Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, error)
 
+	// Reconciliations returns the latest runs, newest first.
+	Reconciliations(ctx context.Context, limit int) ([]payment.Reconciliation, error)
+	// Mismatches returns differences, newest first.
+	Mismatches(ctx context.Context, filter payment.MismatchFilter) ([]payment.Mismatch, error)
+
 	// AddWebhookEvent makes an event durable and reports whether its digest is
 	// new; a duplicate is only counted.
 	AddWebhookEvent(ctx context.Context, event payment.WebhookEvent) (added bool, err error)
@@ -160,6 +165,7 @@ func (s *Server) routes() http.Handler {
 	v1.POST("/payments/:id/review", s.handle(s.reviewPayment))
 	v1.POST("/payments/:id/refunds/:rid/review", s.handle(s.reviewRefund))
 	v1.GET("/reviews", s.handle(s.listReviews))
+	v1.GET("/reconciliations", s.handle(s.listReconciliations))
 
 	e.POST("/webhooks/athmovil/:secret", s.handle(s.receiveWebhook))
 	return e

@@ -17,7 +17,10 @@ type Mismatch struct {
 	Ours            string         `json:"ours,omitempty"`             // what Cobro has, such as "25.00"
 	Theirs          string         `json:"theirs,omitempty"`           // what the gateway says
 	Source          MismatchSource `json:"source"`
-	FoundAt         time.Time      `json:"found_at"`
+	// FoundBy is the workflow run that found it first. That one tells the
+	// receivers; whoever finds it again does not.
+	FoundBy string    `json:"found_by,omitempty"`
+	FoundAt time.Time `json:"found_at"`
 }
 
 // MismatchKind says what differs. Stored: never rename a value.

@@ -70,6 +70,9 @@ type Config struct {
 	// Waiting is how many customers this process waits for at once. Zero means
 	// 10,000.
 	Waiting int
+	// ReconcileAt is when yesterday is compared with the gateway's report, as
+	// "02:00" in Puerto Rico, or "off" for never. Empty means 02:00.
+	ReconcileAt string
 	// StopTimeout is how long work under way may take after the context ends.
 	// Zero means 10 seconds.
 	StopTimeout time.Duration
@@ -90,7 +93,8 @@ type Config struct {
 //	COBRO_STORE, COBRO_KEY_FILE, COBRO_RECEIVER_HOST,
 //	COBRO_ATHM_PUBLIC_TOKEN, COBRO_ATHM_PRIVATE_TOKEN,
 //	COBRO_GATEWAY_URL, COBRO_GATEWAY_REPORT_URL, COBRO_CALL_TIMEOUT,
-//	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_STOP_TIMEOUT, COBRO_DATA,
+//	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_STOP_TIMEOUT,
+//	COBRO_RECONCILE_AT, COBRO_DATA,
 //	TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…
 //
 // Every mistake is reported at once.
@@ -103,7 +107,7 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 		PublicToken: getenv("COBRO_ATHM_PUBLIC_TOKEN"), PrivateToken: private.NewToken(getenv("COBRO_ATHM_PRIVATE_TOKEN")),
 		GatewayURL: getenv("COBRO_GATEWAY_URL"), GatewayReportURL: getenv("COBRO_GATEWAY_REPORT_URL"),
 		TemporalAddress: temporal.Address, TemporalNamespace: temporal.Namespace,
-		temporal: temporal,
+		ReconcileAt: getenv("COBRO_RECONCILE_AT"), temporal: temporal,
 	}
 	for name, field := range map[string]*time.Duration{"COBRO_CALL_TIMEOUT": &cfg.CallTimeout, "COBRO_STOP_TIMEOUT": &cfg.StopTimeout} {
 		problems = append(problems, parse(getenv(name), name, `a duration such as "30s"`, field, time.ParseDuration))
@@ -181,6 +185,8 @@ func (c *Config) validate(receivers int) error {
 		require(c.Host != builtInHost, `worker: the host "cobro" is Cobro's own; give this program another name`)
 	}
 	if c.Payments {
+		_, _, err := reconcileTime(c.ReconcileAt)
+		require(err == nil, `worker: the time of the reconciliation must be like "02:00", or "off": mend COBRO_RECONCILE_AT`)
 		require(c.PublicToken != "", "worker: no public token: set COBRO_ATHM_PUBLIC_TOKEN")
 		require(!c.PrivateToken.IsZero(), "worker: no private token: set COBRO_ATHM_PRIVATE_TOKEN")
 	}

@@ -47,6 +47,7 @@ func queues() map[string]*registry {
 	gateway, records := &activities.Gateway{}, &activities.Records{}
 	payments, await, receivers := newRegistry(), newRegistry(), newRegistry()
 	worker.RegisterPayments(payments, gateway, records)
+	worker.RegisterReconcile(payments, &activities.Reconcile{})
 	worker.RegisterAwait(await, gateway)
 	activities.Log(slog.New(slog.DiscardHandler)).Register(receivers, nil, nil)
 	return map[string]*registry{
@@ -71,7 +72,8 @@ func TestRegisteredNames(t *testing.T) {
 	add(workflows.TaskQueue, "signal", workflows.SignalGatewayEvent, workflows.SignalReportAnswered)
 	add("-", "search attribute", slices.Collect(maps.Keys(engine.SearchAttributes()))...)
 	add("-", "workflow id", workflows.PaymentWorkflowID("{payment id}"), workflows.RefundWorkflowID("{refund id}"),
-		workflows.LateEventWorkflowID("{event digest}"))
+		workflows.LateEventWorkflowID("{event digest}"), workflows.ReconcileWorkflowID("{day}"))
+	add("-", "schedule id", workflows.ReconcileSchedule)
 	slices.Sort(lines)
 	got := strings.Join(lines, "\n") + "\n"
 

@@ -11,7 +11,6 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
@@ -29,11 +28,7 @@ func Run(ctx context.Context, cfg Config, notifications *activities.Notification
 	if err := errors.Join(cfg.validate(len(notifications.Announced(cfg.Host))), notifications.Err()); err != nil {
 		return err
 	}
-	ring, err := seal.Load(cfg.KeyFile)
-	if err != nil {
-		return err
-	}
-	db, err := store.Open(ctx, store.Config{DSN: cfg.Store, Sealer: ring, Now: cfg.Now, Logger: cfg.Logger})
+	db, ring, err := cfg.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -87,17 +82,18 @@ func (r *runner) addPayments(ctx context.Context) error {
 	if err := engine.EnsureSearchAttributes(ctx, r.client, r.namespace()); err != nil {
 		return err
 	}
-	gatewayClient, err := athmovil.New(athmovil.Config{
-		PublicToken: r.cfg.PublicToken, PrivateToken: r.cfg.PrivateToken,
-		BaseURL: r.cfg.GatewayURL, ReportBaseURL: r.cfg.GatewayReportURL,
-		Timeout: r.cfg.CallTimeout, CallsPerSecond: r.cfg.CallsPerSecond, Now: r.cfg.Now,
-	})
+	gatewayClient, err := r.cfg.gateway()
 	if err != nil {
 		return err
 	}
 	gateway := &activities.Gateway{Client: gatewayClient, Claims: r.store, Now: r.cfg.Now}
 
-	RegisterPayments(r.add(workflows.TaskQueue, sdk.Options{}), gateway, &activities.Records{Store: r.store})
+	payments := r.add(workflows.TaskQueue, sdk.Options{})
+	RegisterPayments(payments, gateway, &activities.Records{Store: r.store})
+	RegisterReconcile(payments, &activities.Reconcile{Client: gatewayClient, Store: r.store, Now: r.cfg.Now})
+	if err := ensureSchedule(ctx, r.client.ScheduleClient(), r.cfg.ReconcileAt); err != nil {
+		return err
+	}
 	await := r.add(workflows.AwaitQueue, sdk.Options{
 		MaxConcurrentActivityExecutionSize: r.cfg.Waiting, DisableWorkflowWorker: true,
 	})
@@ -200,6 +196,20 @@ func RegisterPayments(r Registry, gateway *activities.Gateway, records *activiti
 		activities.RecordDeliveriesName:   records.RecordDeliveries,
 		activities.SettleEventName:        records.SettleEvent,
 		activities.LookUpPaymentName:      records.LookUpPayment,
+	} {
+		r.RegisterActivityWithOptions(function, activity.RegisterOptions{Name: name})
+	}
+}
+
+// RegisterReconcile registers the daily comparison with the gateway's report.
+func RegisterReconcile(r Registry, reconcile *activities.Reconcile) {
+	r.RegisterWorkflowWithOptions(workflows.ReconcileDay, workflow.RegisterOptions{Name: workflows.ReconcileDayName})
+	for name, function := range map[string]any{
+		activities.CompareSpanName:          reconcile.CompareSpan,
+		activities.LookForRefundsName:       reconcile.LookForRefunds,
+		activities.SearchReportName:         reconcile.SearchReport,
+		activities.RefundsInReviewName:      reconcile.RefundsInReview,
+		activities.RecordReconciliationName: reconcile.RecordReconciliation,
 	} {
 		r.RegisterActivityWithOptions(function, activity.RegisterOptions{Name: name})
 	}

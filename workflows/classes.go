@@ -24,5 +24,11 @@ func Classes() map[string]Class {
 		activities.RecordDeliveriesName:   ClassRecord,
 		activities.SettleEventName:        ClassRecord,
 		activities.LookUpPaymentName:      ClassRecord,
+
+		activities.CompareSpanName:          ClassReport,
+		activities.LookForRefundsName:       ClassReport,
+		activities.SearchReportName:         ClassReport,
+		activities.RefundsInReviewName:      ClassRecord,
+		activities.RecordReconciliationName: ClassRecord,
 	}
 }

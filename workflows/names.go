@@ -27,6 +27,7 @@ const (
 	ProcessPaymentName = "ProcessPayment"
 	RefundPaymentName  = "RefundPayment"
 	ApplyLateEventName = "ApplyLateEvent"
+	ReconcileDayName   = "ReconcileDay"
 )
 
 // Names of the messages that workflows take. A name is for ever.
@@ -56,7 +57,21 @@ const (
 const (
 	refundWorkflowPrefix = "refund/"
 	lateWorkflowPrefix   = "late/"
+	dayWorkflowPrefix    = "reconcile/"
 )
+
+// ReconcileSchedule is the id of the schedule that starts ReconcileDay.
+const ReconcileSchedule = "reconcile-daily"
+
+// ReconcileWorkflowID returns the id of the workflow that reconciles a day,
+// "2006-01-02", on demand. Those that the schedule starts have its own ids.
+func ReconcileWorkflowID(day string) string { return dayWorkflowPrefix + day }
+
+// ReconciledDayOf is the inverse of [ReconcileWorkflowID]; it returns false for
+// the id of any other workflow.
+func ReconciledDayOf(workflowID string) (string, bool) {
+	return strings.CutPrefix(workflowID, dayWorkflowPrefix)
+}
 
 // PaymentWorkflowID returns the id of the workflow that owns a payment, which
 // is the payment's own.

@@ -30,6 +30,9 @@ const (
 	// ClassRecord is an idempotent write of the store, as a local activity; the
 	// workflow repeats it until it succeeds.
 	ClassRecord Class = "record"
+	// ClassReport is tried a few times and then set aside, visibly: the gateway's
+	// report is known to time out, and the rest of the day goes on without it.
+	ClassReport Class = "report"
 	// ClassNotify is retried for days, each receiver on its own.
 	ClassNotify Class = "notify"
 )

@@ -42,7 +42,7 @@ func (o *outbox) announceRefund(ctx workflow.Context, refund payment.Refund, ann
 // recordMismatch keeps a difference and tells of it. Its id makes a repetition
 // harmless.
 func (o *outbox) recordMismatch(ctx workflow.Context, m payment.Mismatch) error {
-	m.FoundAt = workflow.Now(ctx).UTC()
+	m.FoundAt, m.FoundBy = workflow.Now(ctx).UTC(), workflow.GetInfo(ctx).WorkflowExecution.RunID
 	announced, err := persist[payment.Announced](ctx, activities.RecordMismatchName, m)
 	if err != nil {
 		return err

@@ -26,10 +26,11 @@ type commands struct {
 	LogFormat string `enum:"text,json" default:"json" env:"COBRO_LOG_FORMAT" help:"Log lines for people (text) or machines (json)."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"COBRO_LOG_LEVEL" help:"The least level that is logged."`
 
-	API     apiCommand     `cmd:"" help:"Serve the HTTP API and relay webhooks."`
-	Worker  workerCommand  `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database to this program's schema."`
-	Keys    keysCommand    `cmd:"" help:"Make a key ring for a new installation."`
+	API       apiCommand       `cmd:"" help:"Serve the HTTP API and relay webhooks."`
+	Worker    workerCommand    `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
+	Reconcile reconcileCommand `cmd:"" help:"Compare days with ATH Móvil's report."`
+	Migrate   migrateCommand   `cmd:"" help:"Bring the database to this program's schema."`
+	Keys      keysCommand      `cmd:"" help:"Make a key ring for a new installation."`
 }
 
 // program is what every command works with.
@@ -41,7 +42,7 @@ type program struct {
 }
 
 // run is the whole program. It returns the exit code: 0, 1 after an error, 2
-// after a wrong command line.
+// after a wrong command line, 3 where a reconciliation finds differences.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	var cli commands
 	code := -1
@@ -71,7 +72,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		fmt.Fprintln(stderr, "cobro:", err)
 		return 2
 	}
-	if err := command.Run(&program{ctx: ctx, getenv: getenv, logger: logger, stdout: stdout}); err != nil {
+	err = command.Run(&program{ctx: ctx, getenv: getenv, logger: logger, stdout: stdout})
+	if errors.Is(err, errDifferences) {
+		return 3
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, "cobro:", err)
 		return 1
 	}

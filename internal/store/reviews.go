@@ -104,8 +104,9 @@ func (s *Store) scanReview(row scanner) (payment.Review, error) {
 	return r, json.Unmarshal([]byte(evidence), &r.Evidence)
 }
 
-// RecordMismatch keeps a difference, once. The first write announces it, where
-// its kind is announced; a repetition gets the same answer.
+// RecordMismatch keeps a difference, once. The run that found it first announces
+// it, where its kind is announced, and gets the same answer when it asks again;
+// another run that finds it gets no receivers.
 func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch) (payment.Announced, error) {
 	var announced payment.Announced
 	err := s.write(ctx, "record mismatch "+m.ID, func(tx *sql.Tx) error {
@@ -117,8 +118,13 @@ func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch) (payment
 			{"ours", m.Ours},
 			{"theirs", m.Theirs},
 			{"source", m.Source},
+			{"found_by", m.FoundBy},
 			{"found_at", micros(m.FoundAt)},
 		}); err != nil {
+			return err
+		}
+		var foundBy string
+		if err := tx.QueryRowContext(ctx, `SELECT found_by FROM mismatches WHERE id = $1`, m.ID).Scan(&foundBy); err != nil {
 			return err
 		}
 		if m.PaymentID != "" {
@@ -128,7 +134,7 @@ func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch) (payment
 			}
 			announced.Payment = record.Payment
 		}
-		if !m.Kind.Announced() {
+		if !m.Kind.Announced() || foundBy != m.FoundBy {
 			return nil
 		}
 		return s.announce(ctx, tx, announcement{
@@ -161,7 +167,7 @@ func (s *Store) Mismatches(ctx context.Context, filter payment.MismatchFilter) (
 		add("found_at < $%d", micros(filter.FoundTo))
 	}
 	found, err := list(ctx, s.readers, scanMismatch, `
-		SELECT id, kind, payment_id, reference_number, ours, theirs, source, found_at
+		SELECT id, kind, payment_id, reference_number, ours, theirs, source, found_by, found_at
 		FROM mismatches WHERE `+strings.Join(conditions, " AND ")+` ORDER BY found_at DESC, id DESC LIMIT $1`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list mismatches: %w", err)
@@ -171,6 +177,6 @@ func (s *Store) Mismatches(ctx context.Context, filter payment.MismatchFilter) (
 
 func scanMismatch(row scanner) (payment.Mismatch, error) {
 	var m payment.Mismatch
-	err := row.Scan(&m.ID, &m.Kind, &m.PaymentID, &m.ReferenceNumber, &m.Ours, &m.Theirs, &m.Source, timeColumn{&m.FoundAt})
+	err := row.Scan(&m.ID, &m.Kind, &m.PaymentID, &m.ReferenceNumber, &m.Ours, &m.Theirs, &m.Source, &m.FoundBy, timeColumn{&m.FoundAt})
 	return m, err
 }

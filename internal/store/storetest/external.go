@@ -253,7 +253,7 @@ func mismatches(t *testing.T, open Opener) {
 	record(ctx, t, s, paid)
 	m := payment.Mismatch{
 		ID: payment.DeriveMismatchID(payment.MismatchFee, paid.Payment.ID), Kind: payment.MismatchFee, PaymentID: paid.Payment.ID,
-		ReferenceNumber: "rn", Ours: "0.25", Theirs: "0.26", Source: payment.FoundByReconciliation, FoundAt: noon(),
+		ReferenceNumber: "rn", Ours: "0.25", Theirs: "0.26", Source: payment.FoundByReconciliation, FoundBy: "run 1", FoundAt: noon(),
 	}
 	for range 2 {
 		announced, err := s.RecordMismatch(ctx, m)
@@ -262,6 +262,11 @@ func mismatches(t *testing.T, open Opener) {
 		require.Equal(t, []payment.Receiver{shop}, announced.Receivers)
 		require.Equal(t, paid.Payment.ID, announced.Payment.ID)
 	}
+	again := m
+	again.FoundBy, again.FoundAt = "run 2", noon().Add(time.Hour)
+	announced, err := s.RecordMismatch(ctx, again)
+	require.NoError(t, err)
+	require.Empty(t, announced.Receivers, "the first run tells of it")
 	strange := payment.Mismatch{
 		ID: payment.DeriveMismatchID(payment.MismatchMissingHere, "rn-9"), Kind: payment.MismatchMissingHere, ReferenceNumber: "rn-9",
 		Theirs: "5.00", Source: payment.FoundByReconciliation, FoundAt: noon().Add(time.Hour),
@@ -276,7 +281,7 @@ func mismatches(t *testing.T, open Opener) {
 	quiet := strange
 	quiet.ID, quiet.Kind = payment.DeriveMismatchID(payment.MismatchUnsolicited, "rn-10"), payment.MismatchUnsolicited
 	quiet.FoundAt = noon().Add(2 * time.Hour)
-	announced, err := s.RecordMismatch(ctx, quiet)
+	announced, err = s.RecordMismatch(ctx, quiet)
 	require.NoError(t, err)
 	require.Empty(t, announced.Receivers)
 

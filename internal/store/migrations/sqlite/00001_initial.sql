@@ -56,6 +56,7 @@ CREATE INDEX payments_payer_phone ON payments (payer_phone_digest) WHERE payer_p
 CREATE INDEX payments_metadata1 ON payments (metadata1_digest) WHERE metadata1_digest <> '';
 CREATE INDEX payments_metadata2 ON payments (metadata2_digest) WHERE metadata2_digest <> '';
 CREATE INDEX payments_status ON payments (status, created_at, id);
+CREATE INDEX payments_completed ON payments (completed_at, id) WHERE status = 'completed';
 CREATE INDEX payments_review ON payments (created_at, id) WHERE needs_review;
 
 CREATE TABLE refunds (
@@ -190,12 +191,28 @@ CREATE TABLE mismatches (
     ours             TEXT NOT NULL,
     theirs           TEXT NOT NULL,
     source           TEXT NOT NULL,
+    found_by         TEXT NOT NULL, -- the workflow run that found it first, and tells of it
     found_at         INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX mismatches_newest ON mismatches (found_at, id);
 CREATE INDEX mismatches_payment ON mismatches (payment_id, found_at, id) WHERE payment_id <> '';
 
+CREATE TABLE reconciliations (
+    run_id      TEXT PRIMARY KEY,
+    day         TEXT NOT NULL,
+    started_at  INTEGER NOT NULL,
+    ended_at    INTEGER NOT NULL,
+    report_rows INTEGER NOT NULL,
+    matched     INTEGER NOT NULL,
+    filled      INTEGER NOT NULL,
+    booked      INTEGER NOT NULL,
+    mismatches  INTEGER NOT NULL,
+    quarantined INTEGER NOT NULL
+) STRICT;
+CREATE INDEX reconciliations_newest ON reconciliations (started_at, run_id);
+
 -- +goose Down
+DROP TABLE reconciliations;
 DROP TABLE mismatches;
 DROP TABLE reviews;
 DROP TABLE webhook_events;

@@ -1,0 +1,305 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/payment"
+)
+
+// ReconcileStore is what a report is compared with. internal/store satisfies it.
+type ReconcileStore interface {
+	// Payment returns a payment, or payment.ErrNotFound.
+	Payment(ctx context.Context, id string) (payment.Record, error)
+	// PaymentByReference returns the payment with the gateway's reference
+	// number, or payment.ErrNotFound.
+	PaymentByReference(ctx context.Context, reference string) (payment.Payment, error)
+	// CompletedPayments returns payments completed from a moment on and before
+	// another, oldest first, after a cursor of completion time and id.
+	CompletedPayments(ctx context.Context, from, to time.Time, after payment.Cursor, limit int) ([]payment.Payment, error)
+	// FillPayer writes who paid, where that is not known yet.
+	FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error)
+	// Reviews lists reviews.
+	Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, error)
+	// Refund returns a refund, or payment.ErrNotFound.
+	Refund(ctx context.Context, id string) (payment.RefundRecord, error)
+	// RecordReconciliation keeps what a run came to.
+	RecordReconciliation(ctx context.Context, r payment.Reconciliation) error
+}
+
+// Reconcile compares the gateway's report with the store. Safe for concurrent
+// use.
+type Reconcile struct {
+	Client *athmovil.Client
+	Store  ReconcileStore
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// CompareSpanInput names the span of time to compare, To not included.
+type CompareSpanInput struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+	// DryRun writes nothing.
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
+// CompareSpanResult is what comparing a span came to.
+type CompareSpanResult struct {
+	Rows        int                `json:"rows"`
+	Matched     int                `json:"matched"`
+	Filled      int                `json:"filled"`
+	Quarantined int                `json:"quarantined"`
+	Mismatches  []payment.Mismatch `json:"mismatches,omitempty"`
+	// Omitted counts the differences beyond those that fit into a history.
+	Omitted int `json:"omitted,omitempty"`
+}
+
+// maxMismatches bounds what one span puts into a history.
+const maxMismatches = 200
+
+// CompareSpan compares the report of a span with the payments, and fills in the
+// payers that only the report knows. Rows of the report never leave it: a day
+// may have more than a history takes. It heartbeats.
+func (r *Reconcile) CompareSpan(ctx context.Context, in CompareSpanInput) (CompareSpanResult, error) {
+	report, err := r.Client.TransactionReport(ctx, in.From.Add(-reportLead), in.To.Add(reportLead))
+	if err != nil {
+		return CompareSpanResult{}, gatewayError(err)
+	}
+	result := CompareSpanResult{Quarantined: len(report.Quarantined)}
+	c := newComparison(in.From.In(athmovil.Location()).Format(time.DateOnly))
+	for _, row := range report.Quarantined {
+		c.unreadable(row)
+	}
+	for _, row := range report.Rows {
+		p, err := r.paymentOf(ctx, row)
+		if err != nil {
+			return CompareSpanResult{}, err
+		}
+		if row.Date.Before(in.From) || !row.Date.Before(in.To) {
+			if p != nil {
+				c.seen[p.ID] = true // another span compares it
+			}
+			continue
+		}
+		result.Rows++
+		c.row(row, p)
+		if p == nil {
+			continue
+		}
+		result.Matched++
+		filled, err := r.fill(ctx, in, row, *p)
+		if err != nil {
+			return CompareSpanResult{}, err
+		}
+		if filled {
+			result.Filled++
+		}
+		heartbeat(ctx)
+	}
+	if err := r.missing(ctx, in, c); err != nil {
+		return CompareSpanResult{}, err
+	}
+	result.Mismatches = c.found[:min(len(c.found), maxMismatches)]
+	result.Omitted = len(c.found) - len(result.Mismatches)
+	return result, nil
+}
+
+// heartbeat says that the work goes on; a dry run has nobody to say it to.
+func heartbeat(ctx context.Context) {
+	if activity.IsActivity(ctx) {
+		activity.RecordHeartbeat(ctx)
+	}
+}
+
+// paymentOf finds the payment that a row is of; nil where there is none.
+func (r *Reconcile) paymentOf(ctx context.Context, row athmovil.ReportRow) (*payment.Payment, error) {
+	if row.TransactionType != rowSale {
+		return nil, nil //nolint:nilnil // it is of no payment
+	}
+	p, err := r.Store.PaymentByReference(ctx, row.ReferenceNumber)
+	if err == nil {
+		return &p, nil
+	}
+	if id := paymentIDIn(row); id != "" && errors.Is(err, payment.ErrNotFound) {
+		var record payment.Record
+		if record, err = r.Store.Payment(ctx, id); err == nil {
+			return &record.Payment, nil
+		}
+	}
+	if errors.Is(err, payment.ErrNotFound) {
+		return nil, nil //nolint:nilnil // nobody knows it
+	}
+	return nil, err
+}
+
+// fill writes who paid, where only the report knows.
+func (r *Reconcile) fill(ctx context.Context, in CompareSpanInput, row athmovil.ReportRow, p payment.Payment) (bool, error) {
+	payer := payment.Customer{Name: row.Name, PhoneNumber: row.PhoneNumber, Email: row.Email}
+	if in.DryRun || payer.IsZero() || !p.Customer.IsZero() || p.Status != payment.StatusCompleted ||
+		row.ReferenceNumber != p.ReferenceNumber || row.Total != p.Total {
+		return false, nil
+	}
+	return r.Store.FillPayer(ctx, p.ID, payer)
+}
+
+// comparePage is how many payments are read at once.
+const comparePage = 100
+
+// missing notes the completed payments of the span that the report ought to
+// list and does not.
+func (r *Reconcile) missing(ctx context.Context, in CompareSpanInput, c *comparison) error {
+	for after := (payment.Cursor{}); ; {
+		page, err := r.Store.CompletedPayments(ctx, in.From, in.To, after, comparePage)
+		if err != nil {
+			return err
+		}
+		for _, p := range page {
+			c.missingThere(p)
+		}
+		if len(page) < comparePage {
+			return nil
+		}
+		last := page[len(page)-1]
+		after = payment.Cursor{CreatedAt: *last.CompletedAt, ID: last.ID}
+		heartbeat(ctx)
+	}
+}
+
+// LookForRefundsInput names one page of completed payments.
+type LookForRefundsInput struct {
+	From  time.Time      `json:"from"`
+	To    time.Time      `json:"to"`
+	After payment.Cursor `json:"after"`
+}
+
+// LookForRefundsResult is what a page came to.
+type LookForRefundsResult struct {
+	Looked int `json:"looked"`
+	// Rises are what was refunded beyond the books.
+	Rises      []payment.ExternalRefund `json:"rises,omitempty"`
+	Mismatches []payment.Mismatch       `json:"mismatches,omitempty"`
+	// Next is where the next page starts; zero at the end.
+	Next payment.Cursor `json:"next"`
+}
+
+// lookPage is how many payments one activity looks at.
+const lookPage = 50
+
+// LookForRefunds looks at completed payments for what the gateway has refunded
+// beyond the books and no event told of. It heartbeats. A payment that cannot be
+// looked at fails the page, which is tried again.
+func (r *Reconcile) LookForRefunds(ctx context.Context, in LookForRefundsInput) (LookForRefundsResult, error) {
+	page, err := r.Store.CompletedPayments(ctx, in.From, in.To, in.After, lookPage)
+	if err != nil {
+		return LookForRefundsResult{}, err
+	}
+	var result LookForRefundsResult
+	for _, p := range page {
+		heartbeat(ctx)
+		if p.EcommerceID == "" {
+			continue
+		}
+		seen, err := r.Client.Find(ctx, p.EcommerceID)
+		if err != nil {
+			return LookForRefundsResult{}, gatewayError(err)
+		}
+		result.Looked++
+		total := seen.TotalRefundedAmount
+		switch total.Cmp(p.RefundedAmount) {
+		case 1:
+			result.Rises = append(result.Rises, payment.ExternalRefund{
+				RefundID: payment.DeriveExternalRefundID(p.ID, "total "+total.String()), PaymentID: p.ID,
+				Amount: total.Sub(p.RefundedAmount), Total: total, Source: payment.SourceUnexplained, At: r.now().UTC(),
+			})
+		case -1:
+			c := newComparison("")
+			c.add(payment.MismatchRefunded, &p, p.ReferenceNumber, p.RefundedAmount.String(), total.String())
+			result.Mismatches = append(result.Mismatches, c.found...)
+		}
+	}
+	if len(page) == lookPage {
+		last := page[len(page)-1]
+		result.Next = payment.Cursor{CreatedAt: *last.CompletedAt, ID: last.ID}
+	}
+	return result, nil
+}
+
+// RefundsInReviewInput asks for the refunds in review.
+type RefundsInReviewInput struct{}
+
+// RefundsInReviewResult lists refunds whose outcome nobody knows.
+type RefundsInReviewResult struct {
+	RefundIDs []string `json:"refund_ids,omitempty"`
+}
+
+// RefundsInReview lists the refunds that wait for somebody to know.
+func (r *Reconcile) RefundsInReview(ctx context.Context, _ RefundsInReviewInput) (RefundsInReviewResult, error) {
+	open := true
+	reviews, err := r.Store.Reviews(ctx, payment.ReviewFilter{Open: &open, Limit: 100})
+	var result RefundsInReviewResult
+	for _, review := range reviews {
+		if review.RefundID != "" {
+			result.RefundIDs = append(result.RefundIDs, review.RefundID)
+		}
+	}
+	return result, err
+}
+
+// SearchReportInput names a refund in review.
+type SearchReportInput struct {
+	RefundID string `json:"refund_id"`
+}
+
+// SearchReportResult says whether a report lists it.
+type SearchReportResult struct {
+	Until  time.Time `json:"until"` // what the report covers
+	Listed bool      `json:"listed"`
+	// Whole says that the report covers everything since the refund was asked
+	// for, and that every row of it could be read.
+	Whole bool `json:"whole"`
+}
+
+// longestReport is how far back a report reaches, safely (docs/athmovil.md §1.8).
+const longestReport = 30 * 24 * time.Hour
+
+// SearchReport asks for the report since a refund was asked for.
+func (r *Reconcile) SearchReport(ctx context.Context, in SearchReportInput) (SearchReportResult, error) {
+	record, err := r.Store.Refund(ctx, in.RefundID)
+	if err != nil {
+		return SearchReportResult{}, err
+	}
+	of, err := r.Store.Payment(ctx, record.Refund.PaymentID)
+	if err != nil {
+		return SearchReportResult{}, err
+	}
+	until := r.now()
+	from := record.Refund.CreatedAt.Add(-reportLead)
+	whole := until.Sub(from) < longestReport
+	if !whole {
+		from = until.Add(-longestReport)
+	}
+	report, err := r.Client.TransactionReport(ctx, from, until)
+	if err != nil {
+		return SearchReportResult{}, gatewayError(err)
+	}
+	return SearchReportResult{
+		Until: until.UTC(), Listed: lists(report.Rows, record.Refund, of.Payment), Whole: whole && len(report.Quarantined) == 0,
+	}, nil
+}
+
+// RecordReconciliation keeps what a run came to.
+func (r *Reconcile) RecordReconciliation(ctx context.Context, in payment.Reconciliation) error {
+	return r.Store.RecordReconciliation(ctx, in)
+}
+
+func (r *Reconcile) now() time.Time {
+	if r.Now == nil {
+		return time.Now()
+	}
+	return r.Now()
+}

@@ -1,0 +1,41 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/cobropay/cobro/payment"
+)
+
+// listReconciliations answers GET /v1/reconciliations: the latest runs, and the
+// differences from ATH Móvil's books that were found, both newest first.
+func (s *Server) listReconciliations(c *gin.Context) error {
+	q := readQuery(c.Request.URL.RawQuery, "kind", "payment_id", "found_from", "found_to", "limit")
+	filter := payment.MismatchFilter{
+		Kind: payment.MismatchKind(q.text("kind")), PaymentID: q.text("payment_id"),
+		FoundFrom: q.time("found_from"), FoundTo: q.time("found_to"), Limit: q.limit("limit"),
+	}
+	if err := q.err(); err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	runs, err := s.cfg.Store.Reconciliations(ctx, filter.Limit)
+	if err != nil {
+		return fromStore(err)
+	}
+	found, err := s.cfg.Store.Mismatches(ctx, filter)
+	if err != nil {
+		return fromStore(err)
+	}
+	if runs == nil {
+		runs = []payment.Reconciliation{}
+	}
+	if found == nil {
+		found = []payment.Mismatch{}
+	}
+	return answer(c, http.StatusOK, struct {
+		Runs       []payment.Reconciliation `json:"runs"`
+		Mismatches []payment.Mismatch       `json:"mismatches"`
+	}{runs, found})
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/worker"
+)
+
+type reconcileCommand struct {
+	From   string `required:"" help:"First day, such as 2026-01-31, in Puerto Rico."`
+	To     string `help:"Last day, included; the first one if not given."`
+	DryRun bool   `help:"Compare in this process, and write nothing."`
+	JSON   bool   `name:"json" help:"Print JSON instead of a table."`
+}
+
+// Help is shown by --help.
+func (*reconcileCommand) Help() string {
+	return "Compares days with ATH Móvil's report and prints the differences. Without --dry-run each day is a run of " +
+		"ReconcileDay, which records the differences, tells the receivers of those that are new, fills in payers that only " +
+		"the report knows, and books refunds made elsewhere. Ends with code 3 where there are differences."
+}
+
+// errDifferences makes the program end with a code of its own.
+var errDifferences = errors.New("there are differences")
+
+// reconciled is what the command prints.
+type reconciled struct {
+	Days        []payment.Reconciliation `json:"days"`
+	Differences []payment.Mismatch       `json:"differences"`
+}
+
+// Run compares.
+func (c *reconcileCommand) Run(p *program) error {
+	from, to, err := c.days()
+	if err != nil {
+		return err
+	}
+	cfg, err := worker.ConfigFromEnv(p.getenv)
+	if err != nil {
+		return err
+	}
+	cfg.Logger = p.logger
+	var out reconciled
+	if c.DryRun {
+		var sum payment.Reconciliation
+		sum, out.Differences, err = worker.Compare(p.ctx, cfg, from, to)
+		sum.Day = c.From
+		out.Days = []payment.Reconciliation{sum}
+	} else {
+		out.Days, out.Differences, err = worker.ReconcileDays(p.ctx, cfg, from, to)
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.print(p.stdout, out); err != nil {
+		return err
+	}
+	for _, day := range out.Days {
+		if day.Mismatches > 0 {
+			return errDifferences
+		}
+	}
+	return nil
+}
+
+func (c *reconcileCommand) days() (from, to time.Time, err error) {
+	// Puerto Rico is four hours behind UTC all the year round.
+	zone := time.FixedZone("AST", -4*60*60)
+	from, err = time.ParseInLocation(time.DateOnly, c.From, zone)
+	to = from
+	if err == nil && c.To != "" {
+		to, err = time.ParseInLocation(time.DateOnly, c.To, zone)
+	}
+	switch {
+	case err != nil:
+		return from, to, errors.New("a day must be like 2026-01-31")
+	case to.Before(from):
+		return from, to, errors.New("--to must not be before --from")
+	default:
+		return from, to, nil
+	}
+}
+
+func (c *reconcileCommand) print(w io.Writer, out reconciled) error {
+	if c.JSON {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(out)
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "DAY\tROWS\tOURS\tPAYERS FILLED\tREFUNDS BOOKED\tSET ASIDE\tDIFFERENCES")
+	for _, d := range out.Days {
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\n", d.Day, d.Rows, d.Matched, d.Filled, d.Booked, d.Quarantined, d.Mismatches)
+	}
+	if len(out.Differences) > 0 {
+		fmt.Fprintln(table, "\nKIND\tPAYMENT\tREFERENCE\tCOBRO\tATH MÓVIL")
+	}
+	for _, m := range out.Differences {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", m.Kind, dash(m.PaymentID), dash(m.ReferenceNumber), dash(m.Ours), dash(m.Theirs))
+	}
+	return table.Flush()
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}

@@ -1,0 +1,115 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/workflows"
+)
+
+// Compare compares the days from one to another, both included and at their
+// first moments in Puerto Rico, with the gateway's report, in this process. It
+// writes nothing.
+func Compare(ctx context.Context, cfg Config, from, to time.Time) (payment.Reconciliation, []payment.Mismatch, error) {
+	cfg.Payments = true
+	cfg.setDefaults()
+	if err := cfg.validate(0); err != nil {
+		return payment.Reconciliation{}, nil, err
+	}
+	db, _, err := cfg.open(ctx)
+	if err != nil {
+		return payment.Reconciliation{}, nil, err
+	}
+	defer func() { _ = db.Close() }() // it was only read
+	gateway, err := cfg.gateway()
+	if err != nil {
+		return payment.Reconciliation{}, nil, err
+	}
+	r := activities.Reconcile{Client: gateway, Store: db, Now: cfg.Now}
+	sum := payment.Reconciliation{StartedAt: cfg.Now().UTC()}
+	var all []payment.Mismatch
+	for day := from; !day.After(to); day = day.AddDate(0, 0, 1) {
+		compared, err := r.CompareSpan(ctx, activities.CompareSpanInput{From: day, To: day.AddDate(0, 0, 1), DryRun: true})
+		if err != nil {
+			return sum, all, fmt.Errorf("compare %s: %w", day.Format(time.DateOnly), err)
+		}
+		sum.Rows += compared.Rows
+		sum.Matched += compared.Matched
+		sum.Quarantined += compared.Quarantined
+		sum.Mismatches += len(compared.Mismatches) + compared.Omitted
+		all = append(all, compared.Mismatches...)
+	}
+	sum.EndedAt = cfg.Now().UTC()
+	return sum, all, nil
+}
+
+// ReconcileDays runs ReconcileDay for the days from one to another, both
+// included, one after another, or joins the runs that are under way. It returns
+// what each came to, and the differences that these runs found first.
+func ReconcileDays(ctx context.Context, cfg Config, from, to time.Time) ([]payment.Reconciliation, []payment.Mismatch, error) {
+	cfg.setDefaults()
+	db, ring, err := cfg.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = db.Close() }() // it was only read
+	temporal, err := engine.Dial(ctx, cfg.engineOptions(ring))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer temporal.Close()
+	began := cfg.Now().UTC()
+	var runs []payment.Reconciliation
+	for day := from; !day.After(to); day = day.AddDate(0, 0, 1) {
+		name := day.Format(time.DateOnly)
+		run, err := temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+			ID: workflows.ReconcileWorkflowID(name), TaskQueue: workflows.TaskQueue, StaticSummary: "reconciles " + name,
+			WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		}, workflows.ReconcileDayName, workflows.ReconcileDayInput{Day: name})
+		var result workflows.ReconcileDayResult
+		if err == nil {
+			err = run.Get(ctx, &result)
+		}
+		if err != nil {
+			return runs, nil, fmt.Errorf("reconcile %s: %w", name, err)
+		}
+		runs = append(runs, result.Reconciliation)
+	}
+	found, err := db.Mismatches(ctx, payment.MismatchFilter{FoundFrom: began.Add(-time.Hour)})
+	return runs, slices.DeleteFunc(found, func(m payment.Mismatch) bool {
+		return !slices.ContainsFunc(runs, func(r payment.Reconciliation) bool { return r.RunID == m.FoundBy })
+	}), err
+}
+
+// open opens the key ring and the store.
+func (c *Config) open(ctx context.Context) (*store.Store, *seal.Ring, error) {
+	if c.Store == "" || c.KeyFile == "" {
+		return nil, nil, errors.New("no database or key ring: set COBRO_STORE and COBRO_KEY_FILE, or start dev in this folder")
+	}
+	ring, err := seal.Load(c.KeyFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := store.Open(ctx, store.Config{DSN: c.Store, Sealer: ring, Now: c.Now, Logger: c.Logger})
+	return db, ring, err
+}
+
+// gateway returns a client of ATH Móvil.
+func (c *Config) gateway() (*athmovil.Client, error) {
+	return athmovil.New(athmovil.Config{
+		PublicToken: c.PublicToken, PrivateToken: c.PrivateToken, BaseURL: c.GatewayURL, ReportBaseURL: c.GatewayReportURL,
+		Timeout: c.CallTimeout, CallsPerSecond: c.CallsPerSecond, Now: c.Now,
+	})
+}
