@@ -66,7 +66,15 @@ const maxMismatches = 200
 // payers that only the report knows. Rows of the report never leave it: a day
 // may have more than a history takes. It heartbeats.
 func (r *Reconcile) CompareSpan(ctx context.Context, in CompareSpanInput) (CompareSpanResult, error) {
-	report, err := r.Client.TransactionReport(ctx, in.From.Add(-reportLead), in.To.Add(reportLead))
+	// The gateway refuses days to come (docs/athmovil.md §1.12, BTRA_0047, 0048).
+	from, to, now := in.From.Add(-reportLead), in.To.Add(reportLead), r.now()
+	if to.After(now) {
+		to = now
+	}
+	if !from.Before(to.Add(-time.Second)) {
+		return CompareSpanResult{}, nil
+	}
+	report, err := r.Client.TransactionReport(ctx, from, to)
 	if err != nil {
 		return CompareSpanResult{}, gatewayError(err)
 	}

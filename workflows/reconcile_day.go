@@ -108,7 +108,7 @@ func (r *reconcileDay) reportOptions(ctx workflow.Context, summary string) workf
 	options := r.timing.activityOptions("", summary)
 	options.StartToCloseTimeout = time.Hour
 	options.HeartbeatTimeout = r.timing.Call + time.Minute
-	options.RetryPolicy = &temporal.RetryPolicy{InitialInterval: r.timing.PollMost, MaximumAttempts: 3}
+	options.RetryPolicy = &temporal.RetryPolicy{InitialInterval: r.timing.PollFirst, MaximumAttempts: 3}
 	return workflow.WithActivityOptions(ctx, options)
 }
 

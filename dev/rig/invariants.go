@@ -29,6 +29,10 @@ type Verdict struct {
 	Payments, Completed, Refunds, Reviews, Notifications, Workflows int
 }
 
+// calmLooks is how often in a row nothing may be going on: a webhook may be on
+// its way, and Temporal's list of workflows follows a moment later.
+const calmLooks = 5
+
 // Settle waits until nothing is going on any more: every payment and refund is
 // terminal or in review, every webhook has its verdict, and only reviews are
 // open in Temporal. It returns the reason why not, when ctx ends.
@@ -40,9 +44,14 @@ func (s *System) Settle(ctx context.Context) error {
 	defer e.close()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	for {
+	for calm := 0; ; {
 		reason := e.unsettled(ctx)
 		if reason == nil {
+			calm++
+		} else {
+			calm = 0
+		}
+		if calm == calmLooks {
 			return nil
 		}
 		select {

@@ -1,0 +1,159 @@
+package workflows_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/worker"
+	"github.com/cobropay/cobro/workflows"
+)
+
+// report is the gateway's report as ReconcileDay meets it.
+type report struct {
+	compare func(activities.CompareSpanInput) (activities.CompareSpanResult, error)
+	look    func(activities.LookForRefundsInput) (activities.LookForRefundsResult, error)
+	search  func(activities.SearchReportInput) (activities.SearchReportResult, error)
+	spans   []activities.CompareSpanInput
+}
+
+// reconcile runs ReconcileDay to its end.
+func (s *scene) reconcile(r *report, in workflows.ReconcileDayInput) payment.Reconciliation {
+	s.t.Helper()
+	worker.RegisterReconcile(s.env, &activities.Reconcile{Store: s.db})
+	s.mocks = append(s.mocks, func() {
+		s.env.OnActivity(activities.CompareSpanName, mock.Anything, mock.Anything).Return(
+			func(_ context.Context, in activities.CompareSpanInput) (activities.CompareSpanResult, error) {
+				r.spans = append(r.spans, in)
+				if r.compare == nil {
+					return activities.CompareSpanResult{Rows: 1}, nil
+				}
+				return r.compare(in)
+			})
+		s.env.OnActivity(activities.LookForRefundsName, mock.Anything, mock.Anything).Return(
+			func(_ context.Context, in activities.LookForRefundsInput) (activities.LookForRefundsResult, error) {
+				if r.look == nil {
+					return activities.LookForRefundsResult{}, nil
+				}
+				return r.look(in)
+			})
+		s.env.OnActivity(activities.SearchReportName, mock.Anything, mock.Anything).Return(
+			func(_ context.Context, in activities.SearchReportInput) (activities.SearchReportResult, error) {
+				return r.search(in)
+			})
+	})
+	s.execute(workflows.ReconcileWorkflowID("2026-03-01"), workflows.ReconcileDayName, in)
+	require.NoError(s.t, s.env.GetWorkflowError())
+	var result workflows.ReconcileDayResult
+	require.NoError(s.t, s.env.GetWorkflowResult(&result))
+	runs, err := s.db.Reconciliations(s.t.Context(), 10)
+	require.NoError(s.t, err)
+	require.Equal(s.t, []payment.Reconciliation{result.Reconciliation}, runs)
+	s.checkNothingPrivate()
+	return result.Reconciliation
+}
+
+func TestReconcileDay(t *testing.T) {
+	t.Parallel()
+	day := workflows.ReconcileDayInput{Day: "2026-03-01"}
+	midnight := time.Date(2026, time.March, 1, 4, 0, 0, 0, time.UTC) // in Puerto Rico
+
+	t.Run("covers the day", func(t *testing.T) {
+		t.Parallel()
+		s, r := newScene(t), &report{}
+		got := s.reconcile(r, day)
+		require.Equal(t, 4, got.Rows)
+		require.Equal(t, midnight, r.spans[0].From)
+		for i, span := range r.spans[1:] {
+			require.Equal(t, r.spans[i].To, span.From)
+		}
+		require.Equal(t, midnight.Add(24*time.Hour), r.spans[3].To)
+		require.Empty(t, s.inbox.events(books))
+	})
+	t.Run("a span without an answer is halved, and then set aside", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		broken := midnight.Add(7 * time.Hour)
+		r := &report{compare: func(in activities.CompareSpanInput) (activities.CompareSpanResult, error) {
+			if !broken.Before(in.From) && broken.Before(in.To) {
+				return activities.CompareSpanResult{}, temporal.NewApplicationError("timed out", "unknown")
+			}
+			return activities.CompareSpanResult{Rows: 1}, nil
+		}}
+		got := s.reconcile(r, day)
+		require.Equal(t, 1, got.Quarantined)
+		require.Equal(t, 5, got.Rows, "three whole spans, a half and a quarter")
+		require.Equal(t, "reconciliation_mismatch", s.inbox.events(books))
+		found := s.inbox.told(books)[0].Mismatch
+		require.Equal(t, payment.MismatchReportUnavailable, found.Kind)
+		require.Equal(t, "2026-03-01 06:00:00 to 2026-03-01 07:30:00", found.Theirs)
+	})
+	t.Run("refunds made elsewhere are booked and told", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		s.paid()
+		pages := 0
+		r := &report{look: func(in activities.LookForRefundsInput) (activities.LookForRefundsResult, error) {
+			if pages++; pages == 1 {
+				require.Equal(t, 30*24*time.Hour, in.To.Sub(in.From))
+				return activities.LookForRefundsResult{Next: payment.Cursor{CreatedAt: start, ID: paymentID}}, nil
+			}
+			require.Equal(t, paymentID, in.After.ID)
+			two := money.FromCents(2_00)
+			return activities.LookForRefundsResult{Rises: []payment.ExternalRefund{{
+				RefundID: payment.DeriveExternalRefundID(paymentID, "total 2.00"), PaymentID: paymentID, Amount: two, Total: two,
+				Source: payment.SourceUnexplained, At: start,
+			}}}, nil
+		}}
+		require.Equal(t, 1, s.reconcile(r, day).Booked)
+		require.Equal(t, "refund_completed", s.inbox.events(books))
+		require.Equal(t, money.FromCents(2_00), s.record().Payment.RefundedAmount)
+	})
+	t.Run("a refund in review hears what a whole report says", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		s.paid()
+		s.reserve(refundID, "fingerprint", given)
+		_, err := s.db.RecordRefund(t.Context(), payment.RefundChange{
+			Record: payment.RefundRecord{Revision: 1, Refund: payment.Refund{
+				ID: refundID, PaymentID: paymentID, Amount: given, Status: payment.RefundPending, NeedsReview: true, Source: payment.SourceAPI, CreatedAt: start,
+			}},
+			Review: &payment.Review{ID: payment.DeriveReviewID(refundID, 1), PaymentID: paymentID, RefundID: refundID, Cause: payment.CauseRefundUnknown, OpenedAt: start},
+		})
+		require.NoError(t, err)
+		told := 0
+		s.mocks = append(s.mocks, func() {
+			s.env.OnSignalExternalWorkflow(mock.Anything, workflows.RefundWorkflowID(refundID), "", workflows.SignalReportAnswered, mock.Anything).
+				Return(func(string, string, string, string, any) error { told++; return nil })
+		})
+		r := &report{search: func(activities.SearchReportInput) (activities.SearchReportResult, error) {
+			return activities.SearchReportResult{Until: start.Add(time.Hour), Whole: true}, nil
+		}}
+		s.reconcile(r, day)
+		require.Equal(t, 1, told)
+	})
+}
+
+func TestReconcileDayOfASchedule(t *testing.T) {
+	t.Parallel()
+	s, r := newScene(t), &report{}
+	require.NoError(t, s.env.SetTypedSearchAttributesOnStart(temporal.NewSearchAttributes(
+		temporal.NewSearchAttributeKeyTime("TemporalScheduledStartTime").ValueSet(time.Date(2026, time.February, 11, 6, 0, 0, 0, time.UTC)))))
+	got := s.reconcile(r, workflows.ReconcileDayInput{})
+	require.Equal(t, "2026-02-10", got.Day, "the day before the one that it was due on, however late it runs")
+}
+
+func TestReconcileDayNeedsADay(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	worker.RegisterReconcile(s.env, &activities.Reconcile{Store: s.db})
+	s.execute(workflows.ReconcileWorkflowID("today"), workflows.ReconcileDayName, workflows.ReconcileDayInput{Day: "today"})
+	require.ErrorContains(t, s.env.GetWorkflowError(), "must be like 2026-01-31")
+}
