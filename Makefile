@@ -8,7 +8,7 @@ TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 ROOT := ./...
 PART := .ci/part
 
-.PHONY: help run test test-root test-dev check check-format check-vet check-static check-workflows check-lint fuzz golden ci install
+.PHONY: help run test test-root test-dev test-stories test-crash test-long check check-format check-vet check-static check-workflows check-lint fuzz golden ci install
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -22,8 +22,19 @@ test-root: ## Run the tests of the root module, with the race detector
 	go test -race -timeout 20m $$(go list $(ROOT) | grep -v /athmovilsim)
 	go test -timeout 20m ./athmovil/athmovilsim # ten thousand sequences take minutes under the race detector
 
-test-dev: ## Run the tests on the embedded Temporal server: stories, pages, the example outside the repository
-	cd dev && go test -timeout 20m ./...
+test-dev: test-stories test-crash ## Run the tests on the embedded Temporal server
+
+test-stories: ## Stories, pages, the example outside the repository
+	cd dev && go test -timeout 20m $$(go list ./... | grep -v -e /crash -e /seeds)
+	cd dev && COBRO_E2E_WITHOUT_CACHE=1 go test -timeout 20m ./e2e
+
+test-crash: ## Kill every process at every named moment, and live through a few storms
+	cd dev && go test -p 1 -timeout 20m ./crash ./seeds
+
+test-long: ## The long forms: ten thousand stories of each model, every crash four times, 150 storms (about two hours)
+	go test -timeout 2h ./workflows -run TestAny -rapid.checks 5000
+	cd dev && go test -timeout 2h ./crash -long
+	cd dev && go test -timeout 3h ./seeds -seeds 150
 
 check: check-format check-vet check-static check-workflows check-lint ## Run every check that is no test
 
@@ -59,6 +70,7 @@ ci: ## Run what CI runs, and print how long each part took
 	@$(PART) "builds" sh -c 'go build ./... && cd dev && go build ./... && cd .. && $(TOOL) golangci-lint version >/dev/null'
 	@$(PART) "checks" $(MAKE) --no-print-directory check
 	@$(PART) "root tests" $(MAKE) --no-print-directory test-root
-	@$(PART) "dev tests" $(MAKE) --no-print-directory test-dev
+	@$(PART) "stories" $(MAKE) --no-print-directory test-stories
+	@$(PART) "crash, seeds" $(MAKE) --no-print-directory test-crash
 	@$(PART) "fuzzing" .ci/fuzz 5s
 	@cat .ci/times && rm -f .ci/times

@@ -8,17 +8,25 @@ import (
 	"syscall"
 	"testing"
 
+	"go.temporal.io/sdk/worker"
+
 	"github.com/cobropay/cobro/dev/stack"
 )
 
 // asDev makes the test binary be the program dev, so that stories can kill it.
 const asDev = "COBRO_E2E_AS_DEV"
 
+// withoutCache makes dev replay each workflow from its start at every task.
+const withoutCache = "COBRO_E2E_WITHOUT_CACHE"
+
 // world is the process that most stories share.
 var world *cobro
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asDev) != "" {
+		if os.Getenv(withoutCache) != "" {
+			worker.SetStickyWorkflowCacheSize(0)
+		}
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := stack.Main(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 		stop()
