@@ -232,7 +232,7 @@ func (s *System) Fault(ctx context.Context, fault M) error {
 func (m *Merchant) Post(ctx context.Context, body M) error {
 	status, _, err := call(ctx, http.MethodPost, m.System.At().WebhookURL, nil, body)
 	if err != nil || status != http.StatusOK {
-		return nil //nolint:nilerr // the gateway would not post it again either
+		return nil // the gateway would not post it again either
 	}
 	data, err := json.Marshal(body)
 	if err != nil {

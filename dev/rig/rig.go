@@ -317,10 +317,7 @@ func (s *System) Nurse(ctx context.Context, part Part) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.Ended(part):
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err := s.StartPart(ctx, part); err != nil && ctx.Err() == nil {
+			if err := s.StartPart(ctx, part); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
 				return err
 			}
 		}
