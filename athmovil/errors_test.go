@@ -3,6 +3,10 @@ package athmovil_test
 import (
 	"context"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +19,21 @@ import (
 
 func errorBody(code string) []byte {
 	return []byte(`{"status":"error","message":"no","errorcode":"` + code + `","data":null}`)
+}
+
+// documentedCodes reads the codes of docs/athmovil.md §1.12.
+func documentedCodes(t *testing.T) []string {
+	t.Helper()
+	doc, err := os.ReadFile(filepath.Join("..", "docs", "athmovil.md"))
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(doc), "\n## 1.12 ")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n# 2")
+	codes := regexp.MustCompile(`BTRA_\d{4}|token\.(?:expired|invalid\.header)`).FindAllString(section, -1)
+	slices.Sort(codes)
+	codes = slices.Compact(codes)
+	require.Greater(t, len(codes), 50)
+	return codes
 }
 
 // Every code of docs/athmovil.md §1.12, and the legacy ones of §1.10, under
@@ -101,6 +120,14 @@ func TestEveryCodeHasItsKind(t *testing.T) {
 		{"7020", athmovil.ErrInvalid},
 		{"7030", athmovil.ErrInvalid},
 		{"7040", nil},
+	}
+	// Those of empty lists have a test of their own, below.
+	known := map[string]bool{"BTRA_0022": true, "BTRA_0046": true}
+	for _, tt := range tests {
+		known[tt.code] = true
+	}
+	for _, code := range documentedCodes(t) {
+		require.True(t, known[code], "docs/athmovil.md §1.12 has %s, and no row here", code)
 	}
 	for _, tt := range tests {
 		t.Run(tt.code, func(t *testing.T) {

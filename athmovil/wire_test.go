@@ -2,6 +2,9 @@ package athmovil_test
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,6 +130,29 @@ func TestRequestsAreWrittenAsDocumented(t *testing.T) {
 			require.Equal(t, tt.authorization, seen[0].authorization)
 			require.JSONEq(t, string(wire(t, tt.want)), string(seen[0].body))
 		})
+	}
+}
+
+// TestEveryWireFileIsUsed says that no documented payload lies about untested.
+func TestEveryWireFileIsUsed(t *testing.T) {
+	t.Parallel()
+	var tests strings.Builder
+	for _, pattern := range []string{"*_test.go", "athmovilsim/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			require.NoError(t, err)
+			tests.Write(data)
+		}
+	}
+	files, err := os.ReadDir(filepath.Join("testdata", "wire"))
+	require.NoError(t, err)
+	require.Greater(t, len(files), 40)
+	for _, file := range files {
+		if file.Name() != "README.md" {
+			require.Contains(t, tests.String(), file.Name())
+		}
 	}
 }
 

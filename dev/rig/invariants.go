@@ -463,9 +463,25 @@ func (e *eye) checkWebhooks(ctx context.Context) {
 			e.broken("webhook %s was handed over, and has no verdict: %w", event.ID, errors.Join(err))
 		}
 	}
+	// What the gateway's own log says was accepted, and what strangers posted.
+	var sent struct {
+		Webhooks []struct {
+			HTTPStatus int    `json:"http_status"`
+			Body       string `json:"body"`
+		}
+	}
+	if err := e.control(ctx, "/_sim/webhooks", &sent); err != nil {
+		e.broken("webhooks: %w", err)
+	}
 	e.merchant.mu.Lock()
-	defer e.merchant.mu.Unlock()
-	for _, body := range e.merchant.posted {
+	accepted := slices.Clone(e.merchant.posted)
+	e.merchant.mu.Unlock()
+	for _, w := range sent.Webhooks {
+		if w.HTTPStatus == http.StatusOK && w.Body != "" {
+			accepted = append(accepted, w.Body)
+		}
+	}
+	for _, body := range accepted {
 		claim, err := athmovil.ParseWebhook([]byte(body))
 		if err != nil {
 			e.broken("posted %s: %w", body, err)

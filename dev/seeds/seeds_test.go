@@ -282,33 +282,32 @@ func (s *shop) forge(ctx context.Context, p payment.Payment) error {
 	})
 }
 
-// giveBack asks for the sale's refunds, each several times at once.
+// giveBack asks for all of the sale's refunds at once, and for each several
+// times.
 func (s *shop) giveBack(ctx context.Context, one sale, p payment.Payment) error {
+	// One that nobody knows is in the way of the others, for as long as nobody
+	// looks into it.
+	patient, impatient := context.WithCancel(ctx)
+	defer impatient()
+	var asking errgroup.Group
 	for _, back := range one.Refunds {
 		if back.Fault != "" {
 			s.fault(ctx, rig.M{"op": "refund", "fault": back.Fault, "ecommerce_id": p.EcommerceID, "delay_ms": 1500})
 		}
-		var asking errgroup.Group
-		doubt := false
 		for range back.Times {
 			asking.Go(func() error {
-				r, _, err := s.Refund(ctx, p.ID, back.Key, dollars(back.Cents))
+				r, _, err := s.Refund(patient, p.ID, back.Key, dollars(back.Cents))
 				if r.NeedsReview {
-					s.mu.Lock()
-					doubt = true
-					s.mu.Unlock()
+					impatient()
+				}
+				if patient.Err() != nil {
+					return ctx.Err()
 				}
 				return err
 			})
 		}
-		if err := asking.Wait(); err != nil {
-			return err
-		}
-		if doubt {
-			return nil // nothing more can be refunded until somebody has decided
-		}
 	}
-	return nil
+	return asking.Wait()
 }
 
 // elsewhere makes refunds in the ATH Business app.
