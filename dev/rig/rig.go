@@ -67,6 +67,21 @@ func Quick() []string {
 	}
 }
 
+// WithPrograms builds the programs, runs a test binary's tests, and removes what
+// it built. It returns the exit code.
+func WithPrograms(root string, programs *Programs, tests func() int) int {
+	folder, err := os.MkdirTemp("", "cobro-rig-")
+	if err == nil {
+		*programs, err = Build(context.Background(), root, folder)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(folder) }() // leftovers of a test
+	return tests()
+}
+
 // System is a running system. Its methods are safe for concurrent use, except
 // that one part is started and ended by one goroutine at a time.
 type System struct {

@@ -31,20 +31,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	folder, err := os.MkdirTemp("", "cobro-seeds-")
-	if err == nil {
-		programs, err = rig.Build(context.Background(), filepath.Join("..", ".."), folder)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(folder) }() // leftovers of a test
-	return m.Run()
+	os.Exit(rig.WithPrograms(filepath.Join("..", ".."), &programs, m.Run))
 }
 
 // TestASeedIsASchedule says that -seed replays what failed.
