@@ -19,8 +19,9 @@ run: ## Run everything on this machine
 test: test-root test-dev ## Run every test
 
 test-root: ## Run the tests of the root module, with the race detector
-	go test -race -timeout 20m $$(go list $(ROOT) | grep -v /athmovilsim)
-	go test -timeout 20m ./athmovil/athmovilsim # ten thousand sequences take minutes under the race detector
+	go test -race -timeout 20m $$(go list $(ROOT) | grep -v -e /athmovilsim -e /workflows)
+	go test -race -short -timeout 20m ./workflows ./athmovil/athmovilsim
+	go test -timeout 20m ./workflows ./athmovil/athmovilsim # whole: under the race detector their thousands take minutes
 
 test-dev: test-stories test-crash ## Run the tests on the embedded Temporal server
 
