@@ -40,6 +40,10 @@ func ParseAmount(text string) (int64, error) {
 
 // SlowJournal makes every fsync ask first; an error of ask is the disk's.
 func (s *Simulator) SlowJournal(ask func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.journal.syncing.Lock()
+	defer s.journal.syncing.Unlock()
 	s.journal.file = askingFile{s.journal.file, ask}
 }
 

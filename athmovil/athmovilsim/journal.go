@@ -138,9 +138,6 @@ func (j *journal) append(c change) error {
 // sync returns when everything appended before the call is on the disk.
 // Concurrent callers share one fsync.
 func (j *journal) sync() error {
-	if j.file == nil {
-		return nil
-	}
 	written, broken := j.state()
 	if broken != nil {
 		return broken
