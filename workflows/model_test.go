@@ -173,7 +173,7 @@ func (c chance) write() {
 		if c.oneIn(2) {
 			from := c.moment()
 			s.at(from, absence[0])
-			s.at(from+time.Duration(c.IntN(3600))*time.Second, absence[1])
+			s.at(from+time.Millisecond+time.Duration(c.IntN(3600))*time.Second, absence[1]) // never before it left
 		}
 	}
 	s.at(10*time.Minute+time.Duration(c.IntN(30))*time.Second, func() { s.gateway.customer(athmovil.StatusCancel) }) // its time is over
@@ -211,7 +211,7 @@ func (c chance) writeRefund() {
 		if c.oneIn(3) {
 			from := moment()
 			s.at(from, absence[0])
-			s.at(from+time.Duration(c.IntN(3600))*time.Second, absence[1])
+			s.at(from+time.Millisecond+time.Duration(c.IntN(3600))*time.Second, absence[1]) // never before it left
 		}
 	}
 	if c.oneIn(4) {
