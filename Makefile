@@ -26,11 +26,11 @@ test-root: ## Run the tests of the root module, with the race detector
 test-dev: test-stories test-crash ## Run the tests on the embedded Temporal server
 
 test-stories: ## Stories, pages, the example outside the repository
-	cd dev && go test -timeout 20m $$(go list ./... | grep -v -e /crash -e /seeds)
-	cd dev && COBRO_E2E_WITHOUT_CACHE=1 go test -timeout 20m ./e2e
+	cd dev && go test -count=1 -timeout 20m $$(go list ./... | grep -v -e /crash -e /seeds)
+	cd dev && COBRO_E2E_WITHOUT_CACHE=1 go test -count=1 -timeout 20m ./e2e # each workflow replayed at every task
 
 test-crash: ## Kill every process at every named moment, and live through a few storms
-	cd dev && go test -p 1 -timeout 20m ./crash ./seeds
+	cd dev && go test -count=1 -p 1 -timeout 20m ./crash ./seeds
 
 test-long: ## The long forms: ten thousand stories of each model, every crash four times, 150 storms (about two hours)
 	go test -timeout 2h ./workflows -run TestAny -rapid.checks 5000
