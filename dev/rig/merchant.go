@@ -62,8 +62,8 @@ func call(ctx context.Context, method, url string, header http.Header, body any)
 }
 
 // Ask calls the API until it is answered with something that time does not
-// change: no error of the connection, no 5xx but one that tells of a payment
-// that failed, and no refund in the way.
+// change: no error of the connection, and no 5xx but one that tells of a payment
+// that failed.
 func (m *Merchant) Ask(ctx context.Context, method, path, key string, body any) (int, []byte, error) {
 	header := http.Header{"Authorization": {"Bearer " + m.System.At().APIKey}}
 	if key != "" {
@@ -87,7 +87,7 @@ func (m *Merchant) Ask(ctx context.Context, method, path, key string, body any) 
 				return status, answer, fmt.Errorf("%s %s: %s: %w", method, path, answer, err)
 			}
 		}
-		again := err != nil || problem.Code == "temporarily_unavailable" || problem.Code == "refund_in_progress" ||
+		again := err != nil || problem.Code == "temporarily_unavailable" ||
 			status == http.StatusAccepted && method == http.MethodPost && !doubtful.NeedsReview
 		if !again {
 			if status >= 500 && problem.Code != "gateway_unavailable" {
@@ -172,13 +172,19 @@ func Ended(p payment.Payment) bool { return p.Status.Terminal() }
 // Settled reports whether a payment is terminal or in review.
 func Settled(p payment.Payment) bool { return p.Status.Terminal() || p.NeedsReview }
 
-// Refund asks for a refund, and remembers one that was made.
+// Refund asks for a refund, and remembers one that was made. An answer that
+// another refund is in the way is final for its key: nothing was refunded, and
+// the next try has a key of its own, the same for everybody who asks for this
+// one.
 func (m *Merchant) Refund(ctx context.Context, paymentID, key, amount string) (payment.Refund, bool, error) {
 	body := M{"message": "sorry"}
 	if amount != "" {
 		body["amount"] = amount
 	}
 	status, answer, err := m.Ask(ctx, http.MethodPost, "/v1/payments/"+paymentID+"/refunds", key, body)
+	for ; err == nil && inTheWay(answer); status, answer, err = m.Ask(ctx, http.MethodPost, "/v1/payments/"+paymentID+"/refunds", key, body) {
+		key += "+"
+	}
 	if err != nil || status != http.StatusCreated && status != http.StatusAccepted {
 		return payment.Refund{}, false, err
 	}
@@ -193,6 +199,12 @@ func (m *Merchant) Refund(ctx context.Context, paymentID, key, amount string) (p
 	}
 	m.refunds[r.ID] = r
 	return r, true, nil
+}
+
+// inTheWay reports whether another refund was not settled.
+func inTheWay(answer []byte) bool {
+	var problem struct{ Code string }
+	return json.Unmarshal(answer, &problem) == nil && problem.Code == "refund_in_progress"
 }
 
 // Review is a person's word on a payment or, where refundID is not empty, on a
