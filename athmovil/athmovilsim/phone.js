@@ -25,9 +25,9 @@ async function poll() {
     const query = "?limit=100" + (phone ? "&phone_number=" + encodeURIComponent(phone) : "");
     const { tickets, now } = await (await fetch("/_sim/tickets" + query)).json();
     const state = JSON.stringify(tickets.map((t) => [t.ecommerce_id, t.status, t.phone_number, t.refunded]));
-    if (shown !== null && state !== shown) {
+    if (state !== shown) { // the first time too: a payment may have come while the page did
       const url = new URL(location.href);
-      url.searchParams.delete("error");
+      if (shown !== null) url.searchParams.delete("error");
       await replace(await fetch(url));
     }
     shown = state;
