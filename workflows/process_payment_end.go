@@ -169,6 +169,17 @@ func (p *process) handleCancel(ctx workflow.Context) (CancelOutcome, error) {
 	return CancelOutcome{Status: p.payment.Status}, nil
 }
 
+// withdrawn reports whether the merchant asked to cancel before any Authorize
+// was scheduled. The workflow's own cancellation counts as soon as it is in the
+// history: what the customer confirmed may be heard of in the same task, before
+// the coroutine that waits for the cancellation has run.
+func (p *process) withdrawn() bool {
+	if p.workflowErr() != nil {
+		p.askCancel()
+	}
+	return p.cancelAsked
+}
+
 func (p *process) askCancel() {
 	if p.authorizing || p.payment.Status.Terminal() || p.cancelAsked {
 		return
