@@ -129,7 +129,7 @@ func (p *process) run(ctx workflow.Context) error {
 // open row precedes the answer to the merchant.
 func (p *process) open(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "Asks ATH Móvil for a ticket.")
-	written, err := p.write(ctx, "").get(ctx)
+	written, err := p.write(ctx).get(ctx)
 	if err != nil {
 		return err
 	}
@@ -400,7 +400,7 @@ func (p *process) authorize(ctx workflow.Context) error {
 			p.learn(ctx, payment.FactFailed, failure.Reason())
 			return nil
 		}
-		p.write(ctx, "")
+		p.write(ctx)
 		if pause, err = p.settleAuthorize(ctx, failure, pause); err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ func (s *Store) BookExternalRefund(ctx context.Context, external payment.Externa
 			return err
 		}
 		announced.Payment = record.Payment
-		return s.announceRefund(ctx, tx, booked, payment.EventRefundCompleted, &announced)
+		return s.announceRefund(ctx, tx, booked, external.Notification(booked, record.Payment), external.Workflow, &announced)
 	})
 	if err != nil {
 		return payment.Announced{}, payment.Refund{}, err

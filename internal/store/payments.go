@@ -51,7 +51,9 @@ func (s *Store) RecordPayment(ctx context.Context, change payment.Change) (payme
 		if change.Announce == "" {
 			return nil
 		}
-		return s.announce(ctx, tx, announcement{subject: p.ID, paymentID: p.ID, event: change.Announce}, &announced)
+		return s.announce(ctx, tx, announcement{
+			subject: p.ID, paymentID: p.ID, told: change.Notification(), workflow: change.Workflow,
+		}, &announced)
 	})
 	if err != nil {
 		return payment.Announced{}, err

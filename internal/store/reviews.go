@@ -138,7 +138,7 @@ func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch) (payment
 			return nil
 		}
 		return s.announce(ctx, tx, announcement{
-			subject: m.ID, paymentID: m.PaymentID, event: payment.EventReconciliationMismatch,
+			subject: m.ID, paymentID: m.PaymentID, told: m.Notification(announced.Payment), workflow: m.Workflow,
 		}, &announced)
 	})
 	if err != nil {
