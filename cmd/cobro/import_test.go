@@ -104,6 +104,14 @@ func TestDjangoAthmIsImportedOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, told)
 
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(file + suffix)
+		require.NoError(t, err)
+		for _, personal := range []string{"Ñeco", "7875551234", "mcneco@", "orden 1041", "Faltó"} {
+			require.NotContains(t, string(content), personal, "sealed like everything personal")
+		}
+	}
+
 	// Later, one payment has ended and one more refund was made.
 	out = importing(t, env, 0, dump("later.json"))
 	require.Equal(t, &importedTable{Rows: 8, Imported: 1, AlreadyThere: 6, Unfinished: 1}, out.Tables[djangoathm.Payments])
