@@ -24,6 +24,9 @@ func Read(settings Settings, files ...File) (Dump, error) {
 			return Dump{}, fmt.Errorf("%s: %w", file.Name, err)
 		}
 	}
+	if len(files) == r.empty {
+		return Dump{}, errNoDump
+	}
 	r.assemble()
 	return r.dump, nil
 }
@@ -32,13 +35,15 @@ func Read(settings Settings, files ...File) (Dump, error) {
 type reader struct {
 	settings Settings
 	rows     map[Table][]*row
+	empty    int // files without anything
 	dump     Dump
 }
 
 // errNoDump is of a file that is neither kind of dump.
 var errNoDump = errors.New("not a dump of django-athm: write JSON with manage.py dumpdata django_athm, or CSV with a header")
 
-// file reads one file, which says by its first character what it is.
+// file reads one file, which says by its first character what it is. An empty
+// one is an empty table: sqlite writes not even a header for it.
 func (r *reader) file(file File) error {
 	content := bufio.NewReader(file.Content)
 	if mark, err := content.Peek(3); err == nil && string(mark) == "\ufeff" {
@@ -48,7 +53,8 @@ func (r *reader) file(file File) error {
 		first, err := content.ReadByte()
 		switch {
 		case errors.Is(err, io.EOF):
-			return errNoDump
+			r.empty++
+			return nil
 		case err != nil:
 			return err
 		case strings.IndexByte(" \t\r\n", first) >= 0:

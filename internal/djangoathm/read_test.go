@@ -334,8 +334,6 @@ func TestAFileThatIsNoDump(t *testing.T) {
 	t.Parallel()
 	whole := "[" + object(nil) + "]"
 	for name, tt := range map[string]struct{ content, says string }{
-		"nothing":            {"", "not a dump"},
-		"space":              {" \n", "not a dump"},
 		"a list cut off":     {whole[:len(whole)-1], "breaks off after row 1"},
 		"a row cut off":      {whole[:len(whole)-20], "breaks off after row 0"},
 		"two dumps":          {whole + whole, "a file of its own"},
@@ -353,6 +351,9 @@ func TestAFileThatIsNoDump(t *testing.T) {
 		require.NotContains(t, err.Error(), "canary", name)
 		require.Empty(t, dump, name)
 	}
+	_, err := djangoathm.Read(settings(), text("nothing", ""), text("space", " \n"))
+	require.ErrorContains(t, err, "not a dump")
+	require.Len(t, read(t, text("athm_refund.csv", ""), text("d", whole)).Sales, 1, "sqlite writes nothing of an empty table")
 	dump := read(t, text("d", `[{"model": "auth.user", "pk": 1, "fields": {}}, 7, {"pk": 1}]`))
 	require.Equal(t, 1, dump.Others)
 	require.Len(t, dump.Unreadable, 2)
