@@ -29,6 +29,7 @@ type commands struct {
 	API       apiCommand       `cmd:"" help:"Serve the HTTP API and relay webhooks."`
 	Worker    workerCommand    `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
 	Reconcile reconcileCommand `cmd:"" help:"Compare days with ATH Móvil's report."`
+	Import    importCommand    `cmd:"" help:"Take over the books of another system."`
 	Migrate   migrateCommand   `cmd:"" help:"Bring the database to this program's schema."`
 	Keys      keysCommand      `cmd:"" help:"Make a key ring for a new installation."`
 }
