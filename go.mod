@@ -2,6 +2,9 @@ module github.com/cobropay/cobro
 
 go 1.26.0
 
+// What npm installs beside the example holds Go files of its own.
+ignore ./examples/typescript/node_modules
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/gin-gonic/gin v1.12.0

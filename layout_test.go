@@ -48,10 +48,11 @@ var layers = map[string]struct {
 	"internal/serve": {[]string{
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
 	}, "composes the API's process for cmd and dev"},
-	"cmd/cobro":          {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/seal", "internal/djangoathm", "private", "workflows"}, "flags and wiring"},
-	"cmd/athmovil-sim":   {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
-	"examples/receivers": {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
-	"":                   {nil, "documentation"},
+	"cmd/cobro":           {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/seal", "internal/djangoathm", "private", "workflows"}, "flags and wiring"},
+	"cmd/athmovil-sim":    {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
+	"examples/receivers":  {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
+	"examples/typescript": {nil, "no Go but the tests that hold it to Cobro's types and codec"},
+	"":                    {nil, "documentation"},
 }
 
 // owners names the only packages that may import a dependency, and why.

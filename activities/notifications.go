@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -61,15 +60,12 @@ func (n *Notifications) On(event payment.Event, name string, receive ReceiverFun
 	n.Add(Receiver{Event: event, Name: name, Func: receive})
 }
 
-// receiverName keeps names readable in the Temporal UI and safe in ids.
-var receiverName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?$`)
-
 // Add adds a receiver.
 func (n *Notifications) Add(r Receiver) {
 	switch {
-	case !slices.Contains(payment.Events(), r.Event):
-		n.mistake(r, "no such event; the events are %s", eventNames())
-	case !receiverName.MatchString(r.Name):
+	case !payment.IsEvent(r.Event):
+		n.mistake(r, "no such event; the events are %s", payment.EventNames())
+	case !payment.IsReceiverName(r.Name):
 		n.mistake(r, "a name is 1 to 60 of a-z, 0-9 and hyphens, such as \"send-receipt\"")
 	case r.Func == nil:
 		n.mistake(r, "the function is nil")
@@ -89,14 +85,6 @@ func (n *Notifications) Err() error { return errors.Join(n.mistakes...) }
 
 func (n *Notifications) mistake(r Receiver, format string, args ...any) {
 	n.mistakes = append(n.mistakes, fmt.Errorf("receiver %q of %q: %s", r.Name, r.Event, fmt.Sprintf(format, args...)))
-}
-
-func eventNames() string {
-	names := make([]string, 0, len(payment.Events()))
-	for _, event := range payment.Events() {
-		names = append(names, string(event))
-	}
-	return strings.Join(names, ", ")
 }
 
 // Announced lists the receivers as the store keeps them for a host.
