@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -73,6 +74,9 @@ type Config struct {
 	// ReconcileAt is when yesterday is compared with the gateway's report, as
 	// "02:00" in Puerto Rico, or "off" for never. Empty means 02:00.
 	ReconcileAt string
+	// StartTimeout is how long to wait for the database, and then for Temporal.
+	// Zero means 30 seconds.
+	StartTimeout time.Duration
 	// StopTimeout is how long work under way may take after the context ends.
 	// Zero means 10 seconds.
 	StopTimeout time.Duration
@@ -93,13 +97,15 @@ type Config struct {
 //	COBRO_STORE, COBRO_KEY_FILE, COBRO_RECEIVER_HOST,
 //	COBRO_ATHM_PUBLIC_TOKEN, COBRO_ATHM_PRIVATE_TOKEN,
 //	COBRO_GATEWAY_URL, COBRO_GATEWAY_REPORT_URL, COBRO_CALL_TIMEOUT,
-//	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_STOP_TIMEOUT,
+//	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_START_TIMEOUT, COBRO_STOP_TIMEOUT,
 //	COBRO_RECONCILE_AT, COBRO_DATA,
 //	TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…
 //
-// Every mistake is reported at once.
+// A secret NAME may be in the file that NAME_FILE names. Every mistake is
+// reported at once.
 func ConfigFromEnv(getenv func(string) string) (Config, error) {
-	var problems []error
+	problems := []error{settings.Join(settings.CheckFiles(getenv))}
+	getenv = settings.Files(getenv)
 	temporal, err := engine.LoadOptions(getenv)
 	problems = append(problems, err)
 	cfg := Config{
@@ -109,7 +115,7 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 		TemporalAddress: temporal.Address, TemporalNamespace: temporal.Namespace,
 		ReconcileAt: getenv("COBRO_RECONCILE_AT"), temporal: temporal,
 	}
-	for name, field := range map[string]*time.Duration{"COBRO_CALL_TIMEOUT": &cfg.CallTimeout, "COBRO_STOP_TIMEOUT": &cfg.StopTimeout} {
+	for name, field := range map[string]*time.Duration{"COBRO_CALL_TIMEOUT": &cfg.CallTimeout, "COBRO_STOP_TIMEOUT": &cfg.StopTimeout, "COBRO_START_TIMEOUT": &cfg.StartTimeout} {
 		problems = append(problems, parse(getenv(name), name, `a duration such as "30s"`, field, time.ParseDuration))
 	}
 	problems = append(problems,
@@ -194,6 +200,9 @@ func (c *Config) validate(receivers int) error {
 func (c *Config) setDefaults() {
 	if c.Waiting == 0 {
 		c.Waiting = 10_000
+	}
+	if c.StartTimeout == 0 {
+		c.StartTimeout = 30 * time.Second
 	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 10 * time.Second

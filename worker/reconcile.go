@@ -102,7 +102,8 @@ func (c *Config) open(ctx context.Context) (*store.Store, *seal.Ring, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := store.Open(ctx, store.Config{DSN: c.Store, Sealer: ring, Now: c.Now, Logger: c.Logger})
+	ring.Tell(c.Logger)
+	db, err := store.Await(ctx, store.Config{DSN: c.Store, Sealer: ring, Now: c.Now, Logger: c.Logger}, c.StartTimeout)
 	return db, ring, err
 }
 

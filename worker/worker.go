@@ -64,6 +64,7 @@ func (c *Config) engineOptions(ring *seal.Ring) engine.Options {
 	options := c.temporal
 	options.Sealer, options.Logger = ring, c.Logger
 	options.Address, options.Namespace = c.TemporalAddress, c.TemporalNamespace
+	options.Wait = c.StartTimeout
 	return options
 }
 
@@ -73,6 +74,7 @@ type runner struct {
 	client  client.Client
 	store   *store.Store
 	workers []sdk.Worker
+	queues  []string // of the workers
 	failed  chan error
 }
 
@@ -120,7 +122,7 @@ func (r *runner) add(queue string, options sdk.Options) sdk.Worker {
 		}
 	}
 	w := sdk.New(r.client, queue, options)
-	r.workers = append(r.workers, w)
+	r.workers, r.queues = append(r.workers, w), append(r.queues, queue)
 	return w
 }
 

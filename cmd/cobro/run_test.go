@@ -17,6 +17,19 @@ func cobro(t *testing.T, env map[string]string, args ...string) (code int, stdou
 	return code, out.String(), errs.String()
 }
 
+// cobroWith also lists the variables, as a process does, so that misspelt names
+// are found.
+func cobroWith(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	var all []string
+	for name, value := range env {
+		all = append(all, name+"="+value)
+	}
+	code = run(t.Context(), args, func(name string) string { return env[name] }, &out, &errs, all...)
+	return code, out.String(), errs.String()
+}
+
 func TestANewInstallation(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
