@@ -150,7 +150,7 @@ func TestAStartWaitsAndThenSaysWhatToDo(t *testing.T) {
 		change   []string
 		want     string
 	}{
-		"no Temporal":          {nil, []string{"TEMPORAL_ADDRESS", "127.0.0.1:1"}, "TEMPORAL_ADDRESS"},
+		"no Temporal":          {nil, []string{"TEMPORAL_ADDRESS", "127.0.0.1:1"}, "waited 1s: start it, or set TEMPORAL_ADDRESS"},
 		"no namespace":         {&frontend{noNamespace: true}, nil, "temporal operator namespace create"},
 		"no search attributes": {&frontend{noAttributes: true}, nil, "temporal operator search-attribute create --namespace default --name NeedsReview --type Bool"},
 		"no migration":         {&frontend{}, []string{"COBRO_STORE", "empty"}, "run cobro migrate"},

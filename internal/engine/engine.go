@@ -144,7 +144,7 @@ func connect(ctx context.Context, o Options) (client.Client, error) {
 			told = true
 		}
 		if !pause(ctx) {
-			return nil, fmt.Errorf("temporal at %s does not answer: %w (start it, or set TEMPORAL_ADDRESS)", o.Address, err)
+			return nil, fmt.Errorf("temporal at %s does not answer: %w (waited %s: start it, or set TEMPORAL_ADDRESS; COBRO_START_TIMEOUT changes how long)", o.Address, err, o.Wait)
 		}
 	}
 }
