@@ -39,8 +39,9 @@ type RecordStore interface {
 	// it did.
 	FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error)
 	// RecordMismatch keeps a difference, once. The first write announces it,
-	// where its kind is announced; a repetition answers the same.
-	RecordMismatch(ctx context.Context, mismatch payment.Mismatch) (payment.Announced, error)
+	// where its kind is announced, for the workflow to deliver; a repetition
+	// answers the same.
+	RecordMismatch(ctx context.Context, mismatch payment.Mismatch, workflow string) (payment.Announced, error)
 	// RecordDeliveries notes how deliveries stand.
 	RecordDeliveries(ctx context.Context, deliveries []payment.Delivery) error
 	// ReopenDelivery makes a delivery that has ended a workflow's to send again. It
@@ -161,8 +162,7 @@ func (r *Records) FillPayer(ctx context.Context, in FillPayerInput) (FillPayerRe
 
 // RecordMismatch keeps a difference for people.
 func (r *Records) RecordMismatch(ctx context.Context, mismatch payment.Mismatch) (payment.Announced, error) {
-	mismatch.Workflow = workflowID(ctx)
-	return r.Store.RecordMismatch(ctx, mismatch)
+	return r.Store.RecordMismatch(ctx, mismatch, workflowID(ctx))
 }
 
 // RecordDeliveriesInput is what became of notifications.
