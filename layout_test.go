@@ -37,13 +37,14 @@ var layers = map[string]struct {
 	"internal/engine":          {[]string{"private"}, "a leaf: Temporal options for every program"},
 	"internal/telemetry":       {nil, "a leaf"},
 	"internal/djangoathm":      {[]string{"athmovil", "payment", "money", "private"}, "pure: a dump of another system goes in, the domain's records come out"},
+	"internal/orders":          {[]string{"payment", "workflows"}, "people's orders on their way to the workflows"},
 	"internal/store":           {[]string{"payment", "money", "private"}, "satisfies interfaces that its users declare"},
 	"internal/store/storetest": {[]string{"internal/store", "payment", "money", "private"}, "the conformance suite of every database"},
 	"worker": {[]string{
-		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
+		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry", "internal/orders",
 	}, "composes one process for a merchant, who needs nothing from internal"},
 	"api": {[]string{
-		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint",
+		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/orders",
 	}, "HTTP only: stores and Temporal come in through interfaces"},
 	"internal/serve": {[]string{
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",

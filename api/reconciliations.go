@@ -28,14 +28,8 @@ func (s *Server) listReconciliations(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	if runs == nil {
-		runs = []payment.Reconciliation{}
-	}
-	if found == nil {
-		found = []payment.Mismatch{}
-	}
 	return answer(c, http.StatusOK, struct {
 		Runs       []payment.Reconciliation `json:"runs"`
 		Mismatches []payment.Mismatch       `json:"mismatches"`
-	}{runs, found})
+	}{neverNull(runs), neverNull(found)})
 }

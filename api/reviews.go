@@ -34,12 +34,9 @@ func (s *Server) listReviews(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	if reviews == nil {
-		reviews = []payment.Review{}
-	}
 	return answer(c, http.StatusOK, struct {
 		Reviews []payment.Review `json:"reviews"`
-	}{reviews})
+	}{neverNull(reviews)})
 }
 
 // reviewPayment answers POST /v1/payments/{id}/review: a person decides what

@@ -26,12 +26,14 @@ type commands struct {
 	LogFormat string `enum:"text,json" default:"json" env:"COBRO_LOG_FORMAT" help:"Log lines for people (text) or machines (json)."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"COBRO_LOG_LEVEL" help:"The least level that is logged."`
 
-	API       apiCommand       `cmd:"" help:"Serve the HTTP API and relay webhooks."`
-	Worker    workerCommand    `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
-	Reconcile reconcileCommand `cmd:"" help:"Compare days with ATH Móvil's report."`
-	Import    importCommand    `cmd:"" help:"Take over the books of another system."`
-	Migrate   migrateCommand   `cmd:"" help:"Bring the database to this program's schema."`
-	Keys      keysCommand      `cmd:"" help:"Make a key ring for a new installation."`
+	API          apiCommand          `cmd:"" help:"Serve the HTTP API and relay webhooks."`
+	Worker       workerCommand       `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
+	Reconcile    reconcileCommand    `cmd:"" help:"Compare days with ATH Móvil's report."`
+	Import       importCommand       `cmd:"" help:"Take over the books of another system."`
+	Receiver     receiverCommand     `cmd:"" help:"List or remove receivers of notifications."`
+	Notification notificationCommand `cmd:"" help:"Send notifications again."`
+	Migrate      migrateCommand      `cmd:"" help:"Bring the database to this program's schema."`
+	Keys         keysCommand         `cmd:"" help:"Make a key ring for a new installation."`
 }
 
 // program is what every command works with.
