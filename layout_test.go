@@ -47,8 +47,11 @@ var layers = map[string]struct {
 	"internal/serve": {[]string{
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
 	}, "composes the API's process for cmd and dev"},
-	"cmd/cobro":          {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/seal", "private", "workflows"}, "flags and wiring"},
-	"cmd/athmovil-sim":   {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
+	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/seal", "private", "workflows"}, "flags and wiring"},
+	"cmd/athmovil-sim": {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
+	"cobrotest": {[]string{
+		"worker", "workflows", "activities", "payment", "money", "private", "athmovil", "athmovil/athmovilsim", "internal/store", "internal/seal",
+	}, "composes a whole installation for a merchant's tests, who need nothing from internal"},
 	"examples/receivers": {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
 	"":                   {nil, "documentation"},
 }
