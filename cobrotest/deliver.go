@@ -126,6 +126,8 @@ func (r receiver) call(t testing.TB, sent payment.Notification) error {
 		defer cancel()
 		return r.run(ctx, got)
 	}, activity.RegisterOptions{Name: r.activity()})
-	_, err := env.ExecuteActivity(r.activity(), sent)
-	return err
+	if _, err := env.ExecuteActivity(r.activity(), sent); err != nil {
+		return plain(err)
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package cobrotest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	sdk "go.temporal.io/sdk/worker"
 
@@ -290,7 +292,8 @@ func (s *Shop) awaitDecision(
 	}
 }
 
-// told registers receivers that say in the test's log why they failed.
+// told registers receivers that say in the test's log why they failed, once
+// for each reason.
 type told struct {
 	s   *Shop
 	env *testsuite.TestWorkflowEnvironment
@@ -298,26 +301,31 @@ type told struct {
 
 // RegisterActivityWithOptions implements [activities.ActivityRegistry].
 func (r told) RegisterActivityWithOptions(a any, options activity.RegisterOptions) {
-	run := a.(func(context.Context, payment.Notification) error)
-	r.env.RegisterActivityWithOptions(func(ctx context.Context, n payment.Notification) (err error) {
-		panicked := true
-		defer func() {
-			if err == nil && !panicked {
-				return
+	run, last := a.(func(context.Context, payment.Notification) error), ""
+	r.env.RegisterActivityWithOptions(func(ctx context.Context, n payment.Notification) error {
+		reason := "it panicked"
+		defer r.s.during(func(*testsuite.TestWorkflowEnvironment) { // not where it outlives the test
+			if reason != "" && reason != last {
+				r.s.t.Logf("%s, attempt %d: %s", options.Name, activity.GetInfo(ctx).Attempt, reason)
+				last = reason
 			}
-			attempt := activity.GetInfo(ctx).Attempt
-			r.s.during(func(*testsuite.TestWorkflowEnvironment) { // not where it outlives the test
-				if panicked {
-					r.s.t.Logf("%s, attempt %d: it panicked", options.Name, attempt)
-					return
-				}
-				r.s.t.Logf("%s, attempt %d: %v", options.Name, attempt, err)
-			})
-		}()
-		err = run(ctx, n)
-		panicked = false
+		})
+		err := run(ctx, n)
+		reason = ""
+		if err != nil {
+			reason = plain(err).Error()
+		}
 		return err
 	}, options)
+}
+
+// plain is what a receiver returned, as it wrote it.
+func plain(err error) error {
+	var application *temporal.ApplicationError
+	if errors.As(err, &application) && application.Unwrap() != nil {
+		return application.Unwrap()
+	}
+	return err
 }
 
 // need ends the test where something that it rests on does not work.
