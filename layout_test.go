@@ -49,9 +49,15 @@ var layers = map[string]struct {
 	"internal/serve": {[]string{
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
 	}, "composes the API's process for cmd and dev"},
-	"cmd/cobro":           {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/seal", "internal/djangoathm", "private", "workflows"}, "flags and wiring"},
-	"cmd/athmovil-sim":    {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
+	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/seal", "internal/djangoathm", "private", "workflows"}, "flags and wiring"},
+	"cmd/athmovil-sim": {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
+	"cobrotest": {[]string{
+		"worker", "workflows", "activities", "payment", "money", "private", "athmovil", "athmovil/athmovilsim", "internal/store", "internal/seal",
+	}, "composes a whole installation for a merchant's tests, who need nothing from internal"},
 	"examples/receivers":  {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
+	"examples/receipts":   {[]string{"worker", "activities", "payment", "money"}, "what a merchant may import"},
+	"examples/orders":     {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
+	"examples/stock":      {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
 	"examples/typescript": {nil, "no Go but the tests that hold it to Cobro's types and codec"},
 	"":                    {nil, "documentation"},
 }
@@ -63,7 +69,9 @@ var owners = map[string]struct {
 }{
 	"github.com/gin-gonic/gin":      {[]string{"api", "cmd/cobro"}, "the HTTP framework lives in api and nowhere else; a program may only set its mode"},
 	"github.com/shopspring/decimal": {[]string{"money"}, "only money does arithmetic with decimals"},
-	"modernc.org/sqlite":            {[]string{"internal/store"}, "only the store knows its database"},
+	"modernc.org/sqlite":            {[]string{"internal/store", "examples/orders", "examples/stock"}, "only the store knows its database; the examples are merchants with databases of their own"},
+	"github.com/jackc/pgx/v5":       {[]string{"examples/orders"}, "the same"},
+	"github.com/wneessen/go-mail":   {[]string{"examples/receipts"}, "Cobro writes to nobody; a merchant does"},
 	"github.com/pressly/goose/v3":   {[]string{"internal/store"}, "only the store migrates"},
 	"github.com/alecthomas/kong":    {[]string{"cmd/cobro", "cmd/athmovil-sim"}, "flags belong to programs"},
 	"go.temporal.io/server":         {nil, "the Temporal server belongs to the module dev; a merchant never sees its dependencies"},
