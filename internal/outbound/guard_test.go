@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -286,21 +287,30 @@ func TestRedirectsToPrivateAddresses(t *testing.T) {
 	}
 }
 
-// TestProxiesOfTheEnvironmentAreIgnored cannot run beside others: it changes the
-// environment.
+// asMerchant makes the test binary send one notification and end.
+const asMerchant = "COBRO_OUTBOUND_AS_MERCHANT"
+
+// TestProxiesOfTheEnvironmentAreIgnored starts a process of its own, since Go
+// looks at these variables once.
 func TestProxiesOfTheEnvironmentAreIgnored(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(asMerchant) != "" {
+		shop := openShop(t, nil)
+		dns := &names{answers: map[string][][]netip.Addr{"shop.example.com": addresses("127.0.0.1")}}
+		sender := newSender(t, outbound.Options{Resolver: dns.resolver()})
+		_, err := sender.Send(t.Context(), at("http://shop.example.com:"+portOf(t, shop.URL)), example(t, payment.EventCreated))
+		require.NoError(t, err)
+		require.Len(t, shop.arrived(), 1)
+		return
+	}
 	proxy := openShop(t, nil)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), asMerchant+"=1")
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"} {
-		t.Setenv(name, proxy.URL)
+		cmd.Env = append(cmd.Env, name+"="+proxy.URL)
 	}
-	dns := &names{answers: map[string][][]netip.Addr{"shop.example.com": addresses("10.0.0.1")}}
-	sender := newSender(t, outbound.Options{Resolver: dns.resolver()})
-	for _, scheme := range []string{"http", "https"} {
-		e := at(scheme + "://shop.example.com")
-		e.AllowPrivate = false
-		_, err := sender.Send(t.Context(), e, example(t, payment.EventCreated))
-		requireRefused(t, err)
-	}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 	require.Empty(t, proxy.arrived())
 }
 

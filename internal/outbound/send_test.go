@@ -1,6 +1,7 @@
 package outbound_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -120,6 +121,27 @@ func TestABodyThatBreaksOffChangesNothing(t *testing.T) {
 	require.Equal(t, private.Text("tha"), answer.Body)
 }
 
+// TestABodyWithoutEndIsLeft says that the rest of a large body is not read: what
+// was written beyond is in the buffers of two sockets.
+func TestABodyWithoutEndIsLeft(t *testing.T) {
+	t.Parallel()
+	const chunk, chunks = 1 << 20, 64
+	written := make(chan int, 1)
+	shop := openShop(t, func(w http.ResponseWriter, _ *http.Request) {
+		n := 0
+		for ; n < chunks; n++ {
+			if _, err := w.Write(bytes.Repeat([]byte("x"), chunk)); err != nil {
+				break
+			}
+		}
+		written <- n
+	})
+	answer, err := newSender(t, outbound.Options{}).Send(t.Context(), shop.endpoint(), example(t, payment.EventCompleted))
+	require.NoError(t, err)
+	require.Len(t, string(answer.Body), 1024)
+	require.Less(t, <-written, chunks)
+}
+
 func TestConnectionsAreUsedAgain(t *testing.T) {
 	t.Parallel()
 	callers := map[string]bool{}
@@ -143,7 +165,9 @@ func TestTimeouts(t *testing.T) {
 		t.Parallel()
 		e := shop.endpoint()
 		e.Timeout = 50 * time.Millisecond
-		answer, err := sender.Send(t.Context(), e, example(t, payment.EventCompleted))
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // ends it where the endpoint's timeout does not
+		defer cancel()
+		answer, err := sender.Send(ctx, e, example(t, payment.EventCompleted))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, `endpoint "shop" did not answer within 50ms`)
 		require.Zero(t, answer.Status)
