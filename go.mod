@@ -2,6 +2,9 @@ module github.com/cobropay/cobro
 
 go 1.26.0
 
+// What npm installs beside the example holds Go files of its own.
+ignore ./examples/typescript/node_modules
+
 require (
 	code.dny.dev/ssrf v0.3.0
 	github.com/alecthomas/kong v1.17.0

@@ -37,6 +37,7 @@ var layers = map[string]struct {
 	"internal/seal":            {[]string{"private"}, "a leaf: keys know nothing of what they seal"},
 	"internal/engine":          {[]string{"private"}, "a leaf: Temporal options for every program"},
 	"internal/telemetry":       {nil, "a leaf"},
+	"internal/djangoathm":      {[]string{"athmovil", "payment", "money", "private"}, "pure: a dump of another system goes in, the domain's records come out"},
 	"internal/store":           {[]string{"payment", "money", "private"}, "satisfies interfaces that its users declare"},
 	"internal/store/storetest": {[]string{"internal/store", "payment", "money", "private"}, "the conformance suite of every database"},
 	"worker": {[]string{
@@ -48,10 +49,11 @@ var layers = map[string]struct {
 	"internal/serve": {[]string{
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
 	}, "composes the API's process for cmd and dev"},
-	"cmd/cobro":          {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/outbound", "internal/seal", "private", "workflows"}, "flags and wiring"},
-	"cmd/athmovil-sim":   {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
-	"examples/receivers": {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
-	"":                   {nil, "documentation"},
+	"cmd/cobro":           {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "private", "workflows"}, "flags and wiring"},
+	"cmd/athmovil-sim":    {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
+	"examples/receivers":  {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
+	"examples/typescript": {nil, "no Go but the tests that hold it to Cobro's types and codec"},
+	"":                    {nil, "documentation"},
 }
 
 // owners names the only packages that may import a dependency, and why.
@@ -176,7 +178,7 @@ func TestPackagesAreNamedAfterWhatTheyHold(t *testing.T) {
 
 func TestNoFloatsNearMoney(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{"money", "payment", "athmovil", "athmovil/athmovilsim", "workflows", "activities", "internal/store", "api"} {
+	for _, dir := range []string{"money", "payment", "athmovil", "athmovil/athmovilsim", "workflows", "activities", "internal/store", "internal/djangoathm", "api"} {
 		files, err := filepath.Glob(dir + "/*.go")
 		require.NoError(t, err)
 		for _, file := range files {

@@ -12,7 +12,6 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/cobropay/cobro/internal/failpoint"
 	"github.com/cobropay/cobro/internal/outbound"
 	"github.com/cobropay/cobro/payment"
 )
@@ -34,7 +33,8 @@ type Endpoints struct {
 	// fail, and are tried again, by a worker that has one.
 	File   *outbound.File
 	Sender *outbound.Sender
-	// Attempts may be nil. A note that cannot be written never fails a delivery.
+	// Attempts keeps what each attempt came to, and what was answered; nil means
+	// nobody.
 	Attempts AttemptStore
 	// Now is the clock of the notes; nil means time.Now.
 	Now func() time.Time
@@ -63,70 +63,57 @@ func (e *Endpoints) Deliver(ctx context.Context, arguments converter.EncodedValu
 			Category: temporal.ApplicationErrorCategoryBenign, Cause: err, // its text may hold what it could not read
 		})
 	}
-	event, receiver, _ := strings.Cut(activity.GetInfo(ctx).ActivityType.Name, "/")
-	failpoint.Reach(failpoint.NotifyBefore)
-	answer, err := e.send(ctx, payment.Event(event), receiver, n)
-	failpoint.Reach(failpoint.NotifyAfter)
-	if err != nil {
-		activity.GetLogger(ctx).Warn("receiver failed", "event", event, "receiver", receiver, "notification", n.ID, "error", err)
-	}
-	e.note(ctx, n.ID, answer, err)
-	return endpointError(err)
-}
-
-// send finds the endpoint and makes one attempt. What is missing is missing
-// only until somebody mends it, so each error is tried again.
-func (e *Endpoints) send(ctx context.Context, event payment.Event, receiver string, n payment.Notification) (outbound.Answer, error) {
-	name, ok := strings.CutPrefix(receiver, endpointPrefix)
-	if !ok {
-		return outbound.Answer{}, fmt.Errorf("receiver %q is unknown to this worker: start one that has it, or remove it with \"cobro receiver remove\"", receiver)
-	}
-	if e.File == nil {
-		return outbound.Answer{}, fmt.Errorf("endpoint %q is unknown to this worker, which has no endpoints file: set COBRO_ENDPOINTS, or remove it with \"cobro receiver remove\"", name)
-	}
-	endpoint, ok := e.File.Find(name)
-	if !ok {
-		return outbound.Answer{}, fmt.Errorf("endpoint %q is not in the endpoints file: put it back, or remove it with \"cobro receiver remove\"", name)
-	}
-	if !slices.Contains(endpoint.Events, event) {
-		return outbound.Answer{}, fmt.Errorf("endpoint %q no longer wants %s by the endpoints file: put the event back, or remove it with \"cobro receiver remove\"", name, event)
-	}
-	return e.Sender.Send(ctx, endpoint, n)
-}
-
-// note writes down how an attempt went. It is the one place that passes on what
-// the endpoint answered: today the status, in the error's text. The answer's
-// body may name a customer, so it goes nowhere that is not encrypted.
-func (e *Endpoints) note(ctx context.Context, deliveryID string, _ outbound.Answer, err error) {
-	if e.Attempts == nil {
-		return
-	}
-	now, lastError := e.Now, ""
+	now := e.Now
 	if now == nil {
 		now = time.Now
 	}
-	if err != nil {
-		lastError = err.Error()
-	}
-	attempt := int(activity.GetInfo(ctx).Attempt)
-	if noteErr := e.Attempts.RecordAttempt(context.WithoutCancel(ctx), deliveryID, attempt, lastError, now()); noteErr != nil {
-		activity.GetLogger(ctx).Warn("attempt not noted", "notification", deliveryID, "error", noteErr)
-	}
+	return endpointError(Deliver(ctx, n, e.Attempts, now, func(ctx context.Context) (*payment.Answer, error) {
+		endpoint, err := e.find(activity.GetInfo(ctx).ActivityType.Name)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := e.Sender.Send(ctx, endpoint, n)
+		return &payment.Answer{Status: answer.Status, Body: answer.Body}, err
+	}))
 }
 
-// endpointError says to Temporal whether, and when at the earliest, to try
-// again.
+// find returns the endpoint of an activity. What is missing is missing only
+// until somebody mends it, so its errors are tried again.
+func (e *Endpoints) find(activityName string) (outbound.Endpoint, error) {
+	event, receiver, _ := strings.Cut(activityName, "/")
+	name, ok := strings.CutPrefix(receiver, endpointPrefix)
+	if !ok {
+		return outbound.Endpoint{}, fmt.Errorf(`receiver %q is unknown to this worker: start one that has it, or remove it with "cobro receiver remove"`, receiver)
+	}
+	if e.File == nil {
+		return outbound.Endpoint{}, fmt.Errorf(`endpoint %q is unknown to this worker, which has no endpoints file: set COBRO_ENDPOINTS, or remove it with "cobro receiver remove"`, name)
+	}
+	endpoint, ok := e.File.Find(name)
+	if !ok {
+		return outbound.Endpoint{}, fmt.Errorf(`endpoint %q is not in the endpoints file: put it back, or remove it with "cobro receiver remove"`, name)
+	}
+	if !slices.Contains(endpoint.Events, payment.Event(event)) {
+		return outbound.Endpoint{}, fmt.Errorf(`endpoint %q no longer wants %s by the endpoints file: put the event back, or remove it with "cobro receiver remove"`, name, event)
+	}
+	return endpoint, nil
+}
+
+// endpointError adds to the error of a delivery whether, and when at the
+// earliest, it is tried again.
 func endpointError(err error) error {
 	var failure *outbound.Error
-	if !errors.As(err, &failure) {
-		return quiet(err)
+	switch {
+	case !errors.As(err, &failure):
+		return err
+	case failure.Permanent:
+		return Permanent(failure)
+	case failure.RetryAfter > 0:
+		return temporal.NewApplicationErrorWithOptions(failure.Error(), typeReceiver, temporal.ApplicationErrorOptions{
+			Category: temporal.ApplicationErrorCategoryBenign, NextRetryDelay: failure.RetryAfter, Cause: failure,
+		})
+	default:
+		return err
 	}
-	if failure.Permanent {
-		return Permanent(err)
-	}
-	return temporal.NewApplicationErrorWithOptions(err.Error(), typeReceiver, temporal.ApplicationErrorOptions{
-		Category: temporal.ApplicationErrorCategoryBenign, NextRetryDelay: failure.RetryAfter,
-	})
 }
 
 // LeftOver returns those of the known receivers that are endpoints of host, and

@@ -22,6 +22,7 @@ import (
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/outbound"
 	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
 )
 
 const endpointSecret = "whsec_Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LTAwMDE="
@@ -122,7 +123,7 @@ func TestEndpointDelivery(t *testing.T) {
 			}
 
 			_, err := env.ExecuteActivity(tt.activity, told)
-			lastError := ""
+			lastError := private.Text("")
 			if tt.says == "" {
 				require.NoError(t, err)
 				require.Len(t, arrived, 1)
@@ -134,14 +135,26 @@ func TestEndpointDelivery(t *testing.T) {
 				require.ErrorAs(t, err, &failure)
 				require.Equal(t, tt.permanent, failure.NonRetryable())
 				require.Equal(t, tt.pause, failure.NextRetryDelay())
-				lastError = failure.Message()
+				lastError = private.Text(failure.Message())
 				for _, canary := range []string{"Valeria", "787555", "Y2Fu", "canary"} {
 					require.NotContains(t, err.Error(), canary)
 					require.NotContains(t, lines.String(), canary)
 				}
 			}
-			if tt.store != nil {
-				require.Equal(t, []note{{"ntf_1", 1, lastError, now}}, tt.store.notes)
+			if tt.store == nil {
+				return
+			}
+			require.Len(t, tt.store.notes, 1)
+			noted := tt.store.notes[0]
+			require.Equal(t, "ntf_1", noted.DeliveryID)
+			require.Equal(t, lastError, noted.Error)
+			switch tt.status {
+			case 0:
+				require.Nil(t, noted.Answer, "nothing was sent")
+			case http.StatusNoContent:
+				require.Equal(t, &payment.Answer{Status: tt.status}, noted.Answer)
+			default:
+				require.Equal(t, &payment.Answer{Status: tt.status, Body: personal + endpointSecret}, noted.Answer)
 			}
 		})
 	}

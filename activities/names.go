@@ -21,6 +21,7 @@ const (
 	SettleEventName        = "SettleEvent"
 	LookUpPaymentName      = "LookUpPayment"
 	RecordDeliveriesName   = "RecordDeliveries"
+	ReopenDeliveryName     = "ReopenDelivery"
 
 	CompareSpanName          = "CompareSpan"
 	LookForRefundsName       = "LookForRefunds"

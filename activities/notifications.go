@@ -1,11 +1,12 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/cobropay/cobro/internal/failpoint"
 	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
 )
 
 // DefaultReceiverTimeout bounds one attempt of a receiver that names no
@@ -33,8 +35,12 @@ type Receiver struct {
 	Name  string // 1 to 60 of a-z, 0-9 and hyphens, such as "send-receipt"
 	Func  ReceiverFunc
 
-	// Timeout bounds one attempt. Zero means DefaultReceiverTimeout.
+	// Timeout bounds one attempt. Zero means DefaultReceiverTimeout. A Func that
+	// goes on after its context has ended counts as failed, and runs beside its
+	// next attempt.
 	Timeout time.Duration
+	// Retry says how it is tried again; zero fields mean the defaults.
+	Retry payment.Retry
 }
 
 // Notifications is the list of a program's receivers. Fill it before the worker
@@ -54,20 +60,19 @@ func (n *Notifications) On(event payment.Event, name string, receive ReceiverFun
 	n.Add(Receiver{Event: event, Name: name, Func: receive})
 }
 
-// receiverName keeps names readable in the Temporal UI and safe in ids.
-var receiverName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?$`)
-
 // Add adds a receiver.
 func (n *Notifications) Add(r Receiver) {
 	switch {
-	case !slices.Contains(payment.Events(), r.Event):
-		n.mistake(r, "no such event; the events are %s", eventNames())
-	case !receiverName.MatchString(r.Name):
+	case !payment.IsEvent(r.Event):
+		n.mistake(r, "no such event; the events are %s", payment.EventNames())
+	case !payment.IsReceiverName(r.Name):
 		n.mistake(r, "a name is 1 to 60 of a-z, 0-9 and hyphens, such as \"send-receipt\"")
 	case r.Func == nil:
 		n.mistake(r, "the function is nil")
-	case r.Timeout < 0:
-		n.mistake(r, "the timeout is negative")
+	case r.Timeout < 0 || r.Retry.First < 0 || r.Retry.Most < 0 || r.Retry.For < 0:
+		n.mistake(r, "a duration is negative; leave it zero for the default")
+	case r.Retry.Most > 0 && r.Retry.Most < r.Retry.First:
+		n.mistake(r, "the longest pause, Retry.Most, is shorter than the first one")
 	case slices.ContainsFunc(n.receivers, func(o Receiver) bool { return o.Event == r.Event && o.Name == r.Name }):
 		n.mistake(r, "registered twice; give the second one another name")
 	default:
@@ -82,19 +87,11 @@ func (n *Notifications) mistake(r Receiver, format string, args ...any) {
 	n.mistakes = append(n.mistakes, fmt.Errorf("receiver %q of %q: %s", r.Name, r.Event, fmt.Sprintf(format, args...)))
 }
 
-func eventNames() string {
-	names := make([]string, 0, len(payment.Events()))
-	for _, event := range payment.Events() {
-		names = append(names, string(event))
-	}
-	return strings.Join(names, ", ")
-}
-
 // Announced lists the receivers as the store keeps them for a host.
 func (n *Notifications) Announced(host string) []payment.Receiver {
 	announced := make([]payment.Receiver, len(n.receivers))
 	for i, r := range n.receivers {
-		announced[i] = payment.Receiver{Host: host, Event: r.Event, Name: r.Name, Timeout: r.timeout()}
+		announced[i] = payment.Receiver{Host: host, Event: r.Event, Name: r.Name, Timeout: r.timeout(), Retry: r.Retry}
 	}
 	return announced
 }
@@ -109,7 +106,7 @@ func (r Receiver) timeout() time.Duration {
 // AttemptStore notes how a delivery goes, for people to see. internal/store
 // satisfies it.
 type AttemptStore interface {
-	RecordAttempt(ctx context.Context, deliveryID string, attempt int, lastError string, at time.Time) error
+	RecordAttempt(ctx context.Context, attempt payment.Attempt) error
 }
 
 // ActivityRegistry is the part of a Temporal worker that Register needs.
@@ -125,32 +122,82 @@ func (n *Notifications) Register(registry ActivityRegistry, attempts AttemptStor
 		now = time.Now
 	}
 	for _, r := range n.receivers {
-		name := ReceiverActivityName(string(r.Event), r.Name)
-		registry.RegisterActivityWithOptions(deliver(r, attempts, now), activity.RegisterOptions{Name: name})
+		registry.RegisterActivityWithOptions(
+			func(ctx context.Context, n payment.Notification) error {
+				return Deliver(ctx, n, attempts, now, func(ctx context.Context) (*payment.Answer, error) { return nil, r.Func(ctx, n) })
+			},
+			activity.RegisterOptions{Name: ReceiverActivityName(string(r.Event), r.Name)},
+		)
 	}
 }
 
-// deliver wraps a receiver as an activity.
-func deliver(r Receiver, attempts AttemptStore, now func() time.Time) func(context.Context, payment.Notification) error {
-	return func(ctx context.Context, n payment.Notification) error {
-		failpoint.Reach(failpoint.NotifyBefore)
-		err := quiet(r.Func(ctx, n))
-		failpoint.Reach(failpoint.NotifyAfter)
-		if err != nil {
-			activity.GetLogger(ctx).Warn("receiver failed", "event", r.Event, "receiver", r.Name, "notification", n.ID)
-		}
-		if attempts == nil {
-			return err
-		}
-		lastError := ""
-		if err != nil {
-			lastError = "the receiver returned an error; see its activity in the Temporal UI"
-		}
-		attempt := int(activity.GetInfo(ctx).Attempt)
-		if noteErr := attempts.RecordAttempt(context.WithoutCancel(ctx), n.ID, attempt, lastError, now()); noteErr != nil {
-			activity.GetLogger(ctx).Warn("attempt not noted", "notification", n.ID, "error", noteErr)
-		}
-		return err
+// Deliver makes one attempt to deliver a notification, inside the receiver's
+// activity, and notes what came of it. What the receiver says stays out of logs:
+// it may name a customer. A panic is an error like any other. send may return
+// what an HTTP endpoint answered, to be kept with the attempt.
+func Deliver(
+	ctx context.Context, n payment.Notification, attempts AttemptStore, now func() time.Time,
+	send func(context.Context) (*payment.Answer, error),
+) error {
+	failpoint.Reach(failpoint.NotifyBefore)
+	answer, err := await(ctx, send)
+	failpoint.Reach(failpoint.NotifyAfter)
+	info := activity.GetInfo(ctx)
+	if err != nil {
+		activity.GetLogger(ctx).Warn("receiver failed", "receiver", info.ActivityType.Name, "notification", n.ID)
+	}
+	if attempts == nil {
+		return quiet(err)
+	}
+	attempt := payment.Attempt{
+		DeliveryID: n.ID, Execution: info.WorkflowExecution.RunID + "/" + info.ActivityID, Number: int(info.Attempt),
+		At: now().UTC(), Answer: answer,
+	}
+	if err != nil {
+		attempt.Error = cut(err.Error())
+	}
+	if noteErr := attempts.RecordAttempt(context.WithoutCancel(ctx), attempt); noteErr != nil {
+		activity.GetLogger(ctx).Warn("attempt not noted", "notification", n.ID, "error", noteErr)
+	}
+	return quiet(err)
+}
+
+// maxErrorText bounds what is kept of a receiver's error, in bytes.
+const maxErrorText = 2000
+
+func cut(text string) private.Text {
+	return private.Text(strings.ToValidUTF8(text[:min(len(text), maxErrorText)], ""))
+}
+
+// await calls a receiver and waits for it, no longer than ctx lasts: one that
+// does not listen to its context must not take the others' places for ever.
+func await(ctx context.Context, send func(context.Context) (*payment.Answer, error)) (*payment.Answer, error) {
+	type outcome struct {
+		answer *payment.Answer
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() { // nobody waits for one that outlives its context
+		o := outcome{err: errors.New("the receiver ended its goroutine")}
+		defer func() {
+			if what := recover(); what != nil {
+				o = outcome{err: fmt.Errorf("the receiver panicked: %v\n%s", what, debug.Stack())}
+			}
+			done <- o
+		}()
+		answer, err := send(ctx)
+		o = outcome{answer, err}
+	}()
+	select {
+	case o := <-done:
+		return o.answer, o.err
+	case <-ctx.Done():
+	}
+	select { // it may have ended in this moment
+	case o := <-done:
+		return o.answer, o.err
+	default:
+		return nil, fmt.Errorf("the receiver did not end in time: %w", context.Cause(ctx))
 	}
 }
 
@@ -159,15 +206,19 @@ const typeReceiver = "receiver"
 
 // quiet keeps the text of a receiver's error, which may name a customer, out of
 // the log: the SDK logs an activity's error unless it is benign. The text is in
-// the history, encrypted.
+// the history, encrypted. What the error says of further attempts is kept.
 func quiet(err error) error {
-	var application *temporal.ApplicationError
-	if err == nil || errors.As(err, &application) && application.Type() == typePermanent {
-		return err
+	if err == nil {
+		return nil
 	}
-	return temporal.NewApplicationErrorWithOptions(err.Error(), typeReceiver, temporal.ApplicationErrorOptions{
-		Category: temporal.ApplicationErrorCategoryBenign, Cause: err,
-	})
+	options := temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign, Cause: err}
+	kind := typeReceiver
+	var application *temporal.ApplicationError
+	if errors.As(err, &application) {
+		options.NonRetryable, options.NextRetryDelay = application.NonRetryable(), application.NextRetryDelay()
+		kind = cmp.Or(application.Type(), typeReceiver)
+	}
+	return temporal.NewApplicationErrorWithOptions(err.Error(), kind, options)
 }
 
 // typePermanent is the type of the application error that ends a receiver's

@@ -4,14 +4,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/money"
@@ -29,13 +34,15 @@ func TestMistakes(t *testing.T) {
 		hint  string
 	}{
 		{"no such event", func(r *activities.Receiver) { r.Event = "payment_complete" }, "the events are payment_created, payment_completed"},
+		{"a negative pause", func(r *activities.Receiver) { r.Retry.For = -1 }, "a duration is negative"},
+		{"pauses that shrink", func(r *activities.Receiver) { r.Retry.First, r.Retry.Most = 2, 1 }, "shorter than the first"},
 		{"no name", func(r *activities.Receiver) { r.Name = "" }, `such as "send-receipt"`},
 		{"capitals", func(r *activities.Receiver) { r.Name = "Send" }, `such as "send-receipt"`},
 		{"a slash", func(r *activities.Receiver) { r.Name = "a/b" }, `such as "send-receipt"`},
 		{"a hyphen at the end", func(r *activities.Receiver) { r.Name = "send-" }, `such as "send-receipt"`},
 		{"too long", func(r *activities.Receiver) { r.Name = strings.Repeat("x", 61) }, "1 to 60"},
 		{"no function", func(r *activities.Receiver) { r.Func = nil }, "the function is nil"},
-		{"a negative timeout", func(r *activities.Receiver) { r.Timeout = -1 }, "the timeout is negative"},
+		{"a negative timeout", func(r *activities.Receiver) { r.Timeout = -1 }, "a duration is negative"},
 		{"twice", func(*activities.Receiver) {}, "give the second one another name"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,62 +73,74 @@ func TestAnnounced(t *testing.T) {
 	t.Parallel()
 	n := activities.NewNotifications()
 	n.On(payment.EventCompleted, strings.Repeat("x", 60), nothing)
-	n.Add(activities.Receiver{Event: payment.EventFailed, Name: "x", Func: nothing, Timeout: time.Minute})
+	retry := payment.Retry{First: time.Second, Most: time.Minute, For: time.Hour}
+	n.Add(activities.Receiver{Event: payment.EventFailed, Name: "x", Func: nothing, Timeout: time.Minute, Retry: retry})
 	require.NoError(t, n.Err())
 	require.Equal(t, []payment.Receiver{
 		{Host: "shop", Event: payment.EventCompleted, Name: strings.Repeat("x", 60), Timeout: activities.DefaultReceiverTimeout},
-		{Host: "shop", Event: payment.EventFailed, Name: "x", Timeout: time.Minute},
+		{Host: "shop", Event: payment.EventFailed, Name: "x", Timeout: time.Minute, Retry: retry},
 	}, n.Announced("shop"))
 }
 
 // attempts is a store of attempts.
 type attempts struct {
 	err   error
-	notes []note
+	notes []payment.Attempt
 }
 
-type note struct {
-	delivery  string
-	attempt   int
-	lastError string
-	at        time.Time
-}
-
-func (a *attempts) RecordAttempt(ctx context.Context, delivery string, attempt int, lastError string, at time.Time) error {
+func (a *attempts) RecordAttempt(ctx context.Context, attempt payment.Attempt) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	a.notes = append(a.notes, note{delivery, attempt, lastError, at})
+	a.notes = append(a.notes, attempt)
 	return a.err
 }
 
 func TestDelivery(t *testing.T) {
 	t.Parallel()
 	failure := errors.New("no ink for 7875551234")
+	permanent := activities.Permanent(failure)
+	says := func(err error) activities.ReceiverFunc {
+		return func(context.Context, payment.Notification) error { return err }
+	}
 	for _, tt := range []struct {
 		name    string
-		receive error
+		receive activities.ReceiverFunc
+		timeout time.Duration
 		store   *attempts // nil: nobody keeps notes
-		noted   string
+		want    string    // in the error; empty: none
+		final   bool      // no further attempt
 	}{
-		{"succeeds", nil, &attempts{}, ""},
-		{"fails", failure, &attempts{}, "the receiver returned an error"},
-		{"succeeds where the note cannot be written", nil, &attempts{err: errors.New("away")}, ""},
-		{"fails where the note cannot be written", failure, &attempts{err: errors.New("away")}, "the receiver returned an error"},
-		{"succeeds without notes", nil, nil, ""},
-		{"fails without notes", failure, nil, ""},
+		{name: "succeeds", receive: says(nil), store: &attempts{}},
+		{name: "fails", receive: says(failure), store: &attempts{}, want: "no ink"},
+		{name: "fails for good", receive: says(permanent), store: &attempts{}, want: "no ink", final: true},
+		{name: "fails for good behind another error", receive: says(fmt.Errorf("print: %w", permanent)), store: &attempts{}, want: "print: no ink", final: true},
+		{name: "panics", receive: func(context.Context, payment.Notification) error { panic("no paper for 7875551234") }, store: &attempts{}, want: "the receiver panicked: no paper"},
+		{name: "leaves", receive: func(context.Context, payment.Notification) error { runtime.Goexit(); return nil }, store: &attempts{}, want: "ended its goroutine"},
+		{name: "hangs", receive: func(context.Context, payment.Notification) error { select {} }, timeout: 50 * time.Millisecond, store: &attempts{}, want: "did not end in time"},
+		{name: "succeeds where the note cannot be written", receive: says(nil), store: &attempts{err: errors.New("away")}},
+		{name: "fails where the note cannot be written", receive: says(failure), store: &attempts{err: errors.New("away")}, want: "no ink"},
+		{name: "succeeds without notes", receive: says(nil)},
+		{name: "fails without notes", receive: says(failure), want: "no ink"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			told := payment.Notification{ID: "ntf_1", Event: payment.EventCompleted, OccurredAt: now, Payment: payment.Payment{ID: paymentID, CreatedAt: now}}
 			var got payment.Notification
 			n := activities.NewNotifications()
-			n.On(payment.EventCompleted, "print", func(_ context.Context, n payment.Notification) error {
+			n.On(payment.EventCompleted, "print", func(ctx context.Context, n payment.Notification) error {
 				got = n
-				return tt.receive
+				return tt.receive(ctx, n)
 			})
+			var logs bytes.Buffer
 			var suite testsuite.WorkflowTestSuite
+			suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(&logs, nil))))
 			env := suite.NewTestActivityEnvironment()
+			if tt.timeout > 0 {
+				ctx, cancel := context.WithTimeout(context.Background(), tt.timeout)
+				defer cancel()
+				env.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
+			}
 			var store activities.AttemptStore
 			if tt.store != nil {
 				store = tt.store
@@ -129,10 +148,17 @@ func TestDelivery(t *testing.T) {
 			n.Register(env, store, func() time.Time { return now })
 
 			_, err := env.ExecuteActivity(activities.ReceiverActivityName("payment_completed", "print"), told)
-			if tt.receive == nil {
+			require.NotContains(t, logs.String(), "787", "what a receiver says may be personal")
+			switch {
+			case tt.want == "":
 				require.NoError(t, err)
-			} else {
-				require.ErrorContains(t, err, tt.receive.Error())
+			case tt.timeout > 0: // the server hears of a timeout
+				require.ErrorContains(t, err, "deadline exceeded")
+			default:
+				require.ErrorContains(t, err, tt.want)
+				var application *temporal.ApplicationError
+				require.ErrorAs(t, err, &application)
+				require.Equal(t, tt.final, application.NonRetryable())
 			}
 			require.Equal(t, told.ID, got.ID)
 			require.Equal(t, paymentID, got.Payment.ID)
@@ -141,9 +167,12 @@ func TestDelivery(t *testing.T) {
 			}
 			require.Len(t, tt.store.notes, 1)
 			noted := tt.store.notes[0]
-			require.Equal(t, note{"ntf_1", 1, noted.lastError, now}, noted)
-			require.Contains(t, noted.lastError, tt.noted)
-			require.NotContains(t, noted.lastError, "787", "what a receiver says may be personal")
+			require.Equal(t, "ntf_1", noted.DeliveryID)
+			require.Equal(t, 1, noted.Number)
+			require.NotEmpty(t, noted.Execution)
+			require.Equal(t, now, noted.At)
+			require.Contains(t, string(noted.Error), tt.want)
+			require.Equal(t, tt.want == "", noted.Error == "")
 		})
 	}
 }

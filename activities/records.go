@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"go.temporal.io/sdk/activity"
+
 	"github.com/cobropay/cobro/internal/failpoint"
 	"github.com/cobropay/cobro/payment"
 )
@@ -37,10 +39,14 @@ type RecordStore interface {
 	// it did.
 	FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error)
 	// RecordMismatch keeps a difference, once. The first write announces it,
-	// where its kind is announced; a repetition answers the same.
-	RecordMismatch(ctx context.Context, mismatch payment.Mismatch) (payment.Announced, error)
+	// where its kind is announced, for the workflow to deliver; a repetition
+	// answers the same.
+	RecordMismatch(ctx context.Context, mismatch payment.Mismatch, workflow string) (payment.Announced, error)
 	// RecordDeliveries notes how deliveries stand.
 	RecordDeliveries(ctx context.Context, deliveries []payment.Delivery) error
+	// ReopenDelivery makes a delivery that has ended a workflow's to send again. It
+	// returns a *payment.DeliveryPendingError where another workflow sends it.
+	ReopenDelivery(ctx context.Context, id, workflow string) (payment.Reopened, error)
 	// SettleWebhookEvent records what became of an event.
 	SettleWebhookEvent(ctx context.Context, id string, verdict payment.WebhookVerdict, matchedID, effect string) error
 	// Payment returns a payment as it was last recorded, or payment.ErrNotFound.
@@ -65,6 +71,7 @@ type RecordPaymentResult struct {
 // RecordPayment writes one step of a payment's life. A reference that is in use
 // is an answer, not an error.
 func (r *Records) RecordPayment(ctx context.Context, change payment.Change) (RecordPaymentResult, error) {
+	change.Workflow = workflowID(ctx)
 	failpoint.Reach(failpoint.RecordBefore)
 	announced, err := r.Store.RecordPayment(ctx, change)
 	failpoint.Reach(failpoint.RecordAfter)
@@ -99,6 +106,7 @@ func (r *Records) ReserveRefund(ctx context.Context, reservation payment.Reserva
 
 // RecordRefund writes one step of a refund's life.
 func (r *Records) RecordRefund(ctx context.Context, change payment.RefundChange) (payment.Announced, error) {
+	change.Workflow = workflowID(ctx)
 	failpoint.Reach(failpoint.RecordRefundBefore)
 	announced, err := r.Store.RecordRefund(ctx, change)
 	failpoint.Reach(failpoint.RecordRefundAfter)
@@ -116,6 +124,7 @@ type BookExternalRefundResult struct {
 // BookExternalRefund writes a refund that was made elsewhere. A refusal is an
 // answer, not an error.
 func (r *Records) BookExternalRefund(ctx context.Context, external payment.ExternalRefund) (BookExternalRefundResult, error) {
+	external.Workflow = workflowID(ctx)
 	failpoint.Reach(failpoint.BookBefore)
 	announced, refund, err := r.Store.BookExternalRefund(ctx, external)
 	failpoint.Reach(failpoint.BookAfter)
@@ -153,7 +162,7 @@ func (r *Records) FillPayer(ctx context.Context, in FillPayerInput) (FillPayerRe
 
 // RecordMismatch keeps a difference for people.
 func (r *Records) RecordMismatch(ctx context.Context, mismatch payment.Mismatch) (payment.Announced, error) {
-	return r.Store.RecordMismatch(ctx, mismatch)
+	return r.Store.RecordMismatch(ctx, mismatch, workflowID(ctx))
 }
 
 // RecordDeliveriesInput is what became of notifications.
@@ -164,6 +173,40 @@ type RecordDeliveriesInput struct {
 // RecordDeliveries notes how deliveries stand.
 func (r *Records) RecordDeliveries(ctx context.Context, in RecordDeliveriesInput) error {
 	return r.Store.RecordDeliveries(ctx, in.Deliveries)
+}
+
+// ReopenDeliveryInput names a notification.
+type ReopenDeliveryInput struct {
+	NotificationID string `json:"notification_id"`
+}
+
+// ReopenDeliveryResult is what is sent again; or nil, and why not.
+type ReopenDeliveryResult struct {
+	Reopened *payment.Reopened `json:"reopened,omitempty"`
+	Refusal  string            `json:"refusal,omitempty"` // in words for people
+}
+
+// ReopenDelivery makes a notification that has ended the calling workflow's to
+// send again. A refusal is an answer, not an error.
+func (r *Records) ReopenDelivery(ctx context.Context, in ReopenDeliveryInput) (ReopenDeliveryResult, error) {
+	reopened, err := r.Store.ReopenDelivery(ctx, in.NotificationID, workflowID(ctx))
+	var pending *payment.DeliveryPendingError
+	switch {
+	case errors.As(err, &pending), errors.Is(err, payment.ErrNotFound):
+		return ReopenDeliveryResult{Refusal: err.Error()}, nil
+	case err != nil:
+		return ReopenDeliveryResult{}, err
+	default:
+		return ReopenDeliveryResult{Reopened: &reopened}, nil
+	}
+}
+
+// workflowID is the workflow that asks; empty outside of one.
+func workflowID(ctx context.Context) string {
+	if !activity.IsActivity(ctx) {
+		return ""
+	}
+	return activity.GetInfo(ctx).WorkflowExecution.ID
 }
 
 // SettleEventInput is what became of a webhook's event.

@@ -97,6 +97,12 @@ type Store interface {
 	// Mismatches returns differences, newest first.
 	Mismatches(ctx context.Context, filter payment.MismatchFilter) ([]payment.Mismatch, error)
 
+	// AnnounceReceivers adds a host's receivers or updates them; it never
+	// removes one.
+	AnnounceReceivers(ctx context.Context, host string, receivers []payment.Receiver) error
+	// Receivers returns every receiver, ordered by host, event and name.
+	Receivers(ctx context.Context) ([]payment.Receiver, error)
+
 	// AddWebhookEvent makes an event durable and reports whether its digest is
 	// new; a duplicate is only counted.
 	AddWebhookEvent(ctx context.Context, event payment.WebhookEvent) (added bool, err error)
@@ -166,6 +172,8 @@ func (s *Server) routes() http.Handler {
 	v1.POST("/payments/:id/refunds/:rid/review", s.handle(s.reviewRefund))
 	v1.GET("/reviews", s.handle(s.listReviews))
 	v1.GET("/reconciliations", s.handle(s.listReconciliations))
+	v1.GET("/receivers", s.handle(s.listReceivers))
+	v1.PUT("/receivers/:host", s.handle(s.announceReceivers))
 
 	e.POST("/webhooks/athmovil/:secret", s.handle(s.receiveWebhook))
 	return e

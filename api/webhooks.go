@@ -42,6 +42,7 @@ func (s *Server) receiveWebhook(c *gin.Context) error {
 	// Whoever hangs up now has sent the event all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), storeTimeout)
 	defer cancel()
+	failpoint.Reach(failpoint.WebhookBefore)
 	if _, err := s.cfg.Store.AddWebhookEvent(ctx, event); err != nil {
 		return &problem{kind: unavailable, retryAfter: retrySoon, cause: err}
 	}

@@ -23,6 +23,14 @@ type Mismatch struct {
 	FoundAt time.Time `json:"found_at"`
 }
 
+// Notification is what the receivers are told, with the payment that is
+// concerned, or the zero one.
+func (m Mismatch) Notification(of Payment) Notification {
+	return Notification{
+		Version: NotificationVersion, Event: EventReconciliationMismatch, OccurredAt: m.FoundAt, Payment: of, Mismatch: &m,
+	}
+}
+
 // MismatchKind says what differs. Stored: never rename a value.
 type MismatchKind string
 
@@ -87,6 +95,18 @@ type ExternalRefund struct {
 	// before; its own reservation is not in the way. Empty means none.
 	For string    `json:"for,omitempty"`
 	At  time.Time `json:"at"`
+	// BookedAt is when it became known, which is when its event happened.
+	BookedAt time.Time `json:"booked_at"`
+	// Workflow is as in [Change].
+	Workflow string `json:"-"`
+}
+
+// Notification is what the receivers are told, with the refund as it was booked
+// and the payment as it stands after it.
+func (e ExternalRefund) Notification(booked Refund, of Payment) Notification {
+	return Notification{
+		Version: NotificationVersion, Event: EventRefundCompleted, OccurredAt: e.BookedAt, Payment: of, Refund: &booked,
+	}
 }
 
 // DeriveExternalRefundID returns the id of a refund made elsewhere: of a

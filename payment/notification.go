@@ -83,36 +83,21 @@ func (n Notification) LogValue() slog.Value {
 }
 
 // Receiver is one piece of merchant's code that is told of an event: where it
-// runs and how long one attempt may take. (Host, Event, Name) is unique.
+// runs, how long one attempt may take, and how it is tried again. (Host, Event,
+// Name) is unique. Durations are nanoseconds in JSON; zero means the default.
 type Receiver struct {
 	Host    string        `json:"host"` // its task queue is "notify-" and this
 	Event   Event         `json:"event"`
 	Name    string        `json:"name"`
-	Timeout time.Duration `json:"timeout"` // of one attempt, in nanoseconds; zero means the default
+	Timeout time.Duration `json:"timeout"` // of one attempt
+	Retry
 }
 
-// Delivery is one notification on its way to one receiver.
-type Delivery struct {
-	ID        string         `json:"id"` // the notification's
-	PaymentID string         `json:"payment_id,omitempty"`
-	RefundID  string         `json:"refund_id,omitempty"` // set for the refund events
-	Event     Event          `json:"event"`
-	Receiver  string         `json:"receiver"`
-	Host      string         `json:"host"`
-	Sequence  int            `json:"sequence"`
-	Status    DeliveryStatus `json:"status"`
-	Attempts  int            `json:"attempts"`             // how often the receiver was called, as far as known
-	LastError string         `json:"last_error,omitempty"` // of the last attempt that failed; no personal data
-	CreatedAt time.Time      `json:"created_at"`
-	EndedAt   *time.Time     `json:"ended_at,omitempty"`
+// Retry says how a receiver that fails is tried again: after First, then after
+// twice that, and so on up to Most, for For in all. The zero value means the
+// defaults: a second, an hour and a week.
+type Retry struct {
+	First time.Duration `json:"retry_first,omitempty"`
+	Most  time.Duration `json:"retry_most,omitempty"`
+	For   time.Duration `json:"retry_for,omitempty"`
 }
-
-// DeliveryStatus is where a delivery stands. Stored: never rename a value.
-type DeliveryStatus string
-
-// The statuses of a delivery.
-const (
-	DeliveryPending   DeliveryStatus = "pending"
-	DeliveryDelivered DeliveryStatus = "delivered"
-	DeliveryFailed    DeliveryStatus = "failed" // the last attempt failed
-)

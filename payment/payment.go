@@ -82,6 +82,7 @@ type Failure struct {
 const (
 	FailureCancelledByCustomer = "cancelled_by_customer"
 	FailureCancelledByMerchant = "cancelled_by_merchant"
+	FailureCancelledElsewhere  = "cancelled_elsewhere" // before Cobro, by a system that did not write down by whom
 	FailureGatewayUnavailable  = "gateway_unavailable" // surely nothing happened at the gateway
 	FailureGatewayNoAnswer     = "gateway_no_answer"   // a ticket may exist that nobody can authorise
 	FailureGatewayRefused      = "gateway_refused"     // refused without a code

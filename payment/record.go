@@ -38,6 +38,21 @@ type Change struct {
 	Deliveries []Delivery `json:"deliveries,omitempty"`
 	// Review is the payment's review, opened or ended by this step.
 	Review *Review `json:"review,omitempty"`
+	// Workflow is the one that delivers what is announced. The activity that
+	// writes fills it in.
+	Workflow string `json:"-"`
+}
+
+// Notification is what the receivers of the announced event are told. Its id,
+// and its place among the payment's events, are the store's to give.
+func (c Change) Notification() Notification {
+	n := Notification{
+		Version: NotificationVersion, Event: c.Announce, OccurredAt: c.Record.Payment.UpdatedAt, Payment: c.Record.Payment,
+	}
+	if c.Announce == EventNeedsReview {
+		n.Review = c.Review
+	}
+	return n
 }
 
 // ReferenceInUseError is returned by the first write of a payment whose
@@ -125,9 +140,23 @@ type RefundChange struct {
 	// Announce names the event whose receivers are wanted, or is empty. The
 	// store gives it the payment's next sequence, once.
 	Announce   Event      `json:"announce,omitempty"`
+	At         time.Time  `json:"at"` // when the event happened
 	Deliveries []Delivery `json:"deliveries,omitempty"`
 	// Review is the refund's review, opened or ended by this step.
 	Review *Review `json:"review,omitempty"`
+	// Workflow is as in [Change].
+	Workflow string `json:"-"`
+}
+
+// Notification is what the receivers of the announced event are told, with the
+// payment as it stands after the write.
+func (c RefundChange) Notification(of Payment) Notification {
+	refund := c.Record.Refund
+	n := Notification{Version: NotificationVersion, Event: c.Announce, OccurredAt: c.At, Payment: of, Refund: &refund}
+	if c.Announce == EventNeedsReview {
+		n.Review = c.Review
+	}
+	return n
 }
 
 // Announced answers a write that announced an event. Without an event only

@@ -27,6 +27,7 @@ const (
 	SourceExternal RefundSource = "external" // made in the ATH Business app, which sent an event
 	// SourceUnexplained is a rise of the gateway's total that no event told of.
 	SourceUnexplained RefundSource = "unexplained"
+	SourceImported    RefundSource = "imported" // made by the system that Cobro replaced
 )
 
 // shortRefundID is how many characters of its id a refund shows to people.

@@ -8,18 +8,18 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
 
 // builtInHost is the host of the receivers that Cobro brings along.
-const builtInHost = "cobro"
+const builtInHost = payment.BuiltInHost
 
 // Config says what a worker runs and what it runs on. Fill it with
 // [ConfigFromEnv] or by hand.
@@ -172,8 +172,6 @@ func (c *Config) fromDev(folder string) error {
 	return nil
 }
 
-var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
-
 // validate reports everything that is missing or wrong at once.
 func (c *Config) validate(receivers int) error {
 	var problems []error
@@ -186,7 +184,7 @@ func (c *Config) validate(receivers int) error {
 	require(c.KeyFile != "", "worker: no key ring: set COBRO_KEY_FILE, or start dev in this folder")
 	require(c.Payments || receivers > 0, "worker: nothing to run: register a receiver, or set Payments")
 	if receivers > 0 {
-		require(hostName.MatchString(c.Host), `worker: Config.Host must name this program with 1 to 40 of a-z, 0-9 and hyphens, such as "shop"`)
+		require(payment.IsHost(c.Host), `worker: Config.Host must name this program with 1 to 40 of a-z, 0-9 and hyphens, such as "shop"`)
 		require(c.Host != builtInHost, `worker: the host "cobro" is Cobro's own; give this program another name`)
 	}
 	if c.Payments {

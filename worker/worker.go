@@ -185,6 +185,7 @@ func RegisterPayments(r Registry, gateway *activities.Gateway, records *activiti
 	r.RegisterWorkflowWithOptions(workflows.ProcessPayment, workflow.RegisterOptions{Name: workflows.ProcessPaymentName})
 	r.RegisterWorkflowWithOptions(workflows.ApplyLateEvent, workflow.RegisterOptions{Name: workflows.ApplyLateEventName})
 	r.RegisterWorkflowWithOptions(workflows.RefundPayment, workflow.RegisterOptions{Name: workflows.RefundPaymentName})
+	r.RegisterWorkflowWithOptions(workflows.RedeliverNotification, workflow.RegisterOptions{Name: workflows.RedeliverNotificationName})
 	for name, function := range map[string]any{
 		activities.CreateTicketName:   gateway.CreateTicket,
 		activities.FindTicketName:     gateway.FindTicket,
@@ -201,6 +202,7 @@ func RegisterPayments(r Registry, gateway *activities.Gateway, records *activiti
 		activities.FillPayerName:          records.FillPayer,
 		activities.RecordMismatchName:     records.RecordMismatch,
 		activities.RecordDeliveriesName:   records.RecordDeliveries,
+		activities.ReopenDeliveryName:     records.ReopenDelivery,
 		activities.SettleEventName:        records.SettleEvent,
 		activities.LookUpPaymentName:      records.LookUpPayment,
 	} {

@@ -201,16 +201,17 @@ func (l *lateEvent) look(ctx workflow.Context, p payment.Payment) (activities.Ti
 // meanwhile.
 func (l *lateEvent) book(ctx workflow.Context, r rise) (result ApplyLateEventResult, again bool, err error) {
 	e := l.input.Event
-	booked, err := persist[activities.BookExternalRefundResult](ctx, activities.BookExternalRefundName, payment.ExternalRefund{
+	external := payment.ExternalRefund{
 		RefundID:  payment.DeriveExternalRefundID(r.payment.ID, e.Digest),
 		PaymentID: r.payment.ID, Amount: *e.Total, Total: r.total, Source: payment.SourceExternal,
-		ReferenceNumber: e.ReferenceNumber, Message: e.Message, At: l.input.ReceivedAt.UTC(),
-	})
+		ReferenceNumber: e.ReferenceNumber, Message: e.Message, At: l.input.ReceivedAt.UTC(), BookedAt: workflow.Now(ctx).UTC(),
+	}
+	booked, err := persist[activities.BookExternalRefundResult](ctx, activities.BookExternalRefundName, external)
 	switch {
 	case err != nil:
 		return ApplyLateEventResult{}, false, err
 	case booked.Refusal == nil:
-		l.outbox.announceRefund(ctx, *booked.Refund, booked.Announced)
+		l.outbox.announceRefund(ctx, external, booked)
 		return verdict(payment.VerdictApplied, r.payment.ID, "booked %s, made elsewhere", booked.Refund.ID), false, nil
 	case booked.Refusal.Code == payment.RefusedInProgress, booked.Refusal.Code == payment.RefusedExplained:
 		return ApplyLateEventResult{}, true, nil

@@ -22,6 +22,7 @@ func Classes() map[string]Class {
 		activities.FillPayerName:          ClassRecord,
 		activities.RecordMismatchName:     ClassRecord,
 		activities.RecordDeliveriesName:   ClassRecord,
+		activities.ReopenDeliveryName:     ClassRecord,
 		activities.SettleEventName:        ClassRecord,
 		activities.LookUpPaymentName:      ClassRecord,
 

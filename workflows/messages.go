@@ -188,3 +188,22 @@ func (t Timing) withDefaults() Timing {
 	}
 	return t
 }
+
+// DeliveryOrder is a person's order about notifications that are on their way,
+// by their ids. Those that are not are ignored, except that a dropped one is
+// noted in any case.
+type DeliveryOrder struct {
+	Drop []string `json:"drop,omitempty"` // their receiver was removed
+	Now  []string `json:"now,omitempty"`  // try at once, whatever the next pause is
+}
+
+// RedeliverNotificationInput starts RedeliverNotification.
+type RedeliverNotificationInput struct {
+	NotificationID string `json:"notification_id"`
+}
+
+// RedeliverNotificationResult is what came of it.
+type RedeliverNotificationResult struct {
+	Status  payment.DeliveryStatus `json:"status,omitempty"`
+	Refusal string                 `json:"refusal,omitempty"` // why nothing was sent, in words for people
+}

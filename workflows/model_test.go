@@ -95,6 +95,9 @@ func (s *scene) checkTruth() {
 	switch ticket := s.gateway.ticket.Status; p.Status {
 	case payment.StatusCompleted:
 		require.Equal(t, athmovil.StatusCompleted, ticket)
+		if !p.Customer.IsZero() {
+			require.Equal(t, genuine().Name, p.Customer.Name, "the payer is whom the gateway's own answer vouches for")
+		}
 	case payment.StatusCancelled, payment.StatusExpired:
 		if p.EcommerceID != "" { // a ticket whose answer was lost is nobody's, and is left to its time
 			require.Equal(t, athmovil.StatusCancel, ticket)
@@ -163,7 +166,20 @@ func (c chance) write() {
 		s.askCancel,
 		s.env.CancelWorkflow,
 		func() { s.event(genuine()) },
-		func() { s.event(workflows.GatewayEvent{Digest: "hint", Kind: "ecommerce_expired"}) },
+		func() { s.event(workflows.GatewayEvent{Digest: "hint", Kind: string(athmovil.EventEcommerceExpired)}) },
+		func() { // without a ticket, as the old dialect has it
+			s.event(workflows.GatewayEvent{Digest: "old", Kind: string(athmovil.EventEcommerceCancelled), PaymentID: paymentID})
+		},
+		func() {
+			forged := genuine()
+			forged.Digest, forged.ReferenceNumber, forged.Name = "forged", "forged", "Mallory"
+			s.event(forged)
+		},
+		func() { // of another payment, long ago
+			stale := genuine()
+			stale.Digest, stale.EcommerceID, stale.PaymentID = "stale", "another", ""
+			s.event(stale)
+		},
 	} {
 		for i := 0; i < 6 && c.oneIn(3); i++ {
 			s.at(c.moment(), act)

@@ -28,6 +28,8 @@ const (
 	RefundPaymentName  = "RefundPayment"
 	ApplyLateEventName = "ApplyLateEvent"
 	ReconcileDayName   = "ReconcileDay"
+
+	RedeliverNotificationName = "RedeliverNotification"
 )
 
 // Names of the messages that workflows take. A name is for ever.
@@ -52,12 +54,17 @@ const (
 	SignalGatewayEvent = "GatewayEvent"
 	// SignalReportAnswered of RefundPayment carries a ReportAnswered.
 	SignalReportAnswered = "ReportAnswered"
+	// SignalDeliveries of every workflow that tells receivers carries a
+	// DeliveryOrder.
+	SignalDeliveries = "Deliveries"
 )
 
 const (
 	refundWorkflowPrefix = "refund/"
 	lateWorkflowPrefix   = "late/"
 	dayWorkflowPrefix    = "reconcile/"
+
+	redeliveryWorkflowPrefix = "redeliver/"
 )
 
 // ReconcileSchedule is the id of the schedule that starts ReconcileDay.
@@ -95,6 +102,18 @@ func LateEventWorkflowID(digest string) string { return lateWorkflowPrefix + dig
 // for the id of any other workflow.
 func LateEventDigestOf(workflowID string) (string, bool) {
 	return strings.CutPrefix(workflowID, lateWorkflowPrefix)
+}
+
+// RedeliveryWorkflowID returns the id of the workflow that sends a notification
+// again: one at a time for each.
+func RedeliveryWorkflowID(notificationID string) string {
+	return redeliveryWorkflowPrefix + notificationID
+}
+
+// RedeliveredOf is the inverse of [RedeliveryWorkflowID]; it returns false for
+// the id of any other workflow.
+func RedeliveredOf(workflowID string) (string, bool) {
+	return strings.CutPrefix(workflowID, redeliveryWorkflowPrefix)
 }
 
 // Search attributes, for the person who looks at the Temporal UI. They are

@@ -49,8 +49,8 @@ func TestNamesFit(t *testing.T) {
 	for _, name := range []string{
 		workflows.PaymentWorkflowID(id),
 		workflows.RefundWorkflowID(payment.DeriveRefundID(id, "key")),
-		workflows.NotifyQueue(strings.Repeat("h", 40)),                    // the longest host (worker.Config.Host)
-		activities.ReceiverActivityName(longest, strings.Repeat("r", 60)), // the longest receiver (activities.Receiver.Name)
+		workflows.NotifyQueue(strings.Repeat("h", payment.MaxHost)),
+		activities.ReceiverActivityName(longest, strings.Repeat("r", payment.MaxReceiverName)),
 	} {
 		require.LessOrEqual(t, len(name), most, name)
 	}

@@ -44,8 +44,12 @@ const (
 	// recordTimeout bounds one local write. It is short, because a running
 	// local activity holds back everything else that the workflow task decided.
 	recordTimeout = 3 * time.Second
-	// notifyFor is how long a receiver is tried before its delivery is failed.
-	notifyFor = 7 * 24 * time.Hour
+	// How a receiver is tried again that says nothing of it: after the first
+	// pause, then twice as long each time up to the most, until its time is over
+	// and its delivery is failed.
+	notifyFirst = time.Second
+	notifyMost  = time.Hour
+	notifyFor   = 7 * 24 * time.Hour
 	// readPauseMost bounds the pause between looks at a gateway that is away.
 	readPauseMost = 30 * time.Second
 )
@@ -88,13 +92,14 @@ func recordOptions() workflow.LocalActivityOptions {
 
 // notifyOptions returns the options of one receiver's activity.
 func notifyOptions(r payment.Receiver) workflow.ActivityOptions {
+	first := cmp.Or(r.Retry.First, notifyFirst)
 	return workflow.ActivityOptions{
 		TaskQueue:              NotifyQueue(r.Host),
 		Summary:                "tells " + r.Host,
 		StartToCloseTimeout:    cmp.Or(r.Timeout, activities.DefaultReceiverTimeout),
-		ScheduleToCloseTimeout: notifyFor,
+		ScheduleToCloseTimeout: cmp.Or(r.Retry.For, notifyFor),
 		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Hour,
+			InitialInterval: first, BackoffCoefficient: 2, MaximumInterval: max(first, cmp.Or(r.Retry.Most, notifyMost)),
 		},
 	}
 }

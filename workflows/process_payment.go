@@ -58,13 +58,14 @@ type process struct {
 	claims   []GatewayEvent // completed events that wait for the gateway's word
 	asks     workflow.Channel
 
-	settled        bool   // the ticket's row, or the failure's, is written
-	inProgressID   string // see TicketOutcome
-	cancelAsked    bool   // before any Authorize was scheduled
-	cancelAccepted bool   // the gateway took the merchant's cancel before the deadline
-	authorizing    bool   // from the first Authorize on, a cancel only learns its outcome
-	ended          bool   // the terminal row is written
-	contradicted   bool   // a contradicting event was recorded
+	settled        bool         // the ticket's row, or the failure's, is written
+	inProgressID   string       // see TicketOutcome
+	workflowErr    func() error // of the workflow's own context: not nil once it is cancelled
+	cancelAsked    bool         // before any Authorize was scheduled
+	cancelAccepted bool         // the gateway took the merchant's cancel before the deadline
+	authorizing    bool         // from the first Authorize on, a cancel only learns its outcome
+	ended          bool         // the terminal row is written
+	contradicted   bool         // a contradicting event was recorded
 }
 
 // newProcess installs every handler before anything can block.
@@ -79,6 +80,7 @@ func newProcess(ctx workflow.Context, in ProcessPaymentInput) (*process, error) 
 		fingerprint: in.Fingerprint,
 		events:      workflow.GetSignalChannel(ctx, SignalGatewayEvent),
 		asks:        workflow.NewBufferedChannel(ctx, 1),
+		workflowErr: ctx.Err,
 	}
 	if got := workflow.GetInfo(ctx).WorkflowExecution.ID; got != PaymentWorkflowID(in.PaymentID) {
 		return nil, temporal.NewNonRetryableApplicationError("the workflow's id is not its payment's", "invalid", nil)
@@ -127,7 +129,7 @@ func (p *process) run(ctx workflow.Context) error {
 // open row precedes the answer to the merchant.
 func (p *process) open(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "Asks ATH Móvil for a ticket.")
-	written, err := p.write(ctx, "").get(ctx)
+	written, err := p.write(ctx).get(ctx)
 	if err != nil {
 		return err
 	}
@@ -138,7 +140,7 @@ func (p *process) open(ctx workflow.Context) error {
 			Code: payment.FailureReferenceInUse, Message: "the reference has an unfinished payment, " + written.InUseBy,
 		})
 		return nil
-	case p.cancelAsked:
+	case p.withdrawn():
 		p.learn(ctx, payment.FactCancelled, cancelledByMerchant())
 		return nil
 	}
@@ -194,7 +196,7 @@ func (p *process) createTicket(ctx workflow.Context) error {
 		if err := workflow.Sleep(ctx, time.Duration(unsent+lost-2)*p.timing.PollFirst); err != nil {
 			return err
 		}
-		if p.cancelAsked {
+		if p.withdrawn() {
 			p.learn(ctx, payment.FactCancelled, cancelledByMerchant())
 			return nil
 		}
@@ -245,7 +247,7 @@ func (p *process) awaitDecision(ctx workflow.Context) error {
 		sel.AddReceive(p.asks, func(c workflow.ReceiveChannel, _ bool) { c.ReceiveAsync(nil) })
 		sel.AddFuture(deadline, func(workflow.Future) { closing = true })
 		sel.Select(ctx)
-		if p.cancelAsked || closing {
+		if p.withdrawn() || closing {
 			return nil
 		}
 		if answered {
@@ -361,7 +363,7 @@ func alive(seen activities.Ticket) bool {
 func (p *process) see(ctx workflow.Context, ticket activities.Ticket) error {
 	switch ticket.Status {
 	case athmovil.StatusConfirm:
-		if p.cancelAsked || p.authorizing {
+		if p.withdrawn() || p.authorizing {
 			return nil
 		}
 		return p.authorize(ctx)
@@ -398,7 +400,7 @@ func (p *process) authorize(ctx workflow.Context) error {
 			p.learn(ctx, payment.FactFailed, failure.Reason())
 			return nil
 		}
-		p.write(ctx, "")
+		p.write(ctx)
 		if pause, err = p.settleAuthorize(ctx, failure, pause); err != nil {
 			return err
 		}
@@ -452,7 +454,7 @@ func (p *process) close(ctx workflow.Context) error {
 	}
 	workflow.SetCurrentDetails(ctx, "Closes the ticket at ATH Móvil.")
 	for pause := p.timing.PollFirst; ; pause = min(2*pause, p.pauseMost()) {
-		if p.cancelAsked {
+		if p.withdrawn() {
 			p.cancelTicket(ctx)
 		}
 		seen, err := p.look(ctx)
@@ -460,7 +462,7 @@ func (p *process) close(ctx workflow.Context) error {
 			return err
 		}
 		p.docket.note(ctx, "the ticket is %s", seen.Status)
-		if seen.Status == athmovil.StatusOpen && !p.cancelAsked {
+		if seen.Status == athmovil.StatusOpen && !p.withdrawn() {
 			p.cancelTicket(ctx)
 		}
 		if err := p.rest(ctx, pause); err != nil || p.payment.Status.Terminal() {

@@ -16,7 +16,7 @@ func (p *process) announceEnd(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "The payment is "+string(p.payment.Status)+".")
 	p.describeEnd(ctx)
 	if p.payment.Status == payment.StatusCompleted {
-		p.whenWritten(ctx, p.write(ctx, ""), p.markEnded)
+		p.whenWritten(ctx, p.write(ctx), p.markEnded)
 		if err := p.awaitDetails(ctx); err != nil {
 			return err
 		}
@@ -134,11 +134,11 @@ func (p *process) contradictions(ctx workflow.Context) {
 // is learnt meanwhile is written at once.
 func (p *process) finish(ctx workflow.Context) error {
 	over := func() bool {
-		return p.outbox.idle() && p.recorder.idle() && workflow.AllHandlersFinished(ctx)
+		return p.outbox.atRest() && p.recorder.idle() && workflow.AllHandlersFinished(ctx)
 	}
 	for {
 		if p.drain() {
-			p.write(ctx, "") // details that came too late for the notification still reach the store
+			p.write(ctx) // details that came too late for the notification still reach the store
 		}
 		p.contradictions(ctx)
 		p.writeDeliveries(ctx)
@@ -169,6 +169,17 @@ func (p *process) handleCancel(ctx workflow.Context) (CancelOutcome, error) {
 	return CancelOutcome{Status: p.payment.Status}, nil
 }
 
+// withdrawn reports whether the merchant asked to cancel before any Authorize
+// was scheduled. The workflow's own cancellation counts as soon as it is in the
+// history: what the customer confirmed may be heard of in the same task, before
+// the coroutine that waits for the cancellation has run.
+func (p *process) withdrawn() bool {
+	if p.workflowErr() != nil {
+		p.askCancel()
+	}
+	return p.cancelAsked
+}
+
 func (p *process) askCancel() {
 	if p.authorizing || p.payment.Status.Terminal() || p.cancelAsked {
 		return
@@ -196,7 +207,7 @@ func (p *process) handleSetPhoneNumber(ctx workflow.Context, in SetPhoneNumberRe
 		return PhoneNumberOutcome{Status: p.payment.Status, Failure: activities.FailureOf(err).Reason()}, nil
 	}
 	p.payment.PhoneNumber = in.PhoneNumber
-	if _, err := p.write(ctx, "").get(ctx); err != nil {
+	if _, err := p.write(ctx).get(ctx); err != nil {
 		return PhoneNumberOutcome{}, err
 	}
 	return PhoneNumberOutcome{Status: p.payment.Status}, nil

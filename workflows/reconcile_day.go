@@ -192,12 +192,13 @@ func (r *reconcileDay) lookBack(ctx workflow.Context, end time.Time) error {
 // book books a refund made elsewhere. Where a refund of ours is under way, or
 // the books have explained it meanwhile, tomorrow is another day.
 func (r *reconcileDay) book(ctx workflow.Context, rise payment.ExternalRefund) error {
+	rise.BookedAt = workflow.Now(ctx).UTC()
 	booked, err := persist[activities.BookExternalRefundResult](ctx, activities.BookExternalRefundName, rise)
 	if err != nil || booked.Refusal != nil {
 		return err
 	}
 	r.result.Booked++
-	r.outbox.announceRefund(ctx, *booked.Refund, booked.Announced)
+	r.outbox.announceRefund(ctx, rise, booked)
 	return nil
 }
 

@@ -44,9 +44,11 @@ func (r *recorder) start(ctx workflow.Context) {
 // idle reports whether everything is written.
 func (r *recorder) idle() bool { return len(r.queue) == 0 }
 
-// write puts the payment as it stands in line for the store, with the event to
-// announce, or none.
-func (p *process) write(ctx workflow.Context, event payment.Event) written {
+// write puts the payment as it stands in line for the store.
+func (p *process) write(ctx workflow.Context) written { return p.enqueue(ctx, p.change(ctx, "")) }
+
+// change is the payment as it stands, with the event to announce, or none.
+func (p *process) change(ctx workflow.Context, event payment.Event) payment.Change {
 	p.revision++
 	p.payment.UpdatedAt = workflow.Now(ctx).UTC()
 	change := payment.Change{
@@ -59,7 +61,7 @@ func (p *process) write(ctx workflow.Context, event payment.Event) written {
 		Review:      p.docket.take(),
 	}
 	p.unwritten = nil
-	return p.enqueue(ctx, change)
+	return change
 }
 
 // whenWritten goes on once a change is in the store.
@@ -80,12 +82,9 @@ func (p *process) enqueue(ctx workflow.Context, change payment.Change) written {
 
 // announce writes the payment as it stands and tells the event's receivers.
 func (p *process) announce(ctx workflow.Context, event payment.Event) written {
-	w := p.write(ctx, event)
-	n := payment.Notification{Event: event, OccurredAt: p.payment.UpdatedAt, Payment: p.payment}
-	if event == payment.EventNeedsReview {
-		n.Review = p.docket.current()
-	}
-	p.outbox.announce(ctx, p.payment.ID, n, func(ctx workflow.Context) (payment.Announced, error) {
+	change := p.change(ctx, event)
+	w := p.enqueue(ctx, change)
+	p.outbox.announce(ctx, p.payment.ID, change.Notification(), func(ctx workflow.Context) (payment.Announced, error) {
 		result, err := w.get(ctx)
 		return payment.Announced{Sequence: result.Sequence, Receivers: result.Receivers}, err
 	})

@@ -96,7 +96,7 @@ func (r *refund) run(ctx workflow.Context) error {
 // finish returns when every receiver was told and every handler has answered.
 func (r *refund) finish(ctx workflow.Context) error {
 	for {
-		over := func() bool { return r.outbox.idle() && workflow.AllHandlersFinished(ctx) }
+		over := func() bool { return r.outbox.atRest() && workflow.AllHandlersFinished(ctx) }
 		if err := workflow.Await(ctx, func() bool { return r.outbox.hasEnded() || over() }); err != nil {
 			return err
 		}
@@ -199,11 +199,12 @@ func (r *refund) explain(ctx workflow.Context, before money.Amount) error {
 			Kind: payment.MismatchRefunded, Ours: booked.String(), Theirs: before.String(),
 		})
 	}
-	result, err := persist[activities.BookExternalRefundResult](ctx, activities.BookExternalRefundName, payment.ExternalRefund{
+	external := payment.ExternalRefund{
 		RefundID:  payment.DeriveExternalRefundID(r.payment.ID, "total "+before.String()),
 		PaymentID: r.payment.ID, Amount: before.Sub(booked), Total: before, Source: payment.SourceUnexplained,
-		For: r.refund.ID, At: workflow.Now(ctx).UTC(),
-	})
+		For: r.refund.ID, At: workflow.Now(ctx).UTC(), BookedAt: workflow.Now(ctx).UTC(),
+	}
+	result, err := persist[activities.BookExternalRefundResult](ctx, activities.BookExternalRefundName, external)
 	if err != nil {
 		return err
 	}
@@ -216,7 +217,7 @@ func (r *refund) explain(ctx workflow.Context, before money.Amount) error {
 			return err
 		}
 	} else {
-		r.outbox.announceRefund(ctx, *result.Refund, result.Announced)
+		r.outbox.announceRefund(ctx, external, result)
 	}
 	if left := r.payment.Total.Sub(before); r.refund.Amount.Cmp(left) > 0 {
 		r.end(ctx, payment.RefundFailed, &payment.Failure{
@@ -420,20 +421,14 @@ func (r *refund) announceEnd(ctx workflow.Context) error {
 // the event's receivers in the background.
 func (r *refund) announce(ctx workflow.Context, event payment.Event) error {
 	r.revision++
-	announced, err := persist[payment.Announced](ctx, activities.RecordRefundName, payment.RefundChange{
-		Record: r.record(), Announce: event, Review: r.docket.take(),
-	})
+	change := payment.RefundChange{
+		Record: r.record(), Announce: event, At: workflow.Now(ctx).UTC(), Review: r.docket.take(),
+	}
+	announced, err := persist[payment.Announced](ctx, activities.RecordRefundName, change)
 	if err != nil {
 		return err
 	}
-	current := r.refund
-	n := payment.Notification{
-		Event: event, OccurredAt: workflow.Now(ctx).UTC(), Payment: announced.Payment, Refund: &current,
-	}
-	if event == payment.EventNeedsReview {
-		n.Review = r.docket.current()
-	}
-	r.outbox.announce(ctx, r.refund.ID, n, at(announced))
+	r.outbox.announce(ctx, r.refund.ID, change.Notification(announced.Payment), at(announced))
 	return nil
 }
 

@@ -39,7 +39,9 @@ func (s *scene) paidBy(payer payment.Customer) {
 		Customer: payer, CreatedAt: at, UpdatedAt: at, ExpiresAt: at.Add(10 * time.Minute), CompletedAt: &at,
 	}
 	for _, event := range []payment.Event{payment.EventCreated, payment.EventCompleted} {
-		_, err := s.db.RecordPayment(s.t.Context(), payment.Change{Record: payment.Record{Payment: p, Revision: 4}, Announce: event})
+		_, err := s.db.RecordPayment(s.t.Context(), payment.Change{
+			Record: payment.Record{Payment: p, Revision: 4}, Announce: event, Workflow: paymentID,
+		})
 		require.NoError(s.t, err)
 	}
 	s.gateway.ticket.Status = athmovil.StatusCompleted

@@ -33,8 +33,8 @@ func (*endpointTestCommand) Help() string {
 // Run sends.
 func (c *endpointTestCommand) Run(p *program) error {
 	event := payment.Event(c.Event)
-	if !slices.Contains(payment.Events(), event) {
-		return fmt.Errorf("--event: no such event; the events are %s", commas(payment.Events()))
+	if !payment.IsEvent(event) {
+		return fmt.Errorf("--event: no such event; the events are %s", payment.EventNames())
 	}
 	endpoints, err := outbound.Load(c.Endpoints, p.getenv)
 	if err != nil {
@@ -46,7 +46,7 @@ func (c *endpointTestCommand) Run(p *program) error {
 		for _, e := range endpoints {
 			names = append(names, e.Name)
 		}
-		return fmt.Errorf("%s has no endpoint %q; it has: %s", c.Endpoints, c.Name, commas(names))
+		return fmt.Errorf("%s has no endpoint %q; it has: %s", c.Endpoints, c.Name, strings.Join(names, ", "))
 	}
 	n, err := outbound.Example(event, time.Now(), rand.Reader)
 	if err != nil {
@@ -69,14 +69,6 @@ func (c *endpointTestCommand) Run(p *program) error {
 		return errors.New("delivered, but by its events the endpoint is never told of " + c.Event)
 	}
 	return nil
-}
-
-func commas[T ~string](list []T) string {
-	texts := make([]string, len(list))
-	for i, text := range list {
-		texts[i] = string(text)
-	}
-	return strings.Join(texts, ", ")
 }
 
 type endpointSecretCommand struct{}

@@ -30,6 +30,7 @@ type commands struct {
 	Worker    workerCommand    `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
 	Reconcile reconcileCommand `cmd:"" help:"Compare days with ATH Móvil's report."`
 	Endpoint  endpointCommand  `cmd:"" help:"Try the endpoints that are told of events, and make secrets for them."`
+	Import    importCommand    `cmd:"" help:"Take over the books of another system."`
 	Migrate   migrateCommand   `cmd:"" help:"Bring the database to this program's schema."`
 	Keys      keysCommand      `cmd:"" help:"Make a key ring for a new installation."`
 }

@@ -59,14 +59,20 @@ func (c *cobro) strangeSale(t *testing.T) {
 	require.Equal(t, http.StatusOK, got.status, "%s", got.body)
 }
 
-func TestADayIsReconciled(t *testing.T) {
-	t.Parallel()
+// buildCobro builds the real program and returns its path.
+func buildCobro(t *testing.T) string {
+	t.Helper()
 	program := filepath.Join(t.TempDir(), "cobro")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/cobro")
 	build.Dir, build.Env = filepath.Join("..", ".."), append(os.Environ(), "GOWORK=off")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
+	return program
+}
 
+func TestADayIsReconciled(t *testing.T) {
+	t.Parallel()
+	program := buildCobro(t)
 	c := newCobro(t)
 	listener := c.listen(t, "reconciled")
 	code, said := c.reconcile(t, program)

@@ -116,13 +116,32 @@ func (s *System) look(ctx context.Context) (*eye, error) {
 	if err != nil {
 		return nil, err
 	}
-	temporal, err := engine.Dial(ctx, engine.Options{
-		Sealer: ring, Address: s.at.Temporal, Namespace: "default", Logger: slog.New(slog.DiscardHandler),
-	})
+	temporal, err := s.dial(ctx, ring)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return &eye{system: s, store: db, temporal: temporal}, nil
+}
+
+func (s *System) dial(ctx context.Context, ring *seal.Ring) (client.Client, error) {
+	return engine.Dial(ctx, engine.Options{
+		Sealer: ring, Address: s.at.Temporal, Namespace: "default", Logger: slog.New(slog.DiscardHandler),
+	})
+}
+
+// CancelWorkflow cancels a payment's workflow as a person can in the Temporal
+// UI.
+func (s *System) CancelWorkflow(ctx context.Context, paymentID string) error {
+	ring, err := seal.Load(s.at.KeyFile)
+	if err != nil {
+		return err
+	}
+	temporal, err := s.dial(ctx, ring)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	return temporal.CancelWorkflow(ctx, workflows.PaymentWorkflowID(paymentID), "")
 }
 
 func (e *eye) close() {
@@ -285,6 +304,7 @@ func (e *eye) control(ctx context.Context, path string, into any) error {
 // refunds.
 func (e *eye) checkMoney(ctx context.Context) {
 	ours := map[string]bool{}
+	paid := map[string]int{} // every order of these tests is sold once, however often its merchant asks
 	for _, p := range e.payments {
 		ours[p.EcommerceID] = true
 		debits := e.debits[p.EcommerceID]
@@ -295,6 +315,11 @@ func (e *eye) checkMoney(ctx context.Context) {
 			e.broken("%s is completed with %s, and the books say %v", p.ID, p.Total, debits)
 		case p.Status.Terminal() && p.Status != payment.StatusCompleted && len(debits) > 0:
 			e.broken("%s is %s, and was debited %v", p.ID, p.Status, debits)
+		}
+		if p.Reference != "" && len(debits) > 0 {
+			if paid[p.Reference]++; paid[p.Reference] > 1 {
+				e.broken("the order %s was paid %d times", p.Reference, paid[p.Reference])
+			}
 		}
 		e.checkRefunds(ctx, p)
 	}

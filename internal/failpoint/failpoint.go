@@ -41,6 +41,7 @@ const (
 	OpenAfter     Point = "open-after"  // and after it answered, before the merchant hears
 	GiveBefore    Point = "give-before" // of POST …/refunds
 	GiveAfter     Point = "give-after"
+	WebhookBefore Point = "webhook-before" // received, and not durable yet
 	WebhookStored Point = "webhook-stored" // durable, and not answered yet
 	RelayBefore   Point = "relay-before"   // leased, and not handed over yet
 	RelayAfter    Point = "relay-after"    // handed over, and not settled yet
@@ -53,7 +54,7 @@ func Points() []Point {
 		PhoneBefore, PhoneAfter, RefundBefore, RefundAfter,
 		RecordBefore, RecordAfter, ReserveBefore, ReserveAfter, RecordRefundBefore, RecordRefundAfter, BookBefore, BookAfter,
 		NotifyBefore, NotifyAfter,
-		OpenBefore, OpenAfter, GiveBefore, GiveAfter, WebhookStored, RelayBefore, RelayAfter,
+		OpenBefore, OpenAfter, GiveBefore, GiveAfter, WebhookBefore, WebhookStored, RelayBefore, RelayAfter,
 	}
 }
 
@@ -61,7 +62,7 @@ func Points() []Point {
 // not by a worker's.
 func (p Point) InAPI() bool {
 	switch p {
-	case OpenBefore, OpenAfter, GiveBefore, GiveAfter, WebhookStored, RelayBefore, RelayAfter:
+	case OpenBefore, OpenAfter, GiveBefore, GiveAfter, WebhookBefore, WebhookStored, RelayBefore, RelayAfter:
 		return true
 	default:
 		return false

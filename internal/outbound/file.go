@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -203,16 +202,15 @@ func (r *reader) read(text []byte) []Endpoint {
 	return endpoints
 }
 
-// endpointName is the rule of receivers' names, and shorter: a receiver is
-// called "webhook-" and this.
-var endpointName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+// maxName leaves room for "webhook-" in the receiver's name.
+const maxName = 40
 
 func (r *reader) endpoint(n *yaml.Node) Endpoint {
 	e := Endpoint{Timeout: DefaultTimeout, AllowPrivate: r.private}
 	var events, secrets *yaml.Node
 	r.fields(n, "an endpoint", []field{
 		{"name", func(n *yaml.Node) {
-			if e.Name = n.Value; !endpointName.MatchString(e.Name) {
+			if e.Name = n.Value; len(e.Name) > maxName || !payment.IsReceiverName(e.Name) {
 				r.problem(n, `a name is 1 to 40 of a-z, 0-9 and hyphens, such as "shop"`)
 				e.Name = ""
 			}
@@ -263,21 +261,13 @@ func (r *reader) events(n *yaml.Node) []payment.Event {
 	for _, item := range r.items(n, "events") {
 		event := payment.Event(item.Value)
 		switch {
-		case !slices.Contains(payment.Events(), event):
-			r.problem(item, "no such event; the events are %s", join(payment.Events()))
+		case !payment.IsEvent(event):
+			r.problem(item, "no such event; the events are %s", payment.EventNames())
 		case !slices.Contains(events, event):
 			events = append(events, event)
 		}
 	}
 	return events
-}
-
-func join(events []payment.Event) string {
-	texts := make([]string, len(events))
-	for i, e := range events {
-		texts[i] = string(e)
-	}
-	return strings.Join(texts, ", ")
 }
 
 // secret reads a secret from where the file says that it is.

@@ -41,7 +41,7 @@ func (s *Store) BookExternalRefund(ctx context.Context, external payment.Externa
 			return err
 		}
 		announced.Payment = record.Payment
-		return s.announceRefund(ctx, tx, booked, payment.EventRefundCompleted, &announced)
+		return s.announceRefund(ctx, tx, booked, external.Notification(booked, record.Payment), external.Workflow, &announced)
 	})
 	if err != nil {
 		return payment.Announced{}, payment.Refund{}, err
@@ -131,8 +131,9 @@ func (s *Store) refundContext(ctx context.Context, claim payment.RefundClaim) (p
 	return found, err
 }
 
-// echoed returns the refund of ours that an event tells of, or "": the one whose
-// short id ends the message, or whose own reference the event has.
+// echoed returns the refund of ours, or of the system before us, that an event
+// tells of, or "": the one whose short id ends the message, or whose own
+// reference the event has.
 func (s *Store) echoed(ctx context.Context, claim payment.RefundClaim) (string, error) {
 	short := ""
 	if i := strings.LastIndexByte(string(claim.Message), '#'); i >= 0 {
@@ -141,7 +142,7 @@ func (s *Store) echoed(ctx context.Context, claim payment.RefundClaim) (string, 
 	var id string
 	err := s.readers.QueryRowContext(ctx, `
 		SELECT r.id FROM refunds r JOIN payments p ON p.id = r.payment_id
-		WHERE r.source = 'api' AND r.amount_cents = $1 AND (
+		WHERE r.source IN ('api', 'imported') AND r.amount_cents = $1 AND (
 			r.short_id = $2
 			OR r.reference_number <> '' AND r.reference_number = $3 AND p.reference_number <> $3)
 		ORDER BY r.created_at DESC LIMIT 1`,

@@ -3,11 +3,13 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
+	"strings"
 
 	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
 )
 
 // announcement is one event on its way to its receivers.
@@ -15,22 +17,25 @@ type announcement struct {
 	subject   string // the id that its notifications are derived from; it has each event once
 	paymentID string // empty where no payment of ours is concerned
 	refundID  string // set for a refund's events
-	event     payment.Event
+	told      payment.Notification
+	workflow  string // that delivers
 }
 
-// announce gives an event its place among the payment's events, notes a pending
-// delivery for each of its receivers and returns them, ordered by host and name.
-// The first announcement decides all of that: a retry gives the same answer, and
-// a receiver that appears in between hears of later events only.
+// announce gives an event its place among the payment's events, keeps what is
+// told, notes a pending delivery for each of its receivers and returns them,
+// ordered by host and name. The first announcement decides all of that: a retry
+// gives the same answer, and a receiver that appears in between hears of later
+// events only.
 func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *payment.Announced) error {
+	event := a.told.Event
 	err := tx.QueryRowContext(ctx,
-		`SELECT sequence FROM announcements WHERE subject = $1 AND event = $2`, a.subject, a.event).Scan(&to.Sequence)
+		`SELECT sequence FROM announcements WHERE subject = $1 AND event = $2`, a.subject, event).Scan(&to.Sequence)
 	if err == nil {
 		to.Receivers, err = list(ctx, tx, scanReceiver, `
-			SELECT r.host, r.event, r.name, r.timeout_ns FROM receivers r
+			SELECT `+receiverColumns+` FROM receivers r
 			JOIN notifications n ON n.host = r.host AND n.event = r.event AND n.receiver = r.name
 			WHERE n.subject = $1 AND n.event = $2
-			ORDER BY r.host, r.name`, a.subject, a.event)
+			ORDER BY r.host, r.name`, a.subject, event)
 		return err
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
@@ -39,30 +44,45 @@ func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *pa
 	if to.Sequence, err = s.nextSequence(ctx, tx, a.paymentID); err != nil {
 		return err
 	}
+	a.told.Sequence = to.Sequence
+	payload, err := json.Marshal(a.told)
+	if err != nil {
+		return err
+	}
+	sealed := s.sealing("announcements", announcementPlace(a.subject, event))
 	if _, err := insert(ctx, tx, "announcements", []column{
 		{"subject", a.subject},
-		{"event", a.event},
+		{"event", event},
 		{"sequence", to.Sequence},
+		{"payload_sealed", sealed.text("payload", private.Text(payload))},
 	}); err != nil {
 		return err
 	}
+	if sealed.err != nil {
+		return sealed.err
+	}
 	to.Receivers, err = list(ctx, tx, scanReceiver,
-		`SELECT host, event, name, timeout_ns FROM receivers WHERE event = $1 ORDER BY host, name`, a.event)
+		`SELECT `+receiverColumns+` FROM receivers r WHERE event = $1 ORDER BY host, name`, event)
 	if err != nil {
 		return err
 	}
 	for _, r := range to.Receivers {
 		err := s.putDelivery(ctx, tx, a.subject, payment.Delivery{
-			ID:        payment.NotificationID(a.subject, a.event, to.Sequence, r.Host, r.Name),
+			ID:        payment.NotificationID(a.subject, event, to.Sequence, r.Host, r.Name),
 			PaymentID: a.paymentID, RefundID: a.refundID,
-			Event: a.event, Receiver: r.Name, Host: r.Host, Sequence: to.Sequence,
-			Status: payment.DeliveryPending,
+			Event: event, Receiver: r.Name, Host: r.Host, Sequence: to.Sequence,
+			Status: payment.DeliveryPending, WorkflowID: a.workflow,
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// announcementPlace is what a payload is bound to.
+func announcementPlace(subject string, event payment.Event) string {
+	return subject + "/" + string(event)
 }
 
 // nextSequence counts one more event of a payment. An event that concerns none
@@ -81,8 +101,8 @@ func (s *Store) nextSequence(ctx context.Context, tx *sql.Tx, paymentID string) 
 }
 
 // RecordDeliveries notes how deliveries stand. What is known is never taken
-// back: attempts only grow, a delivered one stays delivered, and a failed one
-// can only still be delivered, by being sent again.
+// back: a delivered one stays delivered, and one that failed or was dropped can
+// only still be delivered. [Store.ReopenDelivery] alone begins again.
 func (s *Store) RecordDeliveries(ctx context.Context, deliveries []payment.Delivery) error {
 	return s.write(ctx, "record deliveries", func(tx *sql.Tx) error {
 		return s.putDeliveries(ctx, tx, deliveries)
@@ -104,6 +124,11 @@ func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d p
 	if d.CreatedAt.IsZero() {
 		d.CreatedAt = s.now()
 	}
+	sealed := s.sealing("notifications", d.ID)
+	lastError := sealed.text("last_error", d.LastError)
+	if sealed.err != nil {
+		return sealed.err
+	}
 	inserted, err := insert(ctx, tx, "notifications", []column{
 		{"id", d.ID},
 		{"subject", subject},
@@ -114,8 +139,8 @@ func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d p
 		{"receiver", d.Receiver},
 		{"sequence", d.Sequence},
 		{"status", d.Status},
-		{"attempts", d.Attempts},
-		{"last_error", d.LastError},
+		{"workflow_id", d.WorkflowID},
+		{"last_error_sealed", lastError},
 		{"created_at", micros(d.CreatedAt)},
 		{"ended_at", microsOrNull(d.EndedAt)},
 	})
@@ -123,34 +148,133 @@ func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d p
 		return err
 	}
 	_, err = exec(ctx, tx, `
-		UPDATE notifications SET
-			status = $2,
-			attempts = CASE WHEN attempts < $3 THEN $3 ELSE attempts END,
-			last_error = CASE WHEN $4 = '' THEN last_error ELSE $4 END,
-			ended_at = $5
-		WHERE id = $1 AND (status = 'pending' OR status = 'failed' AND $2 = 'delivered')`,
-		d.ID, d.Status, d.Attempts, d.LastError, microsOrNull(d.EndedAt))
+		UPDATE notifications SET status = $2, last_error_sealed = COALESCE($3, last_error_sealed), ended_at = $4
+		WHERE id = $1 AND (status = 'pending' OR status <> 'delivered' AND $2 = 'delivered')`,
+		d.ID, d.Status, lastError, microsOrNull(d.EndedAt))
 	return err
 }
 
-// RecordAttempt notes that a receiver was called for the attempt-th time, and
-// how that ended: lastError is empty where it is not known yet, and holds no
-// personal data. An attempt earlier than the stored one and a delivery that
-// has ended are left alone.
-func (s *Store) RecordAttempt(ctx context.Context, deliveryID string, attempt int, lastError string, at time.Time) error {
-	return s.write(ctx, "record an attempt of "+deliveryID, func(tx *sql.Tx) error {
-		changed, err := exec(ctx, tx, `
-			UPDATE notifications SET
-				attempts = $2,
-				last_error = CASE WHEN $3 = '' THEN last_error ELSE $3 END,
-				attempted_at = $4
-			WHERE id = $1 AND status = 'pending' AND attempts <= $2`,
-			deliveryID, attempt, lastError, micros(at))
-		if err != nil || changed > 0 {
+// RecordAttempt notes that a receiver was called, and how that ended. The same
+// attempt again changes nothing.
+func (s *Store) RecordAttempt(ctx context.Context, a payment.Attempt) error {
+	return s.write(ctx, "record an attempt of "+a.DeliveryID, func(tx *sql.Tx) error {
+		if err := exists(ctx, tx, "notifications", a.DeliveryID); err != nil {
 			return err
 		}
-		return exists(ctx, tx, "notifications", deliveryID)
+		sealed := s.sealing("notification_attempts", attemptPlace(a.DeliveryID, a.Execution, a.Number))
+		row := []column{
+			{"notification_id", a.DeliveryID},
+			{"execution", a.Execution},
+			{"number", a.Number},
+			{"at", micros(a.At)},
+			{"error_sealed", sealed.text("error", a.Error)},
+		}
+		if a.Answer != nil {
+			row = append(row, column{"answer_status", a.Answer.Status}, column{"answer_sealed", sealed.text("answer", a.Answer.Body)})
+		}
+		if sealed.err != nil {
+			return sealed.err
+		}
+		inserted, err := insert(ctx, tx, "notification_attempts", row)
+		if err != nil || !inserted || a.Error == "" {
+			return err
+		}
+		last := s.sealing("notifications", a.DeliveryID)
+		text := last.text("last_error", a.Error)
+		if last.err != nil {
+			return last.err
+		}
+		_, err = exec(ctx, tx, `UPDATE notifications SET last_error_sealed = $2 WHERE id = $1`, a.DeliveryID, text)
+		return err
 	})
+}
+
+// attemptPlace is what an attempt's texts are bound to.
+func attemptPlace(deliveryID, execution string, number int) string {
+	return fmt.Sprintf("%s/%s/%d", deliveryID, execution, number)
+}
+
+// Attempts returns the calls of a delivery's receiver, oldest first.
+func (s *Store) Attempts(ctx context.Context, deliveryID string) ([]payment.Attempt, error) {
+	attempts, err := list(ctx, s.readers, s.scanAttempt, `
+		SELECT notification_id, execution, number, at, error_sealed, answer_status, answer_sealed
+		FROM notification_attempts WHERE notification_id = $1
+		ORDER BY at, execution, number`, deliveryID)
+	if err != nil {
+		return nil, fmt.Errorf("list the attempts of %s: %w", deliveryID, err)
+	}
+	return attempts, nil
+}
+
+func (s *Store) scanAttempt(row scanner) (payment.Attempt, error) {
+	var (
+		a      payment.Attempt
+		place  string
+		status sql.NullInt64
+		body   private.Text
+	)
+	sealed := func(column string, dest *private.Text) sealedColumn {
+		return sealedColumn{sealer: s.sealer, table: "notification_attempts", column: column, id: &place, dest: dest}
+	}
+	err := row.Scan(&a.DeliveryID, &a.Execution, placeColumn{&a, &place}, timeColumn{&a.At},
+		sealed("error", &a.Error), &status, sealed("answer", &body))
+	if status.Valid {
+		a.Answer = &payment.Answer{Status: int(status.Int64), Body: body}
+	}
+	return a, err
+}
+
+// placeColumn reads an attempt's number, which completes the place that its
+// sealed columns are bound to.
+type placeColumn struct {
+	attempt *payment.Attempt
+	place   *string
+}
+
+// Scan implements [sql.Scanner].
+func (c placeColumn) Scan(src any) error {
+	number, ok := src.(int64)
+	if !ok {
+		return fmt.Errorf("an attempt's number is a %T", src)
+	}
+	c.attempt.Number = int(number)
+	*c.place = attemptPlace(c.attempt.DeliveryID, c.attempt.Execution, c.attempt.Number)
+	return nil
+}
+
+// ReopenDelivery makes a delivery that has ended pending again, for one workflow
+// to send, and returns what is sent and to whom; the same workflow gets the same
+// answer again. One that is being sent by another workflow is a
+// [*payment.DeliveryPendingError].
+func (s *Store) ReopenDelivery(ctx context.Context, id, workflow string) (payment.Reopened, error) {
+	var reopened payment.Reopened
+	err := s.write(ctx, "reopen notification "+id, func(tx *sql.Tx) error {
+		d, err := s.deliveryByID(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if d.Status == payment.DeliveryPending && d.WorkflowID != workflow {
+			return &payment.DeliveryPendingError{WorkflowID: d.WorkflowID}
+		}
+		if _, err := exec(ctx, tx, `UPDATE notifications SET status = 'pending', workflow_id = $2, ended_at = NULL WHERE id = $1`,
+			id, workflow); err != nil {
+			return err
+		}
+		reopened.Receiver, err = scanReceiver(tx.QueryRowContext(ctx, `SELECT `+receiverColumns+` FROM receivers r
+			WHERE host = $1 AND event = $2 AND name = $3`, d.Host, d.Event, d.Receiver))
+		if errors.Is(err, sql.ErrNoRows) { // removed since; whoever asks wants it all the same
+			reopened.Receiver, err = payment.Receiver{Host: d.Host, Event: d.Event, Name: d.Receiver}, nil
+		}
+		if err != nil {
+			return err
+		}
+		reopened.Notification, err = s.told(ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return payment.Reopened{}, err
+	}
+	return reopened, nil
 }
 
 // exists returns [payment.ErrNotFound] unless the table has the id.
@@ -159,13 +283,35 @@ func exists(ctx context.Context, q queryer, table, id string) error {
 	return known(q.QueryRowContext(ctx, `SELECT 1 FROM `+table+` WHERE id = $1`, id).Scan(&one))
 }
 
+// told reads what a notification tells.
+func (s *Store) told(ctx context.Context, q queryer, id string) (payment.Notification, error) {
+	var (
+		n       payment.Notification
+		place   string // as in announcementPlace
+		payload private.Text
+	)
+	err := q.QueryRowContext(ctx, `
+		SELECT a.subject || '/' || a.event, a.payload_sealed FROM announcements a
+		JOIN notifications n ON n.subject = a.subject AND n.event = a.event WHERE n.id = $1`, id).
+		Scan(&place, sealedColumn{sealer: s.sealer, table: "announcements", column: "payload", id: &place, dest: &payload})
+	if err != nil {
+		return n, known(err)
+	}
+	err = json.Unmarshal([]byte(payload), &n)
+	n.ID = id
+	return n, err
+}
+
+const deliveryColumns = `
+	n.id, n.payment_id, n.refund_id, n.event, n.host, n.receiver, n.sequence, n.status,
+	(SELECT COUNT(*) FROM notification_attempts a WHERE a.notification_id = n.id),
+	n.last_error_sealed, n.created_at, n.ended_at, n.workflow_id`
+
 // Deliveries returns the notifications of a payment and of its refunds, in the
 // order in which they were announced; none for an unknown payment.
 func (s *Store) Deliveries(ctx context.Context, paymentID string) ([]payment.Delivery, error) {
-	deliveries, err := list(ctx, s.readers, scanDelivery, `
-		SELECT id, payment_id, refund_id, event, host, receiver, sequence,
-			status, attempts, last_error, created_at, ended_at
-		FROM notifications WHERE payment_id = $1
+	deliveries, err := list(ctx, s.readers, s.scanDelivery, `
+		SELECT `+deliveryColumns+` FROM notifications n WHERE payment_id = $1
 		ORDER BY sequence, event, host, receiver, id`, paymentID)
 	if err != nil {
 		return nil, fmt.Errorf("list the deliveries of %s: %w", paymentID, err)
@@ -173,13 +319,81 @@ func (s *Store) Deliveries(ctx context.Context, paymentID string) ([]payment.Del
 	return deliveries, nil
 }
 
-func scanDelivery(row scanner) (payment.Delivery, error) {
+// Delivery returns one notification.
+func (s *Store) Delivery(ctx context.Context, id string) (payment.Delivery, error) {
+	d, err := s.deliveryByID(ctx, s.readers, id)
+	if err != nil {
+		return payment.Delivery{}, fmt.Errorf("notification %s: %w", id, err)
+	}
+	return d, nil
+}
+
+func (s *Store) deliveryByID(ctx context.Context, q queryer, id string) (payment.Delivery, error) {
+	d, err := s.scanDelivery(q.QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM notifications n WHERE id = $1`, id))
+	return d, known(err)
+}
+
+// Notifications returns one page of the deliveries that a filter selects, newest
+// first, and the cursor of the next: the zero value at the end.
+func (s *Store) Notifications(ctx context.Context, filter payment.DeliveryFilter) ([]payment.Delivery, payment.Cursor, error) {
+	conditions, args := []string{"TRUE"}, []any{}
+	where := func(condition string, value any) {
+		args = append(args, value)
+		conditions = append(conditions, fmt.Sprintf(condition, len(args)))
+	}
+	for _, equal := range []struct{ name, value string }{
+		{"payment_id", filter.PaymentID}, {"status", string(filter.Status)}, {"event", string(filter.Event)},
+		{"host", filter.Host}, {"receiver", filter.Receiver},
+	} {
+		if equal.value != "" {
+			where(equal.name+" = $%d", equal.value)
+		}
+	}
+	if !filter.CreatedFrom.IsZero() {
+		where("created_at >= $%d", micros(filter.CreatedFrom))
+	}
+	if !filter.CreatedTo.IsZero() {
+		where("created_at < $%d", micros(filter.CreatedTo))
+	}
+	if filter.After != (payment.Cursor{}) {
+		args = append(args, micros(filter.After.CreatedAt), filter.After.ID)
+		conditions = append(conditions, fmt.Sprintf("(created_at, id) < ($%d, $%d)", len(args)-1, len(args)))
+	}
+	limit := pageOf(filter.Limit)
+	args = append(args, limit+1) // one more tells whether there is a next page
+	found, err := list(ctx, s.readers, s.scanDelivery, fmt.Sprintf(`
+		SELECT %s FROM notifications n WHERE %s ORDER BY created_at DESC, id DESC LIMIT $%d`,
+		deliveryColumns, strings.Join(conditions, " AND "), len(args)), args...)
+	if err != nil {
+		return nil, payment.Cursor{}, fmt.Errorf("list notifications: %w", err)
+	}
+	if len(found) <= limit {
+		return found, payment.Cursor{}, nil
+	}
+	found = found[:limit]
+	last := found[limit-1]
+	return found, payment.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}, nil
+}
+
+// CountDeliveries counts the notifications of each receiver by their status.
+func (s *Store) CountDeliveries(ctx context.Context) ([]payment.DeliveryCount, error) {
+	counts, err := list(ctx, s.readers, func(row scanner) (c payment.DeliveryCount, err error) {
+		return c, row.Scan(&c.Host, &c.Receiver, &c.Event, &c.Status, &c.Count)
+	}, `SELECT host, receiver, event, status, COUNT(*) FROM notifications GROUP BY host, receiver, event, status`)
+	if err != nil {
+		return nil, fmt.Errorf("count notifications: %w", err)
+	}
+	return counts, nil
+}
+
+func (s *Store) scanDelivery(row scanner) (payment.Delivery, error) {
 	var (
 		d                   payment.Delivery
 		paymentID, refundID sql.NullString
 	)
-	err := row.Scan(&d.ID, &paymentID, &refundID, &d.Event, &d.Host, &d.Receiver, &d.Sequence,
-		&d.Status, &d.Attempts, &d.LastError, timeColumn{&d.CreatedAt}, maybeTimeColumn{&d.EndedAt})
+	err := row.Scan(&d.ID, &paymentID, &refundID, &d.Event, &d.Host, &d.Receiver, &d.Sequence, &d.Status, &d.Attempts,
+		sealedColumn{sealer: s.sealer, table: "notifications", column: "last_error", id: &d.ID, dest: &d.LastError},
+		timeColumn{&d.CreatedAt}, maybeTimeColumn{&d.EndedAt}, &d.WorkflowID)
 	d.PaymentID, d.RefundID = paymentID.String, refundID.String
 	return d, err
 }
@@ -193,9 +407,12 @@ func (s *Store) AnnounceReceivers(ctx context.Context, host string, receivers []
 				return fmt.Errorf("receiver %s belongs to host %s", r.Name, r.Host)
 			}
 			if _, err := exec(ctx, tx, `
-				INSERT INTO receivers (host, event, name, timeout_ns) VALUES ($1, $2, $3, $4)
-				ON CONFLICT (host, event, name) DO UPDATE SET timeout_ns = excluded.timeout_ns`,
-				host, r.Event, r.Name, int64(r.Timeout)); err != nil {
+				INSERT INTO receivers (host, event, name, timeout_ns, retry_first_ns, retry_most_ns, retry_for_ns)
+				VALUES ($1, $2, $3, $4, $5, $6, $7)
+				ON CONFLICT (host, event, name) DO UPDATE SET
+					timeout_ns = excluded.timeout_ns, retry_first_ns = excluded.retry_first_ns,
+					retry_most_ns = excluded.retry_most_ns, retry_for_ns = excluded.retry_for_ns`,
+				host, r.Event, r.Name, int64(r.Timeout), int64(r.First), int64(r.Most), int64(r.For)); err != nil {
 				return err
 			}
 		}
@@ -203,10 +420,30 @@ func (s *Store) AnnounceReceivers(ctx context.Context, host string, receivers []
 	})
 }
 
+// RemoveReceivers forgets the receivers of a host; event and name narrow them
+// down where they are not empty. It returns those that were forgotten. What is
+// on its way to them is not touched.
+func (s *Store) RemoveReceivers(ctx context.Context, host string, event payment.Event, name string) ([]payment.Receiver, error) {
+	var removed []payment.Receiver
+	err := s.write(ctx, "remove the receivers of "+host, func(tx *sql.Tx) (err error) {
+		const which = `host = $1 AND ($2 = '' OR event = $2) AND ($3 = '' OR name = $3)`
+		removed, err = list(ctx, tx, scanReceiver,
+			`SELECT `+receiverColumns+` FROM receivers r WHERE `+which+` ORDER BY event, name`, host, event, name)
+		if err != nil {
+			return err
+		}
+		_, err = exec(ctx, tx, `DELETE FROM receivers WHERE `+which, host, event, name)
+		return err
+	})
+	return removed, err
+}
+
+const receiverColumns = `r.host, r.event, r.name, r.timeout_ns, r.retry_first_ns, r.retry_most_ns, r.retry_for_ns`
+
 // Receivers returns every receiver, ordered by host, event and name.
 func (s *Store) Receivers(ctx context.Context) ([]payment.Receiver, error) {
 	receivers, err := list(ctx, s.readers, scanReceiver,
-		`SELECT host, event, name, timeout_ns FROM receivers ORDER BY host, event, name`)
+		`SELECT `+receiverColumns+` FROM receivers r ORDER BY host, event, name`)
 	if err != nil {
 		return nil, fmt.Errorf("list receivers: %w", err)
 	}
@@ -215,6 +452,6 @@ func (s *Store) Receivers(ctx context.Context) ([]payment.Receiver, error) {
 
 func scanReceiver(row scanner) (payment.Receiver, error) {
 	var r payment.Receiver
-	err := row.Scan(&r.Host, &r.Event, &r.Name, &r.Timeout)
+	err := row.Scan(&r.Host, &r.Event, &r.Name, &r.Timeout, &r.First, &r.Most, &r.For)
 	return r, err
 }

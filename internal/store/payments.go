@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -51,7 +52,9 @@ func (s *Store) RecordPayment(ctx context.Context, change payment.Change) (payme
 		if change.Announce == "" {
 			return nil
 		}
-		return s.announce(ctx, tx, announcement{subject: p.ID, paymentID: p.ID, event: change.Announce}, &announced)
+		return s.announce(ctx, tx, announcement{
+			subject: p.ID, paymentID: p.ID, told: change.Notification(), workflow: change.Workflow,
+		}, &announced)
 	})
 	if err != nil {
 		return payment.Announced{}, err
@@ -262,17 +265,22 @@ func (s *Store) putCustomer(ctx context.Context, tx *sql.Tx, p payment.Payment) 
 	if p.CompletedAt != nil {
 		at = *p.CompletedAt
 	}
+	return s.keepCustomer(ctx, tx, p.Customer, at)
+}
+
+// keepCustomer keeps what was told of a customer at a moment.
+func (s *Store) keepCustomer(ctx context.Context, tx *sql.Tx, c payment.Customer, at time.Time) error {
 	toldAt := func(text private.Text) int64 {
 		if text == "" {
 			return 0
 		}
 		return micros(at)
 	}
-	id := s.digest(purposePhone, p.Customer.PhoneNumber)
+	id := s.digest(purposePhone, c.PhoneNumber)
 	sealed := s.sealing("customers", id)
-	phone := sealed.text("phone", p.Customer.PhoneNumber)
-	name := sealed.text("name", p.Customer.Name)
-	email := sealed.text("email", p.Customer.Email)
+	phone := sealed.text("phone", c.PhoneNumber)
+	name := sealed.text("name", c.Name)
+	email := sealed.text("email", c.Email)
 	if sealed.err != nil {
 		return sealed.err
 	}
@@ -288,13 +296,21 @@ func (s *Store) putCustomer(ctx context.Context, tx *sql.Tx, p payment.Payment) 
 				THEN excluded.email_sealed ELSE customers.email_sealed END,
 			email_at = CASE WHEN excluded.email_at >= customers.email_at
 				THEN excluded.email_at ELSE customers.email_at END`,
-		id, phone, name, toldAt(p.Customer.Name), email, toldAt(p.Customer.Email))
+		id, phone, name, toldAt(c.Name), email, toldAt(c.Email))
 	return err
 }
 
 // Customer returns what is known of whoever pays from a phone number of ten
 // digits.
 func (s *Store) Customer(ctx context.Context, phone private.Text) (payment.Customer, error) {
+	c, err := s.customer(ctx, s.readers, phone)
+	if err != nil {
+		return payment.Customer{}, fmt.Errorf("read a customer: %w", err)
+	}
+	return c, nil
+}
+
+func (s *Store) customer(ctx context.Context, q queryer, phone private.Text) (payment.Customer, error) {
 	var (
 		id string
 		c  payment.Customer
@@ -302,14 +318,11 @@ func (s *Store) Customer(ctx context.Context, phone private.Text) (payment.Custo
 	sealed := func(column string, dest *private.Text) sealedColumn {
 		return sealedColumn{sealer: s.sealer, table: "customers", column: column, id: &id, dest: dest}
 	}
-	err := s.readers.QueryRowContext(ctx,
+	err := q.QueryRowContext(ctx,
 		`SELECT phone_digest, phone_sealed, name_sealed, email_sealed FROM customers WHERE phone_digest = $1`,
 		s.digest(purposePhone, phone)).
 		Scan(&id, sealed("phone", &c.PhoneNumber), sealed("name", &c.Name), sealed("email", &c.Email))
-	if err != nil {
-		return payment.Customer{}, fmt.Errorf("read a customer: %w", known(err))
-	}
-	return c, nil
+	return c, known(err)
 }
 
 // Payment returns the payment as it was last recorded.

@@ -165,7 +165,7 @@ func (s *Store) RecordRefund(ctx context.Context, change payment.RefundChange) (
 		if change.Announce == "" {
 			return nil
 		}
-		return s.announceRefund(ctx, tx, refund, change.Announce, &announced)
+		return s.announceRefund(ctx, tx, refund, change.Notification(record.Payment), change.Workflow, &announced)
 	})
 	if err != nil {
 		return payment.Announced{}, err
@@ -275,10 +275,10 @@ func (s *Store) neverBelowZero(ctx context.Context, tx *sql.Tx, refund payment.R
 }
 
 func (s *Store) announceRefund(
-	ctx context.Context, tx *sql.Tx, refund payment.Refund, event payment.Event, to *payment.Announced,
+	ctx context.Context, tx *sql.Tx, refund payment.Refund, told payment.Notification, workflow string, to *payment.Announced,
 ) error {
 	return s.announce(ctx, tx, announcement{
-		subject: refund.ID, paymentID: refund.PaymentID, refundID: refund.ID, event: event,
+		subject: refund.ID, paymentID: refund.PaymentID, refundID: refund.ID, told: told, workflow: workflow,
 	}, to)
 }
 

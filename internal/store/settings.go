@@ -15,14 +15,18 @@ func (s *Store) ClaimMerchant(ctx context.Context, id string) error {
 		return errors.New("claim the store for a merchant: the merchant id is empty: set COBRO_MERCHANT_ID")
 	}
 	return s.write(ctx, "claim the store for a merchant", func(tx *sql.Tx) error {
-		if _, err := insert(ctx, tx, "settings", []column{{"name", "merchant_id"}, {"value", id}}); err != nil {
-			return err
-		}
-		var owner string
-		err := tx.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = 'merchant_id'`).Scan(&owner)
-		if err == nil && owner != id {
-			return fmt.Errorf("it belongs to merchant %q, not %q: set COBRO_MERCHANT_ID=%s or use another database", owner, id, owner)
-		}
-		return err
+		return claimMerchant(ctx, tx, id)
 	})
+}
+
+func claimMerchant(ctx context.Context, tx *sql.Tx, id string) error {
+	if _, err := insert(ctx, tx, "settings", []column{{"name", "merchant_id"}, {"value", id}}); err != nil {
+		return err
+	}
+	var owner string
+	err := tx.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = 'merchant_id'`).Scan(&owner)
+	if err == nil && owner != id {
+		return fmt.Errorf("it belongs to merchant %q, not %q: set COBRO_MERCHANT_ID=%s or use another database", owner, id, owner)
+	}
+	return err
 }

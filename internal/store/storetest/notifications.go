@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
 )
 
 // receiver returns a receiver with a timeout of three seconds.
@@ -31,7 +33,7 @@ func announcements(t *testing.T, open Opener) {
 	require.NoError(t, s.AnnounceReceivers(ctx, "cobro", []payment.Receiver{receiver("cobro", payment.EventCompleted, "webhook")}))
 
 	paid := completed(t)
-	change := payment.Change{Record: paid, Announce: payment.EventCompleted}
+	change := payment.Change{Record: paid, Announce: payment.EventCompleted, Workflow: paid.Payment.ID}
 	want := []payment.Receiver{
 		receiver("cobro", payment.EventCompleted, "webhook"), receiver("shop", payment.EventCompleted, "count"), shop,
 	}
@@ -48,9 +50,9 @@ func announcements(t *testing.T, open Opener) {
 
 	id := paid.Payment.ID
 	pendings := []payment.Delivery{
-		expected(id, payment.Delivery{PaymentID: id, Event: payment.EventCompleted, Sequence: 1, Host: "cobro", Receiver: "webhook"}),
-		expected(id, payment.Delivery{PaymentID: id, Event: payment.EventCompleted, Sequence: 1, Host: "shop", Receiver: "count"}),
-		expected(id, payment.Delivery{PaymentID: id, Event: payment.EventCompleted, Sequence: 1, Host: "shop", Receiver: "send-receipt"}),
+		expected(id, payment.Delivery{WorkflowID: id, PaymentID: id, Event: payment.EventCompleted, Sequence: 1, Host: "cobro", Receiver: "webhook"}),
+		expected(id, payment.Delivery{WorkflowID: id, PaymentID: id, Event: payment.EventCompleted, Sequence: 1, Host: "shop", Receiver: "count"}),
+		expected(id, payment.Delivery{WorkflowID: id, PaymentID: id, Event: payment.EventCompleted, Sequence: 1, Host: "shop", Receiver: "send-receipt"}),
 	}
 	deliveries, err := s.Deliveries(ctx, id)
 	require.NoError(t, err)
@@ -58,7 +60,7 @@ func announcements(t *testing.T, open Opener) {
 
 	ended := noon().Add(time.Minute)
 	outcome := pendings[2]
-	outcome.Status, outcome.Attempts, outcome.EndedAt = payment.DeliveryDelivered, 2, &ended
+	outcome.Status, outcome.EndedAt = payment.DeliveryDelivered, &ended
 	paid.Revision++
 	_, err = s.RecordPayment(ctx, payment.Change{Record: paid, Deliveries: []payment.Delivery{outcome}})
 	require.NoError(t, err)
@@ -122,7 +124,7 @@ func deliveries(t *testing.T, open Opener) {
 		PaymentID: paid.Payment.ID, Event: payment.EventCompleted, Sequence: 1, Host: "shop", Receiver: "book",
 	})
 	require.NoError(t, s.RecordDeliveries(ctx, []payment.Delivery{d}))
-	want := func(status payment.DeliveryStatus, attempts int, lastError string) {
+	want := func(status payment.DeliveryStatus, attempts int, lastError private.Text) {
 		t.Helper()
 		got, err := s.Deliveries(ctx, paid.Payment.ID)
 		require.NoError(t, err)
@@ -132,37 +134,152 @@ func deliveries(t *testing.T, open Opener) {
 		require.Equal(t, lastError, got[0].LastError)
 		require.Equal(t, status != payment.DeliveryPending, got[0].EndedAt != nil)
 	}
-	attempt := func(n int, lastError string) {
+	var made []payment.Attempt
+	attempt := func(n int, lastError private.Text, answer *payment.Answer) {
 		t.Helper()
-		require.NoError(t, s.RecordAttempt(ctx, d.ID, n, lastError, noon()))
+		a := payment.Attempt{DeliveryID: d.ID, Execution: "run/7", Number: n, At: noon().Add(time.Duration(n) * time.Second), Error: lastError, Answer: answer}
+		for range 2 { // the same again changes nothing
+			require.NoError(t, s.RecordAttempt(ctx, a))
+		}
+		made = append(made, a)
 	}
-	attempt(1, "")
+	attempt(1, "", nil)
 	want(payment.DeliveryPending, 1, "")
-	attempt(1, "timeout")
-	attempt(3, "")
-	want(payment.DeliveryPending, 3, "timeout")
-	attempt(2, "late news")
-	want(payment.DeliveryPending, 3, "timeout")
+	attempt(2, "no ink for Valeria", &payment.Answer{Status: 503, Body: "Valeria is not here"})
+	attempt(3, "", &payment.Answer{Status: 204})
+	want(payment.DeliveryPending, 3, "no ink for Valeria")
+	attempts, err := s.Attempts(ctx, d.ID)
+	require.NoError(t, err)
+	require.Equal(t, made, attempts)
 
 	ended := noon().Add(time.Minute)
-	outcome := func(status payment.DeliveryStatus, attempts int, lastError string) {
+	outcome := func(status payment.DeliveryStatus, lastError private.Text) {
 		t.Helper()
 		o := d
-		o.Status, o.Attempts, o.LastError = status, attempts, lastError
+		o.Status, o.LastError = status, lastError
 		if status != payment.DeliveryPending {
 			o.EndedAt = &ended
 		}
 		require.NoError(t, s.RecordDeliveries(ctx, []payment.Delivery{o}))
 	}
-	outcome(payment.DeliveryFailed, 2, "gone")
-	want(payment.DeliveryFailed, 3, "gone")
-	attempt(4, "after the end")
-	outcome(payment.DeliveryPending, 9, "after the end")
-	want(payment.DeliveryFailed, 3, "gone")
-	outcome(payment.DeliveryDelivered, 5, "")
-	want(payment.DeliveryDelivered, 5, "gone")
-	outcome(payment.DeliveryFailed, 6, "after the end")
-	want(payment.DeliveryDelivered, 5, "gone")
+	outcome(payment.DeliveryDropped, "gone")
+	want(payment.DeliveryDropped, 3, "gone")
+	outcome(payment.DeliveryPending, "after the end")
+	outcome(payment.DeliveryFailed, "after the end")
+	want(payment.DeliveryDropped, 3, "gone")
+	outcome(payment.DeliveryDelivered, "")
+	want(payment.DeliveryDelivered, 3, "gone")
+	outcome(payment.DeliveryFailed, "after the end")
+	want(payment.DeliveryDelivered, 3, "gone")
+}
+
+func redeliveries(t *testing.T, open Opener) {
+	s, ctx := open(newClock().now), t.Context()
+	shop := receiver("shop", payment.EventCompleted, "book")
+	shop.Retry = payment.Retry{First: time.Second, Most: time.Minute, For: time.Hour}
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{shop}))
+	paid := completed(t)
+	change := payment.Change{Record: paid, Announce: payment.EventCompleted, Workflow: paid.Payment.ID}
+	_, err := s.RecordPayment(ctx, change)
+	require.NoError(t, err)
+	id := payment.NotificationID(paid.Payment.ID, payment.EventCompleted, 1, "shop", "book")
+
+	var pending *payment.DeliveryPendingError
+	_, err = s.ReopenDelivery(ctx, id, "redeliver/"+id)
+	require.ErrorAs(t, err, &pending)
+	require.Equal(t, paid.Payment.ID, pending.WorkflowID)
+
+	ended := noon()
+	require.NoError(t, s.RecordDeliveries(ctx, []payment.Delivery{{ID: id, Status: payment.DeliveryFailed, EndedAt: &ended}}))
+	told := change.Notification()
+	told.ID, told.Sequence = id, 1
+	for range 2 { // the same workflow asks again
+		got, err := s.ReopenDelivery(ctx, id, "redeliver/"+id)
+		require.NoError(t, err)
+		require.Equal(t, shop, got.Receiver)
+		want, err := json.Marshal(told)
+		require.NoError(t, err)
+		again, err := json.Marshal(got.Notification)
+		require.NoError(t, err)
+		require.JSONEq(t, string(want), string(again), "as it was told")
+	}
+	d, err := s.Delivery(ctx, id)
+	require.NoError(t, err)
+	require.Equal(t, payment.DeliveryPending, d.Status)
+	require.Equal(t, "redeliver/"+id, d.WorkflowID)
+	require.Nil(t, d.EndedAt)
+	require.NoError(t, s.RecordDeliveries(ctx, []payment.Delivery{{ID: id, Status: payment.DeliveryDelivered, EndedAt: &ended}}))
+
+	// A receiver that was removed can still be asked for.
+	removed, err := s.RemoveReceivers(ctx, "shop", "", "")
+	require.NoError(t, err)
+	require.Equal(t, []payment.Receiver{shop}, removed)
+	got, err := s.ReopenDelivery(ctx, id, "redeliver/"+id)
+	require.NoError(t, err)
+	require.Equal(t, payment.Receiver{Host: "shop", Event: payment.EventCompleted, Name: "book"}, got.Receiver)
+}
+
+func notificationLists(t *testing.T, open Opener) {
+	clock := newClock()
+	s, ctx := open(clock.now), t.Context()
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{
+		receiver("shop", payment.EventCompleted, "a"), receiver("shop", payment.EventCompleted, "b"),
+	}))
+	require.NoError(t, s.AnnounceReceivers(ctx, "office", []payment.Receiver{receiver("office", payment.EventCompleted, "a")}))
+	var payments []string
+	for range 3 {
+		paid := completed(t)
+		_, err := s.RecordPayment(ctx, payment.Change{Record: paid, Announce: payment.EventCompleted, Workflow: paid.Payment.ID})
+		require.NoError(t, err)
+		payments = append(payments, paid.Payment.ID)
+		clock.advance(time.Hour)
+	}
+	ended := noon()
+	failed := payment.NotificationID(payments[0], payment.EventCompleted, 1, "shop", "a")
+	require.NoError(t, s.RecordDeliveries(ctx, []payment.Delivery{{ID: failed, Status: payment.DeliveryFailed, EndedAt: &ended}}))
+
+	for _, tt := range []struct {
+		name   string
+		filter payment.DeliveryFilter
+		want   int
+	}{
+		{"all", payment.DeliveryFilter{}, 9},
+		{"of a payment", payment.DeliveryFilter{PaymentID: payments[1]}, 3},
+		{"failed", payment.DeliveryFilter{Status: payment.DeliveryFailed}, 1},
+		{"to a host", payment.DeliveryFilter{Host: "shop"}, 6},
+		{"to a receiver", payment.DeliveryFilter{Host: "shop", Receiver: "a"}, 3},
+		{"of an event", payment.DeliveryFilter{Event: payment.EventExpired}, 0},
+		{"since", payment.DeliveryFilter{CreatedFrom: noon().Add(time.Hour)}, 6},
+		{"until", payment.DeliveryFilter{CreatedTo: noon().Add(time.Hour)}, 3},
+	} {
+		seen := map[string]bool{}
+		tt.filter.Limit = 2
+		var last payment.Delivery
+		for {
+			page, next, err := s.Notifications(ctx, tt.filter)
+			require.NoError(t, err, tt.name)
+			for _, d := range page {
+				require.False(t, seen[d.ID], "%s: twice", tt.name)
+				require.False(t, last.ID != "" && d.CreatedAt.After(last.CreatedAt), "%s: newest first", tt.name)
+				seen[d.ID], last = true, d
+			}
+			if next == (payment.Cursor{}) {
+				break
+			}
+			tt.filter.After = next
+		}
+		require.Len(t, seen, tt.want, tt.name)
+	}
+	counts, err := s.CountDeliveries(ctx)
+	require.NoError(t, err)
+	total := 0
+	for _, c := range counts {
+		total += c.Count
+		if c.Status == payment.DeliveryFailed {
+			require.Equal(t, payment.DeliveryCount{Host: "shop", Receiver: "a", Event: payment.EventCompleted, Status: payment.DeliveryFailed, Count: 1}, c)
+		}
+	}
+	require.Equal(t, 9, total)
 }
 
 func receivers(t *testing.T, open Opener) {
@@ -175,4 +292,14 @@ func receivers(t *testing.T, open Opener) {
 	require.NoError(t, err)
 	require.Equal(t, []payment.Receiver{a, b}, got)
 	require.ErrorContains(t, s.AnnounceReceivers(ctx, "other", []payment.Receiver{a}), "belongs to host shop")
+
+	removed, err := s.RemoveReceivers(ctx, "shop", payment.EventCompleted, "b")
+	require.NoError(t, err)
+	require.Equal(t, []payment.Receiver{b}, removed)
+	removed, err = s.RemoveReceivers(ctx, "shop", payment.EventCompleted, "b")
+	require.NoError(t, err)
+	require.Empty(t, removed)
+	got, err = open(nil).Receivers(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []payment.Receiver{a}, got)
 }

@@ -107,36 +107,52 @@ CREATE TABLE receivers (
     event      TEXT NOT NULL,
     name       TEXT NOT NULL,
     timeout_ns INTEGER NOT NULL,
+    retry_first_ns INTEGER NOT NULL,
+    retry_most_ns  INTEGER NOT NULL,
+    retry_for_ns   INTEGER NOT NULL,
     PRIMARY KEY (host, event, name)
 ) STRICT;
 CREATE INDEX receivers_event ON receivers (event, host, name);
 
 -- subject is a payment's id, or that of a refund or a mismatch for its events.
 CREATE TABLE announcements (
-    subject  TEXT NOT NULL,
-    event    TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
+    subject        TEXT NOT NULL,
+    event          TEXT NOT NULL,
+    sequence       INTEGER NOT NULL,
+    payload_sealed BLOB NOT NULL, -- the notification, but for its id
     PRIMARY KEY (subject, event)
 ) STRICT;
 
 CREATE TABLE notifications (
-    id           TEXT PRIMARY KEY,
-    subject      TEXT NOT NULL, -- as in announcements; '' where it is not known
-    payment_id   TEXT REFERENCES payments (id),
-    refund_id    TEXT REFERENCES refunds (id),
-    event        TEXT NOT NULL,
-    host         TEXT NOT NULL,
-    receiver     TEXT NOT NULL,
-    sequence     INTEGER NOT NULL,
-    status       TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
-    attempts     INTEGER NOT NULL,
-    last_error   TEXT NOT NULL,
-    created_at   INTEGER NOT NULL,
-    attempted_at INTEGER,
-    ended_at     INTEGER
+    id                TEXT PRIMARY KEY,
+    subject           TEXT NOT NULL, -- as in announcements
+    payment_id        TEXT REFERENCES payments (id),
+    refund_id         TEXT REFERENCES refunds (id),
+    event             TEXT NOT NULL,
+    host              TEXT NOT NULL,
+    receiver          TEXT NOT NULL,
+    sequence          INTEGER NOT NULL,
+    status            TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'failed', 'dropped')),
+    workflow_id       TEXT NOT NULL, -- that delivers, or delivered last
+    last_error_sealed BLOB,
+    created_at        INTEGER NOT NULL,
+    ended_at          INTEGER
 ) STRICT;
 CREATE INDEX notifications_subject ON notifications (subject, event);
 CREATE INDEX notifications_payment ON notifications (payment_id, sequence);
+CREATE INDEX notifications_newest ON notifications (created_at, id);
+CREATE INDEX notifications_unfinished ON notifications (status, created_at, id) WHERE status <> 'delivered';
+
+CREATE TABLE notification_attempts (
+    notification_id TEXT NOT NULL REFERENCES notifications (id),
+    execution       TEXT NOT NULL, -- each time that it is sent again is one
+    number          INTEGER NOT NULL,
+    at              INTEGER NOT NULL,
+    error_sealed    BLOB,
+    answer_status   INTEGER, -- of an HTTP endpoint
+    answer_sealed   BLOB,
+    PRIMARY KEY (notification_id, execution, number)
+) STRICT;
 
 CREATE TABLE webhook_events (
     id               TEXT PRIMARY KEY,
@@ -216,6 +232,7 @@ DROP TABLE reconciliations;
 DROP TABLE mismatches;
 DROP TABLE reviews;
 DROP TABLE webhook_events;
+DROP TABLE notification_attempts;
 DROP TABLE notifications;
 DROP TABLE announcements;
 DROP TABLE receivers;

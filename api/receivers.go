@@ -1,0 +1,144 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/workflows"
+)
+
+// Rules of an announcement, in words for its author. Those of names are the
+// payment package's.
+const (
+	ruleTimeout      = `must be a duration above zero, such as "30s"`
+	ruleReceiverOnce = "must be announced once for each event"
+	ruleReceivers    = "must name one receiver at the least; none is removed by leaving it out"
+)
+
+// receiverJSON is a receiver as the API shows it: what was announced, and what
+// its host makes of it in Temporal.
+type receiverJSON struct {
+	Host      string        `json:"host"`
+	Event     payment.Event `json:"event"`
+	Name      string        `json:"name"`
+	Timeout   string        `json:"timeout"`    // of one attempt, such as "30s"
+	TaskQueue string        `json:"task_queue"` // which the host polls
+	Activity  string        `json:"activity"`   // the type under which the receiver is registered there
+}
+
+// receiversJSON lists receivers. After an announcement it holds all that the
+// host ever announced, beside what is new: a receiver that was left out stays.
+type receiversJSON struct {
+	Receivers []receiverJSON `json:"receivers"`
+}
+
+// announceReceivers answers PUT /v1/receivers/{host}: a program that hosts
+// receivers says at its start which ones. It adds and updates, and it never
+// removes: a receiver that is absent from the list stays, since the list may be
+// that of an older copy of the program, and is told until it is removed with
+// "cobro receiver remove". A repetition changes nothing. The answer holds all of
+// the host's receivers, so that the absent ones are seen.
+func (s *Server) announceReceivers(c *gin.Context) error {
+	host := c.Param("host")
+	announced, err := s.readReceivers(c, host)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	if err := s.cfg.Store.AnnounceReceivers(ctx, host, announced); err != nil {
+		return fromStore(err)
+	}
+	return s.answerReceivers(ctx, c, func(r payment.Receiver) bool { return r.Host == host })
+}
+
+// listReceivers answers GET /v1/receivers, by host, event and name. Cobro's own
+// are among them.
+func (s *Server) listReceivers(c *gin.Context) error {
+	if err := readQuery(c.Request.URL.RawQuery).err(); err != nil {
+		return err
+	}
+	return s.answerReceivers(c.Request.Context(), c, func(payment.Receiver) bool { return true })
+}
+
+func (s *Server) answerReceivers(ctx context.Context, c *gin.Context, wanted func(payment.Receiver) bool) error {
+	all, err := s.cfg.Store.Receivers(ctx)
+	if err != nil {
+		return fromStore(err)
+	}
+	shown := receiversJSON{Receivers: []receiverJSON{}}
+	for _, r := range all {
+		if wanted(r) {
+			shown.Receivers = append(shown.Receivers, receiverJSON{
+				Host: r.Host, Event: r.Event, Name: r.Name, Timeout: r.Timeout.String(),
+				TaskQueue: workflows.NotifyQueue(r.Host), Activity: activities.ReceiverActivityName(string(r.Event), r.Name),
+			})
+		}
+	}
+	return answer(c, http.StatusOK, shown)
+}
+
+// readReceivers reads and validates the body of PUT /v1/receivers/{host}. The
+// host of the address is reported along with the fields.
+func (s *Server) readReceivers(c *gin.Context, host string) ([]payment.Receiver, error) {
+	o, err := s.readObject(c)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !payment.IsHost(host):
+		o.refuse("host", payment.RuleHost)
+	case host == payment.BuiltInHost:
+		o.refuse("host", payment.RuleBuiltInHost)
+	}
+	if list, given := o.members["receivers"].([]any); given && len(list) == 0 {
+		o.refuse("receivers", ruleReceivers)
+	}
+	var receivers []payment.Receiver
+	for _, one := range o.required("receivers").objects("receivers") {
+		r := payment.Receiver{
+			Host:    host,
+			Event:   payment.Event(one.textWhere("event", isEvent, "must be one of "+payment.EventNames())),
+			Name:    one.textWhere("name", payment.IsReceiverName, payment.RuleReceiverName),
+			Timeout: one.duration("timeout", activities.DefaultReceiverTimeout),
+		}
+		if slices.ContainsFunc(receivers, func(other payment.Receiver) bool { return other.Event == r.Event && other.Name == r.Name }) {
+			one.refuse("name", ruleReceiverOnce)
+		}
+		one.refuseRest()
+		receivers = append(receivers, r)
+	}
+	return receivers, o.finish(nil)
+}
+
+func isEvent(text string) bool { return payment.IsEvent(payment.Event(text)) }
+
+// textWhere reads a required text that keeps a rule.
+func (o object) textWhere(name string, keeps func(string) bool, rule string) string {
+	if text, ok := o.members[name].(string); ok && !keeps(text) {
+		o.refuse(name, rule)
+	}
+	return o.required(name).text(name)
+}
+
+// duration reads a positive duration in Go's form, such as "1m30s".
+func (o object) duration(name string, absent time.Duration) time.Duration {
+	if o.members[name] == nil {
+		return absent
+	}
+	d, err := time.ParseDuration(o.textWhere(name, isPositive, ruleTimeout))
+	if err != nil {
+		return absent // which was refused
+	}
+	return d
+}
+
+func isPositive(duration string) bool {
+	d, err := time.ParseDuration(duration)
+	return err == nil && d > 0
+}

@@ -1,0 +1,312 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/cobropay/cobro/internal/djangoathm"
+	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/worker"
+)
+
+type importCommand struct {
+	DjangoAthm importDjangoAthm `cmd:"" name:"django-athm" help:"Import the payments, refunds and clients that django-athm has kept."`
+}
+
+type importDjangoAthm struct {
+	Files      []string `arg:"" name:"file" help:"What manage.py dumpdata django_athm wrote, CSV files of the tables, or a folder of them."`
+	Store      string   `env:"COBRO_STORE" help:"Database, such as sqlite:/var/lib/cobro/cobro.db."`
+	KeyFile    string   `env:"COBRO_KEY_FILE" help:"Key ring that encrypts personal data."`
+	MerchantID string   `default:"default" env:"COBRO_MERCHANT_ID" help:"Takes part in every payment id; the API's."`
+	TimeZone   string   `help:"TIME_ZONE of the Django settings, such as America/Puerto_Rico; UTC if not given."`
+	DryRun     bool     `help:"Write nothing, and print what would be imported."`
+	JSON       bool     `name:"json" help:"Print JSON instead of a table."`
+}
+
+// Help is shown by --help.
+func (*importDjangoAthm) Help() string {
+	return "Writes what django-athm has kept into Cobro's database, so that old payments are listed, refunded and reconciled " +
+		"like new ones. Nobody is told of them. What is there already is never changed: the same dump again changes nothing, " +
+		"and a later one adds what is new. Rows that cannot be imported are listed, do not stop the others, and end with code 1. " +
+		"Without --store and --key-file it takes those of a running dev in this folder."
+}
+
+// errNotAll makes the program end with code 1 after everything was printed.
+var errNotAll = errors.New("some rows were not imported: see the list")
+
+// importedTable counts the rows of one table.
+type importedTable struct {
+	Rows          int `json:"rows"`
+	Imported      int `json:"imported"`
+	AlreadyThere  int `json:"already_there"`
+	Own           int `json:"own"`
+	Unfinished    int `json:"unfinished"`
+	Contradicting int `json:"contradicting"`
+	Unreadable    int `json:"unreadable"`
+}
+
+// importedRow is a row that deserves a word.
+type importedRow struct {
+	What string `json:"what"` // "own", "unfinished", "contradicting", "unreadable" or "note"
+	djangoathm.Remark
+}
+
+// imported is what the command prints.
+type imported struct {
+	DryRun bool                                `json:"dry_run"`
+	Tables map[djangoathm.Table]*importedTable `json:"tables"`
+	Others int                                 `json:"others"` // rows of other tables
+	Rows   []importedRow                       `json:"rows"`
+	Hints  []string                            `json:"hints"`
+}
+
+// Run imports.
+func (c *importDjangoAthm) Run(p *program) error {
+	zone, err := time.LoadLocation(c.TimeZone) // "" is UTC
+	if err != nil {
+		return errors.New("--time-zone must be the TIME_ZONE of the Django settings, such as UTC or America/Puerto_Rico")
+	}
+	dump, err := c.read(zone)
+	if err != nil {
+		return err
+	}
+	// What is imported under wrong times is never changed again.
+	if skewed := skew(dump); skewed != "" && c.TimeZone == "" {
+		return errors.New(skewed + ": nothing was written; give --time-zone the TIME_ZONE of the Django settings")
+	}
+	db, err := c.open(p)
+	if err != nil {
+		return err
+	}
+	out, err := c.write(p.ctx, db, dump)
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	if err := c.print(p.stdout, out); err != nil {
+		return err
+	}
+	for _, table := range out.Tables {
+		if table.Contradicting+table.Unreadable > 0 {
+			return errNotAll
+		}
+	}
+	return nil
+}
+
+// read reads every file of the dump.
+func (c *importDjangoAthm) read(zone *time.Location) (dump djangoathm.Dump, err error) {
+	names, err := c.names()
+	if err != nil {
+		return djangoathm.Dump{}, err
+	}
+	var files []djangoathm.File
+	for _, name := range names {
+		file, err := os.Open(name)
+		if err != nil {
+			return djangoathm.Dump{}, err
+		}
+		defer func() { _ = file.Close() }() // it was only read
+		files = append(files, djangoathm.File{Name: name, Content: file})
+	}
+	return djangoathm.Read(djangoathm.Settings{Merchant: c.MerchantID, Zone: zone}, files...)
+}
+
+// names lists the files: those that are given, and those of the folders.
+func (c *importDjangoAthm) names() ([]string, error) {
+	var names []string
+	for _, given := range c.Files {
+		info, err := os.Stat(given)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			names = append(names, given)
+			continue
+		}
+		entries, err := os.ReadDir(given)
+		if err != nil {
+			return nil, err
+		}
+		before := len(names)
+		for _, entry := range entries {
+			kind := strings.ToLower(filepath.Ext(entry.Name()))
+			if !entry.IsDir() && (kind == ".json" || kind == ".csv") {
+				names = append(names, filepath.Join(given, entry.Name()))
+			}
+		}
+		if len(names) == before {
+			return nil, fmt.Errorf("%s holds no .json and no .csv file", given)
+		}
+	}
+	return names, nil
+}
+
+func (c *importDjangoAthm) open(p *program) (*store.Store, error) {
+	if c.Store == "" || c.KeyFile == "" {
+		cfg, err := worker.ConfigFromEnv(p.getenv)
+		if err != nil {
+			return nil, err
+		}
+		if c.Store == "" {
+			c.Store = cfg.Store
+		}
+		if c.KeyFile == "" {
+			c.KeyFile = cfg.KeyFile
+		}
+	}
+	if c.Store == "" || c.KeyFile == "" {
+		return nil, errors.New("no database or key ring: set COBRO_STORE and COBRO_KEY_FILE, or start dev in this folder")
+	}
+	ring, err := seal.Load(c.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(p.ctx, store.Config{DSN: c.Store, Sealer: ring, Logger: p.logger})
+}
+
+// write imports what was read, one payment after another: an import that is
+// interrupted is finished by the next one.
+func (c *importDjangoAthm) write(ctx context.Context, db *store.Store, dump djangoathm.Dump) (imported, error) {
+	out := imported{DryRun: c.DryRun, Tables: make(map[djangoathm.Table]*importedTable), Others: dump.Others, Rows: []importedRow{}, Hints: []string{}}
+	for _, table := range djangoathm.Tables() {
+		out.Tables[table] = &importedTable{Rows: dump.Rows[table], AlreadyThere: dump.Repeated[table]}
+	}
+	for _, sale := range dump.Sales {
+		refunds := make([]payment.Refund, len(sale.Refunds))
+		for i, refund := range sale.Refunds {
+			refunds[i] = refund.Refund
+		}
+		done, err := db.Import(ctx, store.Import{
+			Merchant: c.MerchantID, Origin: djangoathm.Origin, Payment: sale.Payment, Transitions: sale.Transitions,
+			Refunds: refunds, Rehearse: c.DryRun,
+		})
+		if err != nil {
+			return out, err
+		}
+		out.count(sale.At, done.Payment)
+		for i, refund := range done.Refunds {
+			out.count(sale.Refunds[i].At, refund)
+		}
+	}
+	for _, client := range dump.Clients {
+		outcome, err := db.ImportCustomer(ctx, c.MerchantID, client.Customer, client.UpdatedAt, c.DryRun)
+		if err != nil {
+			return out, err
+		}
+		out.count(client.At, store.ImportResult{Outcome: outcome})
+	}
+	for _, remark := range dump.Unfinished {
+		out.Tables[remark.Table].Unfinished++
+		out.Rows = append(out.Rows, importedRow{"unfinished", remark})
+	}
+	for _, remark := range dump.Unreadable {
+		if table, known := out.Tables[remark.Table]; known {
+			table.Unreadable++
+		} else { // nothing tells of which table it is
+			out.Tables[djangoathm.Payments].Rows++
+			out.Tables[djangoathm.Payments].Unreadable++
+		}
+		out.Rows = append(out.Rows, importedRow{"unreadable", remark})
+	}
+	for _, remark := range dump.Notes {
+		out.Rows = append(out.Rows, importedRow{"note", remark})
+	}
+	order := []string{"unfinished", "note", "own", "contradicting", "unreadable"}
+	slices.SortStableFunc(out.Rows, func(a, b importedRow) int {
+		return slices.Index(order, a.What) - slices.Index(order, b.What)
+	})
+	out.hint(dump)
+	return out, nil
+}
+
+// count notes what became of a row.
+func (out *imported) count(at djangoathm.Remark, result store.ImportResult) {
+	table := out.Tables[at.Table]
+	at.Reason = result.Reason
+	switch result.Outcome {
+	case store.ImportWritten:
+		table.Imported++
+	case store.ImportKnown:
+		table.AlreadyThere++
+	case store.ImportOwn:
+		table.Own++
+		out.Rows = append(out.Rows, importedRow{"own", at})
+	case store.ImportContradicts:
+		table.Contradicting++
+		out.Rows = append(out.Rows, importedRow{"contradicting", at})
+	}
+}
+
+// hint says what can be done about what was left out.
+func (out *imported) hint(dump djangoathm.Dump) {
+	if len(dump.Unfinished) > 0 {
+		out.Hints = append(out.Hints, "Unfinished payments are left to django-athm, where a ticket lives ten minutes: dump again after that and "+
+			"import again. What is open even then was given up, or was debited without django-athm hearing of it; "+
+			"cobro reconcile --from <its day> shows the latter as missing_here.")
+	}
+	if skewed := skew(dump); skewed != "" {
+		out.Hints = append(out.Hints, skewed+": is --time-zone the TIME_ZONE of the Django settings?")
+	}
+	if slices.ContainsFunc(out.Rows, func(r importedRow) bool { return r.What == "contradicting" }) {
+		out.Hints = append(out.Hints, "What contradicts Cobro's books is not written. ATH Móvil decides who is right: look the payment up in the ATH Business app.")
+	}
+}
+
+// skew says that the times of most completed payments make no sense, or "".
+func skew(dump djangoathm.Dump) string {
+	completed := 0
+	for _, sale := range dump.Sales {
+		if sale.Payment.CompletedAt != nil {
+			completed++
+		}
+	}
+	if dump.Skewed*2 <= completed {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d payments seem to be completed more than an hour before or after they were made", dump.Skewed, completed)
+}
+
+func (c *importDjangoAthm) print(w io.Writer, out imported) error {
+	if c.JSON {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(out)
+	}
+	done := "IMPORTED"
+	if c.DryRun {
+		done = "WOULD IMPORT"
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "TABLE\tROWS\t%s\tALREADY THERE\tCOBRO'S OWN\tUNFINISHED\tCONTRADICTING\tUNREADABLE\n", done)
+	for _, name := range djangoathm.Tables() {
+		t := out.Tables[name]
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n",
+			name, t.Rows, t.Imported, t.AlreadyThere, t.Own, t.Unfinished, t.Contradicting, t.Unreadable)
+	}
+	if len(out.Rows) > 0 {
+		fmt.Fprintln(table, "\nWHAT\tFILE\tROW\tTABLE\tKEY\tREASON")
+	}
+	for _, r := range out.Rows {
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", r.What, r.File, r.Row, dash(string(r.Table)), dash(r.Key), r.Reason)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, hint := range out.Hints {
+		if _, err := fmt.Fprintln(w, "\n"+hint); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	failurepb "go.temporal.io/api/failure/v1"
+
+	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/workflows"
+)
+
+// TestReceiversInTypeScript runs the example in TypeScript as its README says,
+// beside a dev of its own. Its first attempt fails, since a file is where the
+// folder of the receipts should be; then it is killed, and started again with
+// the file gone.
+func TestReceiversInTypeScript(t *testing.T) {
+	t.Parallel()
+	example := builtExample(t)
+	c := newCobro(t)
+	receipts := filepath.Join(t.TempDir(), "receipts")
+	require.NoError(t, os.WriteFile(receipts, nil, 0o600))
+	host := c.host(t, example, receipts)
+
+	opened := c.open(t, m{"total": "25.00", "phone_number": "7875550999", "metadata1": "table 4"})
+	c.phone(t, "confirm", opened.EcommerceID)
+	id := host.awaits(t, regexp.MustCompile(`receiver failed[^}]*notification: '(ntf_[0-9a-z]{26})'`))
+	c.requireSealedFailure(t, opened.ID)
+	host.kill()
+
+	require.NoError(t, os.Remove(receipts))
+	host = c.host(t, example, receipts)
+	var told payment.Notification
+	require.Eventually(t, func() bool {
+		data, err := os.ReadFile(filepath.Join(receipts, opened.ID+".json"))
+		return err == nil && json.Unmarshal(data, &told) == nil
+	}, 2*patience, glance, "the receiver was not called again")
+	require.Equal(t, id, told.ID, "the same id over every retry, and over a host that died")
+	require.Equal(t, payment.EventCompleted, told.Event)
+	require.Equal(t, payment.StatusCompleted, told.Payment.Status)
+	require.EqualValues(t, "table 4", told.Payment.Metadata1, "what is private arrives in clear")
+	require.NotEmpty(t, told.Payment.Customer.Name)
+
+	delivery := c.awaitDelivery(t, opened.ID, "typescript")
+	require.Equal(t, id, delivery.ID)
+	require.Equal(t, payment.DeliveryDelivered, delivery.Status)
+	host.stop(t)
+	for _, secret := range []string{string(told.Payment.Customer.Name), "7875550999", "table 4", c.at.APIKey} {
+		require.NotContains(t, host.text(t), secret, "a log tells nothing private")
+	}
+}
+
+// builtExample installs, builds and tests a copy of the example, so that the
+// repository is left as it is.
+func builtExample(t *testing.T) string {
+	t.Helper()
+	const recent = `const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || major == 20 && minor >= 3 ? 0 : 1)`
+	_, err := exec.LookPath("npm")
+	if err = errors.Join(err, exec.CommandContext(t.Context(), "node", "-e", recent).Run()); err != nil {
+		if os.Getenv("CI") != "" {
+			require.NoError(t, err, "CI must have Node.js 20.3 or newer, and npm: .ci/install brings them")
+		}
+		t.Skip("Node.js 20.3 or newer, or npm, is not installed; `make install` brings them")
+	}
+	source, folder := filepath.Join("..", "..", "examples", "typescript"), t.TempDir()
+	require.NoError(t, filepath.WalkDir(source, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		inside, err := filepath.Rel(source, path)
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if slices.Contains([]string{"node_modules", "dist", "receipts"}, entry.Name()) {
+				return fs.SkipDir
+			}
+			return os.MkdirAll(filepath.Join(folder, inside), 0o700)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(folder, inside), data, 0o600)
+	}))
+	for _, args := range [][]string{{"ci", "--no-audit", "--no-fund"}, {"test"}} {
+		npm := exec.CommandContext(t.Context(), "npm", args...)
+		npm.Dir = folder
+		out, err := npm.CombinedOutput()
+		require.NoError(t, err, "npm %s: %s", strings.Join(args, " "), out)
+	}
+	return folder
+}
+
+// typescript is the example in a process of its own.
+type typescript struct {
+	log   *os.File
+	cmd   *exec.Cmd
+	ended chan error
+}
+
+// host starts the built example beside dev.
+func (c *cobro) host(t *testing.T, example, receipts string) *typescript {
+	t.Helper()
+	log, err := os.CreateTemp(t.TempDir(), "typescript-*.log")
+	require.NoError(t, err)
+	h := &typescript{log: log, cmd: exec.Command("node", filepath.Join("dist", "src", "main.js")), ended: make(chan error, 1)}
+	h.cmd.Dir = example
+	h.cmd.Env = append(os.Environ(), "COBRO_DATA="+c.data, "RECEIPTS="+receipts)
+	h.cmd.Stdout, h.cmd.Stderr = log, log
+	require.NoError(t, h.cmd.Start())
+	go func() { h.ended <- h.cmd.Wait() }() // received by kill or stop
+	t.Cleanup(func() {
+		h.kill()
+		if t.Failed() {
+			t.Logf("the log of the example:\n%s", h.text(t))
+		}
+		require.NoError(t, log.Close())
+	})
+	h.awaits(t, regexp.MustCompile(`Worker state changed[^}]*state: '(RUNNING)'`))
+	return h
+}
+
+func (h *typescript) text(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile(h.log.Name())
+	require.NoError(t, err)
+	return string(data)
+}
+
+// awaits waits until the log matches, and returns what the group caught.
+func (h *typescript) awaits(t *testing.T, pattern *regexp.Regexp) string {
+	t.Helper()
+	var found []string
+	require.Eventually(t, func() bool {
+		found = pattern.FindStringSubmatch(h.text(t))
+		return found != nil || len(h.ended) > 0
+	}, patience, glance, "the example never said %s", pattern)
+	require.NotNil(t, found, "the example ended before it said %s", pattern)
+	return found[1]
+}
+
+// kill is SIGKILL: nothing gets to say goodbye.
+func (h *typescript) kill() {
+	_ = h.cmd.Process.Kill() // it may have ended already
+	err := <-h.ended
+	h.ended <- err
+}
+
+// stop is SIGTERM, and requires a clean end.
+func (h *typescript) stop(t *testing.T) {
+	t.Helper()
+	require.NoError(t, h.cmd.Process.Signal(syscall.SIGTERM))
+	err := <-h.ended
+	h.ended <- err
+	require.NoError(t, err)
+}
+
+// requireSealedFailure looks at what Temporal was told of an attempt that
+// failed: nothing in clear, and everything for those who hold the key.
+func (c *cobro) requireSealedFailure(t *testing.T, paymentID string) {
+	t.Helper()
+	ring, err := seal.Load(c.at.KeyFile)
+	require.NoError(t, err)
+	temporal, err := engine.Dial(t.Context(), engine.Options{Sealer: ring, Address: c.at.Temporal, Namespace: c.at.Namespace})
+	require.NoError(t, err)
+	defer temporal.Close()
+	var failure *failurepb.Failure // known to Temporal a moment after the example has logged it
+	require.Eventually(t, func() bool {
+		described, err := temporal.DescribeWorkflowExecution(t.Context(), workflows.PaymentWorkflowID(paymentID), "")
+		require.NoError(t, err)
+		for _, pending := range described.GetPendingActivities() {
+			if pending.GetActivityType().GetName() == "payment_completed/send-receipt" {
+				failure = pending.GetLastFailure()
+			}
+		}
+		return failure != nil
+	}, patience, glance)
+	require.NotContains(t, failure.String(), "EEXIST")
+	read := engine.NewFailureConverter(engine.NewDataConverter(ring)).FailureToError(failure)
+	require.ErrorContains(t, read, "EEXIST")
+	require.Equal(t, "receiver", failure.GetApplicationFailureInfo().GetType())
+}
+
+// awaitDelivery waits until the delivery to a host has ended, and returns it.
+func (c *cobro) awaitDelivery(t *testing.T, paymentID, host string) payment.Delivery {
+	t.Helper()
+	ring, err := seal.Load(c.at.KeyFile)
+	require.NoError(t, err)
+	db, err := store.Open(t.Context(), store.Config{DSN: c.at.Store, Sealer: ring})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	var found payment.Delivery
+	require.Eventually(t, func() bool {
+		deliveries, err := db.Deliveries(t.Context(), paymentID)
+		require.NoError(t, err)
+		i := slices.IndexFunc(deliveries, func(d payment.Delivery) bool { return d.Host == host && d.EndedAt != nil })
+		if i >= 0 {
+			found = deliveries[i]
+		}
+		return i >= 0
+	}, patience, glance, "the delivery never ended")
+	return found
+}

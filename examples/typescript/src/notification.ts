@@ -1,0 +1,137 @@
+// What Cobro tells a receiver. The tests hold this file to Cobro's own types:
+// neither can change without the other. Fields may be added within a version,
+// and so may values of the types that are plain strings here.
+
+export const events = [
+  'payment_created',
+  'payment_completed',
+  'payment_failed', // cancelled or refused; the reason is in payment.failure
+  'payment_expired',
+  'refund_completed',
+  'refund_failed',
+  'payment_needs_review',
+  'reconciliation_mismatch',
+] as const;
+export type Event = (typeof events)[number];
+
+export const paymentStatuses = ['pending', 'open', 'confirmed', 'completed', 'cancelled', 'expired', 'failed'] as const;
+export type PaymentStatus = (typeof paymentStatuses)[number];
+
+/** An amount in US dollars, such as "25.00". Never make a number of it. */
+export type Amount = string;
+
+/** RFC 3339 in UTC, such as "2026-01-15T12:00:30Z". */
+export type Time = string;
+
+/**
+ * One event of one payment, for one receiver. It may arrive more than once,
+ * always under the same id, and events of one payment may overtake each other:
+ * sequence tells their order.
+ */
+export interface Notification {
+  id: string; // "ntf_" and 26 characters, stable over every retry
+  version: number; // 1
+  event: Event;
+  sequence: number; // order among the events of this payment, from 1
+  occurred_at: Time;
+  payment: Payment; // as it was when the event happened
+  refund?: Refund; // set for the refund events
+  review?: Review; // set for payment_needs_review
+  mismatch?: Mismatch; // set for reconciliation_mismatch
+}
+
+export interface Payment {
+  id: string; // "pay_" and 26 characters; "" where a mismatch concerns no payment of ours
+  reference: string | null; // the merchant's order
+  status: PaymentStatus | ''; // '' where the id is
+  total: Amount;
+  subtotal: Amount | null;
+  tax: Amount | null;
+  phone_number: string | null; // ten digits
+  metadata1: string | null;
+  metadata2: string | null;
+  items: Item[];
+  ecommerce_id: string | null;
+  reference_number: string | null; // of the debit, at ATH Móvil
+  daily_transaction_id: string | null;
+  fee: Amount | null;
+  net_amount: Amount | null;
+  refunded_amount: Amount;
+  customer: Customer;
+  failure: Failure | null; // why it failed or was cancelled
+  needs_review: boolean;
+  expires_at: Time;
+  created_at: Time;
+  updated_at: Time;
+  completed_at: Time | null;
+}
+
+export interface Item {
+  name: string;
+  description: string;
+  quantity: number;
+  price: Amount;
+  tax: Amount | null;
+  metadata: string;
+}
+
+/** Who paid, as far as ATH Móvil told. */
+export interface Customer {
+  name: string | null;
+  phone_number: string | null;
+  email: string | null;
+}
+
+export interface Failure {
+  code: string; // for programs
+  message: string; // for people
+}
+
+export interface Refund {
+  id: string;
+  payment_id: string;
+  amount: Amount;
+  status: string; // "pending", "completed" or "failed"
+  needs_review: boolean;
+  failure: Failure | null;
+  reference_number: string | null;
+  message: string | null;
+  source: string; // "api", or "external" or "unexplained" where it was made elsewhere
+  created_at: Time;
+  completed_at: Time | null;
+}
+
+export interface Review {
+  id: string;
+  payment_id: string;
+  refund_id?: string; // set where a refund is in question
+  cause: string;
+  evidence: Evidence[];
+  opened_at: Time;
+  decision?: Decision; // absent while the review is open
+}
+
+export interface Evidence {
+  at: Time;
+  what: string;
+}
+
+export interface Decision {
+  verdict: string;
+  source: string;
+  by?: string;
+  reason?: string;
+  at: Time;
+}
+
+export interface Mismatch {
+  id: string;
+  kind: string;
+  payment_id?: string;
+  reference_number?: string;
+  ours?: string;
+  theirs?: string;
+  source: string;
+  found_by?: string;
+  found_at: Time;
+}

@@ -1,0 +1,242 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
+)
+
+// Import is a payment that has ended and that another system took, with its
+// refunds.
+type Import struct {
+	// Merchant is the one whose id the payment's id is derived from. The import
+	// claims the store for it, see [Store.ClaimMerchant].
+	Merchant string
+	// Origin names the other system; a payment of another origin is never
+	// touched.
+	Origin string
+
+	Payment     payment.Payment
+	Transitions []payment.Transition
+	Refunds     []payment.Refund // completed ones, oldest first
+	// Rehearse writes nothing and answers as if it had.
+	Rehearse bool
+}
+
+// Imported is what became of an [Import].
+type Imported struct {
+	Payment ImportResult
+	Refunds []ImportResult // one for each
+}
+
+// ImportResult is what became of one thing that was to be imported.
+type ImportResult struct {
+	Outcome ImportOutcome
+	Reason  string // for people, where the outcome is ImportOwn or ImportContradicts; no personal data
+}
+
+// ImportOutcome says whether something was imported.
+type ImportOutcome string
+
+// The outcomes. Only the first has written anything.
+const (
+	ImportWritten     ImportOutcome = "imported"
+	ImportKnown       ImportOutcome = "already_there"
+	ImportOwn         ImportOutcome = "own"         // Cobro has it in books of its own
+	ImportContradicts ImportOutcome = "contradicts" // what is there, or what was paid, says otherwise
+)
+
+// errRehearsed ends a transaction that nothing shall remain of.
+var errRehearsed = errors.New("rehearsed")
+
+// rehearsable is [Store.write], except that a rehearsal is undone.
+func (s *Store) rehearsable(ctx context.Context, rehearse bool, operation string, do func(*sql.Tx) error) error {
+	err := s.write(ctx, operation, func(tx *sql.Tx) error {
+		if err := do(tx); err != nil {
+			return err
+		}
+		if rehearse {
+			return errRehearsed
+		}
+		return nil
+	})
+	if errors.Is(err, errRehearsed) {
+		return nil
+	}
+	return err
+}
+
+// Import writes a payment of another system with its refunds, all or nothing,
+// and announces nothing. What is there already is never changed, so importing
+// again is harmless and a later dump adds what is new. An event that the gateway
+// has sent of the payment meanwhile is taken up again.
+func (s *Store) Import(ctx context.Context, in Import) (Imported, error) {
+	var done Imported
+	err := s.rehearsable(ctx, in.Rehearse, "import payment "+in.Payment.ID, func(tx *sql.Tx) error {
+		done = Imported{Refunds: make([]ImportResult, len(in.Refunds))}
+		if err := claimMerchant(ctx, tx, in.Merchant); err != nil {
+			return err
+		}
+		var err error
+		if done.Payment, err = s.importPayment(ctx, tx, in); err != nil {
+			return err
+		}
+		for i, refund := range in.Refunds {
+			switch done.Payment.Outcome {
+			case ImportWritten, ImportKnown:
+				if done.Refunds[i], err = s.importRefund(ctx, tx, in.Origin, refund); err != nil {
+					return fmt.Errorf("refund %s: %w", refund.ID, err)
+				}
+			case ImportOwn:
+				done.Refunds[i] = ImportResult{ImportOwn, done.Payment.Reason}
+			case ImportContradicts:
+				done.Refunds[i] = ImportResult{ImportContradicts, "its payment is not imported"}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return Imported{}, err
+	}
+	return done, nil
+}
+
+// importPayment inserts the payment, or compares it with what is there.
+func (s *Store) importPayment(ctx context.Context, tx *sql.Tx, in Import) (ImportResult, error) {
+	p := in.Payment
+	if !p.Status.Terminal() {
+		return ImportResult{}, fmt.Errorf("a payment that is %s has not ended", p.Status)
+	}
+	_, err := s.lockPayment(ctx, tx, p.ID)
+	if err == nil {
+		there, err := s.paymentByID(ctx, tx, p.ID)
+		if err != nil {
+			return ImportResult{}, err
+		}
+		if reason := contradiction(there, in); reason != "" {
+			return ImportResult{ImportContradicts, reason}, nil
+		}
+		return ImportResult{Outcome: ImportKnown}, nil
+	}
+	if !errors.Is(err, payment.ErrNotFound) {
+		return ImportResult{}, err
+	}
+	// The gateway may have told django-athm of tickets that Cobro made.
+	other, err := match(ctx, tx, payment.WebhookEvent{EcommerceID: p.EcommerceID})
+	if err == nil {
+		return ImportResult{ImportOwn, "it is Cobro's own payment " + other}, nil
+	}
+	if errors.Is(err, payment.ErrNotFound) {
+		other, err = match(ctx, tx, payment.WebhookEvent{ReferenceNumber: p.ReferenceNumber})
+	}
+	if err == nil {
+		return ImportResult{ImportContradicts, "its reference number belongs to " + other}, nil
+	}
+	if !errors.Is(err, payment.ErrNotFound) {
+		return ImportResult{}, err
+	}
+	if err := s.putPayment(ctx, tx, payment.Record{Payment: p, Revision: 1, Fingerprint: in.Origin}); err != nil {
+		return ImportResult{}, err
+	}
+	for _, t := range in.Transitions {
+		if err := putTransition(ctx, tx, t); err != nil {
+			return ImportResult{}, err
+		}
+	}
+	return ImportResult{Outcome: ImportWritten}, nil
+}
+
+// contradiction says what of a payment is there and is not what the import says.
+// What one of them does not know contradicts nothing.
+func contradiction(there payment.Record, in Import) string {
+	was, is := there.Payment, in.Payment
+	differ := func(a, b *money.Amount) bool { return a != nil && b != nil && *a != *b }
+	switch {
+	case there.Fingerprint != in.Origin:
+		return "a payment that was not imported has its id"
+	case was.Status != is.Status:
+		return fmt.Sprintf("it was imported as %s and is %s now", was.Status, is.Status)
+	case was.Total != is.Total:
+		return fmt.Sprintf("it was imported with a total of $%s and has $%s now", was.Total, is.Total)
+	case was.ReferenceNumber != is.ReferenceNumber:
+		return "it was imported with another reference number"
+	case differ(was.Fee, is.Fee):
+		return fmt.Sprintf("it was imported with a fee of $%s and has $%s now", was.Fee, is.Fee)
+	case differ(was.NetAmount, is.NetAmount):
+		return fmt.Sprintf("it was imported with a net amount of $%s and has $%s now", was.NetAmount, is.NetAmount)
+	default:
+		return ""
+	}
+}
+
+// importRefund inserts a refund of a payment that is locked, or compares it with
+// what is there.
+func (s *Store) importRefund(ctx context.Context, tx *sql.Tx, origin string, refund payment.Refund) (ImportResult, error) {
+	if refund.Status != payment.RefundCompleted || refund.Source != payment.SourceImported {
+		return ImportResult{}, errors.New("only a completed refund is imported, under its own source")
+	}
+	there, err := s.refundByID(ctx, tx, refund.ID)
+	switch {
+	case err == nil && there.Refund.Amount != refund.Amount:
+		return ImportResult{ImportContradicts, fmt.Sprintf("it was imported with $%s and has $%s now", there.Refund.Amount, refund.Amount)}, nil
+	case err == nil:
+		return ImportResult{Outcome: ImportKnown}, nil
+	case !errors.Is(err, payment.ErrNotFound):
+		return ImportResult{}, err
+	}
+	record, err := s.paymentByID(ctx, tx, refund.PaymentID)
+	if err != nil {
+		return ImportResult{}, err
+	}
+	p := record.Payment
+	if p.Status != payment.StatusCompleted {
+		return ImportResult{ImportContradicts, fmt.Sprintf("its payment is %s", p.Status)}, nil
+	}
+	// Where Cobro has refunded the payment, or booked a refund of it, it has
+	// compared its books with the gateway's total: this refund is in them.
+	var own string
+	err = tx.QueryRowContext(ctx, `SELECT id FROM refunds WHERE payment_id = $1 AND source <> $2 ORDER BY created_at, id LIMIT 1`,
+		p.ID, payment.SourceImported).Scan(&own)
+	if err == nil {
+		return ImportResult{ImportOwn, "Cobro keeps the refunds of its payment itself since " + own}, nil
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return ImportResult{}, err
+	}
+	if left := p.Total.Sub(p.RefundedAmount); refund.Amount.Cmp(left) > 0 {
+		return ImportResult{ImportContradicts, fmt.Sprintf("it is of $%s, and $%s of its payment is left", refund.Amount, left)}, nil
+	}
+	return ImportResult{Outcome: ImportWritten}, s.insertRefund(ctx, tx, payment.RefundRecord{Refund: refund, Revision: 1, Fingerprint: origin})
+}
+
+// ImportCustomer keeps what another system knew of a customer at a moment. What
+// was told later stays.
+func (s *Store) ImportCustomer(ctx context.Context, merchant string, c payment.Customer, at time.Time, rehearse bool) (ImportOutcome, error) {
+	outcome := ImportKnown
+	err := s.rehearsable(ctx, rehearse, "import a customer", func(tx *sql.Tx) error {
+		if err := claimMerchant(ctx, tx, merchant); err != nil {
+			return err
+		}
+		if c.PhoneNumber == "" {
+			return errors.New("a customer is known by a phone number")
+		}
+		before, err := s.customer(ctx, tx, c.PhoneNumber)
+		if err != nil && !errors.Is(err, payment.ErrNotFound) {
+			return err
+		}
+		if err := s.keepCustomer(ctx, tx, c, at); err != nil {
+			return err
+		}
+		after, err := s.customer(ctx, tx, c.PhoneNumber)
+		if err == nil && after != before {
+			outcome = ImportWritten
+		}
+		return err
+	})
+	return outcome, err
+}
