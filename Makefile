@@ -63,7 +63,7 @@ fuzz: ## Fuzz each target for FUZZTIME (default 60s)
 golden: ## Write the golden files again; look at the difference before you commit it
 	go test ./worker ./api ./examples/typescript -update
 
-install: ## Install what some tests need and Go cannot bring: Chromium, Node.js (Debian, as root)
+install: ## Install what some tests need and Go cannot bring: Chromium, Node.js, Python (Debian, as root)
 	.ci/install
 
 ci: ## Run what CI runs, and print how long each part took

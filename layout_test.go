@@ -30,9 +30,10 @@ var layers = map[string]struct {
 	"payment":                  {[]string{"money", "private"}, "the domain is pure"},
 	"athmovil":                 {[]string{"money", "private"}, "a library that a stranger imports"},
 	"athmovil/athmovilsim":     {nil, "a stranger to the client on purpose: shared structs would make both wrong together"},
-	"activities":               {[]string{"payment", "athmovil", "money", "private", "internal/failpoint"}, "side effects of the domain; stores come in through interfaces"},
+	"activities":               {[]string{"payment", "athmovil", "money", "private", "internal/failpoint", "internal/outbound"}, "side effects of the domain; stores come in through interfaces"},
 	"workflows":                {[]string{"activities", "payment", "athmovil", "money", "private"}, "decisions only: what is not deterministic is an activity"},
 	"internal/failpoint":       {nil, "a leaf"},
+	"internal/outbound":        {[]string{"payment", "money", "private"}, "a client of merchants' endpoints; it knows nothing of Temporal"},
 	"internal/seal":            {[]string{"private"}, "a leaf: keys know nothing of what they seal"},
 	"internal/engine":          {[]string{"private"}, "a leaf: Temporal options for every program"},
 	"internal/telemetry":       {nil, "a leaf"},
@@ -41,7 +42,7 @@ var layers = map[string]struct {
 	"internal/store":           {[]string{"payment", "money", "private"}, "satisfies interfaces that its users declare"},
 	"internal/store/storetest": {[]string{"internal/store", "payment", "money", "private"}, "the conformance suite of every database"},
 	"worker": {[]string{
-		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry", "internal/orders",
+		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/engine", "internal/outbound", "internal/seal", "internal/telemetry", "internal/orders",
 	}, "composes one process for a merchant, who needs nothing from internal"},
 	"api": {[]string{
 		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/orders",
@@ -49,7 +50,7 @@ var layers = map[string]struct {
 	"internal/serve": {[]string{
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
 	}, "composes the API's process for cmd and dev"},
-	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/seal", "internal/djangoathm", "private", "workflows"}, "flags and wiring"},
+	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "private", "workflows"}, "flags and wiring"},
 	"cmd/athmovil-sim": {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
 	"cobrotest": {[]string{
 		"worker", "workflows", "activities", "payment", "money", "private", "athmovil", "athmovil/athmovilsim", "internal/store", "internal/seal",
@@ -74,6 +75,10 @@ var owners = map[string]struct {
 	"github.com/wneessen/go-mail":   {[]string{"examples/receipts"}, "Cobro writes to nobody; a merchant does"},
 	"github.com/pressly/goose/v3":   {[]string{"internal/store"}, "only the store migrates"},
 	"github.com/alecthomas/kong":    {[]string{"cmd/cobro", "cmd/athmovil-sim"}, "flags belong to programs"},
+	"go.yaml.in/yaml/v3":            {[]string{"internal/outbound"}, "only the endpoints file is YAML"},
+	"code.dny.dev/ssrf":             {[]string{"internal/outbound"}, "only what a merchant names needs the guard"},
+	"github.com/standard-webhooks":  {[]string{"internal/outbound"}, "one place signs"},
+	"github.com/resend/resend-go":   {nil, "it verifies what we sign, in tests alone"},
 	"go.temporal.io/server":         {nil, "the Temporal server belongs to the module dev; a merchant never sees its dependencies"},
 }
 

@@ -30,6 +30,7 @@ type commands struct {
 	Worker       workerCommand       `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
 	Reconcile    reconcileCommand    `cmd:"" help:"Compare days with ATH Móvil's report."`
 	Import       importCommand       `cmd:"" help:"Take over the books of another system."`
+	Endpoint     endpointCommand     `cmd:"" help:"Try the endpoints that are told of events, and make secrets for them."`
 	Receiver     receiverCommand     `cmd:"" help:"List or remove receivers of notifications."`
 	Notification notificationCommand `cmd:"" help:"Send notifications again."`
 	Migrate      migrateCommand      `cmd:"" help:"Bring the database to this program's schema."`
@@ -147,15 +148,18 @@ func required(getenv func(string) string, name string) error {
 	return nil
 }
 
-type workerCommand struct{}
+type workerCommand struct {
+	Endpoints string `env:"COBRO_ENDPOINTS" help:"The endpoints file: URLs that are told of events."`
+}
 
 // Run works until the context ends.
-func (*workerCommand) Run(p *program) error {
+func (c *workerCommand) Run(p *program) error {
 	cfg, err := worker.ConfigFromEnv(p.getenv)
 	if err != nil {
 		return err
 	}
 	cfg.Payments = true
+	cfg.Endpoints = c.Endpoints
 	cfg.Logger = p.logger
 	cfg.Started = func() { p.logger.Info("worker started") }
 	return worker.Run(p.ctx, cfg, nil)
