@@ -47,7 +47,7 @@ func EndpointReceivers(host string, endpoints []outbound.Endpoint) []payment.Rec
 	for _, e := range endpoints {
 		for _, event := range e.Events {
 			receivers = append(receivers, payment.Receiver{
-				Host: host, Event: event, Name: endpointPrefix + e.Name, Timeout: e.Timeout + endpointMargin,
+				Host: host, Event: event, Name: endpointPrefix + e.Name, Timeout: e.Timeout + endpointMargin, Retry: e.Retry,
 			})
 		}
 	}

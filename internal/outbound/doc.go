@@ -9,6 +9,7 @@
 //	    events: [payment_completed, refund_completed] # none means all
 //	    secrets: ["env:SHOP_WEBHOOK_SECRET"]          # or "file:/run/secrets/shop", or the secret itself
 //	    timeout: 15s                                  # of one attempt; at most 60s
+//	    retry: {first: 1s, most: 1h, for: 168h}       # pauses that double, and how long in all
 //	allow_private_addresses: false                    # true only in development
 //
 // Several secrets sign side by side, so that a receiver accepts both the old

@@ -37,6 +37,7 @@ type Endpoint struct {
 	Events  []payment.Event // what it is told of; never empty
 	Secrets []private.Token // "whsec_…", one or more; each one signs
 	Timeout time.Duration   // of one attempt
+	Retry   payment.Retry   // zero fields mean the defaults
 
 	// AllowPrivate lets it be at a private address.
 	AllowPrivate bool
@@ -223,6 +224,14 @@ func (r *reader) endpoint(n *yaml.Node) Endpoint {
 		}},
 		{"events", func(n *yaml.Node) { events = n }},
 		{"secrets", func(n *yaml.Node) { secrets = n }},
+		{"retry", func(n *yaml.Node) {
+			r.fields(n, "retry", []field{
+				{"first", r.pause(&e.Retry.First)}, {"most", r.pause(&e.Retry.Most)}, {"for", r.pause(&e.Retry.For)},
+			})
+			if broken := e.Retry.Broken(); broken != "" {
+				r.problem(n, "retry: %s", broken)
+			}
+		}},
 		{"timeout", func(n *yaml.Node) {
 			var err error
 			if e.Timeout, err = time.ParseDuration(n.Value); err != nil || e.Timeout <= 0 || e.Timeout > MaxTimeout {
@@ -254,6 +263,18 @@ func (r *reader) endpoint(n *yaml.Node) Endpoint {
 		e.Secrets = append(e.Secrets, secret)
 	}
 	return e
+}
+
+// pause reads a duration of a retry policy.
+func (r *reader) pause(into *time.Duration) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		d, err := time.ParseDuration(n.Value)
+		if err != nil || d <= 0 {
+			r.problem(n, `a pause must be a duration above zero, such as "30s"`)
+			return
+		}
+		*into = d
+	}
 }
 
 func (r *reader) events(n *yaml.Node) []payment.Event {

@@ -35,6 +35,7 @@ endpoints:
       - env:SHOP_SECRET
       - file:%s
     timeout: 1m
+    retry: {first: 2s, most: 10m, for: 24h}
   - {name: books, url: "https://93.184.216.34/", secrets: [*own, "env:SPACED"], events: []}
 `, secret, inFile))
 	require.NoError(t, err)
@@ -43,7 +44,7 @@ endpoints:
 			Name: "shop", URL: private.NewToken("https://shop.example.com:8443/cobro?token=1"),
 			Events:  []payment.Event{payment.EventCompleted, payment.EventRefundCompleted},
 			Secrets: []private.Token{private.NewToken(secret), private.NewToken(secret2), private.NewToken(secret)},
-			Timeout: time.Minute,
+			Timeout: time.Minute, Retry: payment.Retry{First: 2 * time.Second, Most: 10 * time.Minute, For: 24 * time.Hour},
 		},
 		{
 			Name: "books", URL: private.NewToken("https://93.184.216.34/"), Events: payment.Events(),
@@ -74,7 +75,7 @@ func TestMistakesInTheFile(t *testing.T) {
 		{"two documents", file(good) + "---\n" + file(good), "more than one document"},
 		{"too large", "# " + strings.Repeat("x", 1<<20), "larger than"},
 		{"an unknown field", "endpoint: []\n", `the file has no field "endpoint"; the fields are`},
-		{"an unknown field of an endpoint", with("event: payment_created"), `:5: an endpoint has no field "event"; the fields are name, url, events, secrets, timeout`},
+		{"an unknown field of an endpoint", with("event: payment_created"), `:5: an endpoint has no field "event"; the fields are name, url, events, secrets, retry, timeout`},
 		{"a merge", with("<<: {}"), `no field "<<"`},
 		{"a field twice", with("name: shop"), ":5: name is there twice"},
 		{"a field without a value", with("events:"), "events is empty"},
@@ -90,6 +91,8 @@ func TestMistakesInTheFile(t *testing.T) {
 		{"a long name", strings.Replace(file(good), "shop", strings.Repeat("x", 41), 1), "1 to 40 of a-z"},
 		{"one name twice", file(good) + strings.TrimPrefix(file(good), "endpoints:\n"), `two endpoints "shop"`},
 		{"no such event", with("events: [payment_complete]"), "no such event; the events are payment_created, payment_completed"},
+		{"no pause", with("retry: {first: 0s}"), "above zero"},
+		{"pauses that shrink", with("retry: {first: 2s, most: 1s}"), "shorter than the first"},
 		{"no timeout", with("timeout: 0s"), "at most 1m0s"},
 		{"a negative timeout", with("timeout: -1s"), "at most 1m0s"},
 		{"a long timeout", with("timeout: 61s"), "at most 1m0s"},
