@@ -25,7 +25,7 @@ func (s *Server) listNotifications(c *gin.Context) error {
 		Receiver:    q.text("receiver"),
 		CreatedFrom: q.time("created_from"),
 		CreatedTo:   q.time("created_to"),
-		Limit:       q.limit("limit"),
+		Limit:       q.limit(),
 		After:       q.cursor("cursor", payment.IsNotificationID),
 	}
 	if filter.Status != "" && !slices.Contains(payment.DeliveryStatuses(), filter.Status) {

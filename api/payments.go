@@ -366,7 +366,7 @@ func readFilter(query string) (payment.Filter, error) {
 		Metadata2:   private.Text(q.text("metadata2")),
 		CreatedFrom: q.time("created_from"),
 		CreatedTo:   q.time("created_to"),
-		Limit:       q.limit("limit"),
+		Limit:       q.limit(),
 		After:       q.cursor("cursor", payment.IsID),
 	}
 	if filter.Status != "" && !slices.Contains(payment.Statuses(), filter.Status) {
@@ -452,7 +452,8 @@ func (q *query) duration(name string, most time.Duration) time.Duration {
 	return d
 }
 
-func (q *query) limit(name string) int {
+func (q *query) limit() int {
+	const name = "limit"
 	text := q.text(name)
 	if text == "" {
 		return defaultPage

@@ -18,7 +18,7 @@ import (
 // with everything that was seen.
 func (s *Server) listReviews(c *gin.Context) error {
 	q := readQuery(c.Request.URL.RawQuery, "state", "payment_id", "limit")
-	filter := payment.ReviewFilter{PaymentID: q.text("payment_id"), Limit: q.limit("limit")}
+	filter := payment.ReviewFilter{PaymentID: q.text("payment_id"), Limit: q.limit()}
 	switch state := q.text("state"); state {
 	case "", "open", "decided":
 		open := state != "decided"

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -17,7 +18,6 @@ import (
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
@@ -299,7 +299,8 @@ func (p *program) run(t *testing.T, s *rig.System, n *activities.Notifications) 
 
 // deliveriesOf reads a payment's completed notifications from the API, by their
 // receivers.
-func deliveriesOf(ctx context.Context, t require.TestingT, m *rig.Merchant, paymentID string) map[string]payment.Delivery {
+func deliveriesOf(ctx context.Context, t *testing.T, m *rig.Merchant, paymentID string) map[string]payment.Delivery {
+	t.Helper()
 	_, answer, err := m.Ask(ctx, http.MethodGet, "/v1/notifications?event=payment_completed&payment_id="+paymentID, "", nil)
 	require.NoError(t, err)
 	var page struct{ Notifications []payment.Delivery }
@@ -314,13 +315,13 @@ func deliveriesOf(ctx context.Context, t require.TestingT, m *rig.Merchant, paym
 // eventually waits until the deliveries stand as they should.
 func eventually(ctx context.Context, t *testing.T, m *rig.Merchant, paymentID string, want map[string]payment.DeliveryStatus) {
 	t.Helper()
-	require.EventuallyWithT(t, func(c *assert.CollectT) {
-		got := map[string]payment.DeliveryStatus{}
-		for name, d := range deliveriesOf(ctx, c, m, paymentID) {
+	got := map[string]payment.DeliveryStatus{}
+	require.Eventually(t, func() bool {
+		for name, d := range deliveriesOf(ctx, t, m, paymentID) {
 			got[name] = d.Status
 		}
-		require.Equal(c, want, got)
-	}, time.Minute, 100*time.Millisecond)
+		return maps.Equal(got, want)
+	}, time.Minute, 100*time.Millisecond, "%v, and not %v", got, want)
 }
 
 // TestBadReceiversBesideAGoodOne: the good one is called once and at once, the
