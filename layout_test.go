@@ -36,19 +36,24 @@ var layers = map[string]struct {
 	"internal/seal":            {[]string{"private"}, "a leaf: keys know nothing of what they seal"},
 	"internal/engine":          {[]string{"private"}, "a leaf: Temporal options for every program"},
 	"internal/telemetry":       {nil, "a leaf"},
+	"internal/metrics":         {[]string{"payment", "athmovil", "internal/store"}, "measures the domain, the gateway's client and the store, from outside"},
+	"internal/tracing":         {[]string{"athmovil"}, "makes spans for whoever composes a process"},
+	"internal/operations":      {nil, "a leaf: health and metrics of any process"},
 	"internal/djangoathm":      {[]string{"athmovil", "payment", "money", "private"}, "pure: a dump of another system goes in, the domain's records come out"},
 	"internal/store":           {[]string{"payment", "money", "private"}, "satisfies interfaces that its users declare"},
 	"internal/store/storetest": {[]string{"internal/store", "payment", "money", "private"}, "the conformance suite of every database"},
 	"worker": {[]string{
 		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
+		"internal/metrics", "internal/tracing", "internal/operations",
 	}, "composes one process for a merchant, who needs nothing from internal"},
 	"api": {[]string{
-		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint",
+		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/operations",
 	}, "HTTP only: stores and Temporal come in through interfaces"},
 	"internal/serve": {[]string{
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
+		"internal/metrics", "internal/tracing",
 	}, "composes the API's process for cmd and dev"},
-	"cmd/cobro":           {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/seal", "internal/djangoathm", "private", "workflows"}, "flags and wiring"},
+	"cmd/cobro":           {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/engine", "internal/seal", "internal/djangoathm", "private", "workflows"}, "flags and wiring"},
 	"cmd/athmovil-sim":    {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
 	"examples/receivers":  {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
 	"examples/typescript": {nil, "no Go but the tests that hold it to Cobro's types and codec"},
@@ -60,12 +65,15 @@ var owners = map[string]struct {
 	only []string
 	why  string
 }{
-	"github.com/gin-gonic/gin":      {[]string{"api", "cmd/cobro"}, "the HTTP framework lives in api and nowhere else; a program may only set its mode"},
-	"github.com/shopspring/decimal": {[]string{"money"}, "only money does arithmetic with decimals"},
-	"modernc.org/sqlite":            {[]string{"internal/store"}, "only the store knows its database"},
-	"github.com/pressly/goose/v3":   {[]string{"internal/store"}, "only the store migrates"},
-	"github.com/alecthomas/kong":    {[]string{"cmd/cobro", "cmd/athmovil-sim"}, "flags belong to programs"},
-	"go.temporal.io/server":         {nil, "the Temporal server belongs to the module dev; a merchant never sees its dependencies"},
+	"github.com/gin-gonic/gin":                 {[]string{"api", "cmd/cobro"}, "the HTTP framework lives in api and nowhere else; a program may only set its mode"},
+	"github.com/shopspring/decimal":            {[]string{"money"}, "only money does arithmetic with decimals"},
+	"modernc.org/sqlite":                       {[]string{"internal/store"}, "only the store knows its database"},
+	"github.com/pressly/goose/v3":              {[]string{"internal/store"}, "only the store migrates"},
+	"github.com/alecthomas/kong":               {[]string{"cmd/cobro", "cmd/athmovil-sim"}, "flags belong to programs"},
+	"go.opentelemetry.io/otel":                 {[]string{"internal/tracing"}, "only tracing knows how spans are made; the gateway's client stays a library without it"},
+	"go.temporal.io/sdk/contrib/opentelemetry": {[]string{"internal/tracing"}, "only tracing knows how spans are made"},
+	"github.com/prometheus/client_golang":      {[]string{"internal/metrics"}, "only metrics knows how they are shown"},
+	"go.temporal.io/server":                    {nil, "the Temporal server belongs to the module dev; a merchant never sees its dependencies"},
 }
 
 // listed is what go list says of a package.
