@@ -114,11 +114,7 @@ func TestTheDocumentedMetricsAreTheExposedOnes(t *testing.T) {
 		}
 		match := row.FindStringSubmatch(strings.TrimSpace(line))
 		require.NotNil(t, match, "not a row like the others: %s", line)
-		var labels []string
-		for _, label := range strings.FieldsFunc(match[3], func(r rune) bool { return strings.ContainsRune("`, ", r) }) {
-			labels = append(labels, label)
-		}
-		slices.Sort(labels)
+		labels := slices.Sorted(slices.Values(strings.FieldsFunc(match[3], func(r rune) bool { return strings.ContainsRune("`, ", r) })))
 		documented[match[1]] = exposed{kind: match[2], labels: labels}
 	}
 	found := map[string]exposed{}

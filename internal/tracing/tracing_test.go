@@ -82,21 +82,21 @@ func requireClean(t *testing.T, spans map[string]tracetest.SpanStub) {
 		var said []string
 		said = append(said, span.Name, span.Status.Description, span.SpanContext.TraceState().String())
 		for _, a := range span.Attributes {
-			said = append(said, string(a.Key), a.Value.Emit())
+			said = append(said, string(a.Key), a.Value.String())
 		}
 		for _, e := range span.Events {
 			said = append(said, e.Name)
 			for _, a := range e.Attributes {
-				said = append(said, string(a.Key), a.Value.Emit())
+				said = append(said, string(a.Key), a.Value.String())
 			}
 		}
 		for _, l := range span.Links {
 			for _, a := range l.Attributes {
-				said = append(said, string(a.Key), a.Value.Emit())
+				said = append(said, string(a.Key), a.Value.String())
 			}
 		}
 		for _, a := range span.Resource.Attributes() {
-			said = append(said, string(a.Key), a.Value.Emit())
+			said = append(said, string(a.Key), a.Value.String())
 		}
 		for _, canary := range []string{phone, name, email, token} {
 			require.NotContains(t, strings.Join(said, "\n"), canary, span.Name)
@@ -107,7 +107,7 @@ func requireClean(t *testing.T, spans map[string]tracetest.SpanStub) {
 func values(span tracetest.SpanStub) map[string]string {
 	all := map[string]string{}
 	for _, a := range span.Attributes {
-		all[string(a.Key)] = a.Value.Emit()
+		all[string(a.Key)] = a.Value.String()
 	}
 	return all
 }
