@@ -16,6 +16,7 @@ import (
 	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/worker"
 	"github.com/cobropay/cobro/workflows"
@@ -27,12 +28,15 @@ type commands struct {
 	LogFormat string `enum:"text,json" default:"json" env:"COBRO_LOG_FORMAT" help:"Log lines for people (text) or machines (json)."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"COBRO_LOG_LEVEL" help:"The least level that is logged."`
 
-	API       apiCommand       `cmd:"" help:"Serve the HTTP API and relay webhooks."`
-	Worker    workerCommand    `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
-	Reconcile reconcileCommand `cmd:"" help:"Compare days with ATH Móvil's report."`
-	Import    importCommand    `cmd:"" help:"Take over the books of another system."`
-	Migrate   migrateCommand   `cmd:"" help:"Bring the database to this program's schema."`
-	Keys      keysCommand      `cmd:"" help:"Make the key ring of a new installation, list its keys, and change the one that writes."`
+	API          apiCommand          `cmd:"" help:"Serve the HTTP API and relay webhooks."`
+	Worker       workerCommand       `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
+	Reconcile    reconcileCommand    `cmd:"" help:"Compare days with ATH Móvil's report."`
+	Import       importCommand       `cmd:"" help:"Take over the books of another system."`
+	Endpoint     endpointCommand     `cmd:"" help:"Try the endpoints that are told of events, and make secrets for them."`
+	Receiver     receiverCommand     `cmd:"" help:"List or remove receivers of notifications."`
+	Notification notificationCommand `cmd:"" help:"Send notifications again."`
+	Migrate      migrateCommand      `cmd:"" help:"Bring the database to this program's schema."`
+	Keys         keysCommand         `cmd:"" help:"Make the key ring of a new installation, list its keys, and change the one that writes."`
 
 	Config      configCommand      `cmd:"" help:"Check the settings of an installation."`
 	Doctor      doctorCommand      `cmd:"" help:"Check everything that an installation needs, and say what to do."`
@@ -146,7 +150,7 @@ func (e environ) describe(args []string) string {
 
 type apiCommand struct {
 	Listen       string        `default:"127.0.0.1:8080" env:"COBRO_LISTEN" help:"Address of the API; port 0 takes a free one."`
-	OpsListen    string        `default:"127.0.0.1:8081" env:"COBRO_OPS_LISTEN" help:"Address of health checks and the codec; never public."`
+	OpsListen    string        `default:"127.0.0.1:8081" env:"COBRO_OPS_LISTEN" help:"Address of health checks, metrics and the codec; never public."`
 	Store        string        `env:"COBRO_STORE" help:"Database, such as sqlite:/var/lib/cobro/cobro.db."`
 	KeyFile      string        `env:"COBRO_KEY_FILE" help:"Key ring that encrypts histories and personal data."`
 	MerchantID   string        `default:"default" env:"COBRO_MERCHANT_ID" help:"Takes part in every payment id; can never change."`
@@ -162,7 +166,8 @@ func (c *apiCommand) Run(p *program) error {
 	problems := p.checkSettings(settings.API, map[string]string{"COBRO_STORE": c.Store, "COBRO_KEY_FILE": c.KeyFile})
 	temporal, err := engine.LoadOptions(p.getenv)
 	timing, timingErr := workflows.TimingFromEnv(p.getenv)
-	if err := errors.Join(problems, err); err != nil {
+	traces, tracesErr := tracing.LoadOptions(p.getenv)
+	if err := errors.Join(problems, err, tracesErr); err != nil {
 		return err
 	}
 	if timingErr != nil { // which a problem says better
@@ -183,16 +188,20 @@ func (c *apiCommand) Run(p *program) error {
 		Temporal:      temporal, MerchantID: c.MerchantID, MinExpiresIn: c.MinExpiresIn,
 		Timing: timing, Wait: c.Wait, StartTimeout: c.StartTimeout, StopTimeout: c.StopTimeout,
 		CodecOrigins: c.CodecOrigins, CodecToken: private.NewToken(p.getenv("COBRO_CODEC_TOKEN")), Logger: p.logger,
+		Tracing: traces,
 		Started: func() {
 			p.logger.Info("api started", "api", "http://"+public.Addr().String(), "ops", "http://"+operations.Addr().String())
 		},
 	})
 }
 
-type workerCommand struct{}
+type workerCommand struct {
+	Endpoints string `env:"COBRO_ENDPOINTS" help:"The endpoints file: URLs that are told of events."`
+	OpsListen string `env:"COBRO_OPS_LISTEN" help:"Address of health checks and metrics, such as 127.0.0.1:8082; never public. Without it none are served."`
+}
 
 // Run works until the context ends.
-func (*workerCommand) Run(p *program) error {
+func (c *workerCommand) Run(p *program) error {
 	cfg, err := worker.ConfigFromEnv(p.getenv)
 	// What a running dev fills in is not in the variables.
 	problems := p.checkSettings(settings.Worker, map[string]string{"COBRO_STORE": cfg.Store, "COBRO_KEY_FILE": cfg.KeyFile})
@@ -203,6 +212,8 @@ func (*workerCommand) Run(p *program) error {
 		return err
 	}
 	cfg.Payments = true
+	cfg.Endpoints = c.Endpoints
+	cfg.OpsListen = c.OpsListen
 	cfg.Logger = p.logger
 	cfg.Started = func() { p.logger.Info("worker started") }
 	return worker.Run(p.ctx, cfg, nil)
