@@ -30,9 +30,10 @@ var layers = map[string]struct {
 	"payment":                  {[]string{"money", "private"}, "the domain is pure"},
 	"athmovil":                 {[]string{"money", "private"}, "a library that a stranger imports"},
 	"athmovil/athmovilsim":     {nil, "a stranger to the client on purpose: shared structs would make both wrong together"},
-	"activities":               {[]string{"payment", "athmovil", "money", "private", "internal/failpoint"}, "side effects of the domain; stores come in through interfaces"},
+	"activities":               {[]string{"payment", "athmovil", "money", "private", "internal/failpoint", "internal/outbound"}, "side effects of the domain; stores come in through interfaces"},
 	"workflows":                {[]string{"activities", "payment", "athmovil", "money", "private"}, "decisions only: what is not deterministic is an activity"},
 	"internal/failpoint":       {nil, "a leaf"},
+	"internal/outbound":        {[]string{"payment", "money", "private"}, "a client of merchants' endpoints; it knows nothing of Temporal"},
 	"internal/seal":            {[]string{"private"}, "a leaf: keys know nothing of what they seal"},
 	"internal/engine":          {[]string{"private"}, "a leaf: Temporal options for every program"},
 	"internal/telemetry":       {nil, "a leaf"},
@@ -40,22 +41,29 @@ var layers = map[string]struct {
 	"internal/tracing":         {[]string{"athmovil"}, "makes spans for whoever composes a process"},
 	"internal/operations":      {nil, "a leaf: health and metrics of any process"},
 	"internal/djangoathm":      {[]string{"athmovil", "payment", "money", "private"}, "pure: a dump of another system goes in, the domain's records come out"},
+	"internal/orders":          {[]string{"payment", "workflows"}, "people's orders on their way to the workflows"},
 	"internal/store":           {[]string{"payment", "money", "private"}, "satisfies interfaces that its users declare"},
 	"internal/store/storetest": {[]string{"internal/store", "payment", "money", "private"}, "the conformance suite of every database"},
 	"worker": {[]string{
-		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
+		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/engine", "internal/outbound", "internal/seal", "internal/telemetry", "internal/orders",
 		"internal/metrics", "internal/tracing", "internal/operations",
 	}, "composes one process for a merchant, who needs nothing from internal"},
 	"api": {[]string{
-		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/operations",
+		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/orders", "internal/operations",
 	}, "HTTP only: stores and Temporal come in through interfaces"},
 	"internal/serve": {[]string{
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
 		"internal/metrics", "internal/tracing",
 	}, "composes the API's process for cmd and dev"},
-	"cmd/cobro":           {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/engine", "internal/seal", "internal/djangoathm", "private", "workflows"}, "flags and wiring"},
-	"cmd/athmovil-sim":    {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
+	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "private", "workflows"}, "flags and wiring"},
+	"cmd/athmovil-sim": {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
+	"cobrotest": {[]string{
+		"worker", "workflows", "activities", "payment", "money", "private", "athmovil", "athmovil/athmovilsim", "internal/store", "internal/seal",
+	}, "composes a whole installation for a merchant's tests, who need nothing from internal"},
 	"examples/receivers":  {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
+	"examples/receipts":   {[]string{"worker", "activities", "payment", "money"}, "what a merchant may import"},
+	"examples/orders":     {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
+	"examples/stock":      {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
 	"examples/typescript": {nil, "no Go but the tests that hold it to Cobro's types and codec"},
 	"":                    {nil, "documentation"},
 }
@@ -65,15 +73,18 @@ var owners = map[string]struct {
 	only []string
 	why  string
 }{
-	"github.com/gin-gonic/gin":                 {[]string{"api", "cmd/cobro"}, "the HTTP framework lives in api and nowhere else; a program may only set its mode"},
-	"github.com/shopspring/decimal":            {[]string{"money"}, "only money does arithmetic with decimals"},
-	"modernc.org/sqlite":                       {[]string{"internal/store"}, "only the store knows its database"},
-	"github.com/pressly/goose/v3":              {[]string{"internal/store"}, "only the store migrates"},
-	"github.com/alecthomas/kong":               {[]string{"cmd/cobro", "cmd/athmovil-sim"}, "flags belong to programs"},
-	"go.opentelemetry.io/otel":                 {[]string{"internal/tracing"}, "only tracing knows how spans are made; the gateway's client stays a library without it"},
-	"go.temporal.io/sdk/contrib/opentelemetry": {[]string{"internal/tracing"}, "only tracing knows how spans are made"},
-	"github.com/prometheus/client_golang":      {[]string{"internal/metrics"}, "only metrics knows how they are shown"},
-	"go.temporal.io/server":                    {nil, "the Temporal server belongs to the module dev; a merchant never sees its dependencies"},
+	"github.com/gin-gonic/gin":      {[]string{"api", "cmd/cobro"}, "the HTTP framework lives in api and nowhere else; a program may only set its mode"},
+	"github.com/shopspring/decimal": {[]string{"money"}, "only money does arithmetic with decimals"},
+	"modernc.org/sqlite":            {[]string{"internal/store", "examples/orders", "examples/stock"}, "only the store knows its database; the examples are merchants with databases of their own"},
+	"github.com/jackc/pgx/v5":       {[]string{"examples/orders"}, "the same"},
+	"github.com/wneessen/go-mail":   {[]string{"examples/receipts"}, "Cobro writes to nobody; a merchant does"},
+	"github.com/pressly/goose/v3":   {[]string{"internal/store"}, "only the store migrates"},
+	"github.com/alecthomas/kong":    {[]string{"cmd/cobro", "cmd/athmovil-sim"}, "flags belong to programs"},
+	"go.yaml.in/yaml/v3":            {[]string{"internal/outbound"}, "only the endpoints file is YAML"},
+	"code.dny.dev/ssrf":             {[]string{"internal/outbound"}, "only what a merchant names needs the guard"},
+	"github.com/standard-webhooks":  {[]string{"internal/outbound"}, "one place signs"},
+	"github.com/resend/resend-go":   {nil, "it verifies what we sign, in tests alone"},
+	"go.temporal.io/server":         {nil, "the Temporal server belongs to the module dev; a merchant never sees its dependencies"},
 }
 
 // listed is what go list says of a package.

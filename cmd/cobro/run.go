@@ -27,12 +27,15 @@ type commands struct {
 	LogFormat string `enum:"text,json" default:"json" env:"COBRO_LOG_FORMAT" help:"Log lines for people (text) or machines (json)."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"COBRO_LOG_LEVEL" help:"The least level that is logged."`
 
-	API       apiCommand       `cmd:"" help:"Serve the HTTP API and relay webhooks."`
-	Worker    workerCommand    `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
-	Reconcile reconcileCommand `cmd:"" help:"Compare days with ATH Móvil's report."`
-	Import    importCommand    `cmd:"" help:"Take over the books of another system."`
-	Migrate   migrateCommand   `cmd:"" help:"Bring the database to this program's schema."`
-	Keys      keysCommand      `cmd:"" help:"Make a key ring for a new installation."`
+	API          apiCommand          `cmd:"" help:"Serve the HTTP API and relay webhooks."`
+	Worker       workerCommand       `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
+	Reconcile    reconcileCommand    `cmd:"" help:"Compare days with ATH Móvil's report."`
+	Import       importCommand       `cmd:"" help:"Take over the books of another system."`
+	Endpoint     endpointCommand     `cmd:"" help:"Try the endpoints that are told of events, and make secrets for them."`
+	Receiver     receiverCommand     `cmd:"" help:"List or remove receivers of notifications."`
+	Notification notificationCommand `cmd:"" help:"Send notifications again."`
+	Migrate      migrateCommand      `cmd:"" help:"Bring the database to this program's schema."`
+	Keys         keysCommand         `cmd:"" help:"Make a key ring for a new installation."`
 }
 
 // program is what every command works with.
@@ -150,6 +153,7 @@ func required(getenv func(string) string, name string) error {
 
 type workerCommand struct {
 	OpsListen string `env:"COBRO_OPS_LISTEN" help:"Address of health checks and metrics, such as 127.0.0.1:8082; never public. Without it none are served."`
+	Endpoints string `env:"COBRO_ENDPOINTS" help:"The endpoints file: URLs that are told of events."`
 }
 
 // Run works until the context ends.
@@ -160,6 +164,7 @@ func (c *workerCommand) Run(p *program) error {
 	}
 	cfg.Payments = true
 	cfg.OpsListen = c.OpsListen
+	cfg.Endpoints = c.Endpoints
 	cfg.Logger = p.logger
 	cfg.Started = func() { p.logger.Info("worker started") }
 	return worker.Run(p.ctx, cfg, nil)
