@@ -223,9 +223,21 @@ func TestTelemetryTellsWhatHappenedAndNotToWhom(t *testing.T) {
 	require.NoError(t, err)
 	require.Regexp(t, `"route":"/v1/payments",.*"payment_id":"`+opened.ID+`".*"trace_id":"`+traceOf+`"`, string(log))
 	require.Contains(t, logs.String(), `"payment_id":"`+opened.ID+`"`)
-	for where, text := range map[string]string{
+	texts := map[string]string{
 		"spans": raw, "metrics": metrics, "the host's metrics": hosts, "the log": string(log), "the host's log": logs.String(),
+	}
+	for name, bytes := range c.databases(t) { // as whoever steals the disk reads them
+		texts[name] = bytes
+	}
+	for what, request := range map[string]m{
+		"a phone number": {"total": "25.00", "phone_number": canary}, "a reference": {"total": "25.00", "reference": canary + "@example.com"},
+		"an unknown field": {"total": "25.00", "metadata1": canary, "metadata3": "x"},
 	} {
+		refused := c.merchant(t, http.MethodPost, "/v1/payments", request)
+		require.Equal(t, http.StatusUnprocessableEntity, refused.status, "%s: %s", what, refused.body)
+		texts["the answer to "+what] = string(refused.body)
+	}
+	for where, text := range texts {
 		for _, secret := range []string{
 			canary, "7875550999", "(787) 555-0999", *done.Customer.Name, *done.Customer.PhoneNumber, *done.Customer.Email,
 		} {
@@ -237,4 +249,20 @@ func TestTelemetryTellsWhatHappenedAndNotToWhom(t *testing.T) {
 		require.NotContains(t, text, secret, where)
 		require.NotContains(t, text, c.at.APIKey, where)
 	}
+}
+
+// databases reads the raw bytes of ours and of Temporal's.
+func (c *cobro) databases(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(c.data, "*.db*"))
+	require.NoError(t, err)
+	found := map[string]string{}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		found[filepath.Base(file)] = string(data)
+	}
+	require.Contains(t, found["cobro.db"]+found["cobro.db-wal"], "payment_completed", "what is not personal is found")
+	require.Contains(t, found["temporal.db"]+found["temporal.db-wal"], "ProcessPayment", "what is not personal is found")
+	return found
 }
