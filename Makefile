@@ -26,16 +26,17 @@ test-root: ## Run the tests of the root module, with the race detector
 test-dev: test-stories test-crash ## Run the tests on the embedded Temporal server
 
 test-stories: ## Stories, pages, the example outside the repository
-	cd dev && go test -count=1 -timeout 20m $$(go list ./... | grep -v -e /crash -e /seeds)
+	cd dev && go test -count=1 -timeout 20m $$(go list ./... | grep -v -e /crash -e /seeds -e /deliveries)
 	cd dev && COBRO_E2E_WITHOUT_CACHE=1 go test -count=1 -timeout 20m ./e2e # each workflow replayed at every task
 
-test-crash: ## Kill every process at every named moment, and live through a few storms
-	cd dev && go test -count=1 -p 1 -timeout 20m ./crash ./seeds
+test-crash: ## Kill every process at every named moment, live through a few storms, tell bad receivers
+	cd dev && go test -count=1 -p 1 -timeout 20m ./crash ./seeds ./deliveries
 
 test-long: ## The long forms: ten thousand stories of each model, every crash four times, 150 storms (about two hours)
 	go test -timeout 2h ./workflows -run TestAny -rapid.checks 5000
 	cd dev && go test -timeout 2h ./crash -long
 	cd dev && go test -timeout 3h ./seeds -seeds 150
+	cd dev && go test -timeout 1h ./deliveries -payments 1000 -dead 1m
 
 check: check-format check-vet check-static check-workflows check-lint ## Run every check that is no test
 
@@ -63,7 +64,7 @@ fuzz: ## Fuzz each target for FUZZTIME (default 60s)
 golden: ## Write the golden files again; look at the difference before you commit it
 	go test ./worker ./api ./examples/typescript -update
 
-install: ## Install what some tests need and Go cannot bring: Chromium, Node.js (Debian, as root)
+install: ## Install what some tests need and Go cannot bring: Chromium, Node.js, Python (Debian, as root)
 	.ci/install
 
 ci: ## Run what CI runs, and print how long each part took

@@ -73,6 +73,10 @@ type Config struct {
 	// ReconcileAt is when yesterday is compared with the gateway's report, as
 	// "02:00" in Puerto Rico, or "off" for never. Empty means 02:00.
 	ReconcileAt string
+	// Endpoints is the path of the endpoints file, which lists the URLs that the
+	// program with Payments tells of events (docs/webhooks.md). It is read again
+	// when it changes. Empty means none.
+	Endpoints string
 	// StopTimeout is how long work under way may take after the context ends.
 	// Zero means 10 seconds.
 	StopTimeout time.Duration
@@ -83,7 +87,8 @@ type Config struct {
 	// Started is called once every queue is polled; nil means nobody asks.
 	Started func()
 
-	temporal engine.Options // the rest of what the TEMPORAL_… variables say
+	temporal engine.Options      // the rest of what the TEMPORAL_… variables say
+	getenv   func(string) string // of secrets that the endpoints file names; nil means os.Getenv
 }
 
 // ConfigFromEnv reads a Config from COBRO_… and TEMPORAL_… variables. Where
@@ -94,7 +99,7 @@ type Config struct {
 //	COBRO_ATHM_PUBLIC_TOKEN, COBRO_ATHM_PRIVATE_TOKEN,
 //	COBRO_GATEWAY_URL, COBRO_GATEWAY_REPORT_URL, COBRO_CALL_TIMEOUT,
 //	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_STOP_TIMEOUT,
-//	COBRO_RECONCILE_AT, COBRO_DATA,
+//	COBRO_RECONCILE_AT, COBRO_ENDPOINTS, COBRO_DATA,
 //	TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…
 //
 // Every mistake is reported at once.
@@ -107,7 +112,7 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 		PublicToken: getenv("COBRO_ATHM_PUBLIC_TOKEN"), PrivateToken: private.NewToken(getenv("COBRO_ATHM_PRIVATE_TOKEN")),
 		GatewayURL: getenv("COBRO_GATEWAY_URL"), GatewayReportURL: getenv("COBRO_GATEWAY_REPORT_URL"),
 		TemporalAddress: temporal.Address, TemporalNamespace: temporal.Namespace,
-		ReconcileAt: getenv("COBRO_RECONCILE_AT"), temporal: temporal,
+		ReconcileAt: getenv("COBRO_RECONCILE_AT"), Endpoints: getenv("COBRO_ENDPOINTS"), temporal: temporal, getenv: getenv,
 	}
 	for name, field := range map[string]*time.Duration{"COBRO_CALL_TIMEOUT": &cfg.CallTimeout, "COBRO_STOP_TIMEOUT": &cfg.StopTimeout} {
 		problems = append(problems, parse(getenv(name), name, `a duration such as "30s"`, field, time.ParseDuration))
@@ -187,6 +192,7 @@ func (c *Config) validate(receivers int) error {
 		require(err == nil, `worker: the time of the reconciliation must be like "02:00", or "off": mend COBRO_RECONCILE_AT`)
 		require(c.PublicToken != "", "worker: no public token: set COBRO_ATHM_PUBLIC_TOKEN")
 		require(!c.PrivateToken.IsZero(), "worker: no private token: set COBRO_ATHM_PRIVATE_TOKEN")
+		problems = append(problems, c.checkEndpoints())
 	}
 	return errors.Join(problems...)
 }
@@ -203,6 +209,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.getenv == nil {
+		c.getenv = os.Getenv
 	}
 	if c.Started == nil {
 		c.Started = func() {}

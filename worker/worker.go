@@ -48,12 +48,18 @@ func Run(ctx context.Context, cfg Config, notifications *activities.Notification
 		if err := r.addPayments(ctx); err != nil {
 			return err
 		}
-		if err := r.addReceivers(ctx, builtInHost, activities.Log(cfg.Logger)); err != nil {
+		builtIn, err := r.addReceivers(ctx, builtInHost, activities.Log(cfg.Logger))
+		if err != nil {
 			return err
 		}
+		stop, err := r.addEndpoints(ctx, builtIn)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	if len(notifications.Announced(cfg.Host)) > 0 {
-		if err := r.addReceivers(ctx, cfg.Host, notifications); err != nil {
+		if _, err := r.addReceivers(ctx, cfg.Host, notifications); err != nil {
 			return err
 		}
 	}
@@ -102,12 +108,13 @@ func (r *runner) addPayments(ctx context.Context) error {
 }
 
 // addReceivers announces a host's receivers and adds the worker that runs them.
-func (r *runner) addReceivers(ctx context.Context, host string, n *activities.Notifications) error {
+func (r *runner) addReceivers(ctx context.Context, host string, n *activities.Notifications) (sdk.Worker, error) {
 	if err := r.store.AnnounceReceivers(ctx, host, n.Announced(host)); err != nil {
-		return fmt.Errorf("announce the receivers of %s: %w", host, err)
+		return nil, fmt.Errorf("announce the receivers of %s: %w", host, err)
 	}
-	n.Register(r.add(workflows.NotifyQueue(host), sdk.Options{DisableWorkflowWorker: true}), r.store, r.cfg.Now)
-	return nil
+	w := r.add(workflows.NotifyQueue(host), sdk.Options{DisableWorkflowWorker: true})
+	n.Register(w, r.store, r.cfg.Now)
+	return w, nil
 }
 
 func (r *runner) add(queue string, options sdk.Options) sdk.Worker {

@@ -26,12 +26,15 @@ type commands struct {
 	LogFormat string `enum:"text,json" default:"json" env:"COBRO_LOG_FORMAT" help:"Log lines for people (text) or machines (json)."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"COBRO_LOG_LEVEL" help:"The least level that is logged."`
 
-	API       apiCommand       `cmd:"" help:"Serve the HTTP API and relay webhooks."`
-	Worker    workerCommand    `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
-	Reconcile reconcileCommand `cmd:"" help:"Compare days with ATH Móvil's report."`
-	Import    importCommand    `cmd:"" help:"Take over the books of another system."`
-	Migrate   migrateCommand   `cmd:"" help:"Bring the database to this program's schema."`
-	Keys      keysCommand      `cmd:"" help:"Make a key ring for a new installation."`
+	API          apiCommand          `cmd:"" help:"Serve the HTTP API and relay webhooks."`
+	Worker       workerCommand       `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
+	Reconcile    reconcileCommand    `cmd:"" help:"Compare days with ATH Móvil's report."`
+	Import       importCommand       `cmd:"" help:"Take over the books of another system."`
+	Endpoint     endpointCommand     `cmd:"" help:"Try the endpoints that are told of events, and make secrets for them."`
+	Receiver     receiverCommand     `cmd:"" help:"List or remove receivers of notifications."`
+	Notification notificationCommand `cmd:"" help:"Send notifications again."`
+	Migrate      migrateCommand      `cmd:"" help:"Bring the database to this program's schema."`
+	Keys         keysCommand         `cmd:"" help:"Make a key ring for a new installation."`
 }
 
 // program is what every command works with.
@@ -145,15 +148,18 @@ func required(getenv func(string) string, name string) error {
 	return nil
 }
 
-type workerCommand struct{}
+type workerCommand struct {
+	Endpoints string `env:"COBRO_ENDPOINTS" help:"The endpoints file: URLs that are told of events."`
+}
 
 // Run works until the context ends.
-func (*workerCommand) Run(p *program) error {
+func (c *workerCommand) Run(p *program) error {
 	cfg, err := worker.ConfigFromEnv(p.getenv)
 	if err != nil {
 		return err
 	}
 	cfg.Payments = true
+	cfg.Endpoints = c.Endpoints
 	cfg.Logger = p.logger
 	cfg.Started = func() { p.logger.Info("worker started") }
 	return worker.Run(p.ctx, cfg, nil)

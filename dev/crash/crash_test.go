@@ -114,17 +114,17 @@ func tour(ctx context.Context, t *testing.T, s *rig.System) rig.Verdict {
 func TestStopUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	sales, patience := 40, 3*time.Minute
+	if *long {
+		sales, patience = 400, 20*time.Minute
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	hearing, deaf := context.WithCancel(ctx)
 	heard, stopped := s.Listen(hearing)
 	defer func() { deaf(); <-stopped }()
 
 	m := rig.NewMerchant(s)
-	sales := 40
-	if *long {
-		sales = 400
-	}
 	var load errgroup.Group
 	load.SetLimit(8)
 	done := make(chan struct{})

@@ -308,16 +308,37 @@ func (s *System) command(part Part) *exec.Cmd {
 			"--webhook-url", s.at.WebhookURL, "--journal", filepath.Join(s.folder, "simulator.jsonl"), "--min-timeout", "1s")
 	case Worker:
 		cmd := exec.Command(program("cobro"), "worker")
-		cmd.Env = []string{
-			"TEMPORAL_ADDRESS=" + temporal, "COBRO_STORE=" + s.at.Store, "COBRO_KEY_FILE=" + s.at.KeyFile,
-			"COBRO_GATEWAY_URL=" + s.at.Gateway, "COBRO_GATEWAY_REPORT_URL=" + s.at.Gateway,
-			"COBRO_ATHM_PUBLIC_TOKEN=a66ce73d04f2087615f6320b724defc5b4eedc55", "COBRO_STOP_TIMEOUT=5s",
-			"COBRO_ATHM_PRIVATE_TOKEN=b7c1f5a09e3d4c2f8a6e1d0b9c8f7a6e5d4c3b2a",
-		}
+		cmd.Env = s.workerEnv()
 		return cmd
 	default:
 		panic("no such part: " + part)
 	}
+}
+
+// workerEnv is what a worker needs to know, and an operator. It is called with
+// mu held.
+func (s *System) workerEnv() []string {
+	return []string{
+		"TEMPORAL_ADDRESS=" + s.at.Temporal, "COBRO_STORE=" + s.at.Store, "COBRO_KEY_FILE=" + s.at.KeyFile,
+		"COBRO_GATEWAY_URL=" + s.at.Gateway, "COBRO_GATEWAY_REPORT_URL=" + s.at.Gateway,
+		"COBRO_ATHM_PUBLIC_TOKEN=a66ce73d04f2087615f6320b724defc5b4eedc55", "COBRO_STOP_TIMEOUT=5s",
+		"COBRO_ATHM_PRIVATE_TOKEN=b7c1f5a09e3d4c2f8a6e1d0b9c8f7a6e5d4c3b2a",
+	}
+}
+
+// Cobro runs one of an operator's commands and returns what it prints.
+func (s *System) Cobro(ctx context.Context, args ...string) (string, error) {
+	s.mu.Lock()
+	cmd := exec.CommandContext(ctx, filepath.Join(s.programs[Worker].folder, "cobro"), args...)
+	cmd.Env = append(os.Environ(), s.workerEnv()...)
+	s.mu.Unlock()
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		return string(out), fmt.Errorf("cobro %v: %w\n%s", args, err, complaint.Bytes())
+	}
+	return string(out), nil
 }
 
 // What the parts say when they work.

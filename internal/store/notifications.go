@@ -244,16 +244,17 @@ func (c placeColumn) Scan(src any) error {
 
 // ReopenDelivery makes a delivery that has ended pending again, for one workflow
 // to send, and returns what is sent and to whom; the same workflow gets the same
-// answer again. One that is being sent by another workflow is a
+// answer again. left is a workflow that ended without having delivered, or
+// empty. One that is being sent by any other workflow is a
 // [*payment.DeliveryPendingError].
-func (s *Store) ReopenDelivery(ctx context.Context, id, workflow string) (payment.Reopened, error) {
+func (s *Store) ReopenDelivery(ctx context.Context, id, workflow, left string) (payment.Reopened, error) {
 	var reopened payment.Reopened
 	err := s.write(ctx, "reopen notification "+id, func(tx *sql.Tx) error {
 		d, err := s.deliveryByID(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		if d.Status == payment.DeliveryPending && d.WorkflowID != workflow {
+		if d.Status == payment.DeliveryPending && d.WorkflowID != workflow && (left == "" || d.WorkflowID != left) {
 			return &payment.DeliveryPendingError{WorkflowID: d.WorkflowID}
 		}
 		if _, err := exec(ctx, tx, `UPDATE notifications SET status = 'pending', workflow_id = $2, ended_at = NULL WHERE id = $1`,
