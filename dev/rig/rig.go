@@ -63,18 +63,30 @@ type Programs struct{ folder string }
 // module.
 func Build(ctx context.Context, root, folder string) (Programs, error) {
 	for _, build := range []struct{ dir, out, pkg string }{
-		{root, "cobro", "./cmd/cobro"},
 		{root, "athmovil-sim", "./cmd/athmovil-sim"},
 		{filepath.Join(root, "dev"), "dev", "."},
 	} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-tags", "failpoint", "-o", filepath.Join(folder, build.out), build.pkg)
-		cmd.Dir = build.dir
-		cmd.Env = append(os.Environ(), "GOWORK=off")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return Programs{}, fmt.Errorf("build %s: %w\n%s", build.out, err, out)
+		if err := compile(ctx, build.dir, filepath.Join(folder, build.out), build.pkg); err != nil {
+			return Programs{}, err
 		}
 	}
-	return Programs{folder}, nil
+	return BuildCobro(ctx, root, folder)
+}
+
+// BuildCobro compiles cobro alone, which is all that an earlier commit has to
+// have.
+func BuildCobro(ctx context.Context, root, folder string) (Programs, error) {
+	return Programs{folder}, compile(ctx, root, filepath.Join(folder, "cobro"), "./cmd/cobro")
+}
+
+func compile(ctx context.Context, dir, out, pkg string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "failpoint", "-o", out, pkg)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, said)
+	}
+	return nil
 }
 
 // Quick are the timings of production, scaled down.
@@ -127,6 +139,9 @@ type Cluster struct {
 	// TemporalStore is the DSN of a PostgreSQL database for Temporal, made where
 	// it is missing. Empty means a file.
 	TemporalStore string
+	// Earlier are what the APIs and workers run at first, instead of the
+	// programs of today; zero for those of today. See [BuildCobro].
+	Earlier Programs
 }
 
 // Addresses are where the parts are. They stay the same over restarts. API is
@@ -163,6 +178,9 @@ func start(ctx context.Context, programs Programs, folder string, env map[Part][
 	}
 	for _, part := range order {
 		s.programs[part], s.env[part] = programs, env[part]
+		if kind := part.kind(); cluster.Earlier != (Programs{}) && (kind == API || kind == Worker) {
+			s.programs[part] = cluster.Earlier
+		}
 	}
 	s.secrets.apiKey, s.secrets.webhook = "key_of_the_rig", "secret-of-the-rig-webhook"
 	s.at.APIKey = s.secrets.apiKey
@@ -177,7 +195,7 @@ func start(ctx context.Context, programs Programs, folder string, env map[Part][
 	for _, part := range order {
 		err := s.StartPart(ctx, part)
 		if err == nil && part == Temporal {
-			err = s.Migrate(ctx, programs)
+			err = s.Migrate(ctx, s.programs[API])
 		}
 		if err != nil {
 			s.KillAll()

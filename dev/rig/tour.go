@@ -48,12 +48,12 @@ func (m *Merchant) Paid(ctx context.Context, key string, more M) (payment.Paymen
 	if err != nil {
 		return p, err
 	}
-	return m.confirmed(ctx, p)
+	return m.Confirm(ctx, p)
 }
 
-// confirmed confirms until the payment is settled: a killed process may have
+// Confirm confirms, and waits until the payment is settled: a killed process may have
 // kept the customer waiting.
-func (m *Merchant) confirmed(ctx context.Context, p payment.Payment) (payment.Payment, error) {
+func (m *Merchant) Confirm(ctx context.Context, p payment.Payment) (payment.Payment, error) {
 	if err := m.System.Phone(ctx, "confirm", p.EcommerceID); err != nil {
 		return p, err
 	}
@@ -136,7 +136,7 @@ func phone(ctx context.Context, m *Merchant, tour string) error {
 	if _, _, err := m.Ask(ctx, "PUT", "/v1/payments/"+p.ID+"/phone-number", "phone", M{"phone_number": "7875551003"}); err != nil {
 		return err
 	}
-	_, err = m.confirmed(ctx, p)
+	_, err = m.Confirm(ctx, p)
 	return err
 }
 
