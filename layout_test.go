@@ -37,20 +37,25 @@ var layers = map[string]struct {
 	"internal/seal":            {[]string{"private"}, "a leaf: keys know nothing of what they seal"},
 	"internal/engine":          {[]string{"private"}, "a leaf: Temporal options for every program"},
 	"internal/telemetry":       {nil, "a leaf"},
+	"internal/metrics":         {[]string{"payment", "athmovil", "internal/store"}, "measures the domain, the gateway's client and the store, from outside"},
+	"internal/tracing":         {[]string{"athmovil"}, "makes spans for whoever composes a process"},
+	"internal/operations":      {nil, "a leaf: health and metrics of any process"},
 	"internal/djangoathm":      {[]string{"athmovil", "payment", "money", "private"}, "pure: a dump of another system goes in, the domain's records come out"},
 	"internal/orders":          {[]string{"payment", "workflows"}, "people's orders on their way to the workflows"},
 	"internal/store":           {[]string{"payment", "money", "private"}, "satisfies interfaces that its users declare"},
 	"internal/store/storetest": {[]string{"internal/store", "payment", "money", "private"}, "the conformance suite of every database"},
 	"worker": {[]string{
 		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/engine", "internal/outbound", "internal/seal", "internal/telemetry", "internal/orders",
+		"internal/metrics", "internal/tracing", "internal/operations",
 	}, "composes one process for a merchant, who needs nothing from internal"},
 	"api": {[]string{
-		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/orders",
+		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/orders", "internal/operations",
 	}, "HTTP only: stores and Temporal come in through interfaces"},
 	"internal/serve": {[]string{
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
+		"internal/metrics", "internal/tracing",
 	}, "composes the API's process for cmd and dev"},
-	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "private", "workflows"}, "flags and wiring"},
+	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "private", "workflows"}, "flags and wiring"},
 	"cmd/athmovil-sim": {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
 	"cobrotest": {[]string{
 		"worker", "workflows", "activities", "payment", "money", "private", "athmovil", "athmovil/athmovilsim", "internal/store", "internal/seal",

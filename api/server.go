@@ -62,6 +62,10 @@ type Config struct {
 	// Codec is mounted at /codec/ of the operations address; it decrypts for
 	// the Temporal UI. Nil means none.
 	Codec http.Handler
+	// Metrics is served at /metrics of the operations address; nil means none.
+	Metrics http.Handler
+	// Watch follows requests and handovers; nil means that nobody does.
+	Watch Watcher
 	// MaxBody is the most bytes that a body may have. Zero means
 	// [DefaultMaxBody].
 	MaxBody int64
@@ -252,6 +256,9 @@ func (cfg *Config) fillDefaults() {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Watch == nil {
+		cfg.Watch = unwatched{}
 	}
 }
 

@@ -352,7 +352,7 @@ func TestShopRetries(t *testing.T) {
 	logs := strings.Join(test.logs, "\n")
 	require.Contains(t, logs, "payment_completed/mail, attempt 1: the mail server is away")
 	require.Contains(t, logs, "payment_completed/permanent, attempt 1: no such order")
-	require.Contains(t, logs, "payment_completed/panics, attempt 1: it panicked")
+	require.Contains(t, logs, "payment_completed/panics, attempt 1: the receiver panicked: runtime error")
 }
 
 func TestShopFails(t *testing.T) {

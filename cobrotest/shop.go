@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -303,7 +304,7 @@ type told struct {
 func (r told) RegisterActivityWithOptions(a any, options activity.RegisterOptions) {
 	run, last := a.(func(context.Context, payment.Notification) error), ""
 	r.env.RegisterActivityWithOptions(func(ctx context.Context, n payment.Notification) error {
-		reason := "it panicked"
+		reason := ""
 		defer r.s.during(func(*testsuite.TestWorkflowEnvironment) { // not where it outlives the test
 			if reason != "" && reason != last {
 				r.s.t.Logf("%s, attempt %d: %s", options.Name, activity.GetInfo(ctx).Attempt, reason)
@@ -311,9 +312,8 @@ func (r told) RegisterActivityWithOptions(a any, options activity.RegisterOption
 			}
 		})
 		err := run(ctx, n)
-		reason = ""
 		if err != nil {
-			reason = plain(err).Error()
+			reason, _, _ = strings.Cut(plain(err).Error(), "\n") // without the stack of a panic
 		}
 		return err
 	}, options)

@@ -11,9 +11,12 @@ import (
 	"strconv"
 	"time"
 
+	"go.temporal.io/sdk/interceptor"
 	"golang.org/x/time/rate"
 
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/metrics"
+	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -80,6 +83,13 @@ type Config struct {
 	// StopTimeout is how long work under way may take after the context ends.
 	// Zero means 10 seconds.
 	StopTimeout time.Duration
+	// OpsListen is the address, such as "127.0.0.1:8082", of /healthz, /readyz
+	// and /metrics; port 0 takes a free one. It must never be public. Empty means
+	// that nothing is served.
+	OpsListen string
+	// Metrics are those of an API in the same process, as in dev. Nil means the
+	// worker's own; a program of another module has no other.
+	Metrics *metrics.Metrics
 	// Logger is nil for slog.Default().
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
@@ -88,7 +98,11 @@ type Config struct {
 	Started func()
 
 	temporal engine.Options      // the rest of what the TEMPORAL_… variables say
+	tracing  tracing.Options     // what the OTEL_… variables say
 	getenv   func(string) string // of secrets that the endpoints file names; nil means os.Getenv
+
+	traces       *tracing.Tracing // set by Run; nil where nothing is traced
+	interceptors []interceptor.ClientInterceptor
 }
 
 // ConfigFromEnv reads a Config from COBRO_… and TEMPORAL_… variables. Where
@@ -99,20 +113,24 @@ type Config struct {
 //	COBRO_ATHM_PUBLIC_TOKEN, COBRO_ATHM_PRIVATE_TOKEN,
 //	COBRO_GATEWAY_URL, COBRO_GATEWAY_REPORT_URL, COBRO_CALL_TIMEOUT,
 //	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_STOP_TIMEOUT,
-//	COBRO_RECONCILE_AT, COBRO_ENDPOINTS, COBRO_DATA,
-//	TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…
+//	COBRO_RECONCILE_AT, COBRO_ENDPOINTS, COBRO_DATA, COBRO_OPS_LISTEN,
+//	TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…,
+//	OTEL_… (docs/telemetry.md says which)
 //
 // Every mistake is reported at once.
 func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	var problems []error
 	temporal, err := engine.LoadOptions(getenv)
 	problems = append(problems, err)
+	traces, err := tracing.LoadOptions(getenv)
+	problems = append(problems, err)
 	cfg := Config{
 		Store: getenv("COBRO_STORE"), KeyFile: getenv("COBRO_KEY_FILE"), Host: getenv("COBRO_RECEIVER_HOST"),
 		PublicToken: getenv("COBRO_ATHM_PUBLIC_TOKEN"), PrivateToken: private.NewToken(getenv("COBRO_ATHM_PRIVATE_TOKEN")),
 		GatewayURL: getenv("COBRO_GATEWAY_URL"), GatewayReportURL: getenv("COBRO_GATEWAY_REPORT_URL"),
 		TemporalAddress: temporal.Address, TemporalNamespace: temporal.Namespace,
-		ReconcileAt: getenv("COBRO_RECONCILE_AT"), Endpoints: getenv("COBRO_ENDPOINTS"), temporal: temporal, getenv: getenv,
+		ReconcileAt: getenv("COBRO_RECONCILE_AT"), Endpoints: getenv("COBRO_ENDPOINTS"), OpsListen: getenv("COBRO_OPS_LISTEN"),
+		temporal: temporal, tracing: traces, getenv: getenv,
 	}
 	for name, field := range map[string]*time.Duration{"COBRO_CALL_TIMEOUT": &cfg.CallTimeout, "COBRO_STOP_TIMEOUT": &cfg.StopTimeout} {
 		problems = append(problems, parse(getenv(name), name, `a duration such as "30s"`, field, time.ParseDuration))
@@ -212,6 +230,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.getenv == nil {
 		c.getenv = os.Getenv
+	}
+	if c.Metrics == nil {
+		c.Metrics = metrics.New(metrics.ProgramWorker)
 	}
 	if c.Started == nil {
 		c.Started = func() {}

@@ -14,6 +14,8 @@ import (
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -28,6 +30,11 @@ func Run(ctx context.Context, cfg Config, notifications *activities.Notification
 	if err := errors.Join(cfg.validate(len(notifications.Announced(cfg.Host))), notifications.Err()); err != nil {
 		return err
 	}
+	stopTracing, err := cfg.startTracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	db, ring, err := cfg.open(ctx)
 	if err != nil {
 		return err
@@ -63,12 +70,18 @@ func Run(ctx context.Context, cfg Config, notifications *activities.Notification
 			return err
 		}
 	}
+	stopOperations, err := r.serveOperations(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopOperations()
 	return r.run(ctx)
 }
 
 func (c *Config) engineOptions(ring *seal.Ring) engine.Options {
 	options := c.temporal
-	options.Sealer, options.Logger = ring, c.Logger
+	options.Sealer, options.Logger = ring, telemetry.ForTemporal(c.Logger, payment.IsID)
+	options.Metrics, options.Interceptors = c.Metrics.Temporal(), c.interceptors
 	options.Address, options.Namespace = c.TemporalAddress, c.TemporalNamespace
 	return options
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/cobropay/cobro/internal/serve"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/worker"
 	"github.com/cobropay/cobro/workflows"
@@ -102,7 +103,7 @@ func environment(getenv func(string) string) kong.Resolver {
 
 type apiCommand struct {
 	Listen       string        `default:"127.0.0.1:8080" env:"COBRO_LISTEN" help:"Address of the API; port 0 takes a free one."`
-	OpsListen    string        `default:"127.0.0.1:8081" env:"COBRO_OPS_LISTEN" help:"Address of health checks and the codec; never public."`
+	OpsListen    string        `default:"127.0.0.1:8081" env:"COBRO_OPS_LISTEN" help:"Address of health checks, metrics and the codec; never public."`
 	Store        string        `required:"" env:"COBRO_STORE" help:"Database, such as sqlite:/var/lib/cobro/cobro.db."`
 	KeyFile      string        `required:"" env:"COBRO_KEY_FILE" help:"Key ring that encrypts histories and personal data."`
 	MerchantID   string        `default:"default" env:"COBRO_MERCHANT_ID" help:"Takes part in every payment id; can never change."`
@@ -116,7 +117,8 @@ type apiCommand struct {
 func (c *apiCommand) Run(p *program) error {
 	temporal, err := engine.LoadOptions(p.getenv)
 	timing, timingErr := workflows.TimingFromEnv(p.getenv)
-	if err := errors.Join(err, timingErr,
+	traces, tracesErr := tracing.LoadOptions(p.getenv)
+	if err := errors.Join(err, timingErr, tracesErr,
 		required(p.getenv, "COBRO_API_KEY"), required(p.getenv, "COBRO_WEBHOOK_SECRET"),
 	); err != nil {
 		return err
@@ -135,6 +137,7 @@ func (c *apiCommand) Run(p *program) error {
 		WebhookSecret: private.NewToken(p.getenv("COBRO_WEBHOOK_SECRET")),
 		Temporal:      temporal, MerchantID: c.MerchantID, MinExpiresIn: c.MinExpiresIn,
 		Timing: timing, Wait: c.Wait, StopTimeout: c.StopTimeout, CodecOrigins: c.CodecOrigins, Logger: p.logger,
+		Tracing: traces,
 		Started: func() {
 			p.logger.Info("api started", "api", "http://"+public.Addr().String(), "ops", "http://"+operations.Addr().String())
 		},
@@ -150,6 +153,7 @@ func required(getenv func(string) string, name string) error {
 
 type workerCommand struct {
 	Endpoints string `env:"COBRO_ENDPOINTS" help:"The endpoints file: URLs that are told of events."`
+	OpsListen string `env:"COBRO_OPS_LISTEN" help:"Address of health checks and metrics, such as 127.0.0.1:8082; never public. Without it none are served."`
 }
 
 // Run works until the context ends.
@@ -160,6 +164,7 @@ func (c *workerCommand) Run(p *program) error {
 	}
 	cfg.Payments = true
 	cfg.Endpoints = c.Endpoints
+	cfg.OpsListen = c.OpsListen
 	cfg.Logger = p.logger
 	cfg.Started = func() { p.logger.Info("worker started") }
 	return worker.Run(p.ctx, cfg, nil)

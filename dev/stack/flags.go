@@ -20,7 +20,7 @@ import (
 type flags struct {
 	Data                 string `default:".cobro" env:"COBRO_DATA" help:"Folder that keeps everything."`
 	Listen               string `default:"127.0.0.1:8080" env:"COBRO_LISTEN" help:"Address of the API."`
-	OpsListen            string `default:"127.0.0.1:8081" env:"COBRO_OPS_LISTEN" help:"Address of health checks and the codec."`
+	OpsListen            string `default:"127.0.0.1:8081" env:"COBRO_OPS_LISTEN" help:"Address of health checks, metrics and the codec."`
 	TemporalListen       string `default:"127.0.0.1:7233" env:"COBRO_TEMPORAL_LISTEN" help:"Address of Temporal's frontend."`
 	TemporalUIListen     string `name:"temporal-ui-listen" default:"127.0.0.1:8233" env:"COBRO_TEMPORAL_UI_LISTEN" help:"Address of the Temporal UI."`
 	GatewayListen        string `default:"127.0.0.1:8090" env:"COBRO_GATEWAY_LISTEN" help:"Address of the simulated ATH Móvil."`

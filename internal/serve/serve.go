@@ -17,8 +17,12 @@ import (
 
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/internal/tracing"
+	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -58,6 +62,11 @@ type Config struct {
 	// StopTimeout is how long requests under way may take after the context
 	// ends. Zero means 15 seconds.
 	StopTimeout time.Duration
+	// Tracing says whether and where spans go; see tracing.LoadOptions.
+	Tracing tracing.Options
+	// Metrics are those of a worker in the same process, as in dev. Nil means the
+	// API's own.
+	Metrics *metrics.Metrics
 	// Logger is nil for slog.Default().
 	Logger *slog.Logger
 	// Started is called once requests are answered; nil means nobody asks.
@@ -68,11 +77,25 @@ type Config struct {
 // under way. It returns nil after ctx has ended.
 func Run(ctx context.Context, cfg Config) error {
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	if cfg.Metrics == nil {
+		cfg.Metrics = metrics.New(metrics.ProgramAPI)
+	}
+	cfg.Tracing.Service = cmp.Or(cfg.Tracing.Service, "cobro-api")
+	traces, err := tracing.Open(ctx, cfg.Tracing, cfg.Logger)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := traces.Close(ctx); err != nil {
+			cfg.Logger.Warn("last spans lost", "error", err)
+		}
+	}()
+	cfg.Logger = traces.Logger(cfg.Logger)
 	ring, err := seal.Load(cfg.KeyFile)
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, store.Config{DSN: cfg.Store, Sealer: ring, Logger: cfg.Logger})
+	db, err := store.Open(ctx, store.Config{DSN: cfg.Store, Sealer: ring, Logger: cfg.Logger, Observer: cfg.Metrics})
 	if err != nil {
 		return err
 	}
@@ -86,14 +109,21 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	options := cfg.Temporal
-	options.Sealer, options.Logger = ring, cfg.Logger
+	options.Sealer, options.Logger = ring, telemetry.ForTemporal(cfg.Logger, payment.IsID)
+	options.Metrics = cfg.Metrics.Temporal()
+	if options.Interceptors, err = traces.Interceptors(); err != nil {
+		return err
+	}
 	temporal, err := engine.Dial(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
 
-	server, err := api.New(cfg.api(ring, db, temporal, merchant))
+	cfg.Metrics.WatchStore(ctx, db, cfg.Logger, nil)
+	config := cfg.api(ring, db, temporal, merchant)
+	config.Metrics, config.Watch = cfg.Metrics.Handler(cfg.Logger), watcher{metrics: cfg.Metrics, tracing: traces}
+	server, err := api.New(config)
 	if err != nil {
 		return err
 	}

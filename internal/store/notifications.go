@@ -157,8 +157,12 @@ func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d p
 // RecordAttempt notes that a receiver was called, and how that ended. The same
 // attempt again changes nothing.
 func (s *Store) RecordAttempt(ctx context.Context, a payment.Attempt) error {
-	return s.write(ctx, "record an attempt of "+a.DeliveryID, func(tx *sql.Tx) error {
-		if err := exists(ctx, tx, "notifications", a.DeliveryID); err != nil {
+	var to payment.Receiver
+	var fresh bool
+	err := s.write(ctx, "record an attempt of "+a.DeliveryID, func(tx *sql.Tx) error {
+		fresh = false
+		if err := known(tx.QueryRowContext(ctx, `SELECT host, event, receiver FROM notifications WHERE id = $1`, a.DeliveryID).
+			Scan(&to.Host, &to.Event, &to.Name)); err != nil {
 			return err
 		}
 		sealed := s.sealing("notification_attempts", attemptPlace(a.DeliveryID, a.Execution, a.Number))
@@ -176,6 +180,7 @@ func (s *Store) RecordAttempt(ctx context.Context, a payment.Attempt) error {
 			return sealed.err
 		}
 		inserted, err := insert(ctx, tx, "notification_attempts", row)
+		fresh = inserted
 		if err != nil || !inserted || a.Error == "" {
 			return err
 		}
@@ -187,6 +192,10 @@ func (s *Store) RecordAttempt(ctx context.Context, a payment.Attempt) error {
 		_, err = exec(ctx, tx, `UPDATE notifications SET last_error_sealed = $2 WHERE id = $1`, a.DeliveryID, text)
 		return err
 	})
+	if err == nil && fresh {
+		s.observer.ReceiverCalled(to, a.Error != "")
+	}
+	return err
 }
 
 // attemptPlace is what an attempt's texts are bound to.

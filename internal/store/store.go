@@ -40,6 +40,8 @@ type Config struct {
 	Now func() time.Time
 	// Logger hears of migrations; nil means silence.
 	Logger *slog.Logger
+	// Observer hears of what was written; nil means that nobody listens.
+	Observer Observer
 }
 
 // Store is an open database.
@@ -49,6 +51,8 @@ type Store struct {
 	dialect dialect
 	sealer  Sealer
 	now     func() time.Time
+
+	observer Observer
 }
 
 // Open opens a database that [Migrate] has brought to this program's schema.
@@ -66,9 +70,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	s := &Store{writer: writer, readers: readers, dialect: d, sealer: cfg.Sealer, now: cfg.Now}
+	s := &Store{writer: writer, readers: readers, dialect: d, sealer: cfg.Sealer, now: cfg.Now, observer: cfg.Observer}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.observer == nil {
+		s.observer = nobody{}
 	}
 	if err := checkSchema(ctx, d, readers); err != nil {
 		return nil, fmt.Errorf("open the store: %w", errors.Join(err, s.Close()))
