@@ -282,6 +282,7 @@ func (f *temporalFlows) translate(ctx context.Context, workflowID string, err, e
 		deadline   *serviceerror.DeadlineExceeded
 		away       *serviceerror.Unavailable
 		overloaded *serviceerror.ResourceExhausted
+		nowhere    *serviceerror.NamespaceNotFound // what a server says that has just lost its database
 	)
 	switch {
 	case err == nil:
@@ -293,7 +294,7 @@ func (f *temporalFlows) translate(ctx context.Context, workflowID string, err, e
 		return fmt.Errorf("%w: %w", ErrStillWorking, err)
 	case errors.As(err, &overdue), errors.As(err, &deadline), errors.Is(err, context.DeadlineExceeded), ctx.Err() != nil:
 		return f.overdue(ctx, workflowID, err)
-	case errors.As(err, &away), errors.As(err, &overloaded):
+	case errors.As(err, &away), errors.As(err, &overloaded), errors.As(err, &nowhere):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	default:
 		return fmt.Errorf("workflow %s: %w", workflowID, err)

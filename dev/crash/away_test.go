@@ -55,7 +55,7 @@ func stayAway(t *testing.T, one absence) {
 	defer func() { deaf(); <-stopped }()
 	m := rig.NewMerchant(s)
 
-	sold, err := paid(ctx, m, "sold", rig.M{"phone_number": "7875591000"})
+	sold, err := m.Paid(ctx, "sold", rig.M{"phone_number": "7875591000"})
 	require.NoError(t, err)
 	debited := brief(ctx, t, m, "debited")
 	confirmed := brief(ctx, t, m, "confirmed")
@@ -126,7 +126,7 @@ func stayAway(t *testing.T, one absence) {
 // brief opens a payment that lives for two seconds.
 func brief(ctx context.Context, t *testing.T, m *rig.Merchant, key string) payment.Payment {
 	t.Helper()
-	p, err := open(ctx, m, key, rig.M{"phone_number": fmt.Sprintf("787559%04d", 1000+len(key)), "expires_in": 2})
+	p, err := m.Sell(ctx, key, rig.M{"phone_number": fmt.Sprintf("787559%04d", 1000+len(key)), "expires_in": 2})
 	require.NoError(t, err)
 	return p
 }

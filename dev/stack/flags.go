@@ -27,6 +27,7 @@ type flags struct {
 	GatewayControlListen string `default:"127.0.0.1:8091" env:"COBRO_GATEWAY_CONTROL_LISTEN" help:"Address of the simulator's control surface and the customer's phone."`
 	Gateway              string `default:"sim" env:"COBRO_GATEWAY" help:"sim, live (real money), or the http:// address of a simulator elsewhere."`
 	Only                 string `enum:",temporal" default:"" env:"COBRO_ONLY" help:"Start this part alone: temporal."`
+	TemporalStore        string `env:"COBRO_TEMPORAL_STORE" help:"PostgreSQL database for Temporal instead of a file, such as postgres://user@host:5432/temporal; only with --only temporal."`
 	LogFormat            string `enum:"text,json" default:"text" env:"COBRO_LOG_FORMAT" help:"Log lines for people (text) or machines (json)."`
 	LogLevel             string `enum:"debug,info,warn,error" default:"info" env:"COBRO_LOG_LEVEL" help:"The least level that is logged."`
 }
@@ -41,6 +42,9 @@ const (
 const onlyTemporal = "temporal"
 
 func (f *flags) validate() error {
+	if f.TemporalStore != "" && f.Only != onlyTemporal {
+		return errors.New("--temporal-store is for --only temporal: everything else keeps its data in the folder")
+	}
 	if f.Gateway == gatewaySimulator || f.Gateway == gatewayLive {
 		return nil
 	}

@@ -147,7 +147,7 @@ func ignoreClosed(stop func() error) func() error {
 
 func (s *stack) startTemporal(ctx context.Context) error {
 	server, err := temporal.Start(ctx, temporal.Options{
-		Path: s.folder.file("temporal.db"), Namespace: namespace, Listen: s.flags.TemporalListen,
+		Path: s.folder.file("temporal.db"), Postgres: s.flags.TemporalStore, Namespace: namespace, Listen: s.flags.TemporalListen,
 		ListenFlag: "--temporal-listen", Logger: s.logger,
 	})
 	if err != nil {
