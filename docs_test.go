@@ -13,6 +13,7 @@ import (
 var (
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	runbook = regexp.MustCompile(`docs/operations\.md#(\S+)`)
 	noSlug  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
@@ -35,6 +36,13 @@ func TestIncidentsHaveTheirAnchors(t *testing.T) {
 		"gateway-down", "temporal-down", "database-down", "stuck-payment", "wrong-refund", "unknown-outcomes", "needs-review",
 		"notifications-failing", "webhooks-pending", "no-reconciliation", "worker-away",
 	})
+	alerts, err := os.ReadFile("deploy/prometheus/alerts.yml")
+	require.NoError(t, err)
+	linked := runbook.FindAllStringSubmatch(string(alerts), -1)
+	require.NotEmpty(t, linked)
+	for _, match := range linked {
+		require.Contains(t, anchors(t, "docs/operations.md"), match[1])
+	}
 }
 
 func TestLinksOfTheGuidesLeadSomewhere(t *testing.T) {

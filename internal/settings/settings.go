@@ -66,7 +66,7 @@ func All() []Setting {
 		{Name: "COBRO_PUBLIC_URL", form: webAddress},
 
 		{Name: "COBRO_LISTEN", Of: API, Default: "127.0.0.1:8080", form: listen},
-		{Name: "COBRO_OPS_LISTEN", Of: Everything, Default: "127.0.0.1:8081", form: listen},
+		{Name: "COBRO_OPS_LISTEN", Of: Everything, Default: "127.0.0.1:8081 (api), none (worker)", form: listen},
 		{Name: "COBRO_CODEC_ORIGINS", Of: API, form: origins},
 		{Name: "COBRO_CODEC_TOKEN", Of: API, form: secret},
 
