@@ -182,7 +182,7 @@ func start(ctx context.Context, programs Programs, folder string, env map[Part][
 			s.programs[part] = cluster.Earlier
 		}
 	}
-	s.secrets.apiKey, s.secrets.webhook = "key_of_the_rig", "secret-of-the-rig-webhook"
+	s.secrets.apiKey, s.secrets.webhook = "key-of-the-rig-and-nobody-else", "secret-of-the-rig-webhook"
 	s.at.APIKey = s.secrets.apiKey
 	s.at.Store = cluster.Store
 	s.at.KeyFile = filepath.Join(folder, "temporal", "keys.json")

@@ -144,6 +144,7 @@ func (s *Store) RecordRefund(ctx context.Context, change payment.RefundChange) (
 	refund := change.Record.Refund
 	var announced payment.Announced
 	err := s.write(ctx, "record refund "+refund.ID, func(tx *sql.Tx) error {
+		announced = payment.Announced{}
 		if _, err := s.lockPayment(ctx, tx, refund.PaymentID); err != nil {
 			return fmt.Errorf("payment %s: %w", refund.PaymentID, err)
 		}
