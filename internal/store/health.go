@@ -25,8 +25,8 @@ func CheckDSN(dsn string) error {
 
 // Await is [Open] for a program that starts beside its database: it tries until
 // wait has passed. A database that another process is about to migrate is worth
-// the wait too. A missing file, a newer schema and a DSN that makes no sense are
-// not.
+// the wait too. A missing file or database, a newer schema, a DSN that makes no
+// sense and a password that is refused are not.
 func Await(ctx context.Context, cfg Config, wait time.Duration) (*Store, error) {
 	if err := CheckDSN(cfg.DSN); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
@@ -35,7 +35,7 @@ func Await(ctx context.Context, cfg Config, wait time.Duration) (*Store, error) 
 	defer cancel()
 	for told := false; ; told = true {
 		s, err := openWithin(ctx, cfg, awaitTry)
-		if err == nil || errors.Is(err, fs.ErrNotExist) || newer(err) {
+		if err == nil || errors.Is(err, fs.ErrNotExist) || newer(err) || refused(err) {
 			return s, err
 		}
 		if !told && cfg.Logger != nil {

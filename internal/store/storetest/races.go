@@ -157,7 +157,7 @@ func announceRace(t *testing.T, open Opener) {
 			return s.RecordMismatch(ctx, payment.Mismatch{
 				ID: payment.DeriveMismatchID(payment.MismatchFee, fmt.Sprint(id, i)), Kind: payment.MismatchFee, PaymentID: id,
 				Source: payment.FoundByReconciliation, FoundBy: "run", FoundAt: noon(),
-			}, "")
+			}, "workflow")
 		}
 		return s.RecordRefund(ctx, payment.RefundChange{Announce: payment.EventRefundCompleted, Record: settled(payment.RefundRecord{
 			Refund: payment.Refund{
