@@ -422,7 +422,7 @@ func (s *System) started(part Part, from int64) (bool, error) {
 		s.at.WebhookURL = s.at.API + "/webhooks/athmovil/" + s.secrets.webhook
 	case Simulator:
 		s.at.Gateway, s.at.Control = string(said[1]), string(said[2])
-	case Temporal, Worker:
+	case Temporal, Worker, API2, Worker2:
 	}
 	return true, nil
 }
