@@ -69,10 +69,10 @@ func (n *Notifications) Add(r Receiver) {
 		n.mistake(r, "a name is 1 to 60 of a-z, 0-9 and hyphens, such as \"send-receipt\"")
 	case r.Func == nil:
 		n.mistake(r, "the function is nil")
-	case r.Timeout < 0 || r.Retry.First < 0 || r.Retry.Most < 0 || r.Retry.For < 0:
-		n.mistake(r, "a duration is negative; leave it zero for the default")
-	case r.Retry.Most > 0 && r.Retry.Most < r.Retry.First:
-		n.mistake(r, "the longest pause, Retry.Most, is shorter than the first one")
+	case r.Timeout < 0:
+		n.mistake(r, payment.RuleRetryNegative)
+	case r.Retry.Broken() != "":
+		n.mistake(r, "%s", r.Retry.Broken())
 	case slices.ContainsFunc(n.receivers, func(o Receiver) bool { return o.Event == r.Event && o.Name == r.Name }):
 		n.mistake(r, "registered twice; give the second one another name")
 	default:
@@ -146,9 +146,6 @@ func Deliver(
 	if err != nil {
 		activity.GetLogger(ctx).Warn("receiver failed", "receiver", info.ActivityType.Name, "notification", n.ID)
 	}
-	if attempts == nil {
-		return quiet(err)
-	}
 	attempt := payment.Attempt{
 		DeliveryID: n.ID, Execution: info.WorkflowExecution.RunID + "/" + info.ActivityID, Number: int(info.Attempt),
 		At: now().UTC(), Answer: answer,
@@ -156,11 +153,19 @@ func Deliver(
 	if err != nil {
 		attempt.Error = cut(err.Error())
 	}
+	if ctx.Err() != nil { // the SDK logs what comes after the timeout, whatever it is
+		err = errNotInTime
+	}
+	if attempts == nil {
+		return quiet(err)
+	}
 	if noteErr := attempts.RecordAttempt(context.WithoutCancel(ctx), attempt); noteErr != nil {
 		activity.GetLogger(ctx).Warn("attempt not noted", "notification", n.ID, "error", noteErr)
 	}
 	return quiet(err)
 }
+
+var errNotInTime = errors.New("the receiver did not end in time")
 
 // maxErrorText bounds what is kept of a receiver's error, in bytes.
 const maxErrorText = 2000
@@ -197,7 +202,7 @@ func await(ctx context.Context, send func(context.Context) (*payment.Answer, err
 	case o := <-done:
 		return o.answer, o.err
 	default:
-		return nil, fmt.Errorf("the receiver did not end in time: %w", context.Cause(ctx))
+		return nil, errNotInTime
 	}
 }
 

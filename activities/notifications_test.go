@@ -126,10 +126,10 @@ func TestDelivery(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			told := payment.Notification{ID: "ntf_1", Event: payment.EventCompleted, OccurredAt: now, Payment: payment.Payment{ID: paymentID, CreatedAt: now}}
-			var got payment.Notification
+			called := make(chan payment.Notification, 1) // one that hangs is still there when it is looked at
 			n := activities.NewNotifications()
 			n.On(payment.EventCompleted, "print", func(ctx context.Context, n payment.Notification) error {
-				got = n
+				called <- n
 				return tt.receive(ctx, n)
 			})
 			var logs bytes.Buffer
@@ -160,6 +160,7 @@ func TestDelivery(t *testing.T) {
 				require.ErrorAs(t, err, &application)
 				require.Equal(t, tt.final, application.NonRetryable())
 			}
+			got := <-called
 			require.Equal(t, told.ID, got.ID)
 			require.Equal(t, paymentID, got.Payment.ID)
 			if tt.store == nil {

@@ -39,13 +39,15 @@ type RecordStore interface {
 	// it did.
 	FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error)
 	// RecordMismatch keeps a difference, once. The first write announces it,
-	// where its kind is announced; a repetition answers the same.
-	RecordMismatch(ctx context.Context, mismatch payment.Mismatch) (payment.Announced, error)
+	// where its kind is announced, for the workflow to deliver; a repetition
+	// answers the same.
+	RecordMismatch(ctx context.Context, mismatch payment.Mismatch, workflow string) (payment.Announced, error)
 	// RecordDeliveries notes how deliveries stand.
 	RecordDeliveries(ctx context.Context, deliveries []payment.Delivery) error
-	// ReopenDelivery makes a delivery that has ended a workflow's to send again. It
-	// returns a *payment.DeliveryPendingError where another workflow sends it.
-	ReopenDelivery(ctx context.Context, id, workflow string) (payment.Reopened, error)
+	// ReopenDelivery makes a delivery that has ended, or that the workflow left
+	// has left, another workflow's to send again. It returns a
+	// *payment.DeliveryPendingError where a third one sends it.
+	ReopenDelivery(ctx context.Context, id, workflow, left string) (payment.Reopened, error)
 	// SettleWebhookEvent records what became of an event.
 	SettleWebhookEvent(ctx context.Context, id string, verdict payment.WebhookVerdict, matchedID, effect string) error
 	// Payment returns a payment as it was last recorded, or payment.ErrNotFound.
@@ -161,8 +163,7 @@ func (r *Records) FillPayer(ctx context.Context, in FillPayerInput) (FillPayerRe
 
 // RecordMismatch keeps a difference for people.
 func (r *Records) RecordMismatch(ctx context.Context, mismatch payment.Mismatch) (payment.Announced, error) {
-	mismatch.Workflow = workflowID(ctx)
-	return r.Store.RecordMismatch(ctx, mismatch)
+	return r.Store.RecordMismatch(ctx, mismatch, workflowID(ctx))
 }
 
 // RecordDeliveriesInput is what became of notifications.
@@ -178,6 +179,7 @@ func (r *Records) RecordDeliveries(ctx context.Context, in RecordDeliveriesInput
 // ReopenDeliveryInput names a notification.
 type ReopenDeliveryInput struct {
 	NotificationID string `json:"notification_id"`
+	Left           string `json:"left,omitempty"` // the workflow that ended without having delivered
 }
 
 // ReopenDeliveryResult is what is sent again; or nil, and why not.
@@ -189,7 +191,7 @@ type ReopenDeliveryResult struct {
 // ReopenDelivery makes a notification that has ended the calling workflow's to
 // send again. A refusal is an answer, not an error.
 func (r *Records) ReopenDelivery(ctx context.Context, in ReopenDeliveryInput) (ReopenDeliveryResult, error) {
-	reopened, err := r.Store.ReopenDelivery(ctx, in.NotificationID, workflowID(ctx))
+	reopened, err := r.Store.ReopenDelivery(ctx, in.NotificationID, workflowID(ctx), in.Left)
 	var pending *payment.DeliveryPendingError
 	switch {
 	case errors.As(err, &pending), errors.Is(err, payment.ErrNotFound):

@@ -62,6 +62,7 @@ type flows struct {
 	refund func(context.Context, workflows.RefundPaymentInput) (workflows.RefundOutcome, error)
 	relay  func(context.Context, string, workflows.GatewayEvent) error
 	late   func(context.Context, workflows.ApplyLateEventInput) error
+	again  func(context.Context, payment.Delivery) error
 	review func(ctx context.Context, id, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
 }
 
@@ -113,6 +114,14 @@ func (f *flows) ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventI
 		return api.ErrUnavailable
 	}
 	return f.late(ctx, in)
+}
+
+func (f *flows) Redeliver(ctx context.Context, d payment.Delivery) error {
+	if f.again == nil {
+		f.t.Error("a notification was sent again")
+		return api.ErrUnavailable
+	}
+	return f.again(ctx, d)
 }
 
 func (f *flows) ReviewPayment(ctx context.Context, id, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {

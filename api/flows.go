@@ -11,7 +11,9 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/cobropay/cobro/internal/orders"
 	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -43,6 +45,8 @@ type Flows interface {
 	// RelayEvent hands an event to the payment's workflow, which takes each
 	// digest once. [ErrEnded] where the workflow has closed.
 	RelayEvent(ctx context.Context, paymentID string, event workflows.GatewayEvent) error
+	// Redeliver has a notification sent now, and returns once the order is taken.
+	Redeliver(ctx context.Context, d payment.Delivery) error
 	// ApplyLateEvent starts the workflow of an event that no payment's own
 	// workflow takes, once for each digest.
 	ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventInput) error
@@ -254,6 +258,15 @@ func (f *temporalFlows) ApplyLateEvent(ctx context.Context, in workflows.ApplyLa
 	}
 }
 
+// Redeliver implements [Flows].
+func (f *temporalFlows) Redeliver(ctx context.Context, d payment.Delivery) error {
+	err := orders.Redeliver(ctx, f.client, d)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return f.translate(ctx, d.WorkflowID, err, ErrEnded)
+}
+
 // abandonedUpdate is the type of the server's failure of an update that was
 // accepted and did not end before its workflow did.
 const abandonedUpdate = "AcceptedUpdateCompletedWorkflow"
@@ -269,6 +282,7 @@ func (f *temporalFlows) translate(ctx context.Context, workflowID string, err, e
 		deadline   *serviceerror.DeadlineExceeded
 		away       *serviceerror.Unavailable
 		overloaded *serviceerror.ResourceExhausted
+		nowhere    *serviceerror.NamespaceNotFound // what a server says that has just lost its database
 	)
 	switch {
 	case err == nil:
@@ -280,7 +294,7 @@ func (f *temporalFlows) translate(ctx context.Context, workflowID string, err, e
 		return fmt.Errorf("%w: %w", ErrStillWorking, err)
 	case errors.As(err, &overdue), errors.As(err, &deadline), errors.Is(err, context.DeadlineExceeded), ctx.Err() != nil:
 		return f.overdue(ctx, workflowID, err)
-	case errors.As(err, &away), errors.As(err, &overloaded):
+	case errors.As(err, &away), errors.As(err, &overloaded), errors.As(err, &nowhere):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	default:
 		return fmt.Errorf("workflow %s: %w", workflowID, err)

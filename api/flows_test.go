@@ -322,6 +322,11 @@ func TestFlowsTranslateErrors(t *testing.T) {
 			server: temporalServer{update: serviceerror.NewUnavailable("away"), describe: serviceerror.NewUnavailable("away")},
 			open:   api.ErrUnavailable, ask: api.ErrUnavailable, signal: api.ErrUnavailable,
 		},
+		{
+			name:   "a Temporal that does not find its namespace while its database is away",
+			server: temporalServer{update: serviceerror.NewNamespaceNotFound("default")},
+			open:   api.ErrUnavailable, ask: api.ErrUnavailable,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

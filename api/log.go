@@ -43,8 +43,22 @@ func (s *Server) observe(c *gin.Context) {
 	if payID := c.Param("id"); payment.IsID(payID) {
 		c.Set(logPaymentID, payID)
 	}
+	ctx, answered := s.cfg.Watch.Request(c.Request, routeOf(c))
+	if ctx != c.Request.Context() { // a copy of the request costs something
+		c.Request = c.Request.WithContext(ctx)
+	}
 	c.Next()
-	s.logRequest(c, s.cfg.Now().Sub(began))
+	took := s.cfg.Now().Sub(began)
+	s.logRequest(c, took)
+	answered(Answered{Status: c.Writer.Status(), Code: c.GetString(logCode), PaymentID: c.GetString(logPaymentID), Took: took})
+}
+
+// routeOf is the pattern of the request's path.
+func routeOf(c *gin.Context) string {
+	if route := c.FullPath(); route != "" {
+		return route
+	}
+	return "none"
 }
 
 // requestID returns a fresh one. A request is served even without.
@@ -57,13 +71,9 @@ func (s *Server) requestID() string {
 }
 
 func (s *Server) logRequest(c *gin.Context, took time.Duration) {
-	route := c.FullPath()
-	if route == "" {
-		route = "none"
-	}
 	attrs := []slog.Attr{
 		slog.String("method", c.Request.Method),
-		slog.String("route", route),
+		slog.String("route", routeOf(c)),
 		slog.Int("status", c.Writer.Status()),
 		slog.Int64("duration_ms", took.Milliseconds()),
 	}

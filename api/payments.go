@@ -341,18 +341,18 @@ func (s *Server) listPayments(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	page := struct {
+	return answer(c, http.StatusOK, struct {
 		Payments   []payment.Payment `json:"payments"`
 		NextCursor *string           `json:"next_cursor"`
-	}{Payments: payments}
-	if payments == nil {
-		page.Payments = []payment.Payment{}
+	}{neverNull(payments), formatCursor(next)})
+}
+
+// neverNull makes a list without elements an empty one in JSON.
+func neverNull[T any](list []T) []T {
+	if list == nil {
+		return []T{}
 	}
-	if next != (payment.Cursor{}) {
-		cursor := formatCursor(next)
-		page.NextCursor = &cursor
-	}
-	return answer(c, http.StatusOK, page)
+	return list
 }
 
 func readFilter(query string) (payment.Filter, error) {
@@ -366,8 +366,8 @@ func readFilter(query string) (payment.Filter, error) {
 		Metadata2:   private.Text(q.text("metadata2")),
 		CreatedFrom: q.time("created_from"),
 		CreatedTo:   q.time("created_to"),
-		Limit:       q.limit("limit"),
-		After:       q.cursor("cursor"),
+		Limit:       q.limit(),
+		After:       q.cursor("cursor", payment.IsID),
 	}
 	if filter.Status != "" && !slices.Contains(payment.Statuses(), filter.Status) {
 		q.refuse("status", "must be a status such as completed")
@@ -452,7 +452,8 @@ func (q *query) duration(name string, most time.Duration) time.Duration {
 	return d
 }
 
-func (q *query) limit(name string) int {
+func (q *query) limit() int {
+	const name = "limit"
 	text := q.text(name)
 	if text == "" {
 		return defaultPage
@@ -464,8 +465,8 @@ func (q *query) limit(name string) int {
 	return limit
 }
 
-// cursor reads what [formatCursor] wrote.
-func (q *query) cursor(name string) payment.Cursor {
+// cursor reads what [formatCursor] wrote, of a list of things with such ids.
+func (q *query) cursor(name string, isID func(string) bool) payment.Cursor {
 	text := q.text(name)
 	if text == "" {
 		return payment.Cursor{}
@@ -473,15 +474,20 @@ func (q *query) cursor(name string) payment.Cursor {
 	decoded, err := base64.RawURLEncoding.DecodeString(text)
 	at, id, ok := strings.Cut(string(decoded), " ")
 	createdAt, timeErr := time.Parse(time.RFC3339Nano, at)
-	if err != nil || timeErr != nil || !ok || !payment.IsID(id) {
+	if err != nil || timeErr != nil || !ok || !isID(id) {
 		q.refuse(name, "must be a next_cursor of an earlier answer")
 		return payment.Cursor{}
 	}
 	return payment.Cursor{CreatedAt: createdAt, ID: id}
 }
 
-func formatCursor(c payment.Cursor) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(c.CreatedAt.UTC().Format(time.RFC3339Nano) + " " + c.ID))
+// formatCursor is where the next page starts, or nil at the end.
+func formatCursor(c payment.Cursor) *string {
+	if c == (payment.Cursor{}) {
+		return nil
+	}
+	text := base64.RawURLEncoding.EncodeToString([]byte(c.CreatedAt.UTC().Format(time.RFC3339Nano) + " " + c.ID))
+	return &text
 }
 
 // answer writes a value as JSON.

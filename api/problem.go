@@ -35,6 +35,7 @@ const (
 	refundInProgress
 	refundExceeds
 	refundNotFound
+	notificationNotFound
 	notInReview
 	reviewContradicted
 	bodyTooLarge
@@ -92,6 +93,10 @@ func (k problemKind) row() row {
 		return row{http.StatusNotFound, "refund_not_found",
 			text{"The refund is not known", "The payment has no refund with this id."},
 			text{"No se conoce el reembolso", "El pago no tiene ningún reembolso con este id."}}
+	case notificationNotFound:
+		return row{http.StatusNotFound, "notification_not_found",
+			text{"The notification is not known", "No notification has this id."},
+			text{"No se conoce la notificación", "Ninguna notificación tiene este id."}}
 	case notInReview:
 		return row{http.StatusConflict, "not_in_review",
 			text{"Nothing is to be decided here", "No review is open: the outcome is known, or was never in doubt."},

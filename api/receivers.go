@@ -24,12 +24,18 @@ const (
 // receiverJSON is a receiver as the API shows it: what was announced, and what
 // its host makes of it in Temporal.
 type receiverJSON struct {
-	Host      string        `json:"host"`
-	Event     payment.Event `json:"event"`
-	Name      string        `json:"name"`
-	Timeout   string        `json:"timeout"`    // of one attempt, such as "30s"
-	TaskQueue string        `json:"task_queue"` // which the host polls
-	Activity  string        `json:"activity"`   // the type under which the receiver is registered there
+	Host    string        `json:"host"`
+	Event   payment.Event `json:"event"`
+	Name    string        `json:"name"`
+	Timeout string        `json:"timeout"` // of one attempt, such as "30s"
+	// How it is tried again; absent fields mean the defaults: "1s", "1h" and
+	// "168h".
+	RetryFirst string `json:"retry_first,omitempty"`
+	RetryMost  string `json:"retry_most,omitempty"`
+	RetryFor   string `json:"retry_for,omitempty"`
+
+	TaskQueue string `json:"task_queue"` // which the host polls
+	Activity  string `json:"activity"`   // the type under which the receiver is registered there
 }
 
 // receiversJSON lists receivers. After an announcement it holds all that the
@@ -76,11 +82,20 @@ func (s *Server) answerReceivers(ctx context.Context, c *gin.Context, wanted fun
 		if wanted(r) {
 			shown.Receivers = append(shown.Receivers, receiverJSON{
 				Host: r.Host, Event: r.Event, Name: r.Name, Timeout: r.Timeout.String(),
+				RetryFirst: span(r.First), RetryMost: span(r.Most), RetryFor: span(r.For),
 				TaskQueue: workflows.NotifyQueue(r.Host), Activity: activities.ReceiverActivityName(string(r.Event), r.Name),
 			})
 		}
 	}
 	return answer(c, http.StatusOK, shown)
+}
+
+// span is a duration in Go's form; zero is absent.
+func span(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
 }
 
 // readReceivers reads and validates the body of PUT /v1/receivers/{host}. The
@@ -106,6 +121,12 @@ func (s *Server) readReceivers(c *gin.Context, host string) ([]payment.Receiver,
 			Event:   payment.Event(one.textWhere("event", isEvent, "must be one of "+payment.EventNames())),
 			Name:    one.textWhere("name", payment.IsReceiverName, payment.RuleReceiverName),
 			Timeout: one.duration("timeout", activities.DefaultReceiverTimeout),
+			Retry: payment.Retry{
+				First: one.duration("retry_first", 0), Most: one.duration("retry_most", 0), For: one.duration("retry_for", 0),
+			},
+		}
+		if broken := r.Retry.Broken(); broken != "" {
+			one.refuse("retry_most", broken)
 		}
 		if slices.ContainsFunc(receivers, func(other payment.Receiver) bool { return other.Event == r.Event && other.Name == r.Name }) {
 			one.refuse("name", ruleReceiverOnce)

@@ -16,6 +16,9 @@ import (
 type receiver struct {
 	Host, Event, Name, Timeout, Activity string
 	TaskQueue                            string `json:"task_queue"`
+	RetryFirst                           string `json:"retry_first"`
+	RetryMost                            string `json:"retry_most"`
+	RetryFor                             string `json:"retry_for"`
 }
 
 // receivers reads an answer that lists receivers.
@@ -48,8 +51,8 @@ func TestAnnounceReceivers(t *testing.T) {
 		require.Equal(t, []receiver{receipt, tell}, w.receivers(w.do("PUT", "/v1/receivers/shop", both)))
 	}
 
-	stays := w.do("PUT", "/v1/receivers/shop", `{"receivers":[{"event":"payment_failed","name":"tell","timeout":"5s"}]}`)
-	tell.Timeout = "5s"
+	stays := w.do("PUT", "/v1/receivers/shop", `{"receivers":[{"event":"payment_failed","name":"tell","timeout":"5s","retry_first":"2s","retry_most":"1m","retry_for":"1h"}]}`)
+	tell.Timeout, tell.RetryFirst, tell.RetryMost, tell.RetryFor = "5s", "2s", "1m0s", "1h0m0s"
 	require.Equal(t, []receiver{receipt, tell}, w.receivers(stays), "one that is left out stays; one that is there is updated")
 
 	elsewhere := w.receivers(w.do("PUT", "/v1/receivers/till-2", `{"receivers":[{"event":"payment_failed","name":"tell"}]}`))

@@ -14,7 +14,7 @@ func (s *Server) listReconciliations(c *gin.Context) error {
 	q := readQuery(c.Request.URL.RawQuery, "kind", "payment_id", "found_from", "found_to", "limit")
 	filter := payment.MismatchFilter{
 		Kind: payment.MismatchKind(q.text("kind")), PaymentID: q.text("payment_id"),
-		FoundFrom: q.time("found_from"), FoundTo: q.time("found_to"), Limit: q.limit("limit"),
+		FoundFrom: q.time("found_from"), FoundTo: q.time("found_to"), Limit: q.limit(),
 	}
 	if err := q.err(); err != nil {
 		return err
@@ -28,14 +28,8 @@ func (s *Server) listReconciliations(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	if runs == nil {
-		runs = []payment.Reconciliation{}
-	}
-	if found == nil {
-		found = []payment.Mismatch{}
-	}
 	return answer(c, http.StatusOK, struct {
 		Runs       []payment.Reconciliation `json:"runs"`
 		Mismatches []payment.Mismatch       `json:"mismatches"`
-	}{runs, found})
+	}{neverNull(runs), neverNull(found)})
 }

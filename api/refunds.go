@@ -168,10 +168,7 @@ func (s *Server) listRefunds(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	if refunds == nil {
-		refunds = []payment.Refund{}
-	}
 	return answer(c, http.StatusOK, struct {
 		Refunds []payment.Refund `json:"refunds"`
-	}{refunds})
+	}{neverNull(refunds)})
 }

@@ -83,6 +83,9 @@ func (s *Server) relayBatch(ctx context.Context) bool {
 // relayEvent hands one event over, and records what became of it. It reports
 // whether Temporal is away, so that the rest of a lease is not tried in vain.
 func (s *Server) relayEvent(held context.Context, event payment.WebhookEvent) (away bool) {
+	held, handedOver := s.cfg.Watch.Handover(held)
+	end := HandedOver{EventID: event.ID, Kind: event.Kind}
+	defer func() { handedOver(end) }()
 	ctx, cancel := context.WithTimeout(held, handoverTimeout)
 	defer cancel()
 	failpoint.Reach(failpoint.RelayBefore)
@@ -95,6 +98,7 @@ func (s *Server) relayEvent(held context.Context, event payment.WebhookEvent) (a
 		s.postpone(held, event, s.now().Add(pause))
 		return errors.Is(err, ErrUnavailable)
 	}
+	end.Verdict, end.PaymentID = done.verdict, done.paymentID
 	settling, cancel := context.WithTimeout(held, storeTimeout)
 	defer cancel()
 	if err := s.cfg.Store.SettleWebhookEvent(settling, event.ID, done.verdict, done.paymentID, done.effect); err != nil {

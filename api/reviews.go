@@ -18,7 +18,7 @@ import (
 // with everything that was seen.
 func (s *Server) listReviews(c *gin.Context) error {
 	q := readQuery(c.Request.URL.RawQuery, "state", "payment_id", "limit")
-	filter := payment.ReviewFilter{PaymentID: q.text("payment_id"), Limit: q.limit("limit")}
+	filter := payment.ReviewFilter{PaymentID: q.text("payment_id"), Limit: q.limit()}
 	switch state := q.text("state"); state {
 	case "", "open", "decided":
 		open := state != "decided"
@@ -34,12 +34,9 @@ func (s *Server) listReviews(c *gin.Context) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	if reviews == nil {
-		reviews = []payment.Review{}
-	}
 	return answer(c, http.StatusOK, struct {
 		Reviews []payment.Review `json:"reviews"`
-	}{reviews})
+	}{neverNull(reviews)})
 }
 
 // reviewPayment answers POST /v1/payments/{id}/review: a person decides what

@@ -62,6 +62,10 @@ type Config struct {
 	// Codec is mounted at /codec/ of the operations address; it decrypts for
 	// the Temporal UI. Nil means none.
 	Codec http.Handler
+	// Metrics is served at /metrics of the operations address; nil means none.
+	Metrics http.Handler
+	// Watch follows requests and handovers; nil means that nobody does.
+	Watch Watcher
 	// MaxBody is the most bytes that a body may have. Zero means
 	// [DefaultMaxBody].
 	MaxBody int64
@@ -103,6 +107,19 @@ type Store interface {
 	// Receivers returns every receiver, ordered by host, event and name.
 	Receivers(ctx context.Context) ([]payment.Receiver, error)
 
+	// Transitions returns a payment's, oldest first.
+	Transitions(ctx context.Context, paymentID string) ([]payment.Transition, error)
+	// Deliveries returns the notifications of a payment and of its refunds.
+	Deliveries(ctx context.Context, paymentID string) ([]payment.Delivery, error)
+	// Notifications returns one page, newest first, as Payments does.
+	Notifications(ctx context.Context, filter payment.DeliveryFilter) ([]payment.Delivery, payment.Cursor, error)
+	Delivery(ctx context.Context, id string) (payment.Delivery, error)
+	// Attempts returns the calls of a delivery's receiver, oldest first.
+	Attempts(ctx context.Context, deliveryID string) ([]payment.Attempt, error)
+
+	// WebhookEvents returns events, newest first; verdict and matchedID narrow
+	// them down where they are not empty.
+	WebhookEvents(ctx context.Context, verdict payment.WebhookVerdict, matchedID string, limit int) ([]payment.WebhookEvent, error)
 	// AddWebhookEvent makes an event durable and reports whether its digest is
 	// new; a duplicate is only counted.
 	AddWebhookEvent(ctx context.Context, event payment.WebhookEvent) (added bool, err error)
@@ -170,6 +187,10 @@ func (s *Server) routes() http.Handler {
 	v1.GET("/payments/:id/refunds", s.handle(s.listRefunds))
 	v1.POST("/payments/:id/review", s.handle(s.reviewPayment))
 	v1.POST("/payments/:id/refunds/:rid/review", s.handle(s.reviewRefund))
+	v1.GET("/payments/:id/events", s.handle(s.showTimeline))
+	v1.GET("/notifications", s.handle(s.listNotifications))
+	v1.GET("/notifications/:id", s.handle(s.showNotification))
+	v1.POST("/notifications/:id/redeliver", s.handle(s.redeliver))
 	v1.GET("/reviews", s.handle(s.listReviews))
 	v1.GET("/reconciliations", s.handle(s.listReconciliations))
 	v1.GET("/receivers", s.handle(s.listReceivers))
@@ -235,6 +256,9 @@ func (cfg *Config) fillDefaults() {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Watch == nil {
+		cfg.Watch = unwatched{}
 	}
 }
 

@@ -40,6 +40,29 @@ func (op Op) class() class {
 	}
 }
 
+// Lane names the lane in which the call waits for its turn, where
+// [Config].CallsPerSecond is set: "money" goes first, then "write", and "read"
+// takes what is left. The values are stable.
+func (op Op) Lane() string {
+	switch op.class() {
+	case moneyCall:
+		return "money"
+	case readCall:
+		return "read"
+	case writeCall:
+		return "write"
+	default:
+		return "write"
+	}
+}
+
+// Ops lists every call of a [Client].
+func Ops() []Op {
+	return []Op{
+		OpCreate, OpFind, OpAuthorize, OpUpdatePhoneNumber, OpCancel, OpRefund, OpTransactionReport, OpSearch, OpSubscribeWebhook,
+	}
+}
+
 // lost is the kind of a call that was sent and has no usable answer. A read
 // changes nothing, so it can be made again; any other call may have been
 // executed.

@@ -54,6 +54,9 @@ func IsID(text string) bool { return hasForm(text, idPrefix) }
 // IsRefundID reports whether text has the form of a refund id.
 func IsRefundID(text string) bool { return hasForm(text, refundIDPrefix) }
 
+// IsNotificationID reports whether text has the form of a notification's id.
+func IsNotificationID(text string) bool { return hasForm(text, notificationIDPrefix) }
+
 // derive returns 26 characters that depend on every part; the lengths keep
 // ("ab", "c") and ("a", "bc") apart.
 func derive(parts ...string) string {

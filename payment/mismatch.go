@@ -21,14 +21,11 @@ type Mismatch struct {
 	// receivers; whoever finds it again does not.
 	FoundBy string    `json:"found_by,omitempty"`
 	FoundAt time.Time `json:"found_at"`
-	// Workflow is as in [Change].
-	Workflow string `json:"-"`
 }
 
 // Notification is what the receivers are told, with the payment that is
 // concerned, or the zero one.
 func (m Mismatch) Notification(of Payment) Notification {
-	m.Workflow = ""
 	return Notification{
 		Version: NotificationVersion, Event: EventReconciliationMismatch, OccurredAt: m.FoundAt, Payment: of, Mismatch: &m,
 	}

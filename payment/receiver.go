@@ -42,6 +42,24 @@ func IsReceiverName(text string) bool { return plain(text, MaxReceiverName) }
 // IsEvent reports whether there is such an event.
 func IsEvent(event Event) bool { return slices.Contains(Events(), event) }
 
+// Rules of [Retry], in words for its author.
+const (
+	RuleRetryNegative = "a duration is negative; leave it zero for the default"
+	RuleRetryShrinks  = "the longest pause is shorter than the first one"
+)
+
+// Broken returns the rule that the policy breaks, or "".
+func (r Retry) Broken() string {
+	switch {
+	case r.First < 0 || r.Most < 0 || r.For < 0:
+		return RuleRetryNegative
+	case r.Most > 0 && r.Most < r.First:
+		return RuleRetryShrinks
+	default:
+		return ""
+	}
+}
+
 // plain reports whether text is 1 to most of a-z, 0-9 and hyphens, with no
 // hyphen at either end.
 func plain(text string, most int) bool {

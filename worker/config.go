@@ -11,9 +11,13 @@ import (
 	"strconv"
 	"time"
 
+	"go.temporal.io/sdk/interceptor"
 	"golang.org/x/time/rate"
 
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/metrics"
+	"github.com/cobropay/cobro/internal/settings"
+	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -73,9 +77,23 @@ type Config struct {
 	// ReconcileAt is when yesterday is compared with the gateway's report, as
 	// "02:00" in Puerto Rico, or "off" for never. Empty means 02:00.
 	ReconcileAt string
+	// StartTimeout is how long to wait for the database, and then for Temporal.
+	// Zero means 30 seconds.
+	StartTimeout time.Duration
+	// Endpoints is the path of the endpoints file, which lists the URLs that the
+	// program with Payments tells of events (docs/webhooks.md). It is read again
+	// when it changes. Empty means none.
+	Endpoints string
 	// StopTimeout is how long work under way may take after the context ends.
 	// Zero means 10 seconds.
 	StopTimeout time.Duration
+	// OpsListen is the address, such as "127.0.0.1:8082", of /healthz, /readyz
+	// and /metrics; port 0 takes a free one. It must never be public. Empty means
+	// that nothing is served.
+	OpsListen string
+	// Metrics are those of an API in the same process, as in dev. Nil means the
+	// worker's own; a program of another module has no other.
+	Metrics *metrics.Metrics
 	// Logger is nil for slog.Default().
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
@@ -83,7 +101,12 @@ type Config struct {
 	// Started is called once every queue is polled; nil means nobody asks.
 	Started func()
 
-	temporal engine.Options // the rest of what the TEMPORAL_… variables say
+	temporal engine.Options      // the rest of what the TEMPORAL_… variables say
+	tracing  tracing.Options     // what the OTEL_… variables say
+	getenv   func(string) string // of secrets that the endpoints file names; nil means os.Getenv
+
+	traces       *tracing.Tracing // set by Run; nil where nothing is traced
+	interceptors []interceptor.ClientInterceptor
 }
 
 // ConfigFromEnv reads a Config from COBRO_… and TEMPORAL_… variables. Where
@@ -93,23 +116,29 @@ type Config struct {
 //	COBRO_STORE, COBRO_KEY_FILE, COBRO_RECEIVER_HOST,
 //	COBRO_ATHM_PUBLIC_TOKEN, COBRO_ATHM_PRIVATE_TOKEN,
 //	COBRO_GATEWAY_URL, COBRO_GATEWAY_REPORT_URL, COBRO_CALL_TIMEOUT,
-//	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_STOP_TIMEOUT,
-//	COBRO_RECONCILE_AT, COBRO_DATA,
-//	TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…
+//	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_START_TIMEOUT, COBRO_STOP_TIMEOUT,
+//	COBRO_RECONCILE_AT, COBRO_ENDPOINTS, COBRO_DATA, COBRO_OPS_LISTEN,
+//	TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…,
+//	OTEL_… (docs/telemetry.md says which)
 //
-// Every mistake is reported at once.
+// A secret NAME may be in the file that NAME_FILE names. Every mistake is
+// reported at once.
 func ConfigFromEnv(getenv func(string) string) (Config, error) {
-	var problems []error
+	problems := []error{settings.Join(settings.CheckFiles(getenv))}
+	getenv = settings.Files(getenv)
 	temporal, err := engine.LoadOptions(getenv)
+	problems = append(problems, err)
+	traces, err := tracing.LoadOptions(getenv)
 	problems = append(problems, err)
 	cfg := Config{
 		Store: getenv("COBRO_STORE"), KeyFile: getenv("COBRO_KEY_FILE"), Host: getenv("COBRO_RECEIVER_HOST"),
 		PublicToken: getenv("COBRO_ATHM_PUBLIC_TOKEN"), PrivateToken: private.NewToken(getenv("COBRO_ATHM_PRIVATE_TOKEN")),
 		GatewayURL: getenv("COBRO_GATEWAY_URL"), GatewayReportURL: getenv("COBRO_GATEWAY_REPORT_URL"),
 		TemporalAddress: temporal.Address, TemporalNamespace: temporal.Namespace,
-		ReconcileAt: getenv("COBRO_RECONCILE_AT"), temporal: temporal,
+		ReconcileAt: getenv("COBRO_RECONCILE_AT"), Endpoints: getenv("COBRO_ENDPOINTS"), OpsListen: getenv("COBRO_OPS_LISTEN"),
+		temporal: temporal, tracing: traces, getenv: getenv,
 	}
-	for name, field := range map[string]*time.Duration{"COBRO_CALL_TIMEOUT": &cfg.CallTimeout, "COBRO_STOP_TIMEOUT": &cfg.StopTimeout} {
+	for name, field := range map[string]*time.Duration{"COBRO_CALL_TIMEOUT": &cfg.CallTimeout, "COBRO_STOP_TIMEOUT": &cfg.StopTimeout, "COBRO_START_TIMEOUT": &cfg.StartTimeout} {
 		problems = append(problems, parse(getenv(name), name, `a duration such as "30s"`, field, time.ParseDuration))
 	}
 	problems = append(problems,
@@ -187,6 +216,7 @@ func (c *Config) validate(receivers int) error {
 		require(err == nil, `worker: the time of the reconciliation must be like "02:00", or "off": mend COBRO_RECONCILE_AT`)
 		require(c.PublicToken != "", "worker: no public token: set COBRO_ATHM_PUBLIC_TOKEN")
 		require(!c.PrivateToken.IsZero(), "worker: no private token: set COBRO_ATHM_PRIVATE_TOKEN")
+		problems = append(problems, c.checkEndpoints())
 	}
 	return errors.Join(problems...)
 }
@@ -194,6 +224,9 @@ func (c *Config) validate(receivers int) error {
 func (c *Config) setDefaults() {
 	if c.Waiting == 0 {
 		c.Waiting = 10_000
+	}
+	if c.StartTimeout == 0 {
+		c.StartTimeout = 30 * time.Second
 	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 10 * time.Second
@@ -203,6 +236,12 @@ func (c *Config) setDefaults() {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.getenv == nil {
+		c.getenv = os.Getenv
+	}
+	if c.Metrics == nil {
+		c.Metrics = metrics.New(metrics.ProgramWorker)
 	}
 	if c.Started == nil {
 		c.Started = func() {}

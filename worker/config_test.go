@@ -28,9 +28,11 @@ func TestConfigFromEnv(t *testing.T) {
 		"COBRO_ATHM_PUBLIC_TOKEN": "public", "COBRO_ATHM_PRIVATE_TOKEN": "secret",
 		"COBRO_GATEWAY_URL": "http://127.0.0.1:1", "COBRO_GATEWAY_REPORT_URL": "http://127.0.0.1:2",
 		"COBRO_CALL_TIMEOUT": "7s", "COBRO_STOP_TIMEOUT": "8s", "COBRO_WAITING": "9", "COBRO_CALLS_PER_SECOND": "10",
-		"TEMPORAL_ADDRESS": "127.0.0.1:3", "TEMPORAL_NAMESPACE": "payments",
+		"COBRO_OPS_LISTEN": "127.0.0.1:4", "TEMPORAL_ADDRESS": "127.0.0.1:3", "TEMPORAL_NAMESPACE": "payments",
+		"COBRO_ENDPOINTS": "endpoints.yaml",
 	}))
 	require.NoError(t, err)
+	require.Equal(t, "endpoints.yaml", cfg.Endpoints)
 	require.Equal(t, "sqlite:cobro.db", cfg.Store)
 	require.Equal(t, "keys.json", cfg.KeyFile)
 	require.Equal(t, "shop", cfg.Host)
@@ -44,13 +46,16 @@ func TestConfigFromEnv(t *testing.T) {
 	require.True(t, cfg.CallsPerSecond == rate.Limit(10)) //nolint:testifylint // a whole number is exact
 	require.Equal(t, "127.0.0.1:3", cfg.TemporalAddress)
 	require.Equal(t, "payments", cfg.TemporalNamespace)
+	require.Equal(t, "127.0.0.1:4", cfg.OpsListen)
 }
 
 func TestConfigFromEnvMistakes(t *testing.T) {
 	t.Parallel()
 	_, err := worker.ConfigFromEnv(getenv(map[string]string{
 		"COBRO_STORE": "x", "COBRO_CALL_TIMEOUT": "soon", "COBRO_STOP_TIMEOUT": "later", "COBRO_WAITING": "many", "COBRO_CALLS_PER_SECOND": "0.5",
+		"OTEL_TRACES_EXPORTER": "zipkin",
 	}))
+	require.ErrorContains(t, err, "OTEL_TRACES_EXPORTER")
 	for _, name := range []string{"COBRO_CALL_TIMEOUT", "COBRO_STOP_TIMEOUT", "COBRO_WAITING", "COBRO_CALLS_PER_SECOND"} {
 		require.ErrorContains(t, err, name+" must be")
 	}
@@ -107,6 +112,7 @@ func TestRunRefuses(t *testing.T) {
 	}{
 		{"nothing is set", worker.Config{}, nil, []string{"COBRO_STORE", "COBRO_KEY_FILE", "nothing to run"}},
 		{"payments without tokens", worker.Config{Payments: true}, nil, []string{"COBRO_ATHM_PUBLIC_TOKEN", "COBRO_ATHM_PRIVATE_TOKEN"}},
+		{"an endpoints file that is not there", worker.Config{Payments: true, Endpoints: filepath.Join(t.TempDir(), "none.yaml")}, nil, []string{"COBRO_STORE", "none.yaml", "COBRO_ENDPOINTS"}},
 		{"receivers without a host", worker.Config{}, shop, []string{"Config.Host"}},
 		{"receivers on a host with a bad name", worker.Config{Host: "My Shop"}, shop, []string{"Config.Host"}},
 		{"receivers on Cobro's own host", worker.Config{Host: "cobro"}, shop, []string{"give this program another name"}},

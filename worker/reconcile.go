@@ -102,7 +102,10 @@ func (c *Config) open(ctx context.Context) (*store.Store, *seal.Ring, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := store.Open(ctx, store.Config{DSN: c.Store, Sealer: ring, Now: c.Now, Logger: c.Logger})
+	ring.Tell(c.Logger)
+	db, err := store.Await(ctx, store.Config{
+		DSN: c.Store, Sealer: ring, Now: c.Now, Logger: c.Logger, Observer: c.Metrics,
+	}, c.StartTimeout)
 	return db, ring, err
 }
 
@@ -110,6 +113,6 @@ func (c *Config) open(ctx context.Context) (*store.Store, *seal.Ring, error) {
 func (c *Config) gateway() (*athmovil.Client, error) {
 	return athmovil.New(athmovil.Config{
 		PublicToken: c.PublicToken, PrivateToken: c.PrivateToken, BaseURL: c.GatewayURL, ReportBaseURL: c.GatewayReportURL,
-		Timeout: c.CallTimeout, CallsPerSecond: c.CallsPerSecond, Now: c.Now,
+		Timeout: c.CallTimeout, CallsPerSecond: c.CallsPerSecond, Now: c.Now, Observe: c.observeGateway,
 	})
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -28,6 +30,11 @@ func Run(ctx context.Context, cfg Config, notifications *activities.Notification
 	if err := errors.Join(cfg.validate(len(notifications.Announced(cfg.Host))), notifications.Err()); err != nil {
 		return err
 	}
+	stopTracing, err := cfg.startTracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	db, ring, err := cfg.open(ctx)
 	if err != nil {
 		return err
@@ -48,22 +55,35 @@ func Run(ctx context.Context, cfg Config, notifications *activities.Notification
 		if err := r.addPayments(ctx); err != nil {
 			return err
 		}
-		if err := r.addReceivers(ctx, builtInHost, activities.Log(cfg.Logger)); err != nil {
+		builtIn, err := r.addReceivers(ctx, builtInHost, activities.Log(cfg.Logger))
+		if err != nil {
 			return err
 		}
+		stop, err := r.addEndpoints(ctx, builtIn)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	if len(notifications.Announced(cfg.Host)) > 0 {
-		if err := r.addReceivers(ctx, cfg.Host, notifications); err != nil {
+		if _, err := r.addReceivers(ctx, cfg.Host, notifications); err != nil {
 			return err
 		}
 	}
+	stopOperations, err := r.serveOperations(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopOperations()
 	return r.run(ctx)
 }
 
 func (c *Config) engineOptions(ring *seal.Ring) engine.Options {
 	options := c.temporal
-	options.Sealer, options.Logger = ring, c.Logger
+	options.Sealer, options.Logger = ring, telemetry.ForTemporal(c.Logger, payment.IsID)
+	options.Metrics, options.Interceptors = c.Metrics.Temporal(), c.interceptors
 	options.Address, options.Namespace = c.TemporalAddress, c.TemporalNamespace
+	options.Wait = c.StartTimeout
 	return options
 }
 
@@ -73,6 +93,7 @@ type runner struct {
 	client  client.Client
 	store   *store.Store
 	workers []sdk.Worker
+	queues  []string // of the workers
 	failed  chan error
 }
 
@@ -102,12 +123,13 @@ func (r *runner) addPayments(ctx context.Context) error {
 }
 
 // addReceivers announces a host's receivers and adds the worker that runs them.
-func (r *runner) addReceivers(ctx context.Context, host string, n *activities.Notifications) error {
+func (r *runner) addReceivers(ctx context.Context, host string, n *activities.Notifications) (sdk.Worker, error) {
 	if err := r.store.AnnounceReceivers(ctx, host, n.Announced(host)); err != nil {
-		return fmt.Errorf("announce the receivers of %s: %w", host, err)
+		return nil, fmt.Errorf("announce the receivers of %s: %w", host, err)
 	}
-	n.Register(r.add(workflows.NotifyQueue(host), sdk.Options{DisableWorkflowWorker: true}), r.store, r.cfg.Now)
-	return nil
+	w := r.add(workflows.NotifyQueue(host), sdk.Options{DisableWorkflowWorker: true})
+	n.Register(w, r.store, r.cfg.Now)
+	return w, nil
 }
 
 func (r *runner) add(queue string, options sdk.Options) sdk.Worker {
@@ -120,7 +142,7 @@ func (r *runner) add(queue string, options sdk.Options) sdk.Worker {
 		}
 	}
 	w := sdk.New(r.client, queue, options)
-	r.workers = append(r.workers, w)
+	r.workers, r.queues = append(r.workers, w), append(r.queues, queue)
 	return w
 }
 

@@ -200,6 +200,9 @@ type DeliveryOrder struct {
 // RedeliverNotificationInput starts RedeliverNotification.
 type RedeliverNotificationInput struct {
 	NotificationID string `json:"notification_id"`
+	// Left is the workflow that has ended without having delivered, or empty: then
+	// only what has ended is sent again.
+	Left string `json:"left,omitempty"`
 }
 
 // RedeliverNotificationResult is what came of it.

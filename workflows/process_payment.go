@@ -181,6 +181,7 @@ func (p *process) createTicket(ctx workflow.Context) error {
 			return nil
 		}
 		failure := activities.FailureOf(err)
+		countUnknown(ctx, athmovil.OpCreate, failure)
 		switch {
 		case activities.NeverStarted(err):
 			p.learn(ctx, payment.FactFailed, stale())
@@ -395,6 +396,7 @@ func (p *process) authorize(ctx workflow.Context) error {
 			return nil
 		}
 		failure := activities.FailureOf(err)
+		countUnknown(ctx, athmovil.OpAuthorize, failure)
 		p.docket.note(ctx, "Authorize, try %d: %s", tries, failure)
 		if failure.Definite() && tries == 1 {
 			p.learn(ctx, payment.FactFailed, failure.Reason())

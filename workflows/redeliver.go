@@ -11,7 +11,7 @@ import (
 func RedeliverNotification(ctx workflow.Context, in RedeliverNotificationInput) (RedeliverNotificationResult, error) {
 	ctx = detached(ctx) // what was begun is finished
 	result, err := persist[activities.ReopenDeliveryResult](ctx, activities.ReopenDeliveryName,
-		activities.ReopenDeliveryInput{NotificationID: in.NotificationID})
+		activities.ReopenDeliveryInput{NotificationID: in.NotificationID, Left: in.Left})
 	if err != nil || result.Reopened == nil {
 		return RedeliverNotificationResult{Refusal: result.Refusal}, err
 	}

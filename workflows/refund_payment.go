@@ -164,6 +164,7 @@ func (r *refund) execute(ctx workflow.Context) error {
 		}).Get(ctx, &done)
 		failure := activities.FailureOf(err)
 		if err != nil {
+			countUnknown(ctx, athmovil.OpRefund, failure)
 			r.docket.note(ctx, "Refund, try %d: %s", tries, failure)
 		}
 		switch {

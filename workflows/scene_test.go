@@ -68,6 +68,7 @@ type scene struct {
 	records *flakyRecords
 	inbox   *inbox
 	logs    *lockedBuffer
+	counted *tally
 
 	receivers *activities.Notifications
 	upserts   []temporal.SearchAttributes
@@ -88,13 +89,15 @@ func newScene(t tester) *scene {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(logs, nil))))
 	suite.SetDisableRegistrationAliasing(true)
+	counted := &tally{}
+	suite.SetMetricsHandler(counting{tally: counted})
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetStartTime(start)
 	env.SetTestTimeout(time.Minute) // of a scene that is stuck
 
 	s := &scene{
 		t: t, env: env, gateway: newFakeGateway(env), db: openStore(t, env.Now), logs: logs,
-		inbox: &inbox{}, receivers: activities.NewNotifications(), answers: make(map[string]*reply),
+		inbox: &inbox{}, receivers: activities.NewNotifications(), answers: make(map[string]*reply), counted: counted,
 	}
 	s.records = &flakyRecords{Store: s.db}
 	for _, event := range payment.Events() {

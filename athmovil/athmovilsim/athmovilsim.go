@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -106,6 +108,21 @@ func (s *Simulator) Gateway() http.Handler { return s.gatewayRoutes() }
 // Control returns the surface for tests, under /_sim/, and the customer's
 // phone at /. Serve it on another address than the gateway's.
 func (s *Simulator) Control() http.Handler { return s.controlRoutes() }
+
+// Settle lets everything happen that is due, and returns when every webhook on
+// its way has been taken or given up. It is for tests that move the time
+// themselves, by [Config.Now]: what the gateway does is then decided by that
+// time alone.
+func (s *Simulator) Settle() error {
+	err := s.look(func(time.Time) {})
+	s.mu.Lock()
+	underway := slices.Collect(maps.Values(s.lastEvent))
+	s.mu.Unlock()
+	for _, done := range underway {
+		<-done
+	}
+	return err
+}
 
 // Close stops the timers, waits for webhooks that are under way, drops those
 // that wait for their time, and makes the journal durable. Stop the HTTP

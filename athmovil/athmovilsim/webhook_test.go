@@ -233,3 +233,21 @@ func TestNobodyTakesTheEvent(t *testing.T) {
 		}
 	}
 }
+
+// TestSettle moves the time by hand, beneath the simulator's own clock.
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	began, err := time.Parse(time.RFC3339, epoch)
+	require.NoError(t, err)
+	var passed atomic.Int64 // seconds
+	w := open(t, athmovilsim.Config{Now: func() time.Time { return began.Add(time.Duration(passed.Load()) * time.Second) }})
+	w.create(nil)
+	passed.Store(599)
+	require.NoError(t, w.sim.Settle())
+	require.Empty(t, w.listener.bodies)
+	passed.Store(600)
+	require.NoError(t, w.sim.Settle())
+	require.Len(t, w.listener.bodies, 1, "it has been taken when Settle returns")
+	require.Equal(t, "expired", w.listener.next(t)["status"])
+	w.quiet()
+}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -60,14 +61,11 @@ func parse(args []string, getenv func(string) string, stdout, stderr io.Writer) 
 	parser, err := kong.New(&settings,
 		kong.Name("athmovil-sim"),
 		kong.Description("Plays the ATH Móvil Business gateway for tests. Every flag is also an environment variable: "+
-			environment+"CONTROL_LISTEN for --control-listen."),
+			environment+"CONTROL_LISTEN for --control-listen. A secret can be in a file that a variable names: "+environment+"WEBHOOK_URL_FILE."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { done = true }),
 		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-			if value := getenv(variable(flag.Name)); value != "" {
-				return value, nil
-			}
-			return nil, nil
+			return setting(flag.Name, getenv)
 		})),
 	)
 	if err != nil {
@@ -88,6 +86,24 @@ func parse(args []string, getenv func(string) string, stdout, stderr io.Writer) 
 // variable returns the environment variable of a flag.
 func variable(flag string) string {
 	return environment + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// setting returns a flag's value from the environment, or from the file that
+// the environment names, as container platforms mount secrets; nil where there
+// is none.
+func setting(flag string, getenv func(string) string) (any, error) {
+	if value := getenv(variable(flag)); value != "" {
+		return value, nil
+	}
+	path := getenv(variable(flag) + "_FILE")
+	if path == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s_FILE: %w", variable(flag), err)
+	}
+	return strings.TrimRight(string(content), "\r\n"), nil
 }
 
 // serve runs the simulator until ctx ends.

@@ -101,8 +101,10 @@ func TestRun(t *testing.T) {
 	out, printed := io.Pipe()
 	var stderr bytes.Buffer
 	done := make(chan int)
+	named := filepath.Join(t.TempDir(), "name")
+	require.NoError(t, os.WriteFile(named, []byte("By File\n"), 0o600))
 	environment := func(name string) string {
-		return map[string]string{"ATHSIM_BUSINESS_NAME": "By Environment", "ATHSIM_LISTEN": "not an address"}[name]
+		return map[string]string{"ATHSIM_BUSINESS_NAME_FILE": named, "ATHSIM_LISTEN": "not an address"}[name]
 	}
 	go func() { // the test waits for done
 		code := run(ctx, anywhere("--min-timeout", "1s", "--public-token", "pub"), environment, printed, &stderr)
@@ -118,7 +120,7 @@ func TestRun(t *testing.T) {
 	require.NotNil(t, body)
 	ticket := call(t, client, http.MethodPost, gateway+"/api/business-transaction/ecommerce/payment", body[1], nil)
 	id := field(t, ticket, "ecommerceId")
-	require.Contains(t, call(t, client, http.MethodGet, control+"/", "", nil), "By Environment", "a flag beats the environment, which beats a default")
+	require.Contains(t, call(t, client, http.MethodGet, control+"/", "", nil), ">By File<", "a flag beats the environment, which beats a default; a file has a line's end")
 	confirmed := call(t, client, http.MethodPost, control+"/_sim/tickets/"+id+"/confirm", "", nil)
 	require.Contains(t, confirmed, `"status":"CONFIRM"`)
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -279,9 +278,7 @@ func skew(dump djangoathm.Dump) string {
 
 func (c *importDjangoAthm) print(w io.Writer, out imported) error {
 	if c.JSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(out)
+		return printJSON(w, out)
 	}
 	done := "IMPORTED"
 	if c.DryRun {

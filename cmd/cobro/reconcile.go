@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -89,9 +88,7 @@ func (c *reconcileCommand) days() (from, to time.Time, err error) {
 
 func (c *reconcileCommand) print(w io.Writer, out reconciled) error {
 	if c.JSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(out)
+		return printJSON(w, out)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "DAY\tROWS\tOURS\tPAYERS FILLED\tREFUNDS BOOKED\tSET ASIDE\tDIFFERENCES")

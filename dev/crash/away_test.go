@@ -55,12 +55,12 @@ func stayAway(t *testing.T, one absence) {
 	defer func() { deaf(); <-stopped }()
 	m := rig.NewMerchant(s)
 
-	sold, err := paid(ctx, m, "sold", rig.M{"phone_number": "7875591000"})
+	sold, err := m.Paid(ctx, "sold", rig.M{"phone_number": "7875591000"})
 	require.NoError(t, err)
-	debited := brief(t, ctx, m, "debited")
-	confirmed := brief(t, ctx, m, "confirmed")
-	ignored := brief(t, ctx, m, "ignored")
-	withdrawn := brief(t, ctx, m, "withdrawn")
+	debited := brief(ctx, t, m, "debited")
+	confirmed := brief(ctx, t, m, "confirmed")
+	ignored := brief(ctx, t, m, "ignored")
+	withdrawn := brief(ctx, t, m, "withdrawn")
 
 	// The last thing that the gateway does is a debit, and nobody hears of it.
 	require.NoError(t, s.Fault(ctx, rig.M{"op": "authorize", "fault": "drop_after", "ecommerce_id": debited.EcommerceID}))
@@ -124,9 +124,9 @@ func stayAway(t *testing.T, one absence) {
 }
 
 // brief opens a payment that lives for two seconds.
-func brief(t *testing.T, ctx context.Context, m *rig.Merchant, key string) payment.Payment {
+func brief(ctx context.Context, t *testing.T, m *rig.Merchant, key string) payment.Payment {
 	t.Helper()
-	p, err := open(ctx, m, key, rig.M{"phone_number": fmt.Sprintf("787559%04d", 1000+len(key)), "expires_in": 2})
+	p, err := m.Sell(ctx, key, rig.M{"phone_number": fmt.Sprintf("787559%04d", 1000+len(key)), "expires_in": 2})
 	require.NoError(t, err)
 	return p
 }

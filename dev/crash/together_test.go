@@ -129,7 +129,7 @@ func together(t *testing.T, all [][]happening, when string) {
 		require.NoError(t, group.Wait())
 	}
 	each(func(i int) (err error) {
-		opened[i], err = open(ctx, m, fmt.Sprintf("together-%d", i), rig.M{
+		opened[i], err = m.Sell(ctx, fmt.Sprintf("together-%d", i), rig.M{
 			"phone_number": fmt.Sprintf("787558%04d", i), "expires_in": life,
 		})
 		return err

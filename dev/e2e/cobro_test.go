@@ -57,6 +57,9 @@ type addresses struct {
 // newCobro starts a dev of its own for one story.
 func newCobro(t *testing.T, env ...string) *cobro {
 	t.Helper()
+	if os.Getenv(onCluster) != "" {
+		t.Skip("it needs a dev of its own")
+	}
 	c := &cobro{data: t.TempDir(), env: env}
 	require.NoError(t, c.start())
 	t.Cleanup(func() {

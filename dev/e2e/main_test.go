@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 		stop()
 		os.Exit(code)
 	}
+	if os.Getenv(onCluster) != "" {
+		os.Exit(runOnCluster(m))
+	}
 	os.Exit(runWithWorld(m))
 }
 

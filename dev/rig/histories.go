@@ -105,7 +105,7 @@ func (e *eye) history(ctx context.Context, id string) (*history.History, error) 
 		}
 		h.Events = append(h.Events, event)
 	}
-	ring, err := seal.Load(e.system.at.KeyFile)
+	ring, err := seal.Load(e.system.At().KeyFile)
 	if err != nil {
 		return nil, err
 	}

@@ -108,11 +108,11 @@ type ticket struct {
 }
 
 func (s *System) look(ctx context.Context) (*eye, error) {
-	ring, err := seal.Load(s.at.KeyFile)
+	ring, err := seal.Load(s.At().KeyFile)
 	if err != nil {
 		return nil, err
 	}
-	db, err := store.Open(ctx, store.Config{DSN: s.at.Store, Sealer: ring})
+	db, err := store.Open(ctx, store.Config{DSN: s.At().Store, Sealer: ring})
 	if err != nil {
 		return nil, err
 	}
@@ -125,14 +125,14 @@ func (s *System) look(ctx context.Context) (*eye, error) {
 
 func (s *System) dial(ctx context.Context, ring *seal.Ring) (client.Client, error) {
 	return engine.Dial(ctx, engine.Options{
-		Sealer: ring, Address: s.at.Temporal, Namespace: "default", Logger: slog.New(slog.DiscardHandler),
+		Sealer: ring, Address: s.At().Temporal, Namespace: "default", Logger: slog.New(slog.DiscardHandler),
 	})
 }
 
 // CancelWorkflow cancels a payment's workflow as a person can in the Temporal
 // UI.
 func (s *System) CancelWorkflow(ctx context.Context, paymentID string) error {
-	ring, err := seal.Load(s.at.KeyFile)
+	ring, err := seal.Load(s.At().KeyFile)
 	if err != nil {
 		return err
 	}

@@ -103,6 +103,15 @@ func (m *Merchant) Ask(ctx context.Context, method, path, key string, body any) 
 	}
 }
 
+// Order posts once, to where 202 says that the order was taken.
+func (m *Merchant) Order(ctx context.Context, path string) error {
+	status, answer, err := call(ctx, http.MethodPost, m.System.At().API+path, http.Header{"Authorization": {"Bearer " + m.System.At().APIKey}}, nil)
+	if err == nil && status != http.StatusAccepted {
+		err = fmt.Errorf("POST %s: %d: %s", path, status, answer)
+	}
+	return err
+}
+
 // Open asks for a payment. It returns false where the gateway or a rule refused.
 func (m *Merchant) Open(ctx context.Context, key string, request M) (payment.Payment, bool, error) {
 	status, answer, err := m.Ask(ctx, http.MethodPost, "/v1/payments", key, request)

@@ -50,7 +50,7 @@ func (s *System) Listen(ctx context.Context) (*Heard, <-chan struct{}) {
 		defer close(stopped)
 		for ctx.Err() == nil {
 			_ = worker.Run(ctx, worker.Config{ // what breaks it is what the test does
-				Store: s.at.Store, KeyFile: s.at.KeyFile, Host: Host, TemporalAddress: s.at.Temporal, TemporalNamespace: "default",
+				Store: s.At().Store, KeyFile: s.At().KeyFile, Host: Host, TemporalAddress: s.At().Temporal, TemporalNamespace: "default",
 				StopTimeout: time.Second, Logger: slog.New(slog.DiscardHandler), Started: first,
 			}, n)
 		}

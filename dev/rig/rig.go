@@ -18,9 +18,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Part is one of the system's processes.
@@ -32,10 +35,26 @@ const (
 	API       Part = "api"
 	Simulator Part = "athmovil-sim"
 	Worker    Part = "worker"
+
+	// The second ones, of a cluster.
+	API2    Part = "api-2"
+	Worker2 Part = "worker-2"
 )
 
-// Parts lists them in that order.
+// Parts lists those of a system without a cluster, in that order.
 func Parts() []Part { return []Part{Temporal, API, Simulator, Worker} }
+
+// kind is what a part is one of.
+func (p Part) kind() Part {
+	switch p {
+	case API2:
+		return API
+	case Worker2:
+		return Worker
+	default:
+		return p
+	}
+}
 
 // Programs is the folder of the built programs.
 type Programs struct{ folder string }
@@ -44,18 +63,30 @@ type Programs struct{ folder string }
 // module.
 func Build(ctx context.Context, root, folder string) (Programs, error) {
 	for _, build := range []struct{ dir, out, pkg string }{
-		{root, "cobro", "./cmd/cobro"},
 		{root, "athmovil-sim", "./cmd/athmovil-sim"},
 		{filepath.Join(root, "dev"), "dev", "."},
 	} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-tags", "failpoint", "-o", filepath.Join(folder, build.out), build.pkg)
-		cmd.Dir = build.dir
-		cmd.Env = append(os.Environ(), "GOWORK=off")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return Programs{}, fmt.Errorf("build %s: %w\n%s", build.out, err, out)
+		if err := compile(ctx, build.dir, filepath.Join(folder, build.out), build.pkg); err != nil {
+			return Programs{}, err
 		}
 	}
-	return Programs{folder}, nil
+	return BuildCobro(ctx, root, folder)
+}
+
+// BuildCobro compiles cobro alone, which is all that an earlier commit has to
+// have.
+func BuildCobro(ctx context.Context, root, folder string) (Programs, error) {
+	return Programs{folder}, compile(ctx, root, filepath.Join(folder, "cobro"), "./cmd/cobro")
+}
+
+func compile(ctx context.Context, dir, out, pkg string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "failpoint", "-o", out, pkg)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, said)
+	}
+	return nil
 }
 
 // Quick are the timings of production, scaled down.
@@ -85,18 +116,36 @@ func WithPrograms(root string, programs *Programs, tests func() int) int {
 // System is a running system. Its methods are safe for concurrent use, except
 // that one part is started and ended by one goroutine at a time.
 type System struct {
-	folder   string
-	programs Programs
-	env      map[Part][]string // beside what every part gets
+	folder  string
+	order   []Part
+	cluster Cluster
+	door    *door // nil without a cluster
 
-	mu    sync.Mutex
-	parts map[Part]*process // guarded by mu
-	at    Addresses         // written while starting only
+	mu       sync.Mutex
+	programs map[Part]Programs // guarded by mu
+	env      map[Part][]string // beside what every part gets; guarded by mu
+	parts    map[Part]*process // guarded by mu
+	apis     map[Part]string   // their URLs; guarded by mu
+	ops      map[Part]string   // guarded by mu
+	at       Addresses         // guarded by mu
 
 	secrets struct{ apiKey, webhook string }
 }
 
-// Addresses are where the parts are. They stay the same over restarts.
+// Cluster is what a system with two APIs and two workers keeps its data in.
+type Cluster struct {
+	// Store is the DSN of Cobro's database, which is there and empty.
+	Store string
+	// TemporalStore is the DSN of a PostgreSQL database for Temporal, made where
+	// it is missing. Empty means a file.
+	TemporalStore string
+	// Earlier are what the APIs and workers run at first, instead of the
+	// programs of today; zero for those of today. See [BuildCobro].
+	Earlier Programs
+}
+
+// Addresses are where the parts are. They stay the same over restarts. API is
+// that of the door before a cluster's.
 type Addresses struct {
 	API, Ops, Gateway, Control, Temporal string
 	Store, KeyFile, WebhookURL, APIKey   string
@@ -114,35 +163,86 @@ const (
 
 // Start starts every part on a fresh folder. env has more settings for a part.
 func Start(ctx context.Context, programs Programs, folder string, env map[Part][]string) (*System, error) {
-	s := &System{folder: folder, programs: programs, env: env, parts: map[Part]*process{}}
+	return start(ctx, programs, folder, env, Parts(), Cluster{Store: "sqlite:" + filepath.Join(folder, "cobro.db")})
+}
+
+// StartCluster starts a system of two APIs, behind a door, and two workers.
+func StartCluster(ctx context.Context, programs Programs, folder string, env map[Part][]string, cluster Cluster) (*System, error) {
+	return start(ctx, programs, folder, env, []Part{Temporal, API, API2, Simulator, Worker, Worker2}, cluster)
+}
+
+func start(ctx context.Context, programs Programs, folder string, env map[Part][]string, order []Part, cluster Cluster) (*System, error) {
+	s := &System{
+		folder: folder, order: order, cluster: cluster, parts: map[Part]*process{}, programs: map[Part]Programs{},
+		env: map[Part][]string{}, apis: map[Part]string{}, ops: map[Part]string{},
+	}
+	for _, part := range order {
+		s.programs[part], s.env[part] = programs, env[part]
+		if kind := part.kind(); cluster.Earlier != (Programs{}) && (kind == API || kind == Worker) {
+			s.programs[part] = cluster.Earlier
+		}
+	}
 	s.secrets.apiKey, s.secrets.webhook = "key_of_the_rig", "secret-of-the-rig-webhook"
 	s.at.APIKey = s.secrets.apiKey
-	s.at.Store = "sqlite:" + filepath.Join(folder, "cobro.db")
+	s.at.Store = cluster.Store
 	s.at.KeyFile = filepath.Join(folder, "temporal", "keys.json")
-	for _, part := range Parts() {
-		if err := s.StartPart(ctx, part); err != nil {
-			s.KillAll()
+	if slices.Contains(order, API2) {
+		var err error
+		if s.door, err = openDoor(ctx, s.behind); err != nil {
 			return nil, err
 		}
-		if part != Temporal {
-			continue
+	}
+	for _, part := range order {
+		err := s.StartPart(ctx, part)
+		if err == nil && part == Temporal {
+			err = s.Migrate(ctx, s.programs[API])
 		}
-		migrate := exec.CommandContext(ctx, s.program("cobro"), "migrate", "--store", s.at.Store)
-		if out, err := migrate.CombinedOutput(); err != nil {
+		if err != nil {
 			s.KillAll()
-			return nil, fmt.Errorf("migrate: %w\n%s", err, out)
+			return nil, err
 		}
 	}
 	return s, nil
 }
 
+// behind lists the APIs.
+func (s *System) behind() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var at []string
+	for _, url := range s.apis {
+		at = append(at, strings.TrimPrefix(url, "http://"))
+	}
+	slices.Sort(at)
+	return at
+}
+
+// Migrate brings the database to the schema of these programs.
+func (s *System) Migrate(ctx context.Context, programs Programs) error {
+	migrate := exec.CommandContext(ctx, filepath.Join(programs.folder, "cobro"), "migrate", "--store", s.At().Store)
+	if out, err := migrate.CombinedOutput(); err != nil {
+		return fmt.Errorf("migrate: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// Use has a part run other programs, and other settings beside those that every
+// part gets, from its next start on.
+func (s *System) Use(part Part, programs Programs, env ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.programs[part], s.env[part] = programs, env
+}
+
 // At returns where the parts are.
-func (s *System) At() Addresses { return s.at }
+func (s *System) At() Addresses {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at
+}
 
 // Folder is where everything is kept.
 func (s *System) Folder() string { return s.folder }
-
-func (s *System) program(name string) string { return filepath.Join(s.programs.folder, name) }
 
 // StartPart starts a part and waits until it works. A part that was started
 // before gets its addresses again.
@@ -161,9 +261,11 @@ func (s *System) StartPart(ctx context.Context, part Part) error {
 			return err
 		}
 	}
+	s.mu.Lock()
 	cmd := s.command(part)
-	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = slices.Concat(os.Environ(), Quick(), cmd.Env, s.env[part])
+	s.mu.Unlock()
+	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -176,6 +278,15 @@ func (s *System) StartPart(ctx context.Context, part Part) error {
 	s.parts[part] = p
 	s.mu.Unlock()
 	return s.awaitStart(ctx, part, p, from)
+}
+
+// StartAll starts several parts at once.
+func (s *System) StartAll(ctx context.Context, parts ...Part) error {
+	var all errgroup.Group
+	for _, part := range parts {
+		all.Go(func() error { return s.StartPart(ctx, part) })
+	}
+	return all.Wait()
 }
 
 func (s *System) temporalAddresses() string {
@@ -192,37 +303,60 @@ func listen(url string) string {
 	return url[len("http://"):]
 }
 
+// command is called with mu held.
 func (s *System) command(part Part) *exec.Cmd {
 	temporal := s.at.Temporal
-	switch part {
+	program := func(name string) string { return filepath.Join(s.programs[part].folder, name) }
+	switch part.kind() {
 	case Temporal:
 		if temporal == "" {
 			temporal = "127.0.0.1:0"
 		}
-		return exec.Command(s.program("dev"), "--only", "temporal", "--data", filepath.Join(s.folder, "temporal"),
-			"--temporal-listen", temporal, "--temporal-ui-listen", "127.0.0.1:0", "--log-format", "json")
+		return exec.Command(program("dev"), "--only", "temporal", "--data", filepath.Join(s.folder, "temporal"),
+			"--temporal-listen", temporal, "--temporal-ui-listen", "127.0.0.1:0", "--log-format", "json", "--temporal-store="+s.cluster.TemporalStore)
 	case API:
-		cmd := exec.Command(s.program("cobro"), "api", "--listen", listen(s.at.API), "--ops-listen", listen(s.at.Ops),
+		cmd := exec.Command(program("cobro"), "api", "--listen", listen(s.apis[part]), "--ops-listen", listen(s.ops[part]),
 			"--store", s.at.Store, "--key-file", s.at.KeyFile, "--min-expires-in", "1s", "--wait", "5s")
 		cmd.Env = []string{
 			"TEMPORAL_ADDRESS=" + temporal, "COBRO_API_KEY=" + s.secrets.apiKey, "COBRO_WEBHOOK_SECRET=" + s.secrets.webhook,
 		}
 		return cmd
 	case Simulator:
-		return exec.Command(s.program("athmovil-sim"), "--listen", listen(s.at.Gateway), "--control-listen", listen(s.at.Control),
+		return exec.Command(program("athmovil-sim"), "--listen", listen(s.at.Gateway), "--control-listen", listen(s.at.Control),
 			"--webhook-url", s.at.WebhookURL, "--journal", filepath.Join(s.folder, "simulator.jsonl"), "--min-timeout", "1s")
 	case Worker:
-		cmd := exec.Command(s.program("cobro"), "worker")
-		cmd.Env = []string{
-			"TEMPORAL_ADDRESS=" + temporal, "COBRO_STORE=" + s.at.Store, "COBRO_KEY_FILE=" + s.at.KeyFile,
-			"COBRO_GATEWAY_URL=" + s.at.Gateway, "COBRO_GATEWAY_REPORT_URL=" + s.at.Gateway,
-			"COBRO_ATHM_PUBLIC_TOKEN=a66ce73d04f2087615f6320b724defc5b4eedc55", "COBRO_STOP_TIMEOUT=5s",
-			"COBRO_ATHM_PRIVATE_TOKEN=b7c1f5a09e3d4c2f8a6e1d0b9c8f7a6e5d4c3b2a",
-		}
+		cmd := exec.Command(program("cobro"), "worker")
+		cmd.Env = s.workerEnv()
 		return cmd
 	default:
 		panic("no such part: " + part)
 	}
+}
+
+// workerEnv is what a worker needs to know, and an operator. It is called with
+// mu held.
+func (s *System) workerEnv() []string {
+	return []string{
+		"TEMPORAL_ADDRESS=" + s.at.Temporal, "COBRO_STORE=" + s.at.Store, "COBRO_KEY_FILE=" + s.at.KeyFile,
+		"COBRO_GATEWAY_URL=" + s.at.Gateway, "COBRO_GATEWAY_REPORT_URL=" + s.at.Gateway,
+		"COBRO_ATHM_PUBLIC_TOKEN=a66ce73d04f2087615f6320b724defc5b4eedc55", "COBRO_STOP_TIMEOUT=5s",
+		"COBRO_ATHM_PRIVATE_TOKEN=b7c1f5a09e3d4c2f8a6e1d0b9c8f7a6e5d4c3b2a",
+	}
+}
+
+// Cobro runs one of an operator's commands and returns what it prints.
+func (s *System) Cobro(ctx context.Context, args ...string) (string, error) {
+	s.mu.Lock()
+	cmd := exec.CommandContext(ctx, filepath.Join(s.programs[Worker].folder, "cobro"), args...)
+	cmd.Env = append(os.Environ(), s.workerEnv()...)
+	s.mu.Unlock()
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		return string(out), fmt.Errorf("cobro %v: %w\n%s", args, err, complaint.Bytes())
+	}
+	return string(out), nil
 }
 
 // What the parts say when they work.
@@ -263,6 +397,8 @@ func (s *System) started(part Part, from int64) (bool, error) {
 		if err == nil {
 			err = json.Unmarshal(data, &at)
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.at.Temporal = at.Temporal
 		return err == nil, err
 	}
@@ -270,13 +406,19 @@ func (s *System) started(part Part, from int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	said := started[part].FindSubmatch(log[from:])
+	said := started[part.kind()].FindSubmatch(log[from:])
 	if said == nil {
 		return false, nil
 	}
-	switch part {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch part.kind() {
 	case API:
-		s.at.API, s.at.Ops = string(said[1]), string(said[2])
+		s.apis[part], s.ops[part] = string(said[1]), string(said[2])
+		s.at.API, s.at.Ops = s.apis[API], s.ops[API]
+		if s.door != nil {
+			s.at.API = s.door.url
+		}
 		s.at.WebhookURL = s.at.API + "/webhooks/athmovil/" + s.secrets.webhook
 	case Simulator:
 		s.at.Gateway, s.at.Control = string(said[1]), string(said[2])
@@ -318,10 +460,11 @@ func (s *System) Ended(part Part) <-chan struct{} { return s.process(part).ended
 
 // KillAll ends everything.
 func (s *System) KillAll() {
-	parts := Parts()
-	slices.Reverse(parts)
-	for _, part := range parts {
+	for _, part := range slices.Backward(s.order) {
 		s.Kill(part)
+	}
+	if s.door != nil {
+		s.door.shut()
 	}
 }
 
@@ -343,7 +486,10 @@ func (s *System) Nurse(ctx context.Context, part Part) error {
 // that a crash explains.
 func (s *System) Problems() []string {
 	var found []string
-	for _, part := range []Part{API, Worker} {
+	for _, part := range s.order {
+		if kind := part.kind(); kind != API && kind != Worker {
+			continue
+		}
 		log, err := os.ReadFile(s.log(part))
 		if err != nil {
 			continue

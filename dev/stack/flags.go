@@ -20,13 +20,14 @@ import (
 type flags struct {
 	Data                 string `default:".cobro" env:"COBRO_DATA" help:"Folder that keeps everything."`
 	Listen               string `default:"127.0.0.1:8080" env:"COBRO_LISTEN" help:"Address of the API."`
-	OpsListen            string `default:"127.0.0.1:8081" env:"COBRO_OPS_LISTEN" help:"Address of health checks and the codec."`
+	OpsListen            string `default:"127.0.0.1:8081" env:"COBRO_OPS_LISTEN" help:"Address of health checks, metrics and the codec."`
 	TemporalListen       string `default:"127.0.0.1:7233" env:"COBRO_TEMPORAL_LISTEN" help:"Address of Temporal's frontend."`
 	TemporalUIListen     string `name:"temporal-ui-listen" default:"127.0.0.1:8233" env:"COBRO_TEMPORAL_UI_LISTEN" help:"Address of the Temporal UI."`
 	GatewayListen        string `default:"127.0.0.1:8090" env:"COBRO_GATEWAY_LISTEN" help:"Address of the simulated ATH Móvil."`
 	GatewayControlListen string `default:"127.0.0.1:8091" env:"COBRO_GATEWAY_CONTROL_LISTEN" help:"Address of the simulator's control surface and the customer's phone."`
 	Gateway              string `default:"sim" env:"COBRO_GATEWAY" help:"sim, live (real money), or the http:// address of a simulator elsewhere."`
 	Only                 string `enum:",temporal" default:"" env:"COBRO_ONLY" help:"Start this part alone: temporal."`
+	TemporalStore        string `env:"COBRO_TEMPORAL_STORE" help:"PostgreSQL database for Temporal instead of a file, such as postgres://user@host:5432/temporal; only with --only temporal."`
 	LogFormat            string `enum:"text,json" default:"text" env:"COBRO_LOG_FORMAT" help:"Log lines for people (text) or machines (json)."`
 	LogLevel             string `enum:"debug,info,warn,error" default:"info" env:"COBRO_LOG_LEVEL" help:"The least level that is logged."`
 }
@@ -41,6 +42,9 @@ const (
 const onlyTemporal = "temporal"
 
 func (f *flags) validate() error {
+	if f.TemporalStore != "" && f.Only != onlyTemporal {
+		return errors.New("--temporal-store is for --only temporal: everything else keeps its data in the folder")
+	}
 	if f.Gateway == gatewaySimulator || f.Gateway == gatewayLive {
 		return nil
 	}

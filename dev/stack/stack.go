@@ -18,8 +18,10 @@ import (
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
 	"github.com/cobropay/cobro/dev/temporal"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/serve"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/worker"
 	"github.com/cobropay/cobro/workflows"
@@ -145,7 +147,7 @@ func ignoreClosed(stop func() error) func() error {
 
 func (s *stack) startTemporal(ctx context.Context) error {
 	server, err := temporal.Start(ctx, temporal.Options{
-		Path: s.folder.file("temporal.db"), Namespace: namespace, Listen: s.flags.TemporalListen,
+		Path: s.folder.file("temporal.db"), Postgres: s.flags.TemporalStore, Namespace: namespace, Listen: s.flags.TemporalListen,
 		ListenFlag: "--temporal-listen", Logger: s.logger,
 	})
 	if err != nil {
@@ -238,7 +240,13 @@ func (s *stack) serve(ctx context.Context, stdout io.Writer, began time.Time) er
 	if err != nil {
 		return err
 	}
-	apiConfig := s.apiConfig(timing)
+	apiConfig, err := s.apiConfig(timing)
+	if err != nil {
+		return err
+	}
+	// One process has one set of metrics, at the API's operations address.
+	apiConfig.Metrics = metrics.New(metrics.ProgramAPI, metrics.ProgramWorker)
+	workerConfig.Metrics, workerConfig.OpsListen = apiConfig.Metrics, ""
 	apiStarted, workerStarted := make(chan struct{}), make(chan struct{})
 	apiConfig.Started = func() { close(apiStarted) }
 	workerConfig.Started = func() { close(workerStarted) }
@@ -271,17 +279,18 @@ func (s *stack) serve(ctx context.Context, stdout io.Writer, began time.Time) er
 	return group.Wait()
 }
 
-func (s *stack) apiConfig(timing workflows.Timing) serve.Config {
+func (s *stack) apiConfig(timing workflows.Timing) (serve.Config, error) {
+	traces, err := tracing.LoadOptions(s.getenv)
 	config := serve.Config{
 		API: s.api, Operations: s.ops, Store: s.addresses.Store, KeyFile: s.addresses.KeyFile,
 		APIKey: s.secrets.APIKey, WebhookSecret: s.secrets.WebhookSecret,
 		Temporal: engine.Options{Address: s.addresses.Temporal, Namespace: namespace},
-		Timing:   timing, CodecOrigins: s.origins, Logger: s.logger,
+		Timing:   timing, CodecOrigins: s.origins, Logger: s.logger, Tracing: traces,
 	}
 	if s.flags.Gateway != gatewayLive {
 		config.MinExpiresIn = simulatorExpiry
 	}
-	return config
+	return config, err
 }
 
 func (s *stack) workerConfig() (worker.Config, error) {

@@ -49,6 +49,11 @@ type Options struct {
 	// ".lock". Empty means
 	// in memory, gone when the process ends.
 	Path string
+	// Postgres is the DSN of a database on a PostgreSQL server, such as
+	// "postgres://user:password@host:5432/temporal", instead of a file. It and a
+	// second one beside it, "temporal_visibility", are made where they are
+	// missing.
+	Postgres string
 	// Listen is the frontend's loopback address and port. Empty or port 0 means
 	// a free port.
 	Listen string
@@ -88,25 +93,37 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	database, release, err := openDatabase(ctx, o.Path)
+	kept, release, err := openStores(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{address: frontend.String(), namespace: o.Namespace, release: release}
-	if err := s.run(ctx, o, frontend, database); err != nil {
+	if err := s.run(ctx, o, frontend, kept); err != nil {
 		s.Stop()
 		return nil, cmp.Or(ctx.Err(), err)
 	}
 	return s, nil
 }
 
+func openStores(ctx context.Context, o Options) (stores, func(), error) {
+	if o.Postgres != "" {
+		kept, err := openPostgres(o.Postgres)
+		return kept, func() {}, err
+	}
+	database, release, err := openDatabase(ctx, o.Path)
+	if err != nil {
+		return stores{}, nil, err
+	}
+	return sqliteStores(database), release, nil
+}
+
 // run does what [Start] promises. What it has started when it returns an error
 // is up to [Server.Stop].
-func (s *Server) run(ctx context.Context, o Options, frontend netip.AddrPort, database *serverconfig.SQL) error {
-	if err := createNamespace(database, o.Namespace, o.Retention); err != nil {
+func (s *Server) run(ctx context.Context, o Options, frontend netip.AddrPort, kept stores) error {
+	if err := createNamespace(kept.main, o.Namespace, o.Retention); err != nil {
 		return err
 	}
-	settings, hosts, err := serverSettings(frontend, database)
+	settings, hosts, err := serverSettings(frontend, kept)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"go.temporal.io/server/common/cluster"
 	"go.temporal.io/server/common/dynamicconfig"
 	"go.temporal.io/server/common/membership/static"
-	"go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
 	"go.temporal.io/server/common/primitives"
 )
 
@@ -17,14 +16,27 @@ const (
 	clusterName = "active"
 	// clusterID never changes, so that a copied file is the same cluster.
 	clusterID = "0c0b2001-0000-4000-8000-c0b20c0b20c0"
-	// historyShards is fixed when a database is created. Four keep two cores
+	// sqliteShards is fixed when a database is created. Four keep two cores
 	// busy; more cost memory.
-	historyShards = 4
+	sqliteShards = 4
+	// postgresShards is that of a small cluster.
+	postgresShards = 16
 )
+
+// stores are the databases of a server: one for what happens, one for the list
+// of workflows. They may be the same.
+type stores struct {
+	main, visibility *serverconfig.SQL
+	shards           int32
+}
+
+func sqliteStores(database *serverconfig.SQL) stores {
+	return stores{main: database, visibility: database, shards: sqliteShards}
+}
 
 // serverSettings are those that the server reads once. Only the frontend has an
 // address that others know; the other services get free ports.
-func serverSettings(frontend netip.AddrPort, database *serverconfig.SQL) (*serverconfig.Config, map[primitives.ServiceName]static.Hosts, error) {
+func serverSettings(frontend netip.AddrPort, kept stores) (*serverconfig.Config, map[primitives.ServiceName]static.Hosts, error) {
 	internal, err := freePorts(frontend.Addr(), 3)
 	if err != nil {
 		return nil, nil, err
@@ -49,10 +61,10 @@ func serverSettings(frontend netip.AddrPort, database *serverconfig.SQL) (*serve
 			BroadcastAddress: frontend.Addr().String(),
 		}},
 		Persistence: serverconfig.Persistence{
-			DefaultStore:     sqlite.PluginName,
-			VisibilityStore:  sqlite.PluginName,
-			NumHistoryShards: historyShards,
-			DataStores:       map[string]serverconfig.DataStore{sqlite.PluginName: {SQL: database}},
+			DefaultStore:     "main",
+			VisibilityStore:  "visibility",
+			NumHistoryShards: kept.shards,
+			DataStores:       map[string]serverconfig.DataStore{"main": {SQL: kept.main}, "visibility": {SQL: kept.visibility}},
 		},
 		ClusterMetadata: &cluster.Config{
 			FailoverVersionIncrement: 10,

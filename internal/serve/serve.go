@@ -17,11 +17,18 @@ import (
 
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/internal/tracing"
+	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
 )
+
+// defaultStartTimeout covers databases and clusters that are started with us.
+const defaultStartTimeout = 30 * time.Second
 
 // DefaultMerchant is the merchant id of an installation that names none.
 const DefaultMerchant = "default"
@@ -55,9 +62,20 @@ type Config struct {
 	// CodecOrigins are the pages that may decrypt payloads through /codec/: the
 	// addresses of the Temporal UI. Empty means that /codec/ is not served.
 	CodecOrigins []string
+	// CodecToken must be presented to /codec/; see engine.CodecAccess. The zero
+	// token lets everybody in who reaches the operations address.
+	CodecToken private.Token
 	// StopTimeout is how long requests under way may take after the context
 	// ends. Zero means 15 seconds.
 	StopTimeout time.Duration
+	// StartTimeout is how long Run waits for the database, and then for Temporal.
+	// Zero means 30 seconds.
+	StartTimeout time.Duration
+	// Tracing says whether and where spans go; see tracing.LoadOptions.
+	Tracing tracing.Options
+	// Metrics are those of a worker in the same process, as in dev. Nil means the
+	// API's own.
+	Metrics *metrics.Metrics
 	// Logger is nil for slog.Default().
 	Logger *slog.Logger
 	// Started is called once requests are answered; nil means nobody asks.
@@ -68,11 +86,27 @@ type Config struct {
 // under way. It returns nil after ctx has ended.
 func Run(ctx context.Context, cfg Config) error {
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	if cfg.Metrics == nil {
+		cfg.Metrics = metrics.New(metrics.ProgramAPI)
+	}
+	cfg.Tracing.Service = cmp.Or(cfg.Tracing.Service, "cobro-api")
+	traces, err := tracing.Open(ctx, cfg.Tracing, cfg.Logger)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := traces.Close(ctx); err != nil {
+			cfg.Logger.Warn("last spans lost", "error", err)
+		}
+	}()
+	cfg.Logger = traces.Logger(cfg.Logger)
 	ring, err := seal.Load(cfg.KeyFile)
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, store.Config{DSN: cfg.Store, Sealer: ring, Logger: cfg.Logger})
+	ring.Tell(cfg.Logger)
+	cfg.StartTimeout = cmp.Or(cfg.StartTimeout, defaultStartTimeout)
+	db, err := store.Await(ctx, store.Config{DSN: cfg.Store, Sealer: ring, Logger: cfg.Logger, Observer: cfg.Metrics}, cfg.StartTimeout)
 	if err != nil {
 		return err
 	}
@@ -86,14 +120,25 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	options := cfg.Temporal
-	options.Sealer, options.Logger = ring, cfg.Logger
+	options.Sealer, options.Logger = ring, telemetry.ForTemporal(cfg.Logger, payment.IsID)
+	options.Wait = cmp.Or(options.Wait, cfg.StartTimeout)
+	options.Metrics = cfg.Metrics.Temporal()
+	if options.Interceptors, err = traces.Interceptors(); err != nil {
+		return err
+	}
 	temporal, err := engine.Dial(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
+	if err := engine.EnsureSearchAttributes(ctx, temporal, cfg.namespace()); err != nil {
+		return err
+	}
 
-	server, err := api.New(cfg.api(ring, db, temporal, merchant))
+	cfg.Metrics.WatchStore(ctx, db, cfg.Logger, nil)
+	config := cfg.api(ring, db, temporal, merchant)
+	config.Metrics, config.Watch = cfg.Metrics.Handler(cfg.Logger), watcher{metrics: cfg.Metrics, tracing: traces}
+	server, err := api.New(config)
 	if err != nil {
 		return err
 	}
@@ -112,17 +157,11 @@ func (cfg *Config) api(ring *seal.Ring, db *store.Store, temporal client.Client,
 		MinExpiresIn:  cfg.MinExpiresIn,
 		Timing:        cfg.Timing,
 		Wait:          cfg.Wait,
-		Ready: []api.ReadyCheck{
-			{Name: "store", Check: db.Ping},
-			{Name: "temporal", Check: func(ctx context.Context) error {
-				_, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
-				return err
-			}},
-		},
-		Logger: cfg.Logger,
+		Ready:         cfg.ready(db, temporal),
+		Logger:        cfg.Logger,
 	}
 	if len(cfg.CodecOrigins) > 0 {
-		config.Codec = engine.CodecHandler(ring, cfg.CodecOrigins)
+		config.Codec = engine.CodecHandler(ring, engine.CodecAccess{Origins: cfg.CodecOrigins, Token: cfg.CodecToken})
 	}
 	return config
 }
@@ -144,6 +183,7 @@ func (cfg *Config) serve(ctx context.Context, server *api.Server) error {
 		<-ended.Done()
 		limit, cancel := context.WithTimeout(requests, cmp.Or(cfg.StopTimeout, 15*time.Second))
 		defer cancel()
+		// Health checks are answered to the end, and say that we stop.
 		return errors.Join(public.Shutdown(limit), operations.Shutdown(limit))
 	})
 	if cfg.Started != nil {

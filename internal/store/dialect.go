@@ -51,7 +51,8 @@ func dialectOf(dsn string) (dialect, error) {
 	scheme, _, found := strings.Cut(dsn, "://")
 	switch {
 	case found && (scheme == "postgres" || scheme == "postgresql"):
-		return postgresql(), nil
+		_, _, err := postgresqlConfig(dsn)
+		return postgresql(), err
 	case found || dsn == "":
 		return dialect{}, fmt.Errorf("unknown kind of database %q: write sqlite:<file>, or %s", scheme, postgresqlForm)
 	default:

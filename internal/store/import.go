@@ -144,7 +144,7 @@ func (s *Store) importPayment(ctx context.Context, tx *sql.Tx, in Import) (Impor
 		return ImportResult{}, err
 	}
 	for _, t := range in.Transitions {
-		if err := putTransition(ctx, tx, t); err != nil {
+		if _, err := putTransition(ctx, tx, t); err != nil {
 			return ImportResult{}, err
 		}
 	}

@@ -159,8 +159,12 @@ func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d p
 // RecordAttempt notes that a receiver was called, and how that ended. The same
 // attempt again changes nothing.
 func (s *Store) RecordAttempt(ctx context.Context, a payment.Attempt) error {
-	return s.write(ctx, "record an attempt of "+a.DeliveryID, func(tx *sql.Tx) error {
-		if err := exists(ctx, tx, "notifications", a.DeliveryID); err != nil {
+	var to payment.Receiver
+	var fresh bool
+	err := s.write(ctx, "record an attempt of "+a.DeliveryID, func(tx *sql.Tx) error {
+		fresh = false
+		if err := known(tx.QueryRowContext(ctx, `SELECT host, event, receiver FROM notifications WHERE id = $1`, a.DeliveryID).
+			Scan(&to.Host, &to.Event, &to.Name)); err != nil {
 			return err
 		}
 		sealed := s.sealing("notification_attempts", attemptPlace(a.DeliveryID, a.Execution, a.Number))
@@ -178,6 +182,7 @@ func (s *Store) RecordAttempt(ctx context.Context, a payment.Attempt) error {
 			return sealed.err
 		}
 		inserted, err := insert(ctx, tx, "notification_attempts", row)
+		fresh = inserted
 		if err != nil || !inserted || a.Error == "" {
 			return err
 		}
@@ -189,6 +194,10 @@ func (s *Store) RecordAttempt(ctx context.Context, a payment.Attempt) error {
 		_, err = exec(ctx, tx, `UPDATE notifications SET last_error_sealed = $2 WHERE id = $1`, a.DeliveryID, text)
 		return err
 	})
+	if err == nil && fresh {
+		s.observer.ReceiverCalled(to, a.Error != "")
+	}
+	return err
 }
 
 // attemptPlace is what an attempt's texts are bound to.
@@ -246,9 +255,10 @@ func (c placeColumn) Scan(src any) error {
 
 // ReopenDelivery makes a delivery that has ended pending again, for one workflow
 // to send, and returns what is sent and to whom; the same workflow gets the same
-// answer again. One that is being sent by another workflow is a
+// answer again. left is a workflow that ended without having delivered, or
+// empty. One that is being sent by any other workflow is a
 // [*payment.DeliveryPendingError].
-func (s *Store) ReopenDelivery(ctx context.Context, id, workflow string) (payment.Reopened, error) {
+func (s *Store) ReopenDelivery(ctx context.Context, id, workflow, left string) (payment.Reopened, error) {
 	var reopened payment.Reopened
 	err := s.write(ctx, "reopen notification "+id, func(tx *sql.Tx) error {
 		reopened = payment.Reopened{}
@@ -256,7 +266,7 @@ func (s *Store) ReopenDelivery(ctx context.Context, id, workflow string) (paymen
 		if err != nil {
 			return err
 		}
-		if d.Status == payment.DeliveryPending && d.WorkflowID != workflow {
+		if d.Status == payment.DeliveryPending && d.WorkflowID != workflow && (left == "" || d.WorkflowID != left) {
 			return &payment.DeliveryPendingError{WorkflowID: d.WorkflowID}
 		}
 		if _, err := exec(ctx, tx, `UPDATE notifications SET status = 'pending', workflow_id = $2, ended_at = NULL WHERE id = $1`,

@@ -29,14 +29,19 @@ const unfinished = `status IN ('pending', 'open', 'confirmed')`
 func (s *Store) RecordPayment(ctx context.Context, change payment.Change) (payment.Announced, error) {
 	p := change.Record.Payment
 	var announced payment.Announced
+	var fresh []payment.Transition
 	err := s.write(ctx, "record payment "+p.ID, func(tx *sql.Tx) error {
-		announced = payment.Announced{}
+		announced, fresh = payment.Announced{}, nil // what is tried again is written again
 		if err := s.putPayment(ctx, tx, change.Record); err != nil {
 			return err
 		}
 		for _, t := range change.Transitions {
-			if err := putTransition(ctx, tx, t); err != nil {
+			inserted, err := putTransition(ctx, tx, t)
+			if err != nil {
 				return err
+			}
+			if inserted {
+				fresh = append(fresh, t)
 			}
 		}
 		if err := s.putDeliveries(ctx, tx, change.Deliveries); err != nil {
@@ -59,6 +64,9 @@ func (s *Store) RecordPayment(ctx context.Context, change payment.Change) (payme
 	})
 	if err != nil {
 		return payment.Announced{}, err
+	}
+	for _, t := range fresh {
+		s.observer.PaymentMoved(t, p.CreatedAt)
 	}
 	return announced, nil
 }
@@ -246,8 +254,9 @@ func referenceInUse(ctx context.Context, q queryer, reference string) error {
 	return &payment.ReferenceInUseError{PaymentID: other}
 }
 
-func putTransition(ctx context.Context, tx *sql.Tx, t payment.Transition) error {
-	_, err := insert(ctx, tx, "transitions", []column{
+// putTransition writes a step and reports whether it was not there yet.
+func putTransition(ctx context.Context, tx *sql.Tx, t payment.Transition) (inserted bool, err error) {
+	return insert(ctx, tx, "transitions", []column{
 		{"payment_id", t.PaymentID},
 		{"sequence", t.Sequence},
 		{"from_status", t.From},
@@ -255,7 +264,6 @@ func putTransition(ctx context.Context, tx *sql.Tx, t payment.Transition) error 
 		{"at", micros(t.At)},
 		{"reason", t.Reason},
 	})
-	return err
 }
 
 // putCustomer keeps who paid. Of two payments of one customer, the one that

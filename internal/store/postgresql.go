@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"reflect"
 	"strconv"
@@ -54,16 +55,35 @@ const (
 )
 
 func openPostgreSQL(dsn string) (writer, readers *sql.DB, err error) {
-	cfg, err := pgx.ParseConfig(dsn)
+	cfg, size, err := postgresqlConfig(dsn)
 	if err != nil {
-		// What pgx says of it may repeat a part of the password.
-		return nil, nil, fmt.Errorf("the database's URL cannot be read: write %s, with special characters of the password as %%xx", postgresqlForm)
+		return nil, nil, err
 	}
-	size := poolSize
+	pool := func() *sql.DB {
+		db := sql.OpenDB(connector{stdlib.GetConnector(*cfg)})
+		db.SetMaxOpenConns(size / 2)
+		db.SetMaxIdleConns(size / 2)
+		db.SetConnMaxIdleTime(idleTime)
+		db.SetConnMaxLifetime(lifetime)
+		return db
+	}
+	return pool(), pool(), nil
+}
+
+// postgresqlConfig reads a DSN, and how many connections a process may have.
+func postgresqlConfig(dsn string) (cfg *pgx.ConnConfig, size int, err error) {
+	if cfg, err = pgx.ParseConfig(dsn); err != nil {
+		if file, ok := errors.AsType[*fs.PathError](err); ok { // a certificate or a key
+			return nil, 0, file
+		}
+		// What else pgx says of it may repeat a part of the password.
+		return nil, 0, fmt.Errorf("the database's URL cannot be read: write %s, with special characters of the password as %%xx", postgresqlForm)
+	}
+	size = poolSize
 	if text, set := cfg.RuntimeParams["pool_max_conns"]; set {
 		delete(cfg.RuntimeParams, "pool_max_conns") // it is not the server's
 		if size, err = strconv.Atoi(text); err != nil || size < 4 {
-			return nil, nil, fmt.Errorf("pool_max_conns=%s: write a number from 4 on", text)
+			return nil, 0, fmt.Errorf("pool_max_conns=%s: write a number from 4 on", text)
 		}
 	}
 	if cfg.ConnectTimeout == 0 {
@@ -79,15 +99,7 @@ func openPostgreSQL(dsn string) (writer, readers *sql.DB, err error) {
 			cfg.RuntimeParams[name] = value
 		}
 	}
-	pool := func() *sql.DB {
-		db := sql.OpenDB(connector{stdlib.GetConnector(*cfg)})
-		db.SetMaxOpenConns(size / 2)
-		db.SetMaxIdleConns(size / 2)
-		db.SetConnMaxIdleTime(idleTime)
-		db.SetConnMaxLifetime(lifetime)
-		return db
-	}
-	return pool(), pool(), nil
+	return cfg, size, nil
 }
 
 // checkPostgreSQL refuses a server that could forget what it has committed, that
@@ -141,6 +153,13 @@ func passing(err error) bool {
 		}
 	}
 	return pgconn.SafeToRetry(err) // nothing was sent
+}
+
+// refused reports whether a server answered and will answer the same next time:
+// it has no such database, or does not let this user in.
+func refused(err error) bool {
+	told, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (told.Code == "3D000" || strings.HasPrefix(told.Code, "28"))
 }
 
 // hint says what to do about an error of the first contact.

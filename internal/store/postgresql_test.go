@@ -139,8 +139,13 @@ func refusals(t *testing.T, p *postgres) {
 		"another encoding": {p.DSN("latin"), "ENCODING 'UTF8'"},
 		"too few":          {with(p.template, "pool_max_conns", "3"), "pool_max_conns=3: write a number from 4 on"},
 	} {
-		_, err := store.Open(t.Context(), store.Config{DSN: tt.dsn, Sealer: sealer})
+		cfg := store.Config{DSN: tt.dsn, Sealer: sealer}
+		_, err := store.Open(t.Context(), cfg)
 		require.ErrorContains(t, err, tt.says, name)
+		if name == "no such database" || name == "a wrong password" {
+			_, err = store.Await(t.Context(), cfg, time.Hour) // no wait would help
+			require.ErrorContains(t, err, tt.says, name)
+		}
 		require.NotContains(t, err.Error(), "canary", name)
 		require.Equal(t, name == "nobody answers", errors.Is(err, store.ErrUnreachable), name)
 	}
@@ -169,6 +174,7 @@ func badURLs(t *testing.T, _ *postgres) {
 		_, err := store.Open(t.Context(), store.Config{DSN: dsn, Sealer: storetest.NewSealer(t)})
 		require.ErrorContains(t, err, "write postgres://user:password@host:5432", dsn)
 		require.NotContains(t, strings.ReplaceAll(err.Error(), "can ary", "canary"), "canary")
+		require.Equal(t, err.Error(), "open the store: "+store.CheckDSN(dsn).Error(), "before anybody connects")
 	}
 }
 

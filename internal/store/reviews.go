@@ -106,8 +106,8 @@ func (s *Store) scanReview(row scanner) (payment.Review, error) {
 
 // RecordMismatch keeps a difference, once. The run that found it first announces
 // it, where its kind is announced, and gets the same answer when it asks again;
-// another run that finds it gets no receivers.
-func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch) (payment.Announced, error) {
+// another run that finds it gets no receivers. workflow is the one that delivers.
+func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch, workflow string) (payment.Announced, error) {
 	var announced payment.Announced
 	err := s.write(ctx, "record mismatch "+m.ID, func(tx *sql.Tx) error {
 		announced = payment.Announced{}
@@ -139,7 +139,7 @@ func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch) (payment
 			return nil
 		}
 		return s.announce(ctx, tx, announcement{
-			subject: m.ID, paymentID: m.PaymentID, told: m.Notification(announced.Payment), workflow: m.Workflow,
+			subject: m.ID, paymentID: m.PaymentID, told: m.Notification(announced.Payment), workflow: workflow,
 		}, &announced)
 	})
 	if err != nil {

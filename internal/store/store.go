@@ -67,6 +67,8 @@ type Config struct {
 	Now func() time.Time
 	// Logger hears of migrations; nil means silence.
 	Logger *slog.Logger
+	// Observer hears of what was written; nil means that nobody listens.
+	Observer Observer
 }
 
 // Store is an open database.
@@ -76,6 +78,8 @@ type Store struct {
 	dialect dialect
 	sealer  Sealer
 	now     func() time.Time
+
+	observer Observer
 }
 
 // ErrUnreachable says that no database answered: it is away, is starting, or is
@@ -98,9 +102,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	s := &Store{writer: writer, readers: reader{readers, d.passing}, dialect: d, sealer: cfg.Sealer, now: cfg.Now}
+	s := &Store{writer: writer, readers: reader{readers, d.passing}, dialect: d, sealer: cfg.Sealer, now: cfg.Now, observer: cfg.Observer}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.observer == nil {
+		s.observer = nobody{}
 	}
 	err = checkSchema(ctx, d, s.readers)
 	if err == nil && d.check != nil {

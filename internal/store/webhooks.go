@@ -64,6 +64,9 @@ func (s *Store) AddWebhookEvent(ctx context.Context, e payment.WebhookEvent) (ad
 		added = kept == e.ID
 		return err
 	})
+	if added && err == nil && e.Verdict != payment.VerdictPending {
+		s.observer.WebhookSettled(e.Verdict)
+	}
 	return added && err == nil, err
 }
 
@@ -107,12 +110,19 @@ func (s *Store) SettleWebhookEvent(ctx context.Context, id string, verdict payme
 	if verdict == "" || verdict == payment.VerdictPending {
 		return fmt.Errorf("settle webhook event %s: %q is not a verdict to settle with", id, verdict)
 	}
-	return s.write(ctx, "settle webhook event "+id, func(tx *sql.Tx) error {
+	var fresh bool
+	err := s.write(ctx, "settle webhook event "+id, func(tx *sql.Tx) error {
+		fresh = false
 		if verdict == payment.VerdictUnmatched {
 			found, err := s.matchedMeanwhile(ctx, tx, id, matchedID)
 			if err != nil || found {
 				return err
 			}
+		}
+		var before payment.WebhookVerdict
+		if err := known(tx.QueryRowContext(ctx, `SELECT verdict FROM webhook_events WHERE id = $1`+s.dialect.forUpdate, id).
+			Scan(&before)); err != nil {
+			return err
 		}
 		changed, err := exec(ctx, tx, `
 			UPDATE webhook_events SET
@@ -125,11 +135,13 @@ func (s *Store) SettleWebhookEvent(ctx context.Context, id string, verdict payme
 				AND ($2 <> 'unmatched' OR verdict IN ('pending', 'late', 'unmatched'))
 				AND ($2 NOT IN ('signalled', 'late') OR verdict IN ('pending', 'signalled', 'late'))`,
 			id, verdict, matchedID, effect, micros(s.now()))
-		if err != nil || changed > 0 {
-			return err
-		}
-		return exists(ctx, tx, "webhook_events", id)
+		fresh = changed > 0 && before != verdict
+		return err
 	})
+	if err == nil && fresh {
+		s.observer.WebhookSettled(verdict)
+	}
+	return err
 }
 
 // matchedMeanwhile makes a pending event due again where its payment is known

@@ -256,7 +256,7 @@ func mismatches(t *testing.T, open Opener) {
 		ReferenceNumber: "rn", Ours: "0.25", Theirs: "0.26", Source: payment.FoundByReconciliation, FoundBy: "run 1", FoundAt: noon(),
 	}
 	for range 2 {
-		announced, err := s.RecordMismatch(ctx, m)
+		announced, err := s.RecordMismatch(ctx, m, "")
 		require.NoError(t, err)
 		require.Equal(t, 1, announced.Sequence)
 		require.Equal(t, []payment.Receiver{shop}, announced.Receivers)
@@ -264,7 +264,7 @@ func mismatches(t *testing.T, open Opener) {
 	}
 	again := m
 	again.FoundBy, again.FoundAt = "run 2", noon().Add(time.Hour)
-	announced, err := s.RecordMismatch(ctx, again)
+	announced, err := s.RecordMismatch(ctx, again, "")
 	require.NoError(t, err)
 	require.Empty(t, announced.Receivers, "the first run tells of it")
 	strange := payment.Mismatch{
@@ -272,7 +272,7 @@ func mismatches(t *testing.T, open Opener) {
 		Theirs: "5.00", Source: payment.FoundByReconciliation, FoundAt: noon().Add(time.Hour),
 	}
 	for range 2 {
-		announced, err := s.RecordMismatch(ctx, strange)
+		announced, err := s.RecordMismatch(ctx, strange, "")
 		require.NoError(t, err)
 		require.Equal(t, 1, announced.Sequence)
 		require.Equal(t, []payment.Receiver{shop}, announced.Receivers)
@@ -281,7 +281,7 @@ func mismatches(t *testing.T, open Opener) {
 	quiet := strange
 	quiet.ID, quiet.Kind = payment.DeriveMismatchID(payment.MismatchUnsolicited, "rn-10"), payment.MismatchUnsolicited
 	quiet.FoundAt = noon().Add(2 * time.Hour)
-	announced, err = s.RecordMismatch(ctx, quiet)
+	announced, err = s.RecordMismatch(ctx, quiet, "")
 	require.NoError(t, err)
 	require.Empty(t, announced.Receivers)
 

@@ -185,16 +185,18 @@ func redeliveries(t *testing.T, open Opener) {
 	id := payment.NotificationID(paid.Payment.ID, payment.EventCompleted, 1, "shop", "book")
 
 	var pending *payment.DeliveryPendingError
-	_, err = s.ReopenDelivery(ctx, id, "redeliver/"+id)
+	_, err = s.ReopenDelivery(ctx, id, "redeliver/"+id, "")
 	require.ErrorAs(t, err, &pending)
 	require.Equal(t, paid.Payment.ID, pending.WorkflowID)
+	_, err = s.ReopenDelivery(ctx, id, "redeliver/"+id, "another")
+	require.ErrorAs(t, err, &pending)
 
 	ended := noon()
 	require.NoError(t, s.RecordDeliveries(ctx, []payment.Delivery{{ID: id, Status: payment.DeliveryFailed, EndedAt: &ended}}))
 	told := change.Notification()
 	told.ID, told.Sequence = id, 1
 	for range 2 { // the same workflow asks again
-		got, err := s.ReopenDelivery(ctx, id, "redeliver/"+id)
+		got, err := s.ReopenDelivery(ctx, id, "redeliver/"+id, "")
 		require.NoError(t, err)
 		require.Equal(t, shop, got.Receiver)
 		want, err := json.Marshal(told)
@@ -214,7 +216,7 @@ func redeliveries(t *testing.T, open Opener) {
 	removed, err := s.RemoveReceivers(ctx, "shop", "", "")
 	require.NoError(t, err)
 	require.Equal(t, []payment.Receiver{shop}, removed)
-	got, err := s.ReopenDelivery(ctx, id, "redeliver/"+id)
+	got, err := s.ReopenDelivery(ctx, id, "redeliver/"+id, "")
 	require.NoError(t, err)
 	require.Equal(t, payment.Receiver{Host: "shop", Event: payment.EventCompleted, Name: "book"}, got.Receiver)
 }

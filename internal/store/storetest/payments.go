@@ -43,7 +43,7 @@ func unknownIDs(t *testing.T, open Opener) {
 	_, err = s.UnfinishedByReference(ctx, "")
 	require.ErrorIs(t, err, payment.ErrNotFound)
 	require.ErrorIs(t, s.RecordAttempt(ctx, payment.Attempt{DeliveryID: "ntf_unknown", Number: 1, At: noon()}), payment.ErrNotFound)
-	_, err = s.ReopenDelivery(ctx, "ntf_unknown", "redeliver/ntf_unknown")
+	_, err = s.ReopenDelivery(ctx, "ntf_unknown", "redeliver/ntf_unknown", "")
 	require.ErrorIs(t, err, payment.ErrNotFound)
 	_, err = s.Delivery(ctx, "ntf_unknown")
 	require.ErrorIs(t, err, payment.ErrNotFound)

@@ -157,7 +157,7 @@ func announceRace(t *testing.T, open Opener) {
 			return s.RecordMismatch(ctx, payment.Mismatch{
 				ID: payment.DeriveMismatchID(payment.MismatchFee, fmt.Sprint(id, i)), Kind: payment.MismatchFee, PaymentID: id,
 				Source: payment.FoundByReconciliation, FoundBy: "run", FoundAt: noon(),
-			})
+			}, "workflow")
 		}
 		return s.RecordRefund(ctx, payment.RefundChange{Announce: payment.EventRefundCompleted, Record: settled(payment.RefundRecord{
 			Refund: payment.Refund{
@@ -214,7 +214,7 @@ func reopenRace(t *testing.T, open Opener) {
 		id := payment.NotificationID(paid.Payment.ID, payment.EventCompleted, 1, "shop", "book")
 		require.NoError(t, stores[0].RecordDeliveries(ctx, []payment.Delivery{{ID: id, Status: payment.DeliveryFailed, EndedAt: &ended}}))
 		_, errs := atOnce(stores, 8, func(i int, s *store.Store) (payment.Reopened, error) {
-			return s.ReopenDelivery(ctx, id, fmt.Sprint("workflow ", i))
+			return s.ReopenDelivery(ctx, id, fmt.Sprint("workflow ", i), "")
 		})
 		winner := onlyOne(t, errs, func(err error) bool { _, busy := errors.AsType[*payment.DeliveryPendingError](err); return busy })
 		d, err := stores[0].Delivery(ctx, id)

@@ -72,6 +72,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) Opener) {
 		{"what was told can be told again", redeliveries},
 		{"notifications are listed", notificationLists},
 		{"receivers are never removed unasked", receivers},
+		{"what waits is counted", backlogs},
 		{"a webhook event is kept once", webhookOnce},
 		{"a lease ends", leases},
 		{"leases never overlap", leaseRace},

@@ -1,0 +1,197 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/cobropay/cobro/payment"
+)
+
+// listNotifications answers GET /v1/notifications, newest first: what was told,
+// to whom, and what came of it.
+func (s *Server) listNotifications(c *gin.Context) error {
+	q := readQuery(c.Request.URL.RawQuery, "payment_id", "status", "event", "host", "receiver",
+		"created_from", "created_to", "limit", "cursor")
+	filter := payment.DeliveryFilter{
+		PaymentID:   q.text("payment_id"),
+		Status:      payment.DeliveryStatus(q.text("status")),
+		Event:       payment.Event(q.text("event")),
+		Host:        q.text("host"),
+		Receiver:    q.text("receiver"),
+		CreatedFrom: q.time("created_from"),
+		CreatedTo:   q.time("created_to"),
+		Limit:       q.limit(),
+		After:       q.cursor("cursor", payment.IsNotificationID),
+	}
+	if filter.Status != "" && !slices.Contains(payment.DeliveryStatuses(), filter.Status) {
+		q.refuse("status", "must be pending, delivered, failed or dropped")
+	}
+	if filter.Event != "" && !payment.IsEvent(filter.Event) {
+		q.refuse("event", "must be one of "+payment.EventNames())
+	}
+	if err := q.err(); err != nil {
+		return err
+	}
+	found, next, err := s.cfg.Store.Notifications(c.Request.Context(), filter)
+	if err != nil {
+		return fromStore(err)
+	}
+	return answer(c, http.StatusOK, struct {
+		Notifications []payment.Delivery `json:"notifications"`
+		NextCursor    *string            `json:"next_cursor"`
+	}{neverNull(found), formatCursor(next)})
+}
+
+// notificationJSON is one notification with every call of its receiver.
+type notificationJSON struct {
+	payment.Delivery
+	AttemptLog []payment.Attempt `json:"attempt_log"`
+}
+
+// showNotification answers GET /v1/notifications/{id}.
+func (s *Server) showNotification(c *gin.Context) error {
+	ctx := c.Request.Context()
+	d, err := s.notification(ctx, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	attempts, err := s.cfg.Store.Attempts(ctx, d.ID)
+	if err != nil {
+		return fromStore(err)
+	}
+	return answer(c, http.StatusOK, notificationJSON{d, neverNull(attempts)})
+}
+
+// redeliver answers POST /v1/notifications/{id}/redeliver: the notification is
+// sent now, under its own id, whatever came of it before. One that is on its way
+// is tried at once.
+func (s *Server) redeliver(c *gin.Context) error {
+	if _, err := idempotencyKey(c.Request.Header); err != nil { // the same order twice is one
+		return err
+	}
+	if err := s.readNothing(c); err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	d, err := s.notification(ctx, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	ordering, cancel := context.WithTimeout(ctx, handoverTimeout)
+	defer cancel()
+	if err := s.cfg.Flows.Redeliver(ordering, d); err != nil {
+		return err
+	}
+	if d, err = s.notification(ctx, d.ID); err != nil {
+		return err
+	}
+	return answer(c, http.StatusAccepted, d)
+}
+
+func (s *Server) notification(ctx context.Context, id string) (payment.Delivery, error) {
+	if !payment.IsNotificationID(id) {
+		return payment.Delivery{}, &problem{kind: notificationNotFound}
+	}
+	d, err := s.cfg.Store.Delivery(ctx, id)
+	if errors.Is(err, payment.ErrNotFound) {
+		return d, &problem{kind: notificationNotFound}
+	}
+	return d, fromStore(err)
+}
+
+// moment is one line of a payment's timeline: one of its fields is set, and Kind
+// names which.
+type moment struct {
+	At           time.Time           `json:"at"`
+	Kind         string              `json:"kind"`
+	Transition   *payment.Transition `json:"transition,omitempty"`
+	Webhook      *webhookJSON        `json:"webhook,omitempty"`
+	Notification *payment.Delivery   `json:"notification,omitempty"`
+	Refund       *payment.Refund     `json:"refund,omitempty"`
+	Review       *payment.Review     `json:"review,omitempty"`
+	Mismatch     *payment.Mismatch   `json:"mismatch,omitempty"`
+}
+
+// webhookJSON is a webhook as a timeline shows it. What it says is a claim of
+// anybody's, and stays out.
+type webhookJSON struct {
+	ID         string                 `json:"id"`
+	Kind       string                 `json:"kind"`
+	Verdict    payment.WebhookVerdict `json:"verdict"`
+	Effect     string                 `json:"effect"`
+	Deliveries int                    `json:"deliveries"`
+}
+
+// showTimeline answers GET /v1/payments/{id}/events: everything that happened to
+// the payment, oldest first.
+func (s *Server) showTimeline(c *gin.Context) error {
+	ctx := c.Request.Context()
+	seen, err := s.payment(ctx, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	moments, err := s.moments(ctx, seen.Payment.ID)
+	if err != nil {
+		return fromStore(err)
+	}
+	slices.SortStableFunc(moments, func(a, b moment) int { return a.At.Compare(b.At) })
+	return answer(c, http.StatusOK, struct {
+		Events []moment `json:"events"`
+	}{neverNull(moments)})
+}
+
+// moments gathers the lines of a timeline. Within one moment they come in the
+// order in which they are gathered here.
+func (s *Server) moments(ctx context.Context, id string) ([]moment, error) {
+	var all []moment
+	transitions, err := s.cfg.Store.Transitions(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range transitions {
+		all = append(all, moment{At: t.At, Kind: "transition", Transition: &t})
+	}
+	webhooks, err := s.cfg.Store.WebhookEvents(ctx, "", id, maxPage)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range webhooks {
+		all = append(all, moment{At: w.ReceivedAt, Kind: "webhook", Webhook: &webhookJSON{
+			ID: w.ID, Kind: w.Kind, Verdict: w.Verdict, Effect: w.Effect, Deliveries: w.Deliveries,
+		}})
+	}
+	refunds, err := s.cfg.Store.Refunds(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range refunds {
+		all = append(all, moment{At: r.CreatedAt, Kind: "refund", Refund: &r})
+	}
+	reviews, err := s.cfg.Store.Reviews(ctx, payment.ReviewFilter{PaymentID: id, Limit: maxPage})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range reviews {
+		all = append(all, moment{At: r.OpenedAt, Kind: "review", Review: &r})
+	}
+	mismatches, err := s.cfg.Store.Mismatches(ctx, payment.MismatchFilter{PaymentID: id, Limit: maxPage})
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range mismatches {
+		all = append(all, moment{At: m.FoundAt, Kind: "mismatch", Mismatch: &m})
+	}
+	deliveries, err := s.cfg.Store.Deliveries(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range deliveries {
+		all = append(all, moment{At: d.CreatedAt, Kind: "notification", Notification: &d})
+	}
+	return all, nil
+}

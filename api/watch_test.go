@@ -1,0 +1,62 @@
+package api_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/workflows"
+)
+
+type watchKey struct{}
+
+// diary is a Watcher that tells what it learns.
+type diary chan string
+
+func (d diary) Request(r *http.Request, route string) (context.Context, func(api.Answered)) {
+	return context.WithValue(r.Context(), watchKey{}, "request"), func(a api.Answered) {
+		d <- fmt.Sprintf("%s %s: %d %s %t", r.Method, route, a.Status, a.Code, a.PaymentID != "")
+	}
+}
+
+func (d diary) Handover(ctx context.Context) (context.Context, func(api.HandedOver)) {
+	return context.WithValue(ctx, watchKey{}, "handover"), func(h api.HandedOver) {
+		d <- fmt.Sprintf("%s: %q %t %t", h.Kind, h.Verdict, h.EventID != "", h.PaymentID != "")
+	}
+}
+
+// A watcher learns patterns and our own ids, and the workflows are asked with
+// its context.
+func TestAWatcher(t *testing.T) {
+	t.Parallel()
+	d := make(diary, 1)
+	var seen []any
+	w := newWorld(t, func(cfg *api.Config) { cfg.Watch = d })
+	w.flows.open = func(ctx context.Context, _ workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
+		seen = append(seen, ctx.Value(watchKey{}))
+		return workflows.TicketOutcome{}, api.ErrUnavailable
+	}
+	w.do("POST", "/v1/payments", `{"total":"1.00","phone_number":"`+phone+`"}`)
+	require.Equal(t, "POST /v1/payments: 503 temporarily_unavailable true", <-d)
+	w.do("GET", "/nowhere/"+phone, "")
+	require.Equal(t, "GET none: 404 not_found false", <-d)
+
+	p := w.open("watched")
+	w.flows.relay = func(ctx context.Context, _ string, _ workflows.GatewayEvent) error {
+		seen = append(seen, ctx.Value(watchKey{}))
+		return nil
+	}
+	w.do("POST", webhookPath, completedEvent(p.EcommerceID, "10"))
+	require.Equal(t, "POST /webhooks/athmovil/:secret: 200  false", <-d)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- w.api.Run(ctx) }()
+	require.Equal(t, `ecommerce_completed: "signalled" true true`, <-d)
+	cancel()
+	require.NoError(t, <-ended)
+	require.Equal(t, []any{"request", "handover"}, seen)
+}

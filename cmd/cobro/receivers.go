@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/worker"
+)
+
+type receiverCommand struct {
+	List   receiverListCommand   `cmd:"" help:"List the receivers that were announced."`
+	Remove receiverRemoveCommand `cmd:"" help:"Forget receivers, and drop what is on its way to them."`
+}
+
+type receiverListCommand struct {
+	JSON bool `name:"json" help:"Print JSON instead of a table."`
+}
+
+// Run lists.
+func (c *receiverListCommand) Run(p *program) error {
+	cfg, err := worker.ConfigFromEnv(p.getenv)
+	if err != nil {
+		return err
+	}
+	cfg.Logger = p.logger
+	receivers, err := worker.Receivers(p.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return printReceivers(p.stdout, c.JSON, receivers)
+}
+
+type receiverRemoveCommand struct {
+	Host  string `arg:"" help:"The host, such as shop."`
+	Event string `help:"Only those of this event."`
+	Name  string `help:"Only those of this name."`
+	JSON  bool   `name:"json" help:"Print JSON instead of a table."`
+}
+
+// Help is shown by --help.
+func (*receiverRemoveCommand) Help() string {
+	return "A receiver is never removed because its program has gone: what it was not told waits for it, for a week. This " +
+		"command says that it will not come back: its pending deliveries become dropped, and later events are not for it."
+}
+
+// Run removes.
+func (c *receiverRemoveCommand) Run(p *program) error {
+	if c.Event != "" && !payment.IsEvent(payment.Event(c.Event)) {
+		return errors.New("no such event; the events are " + payment.EventNames())
+	}
+	cfg, err := worker.ConfigFromEnv(p.getenv)
+	if err != nil {
+		return err
+	}
+	cfg.Logger = p.logger
+	removed, dropped, err := worker.RemoveReceivers(p.ctx, cfg, c.Host, payment.Event(c.Event), c.Name)
+	if err != nil {
+		return err
+	}
+	if len(removed) == 0 && dropped == 0 {
+		return fmt.Errorf("no such receiver: %q lists those that there are", "cobro receiver list")
+	}
+	if err := printReceivers(p.stdout, c.JSON, removed); err != nil || c.JSON {
+		return err
+	}
+	_, err = fmt.Fprintf(p.stdout, "removed %d, and dropped %d deliveries on their way\n", len(removed), dropped)
+	return err
+}
+
+func printReceivers(w io.Writer, asJSON bool, receivers []payment.Receiver) error {
+	if asJSON {
+		return printJSON(w, receivers)
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "HOST\tEVENT\tNAME\tTIMEOUT")
+	for _, r := range receivers {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Host, r.Event, r.Name, r.Timeout)
+	}
+	return table.Flush()
+}
+
+func printJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+type notificationCommand struct {
+	Redeliver redeliverCommand `cmd:"" help:"Send notifications again that have failed or were dropped."`
+}
+
+type redeliverCommand struct {
+	Since    time.Time `required:"" format:"2006-01-02T15:04:05Z07:00" help:"Only those that were told since, such as 2026-01-31T14:00:00-04:00."`
+	Until    time.Time `format:"2006-01-02T15:04:05Z07:00" help:"Only those that were told before."`
+	Host     string    `help:"Only those to this host."`
+	Receiver string    `help:"Only those to receivers of this name."`
+	Event    string    `help:"Only those of this event."`
+	Status   string    `enum:"failed,dropped,pending,delivered" default:"failed" help:"Only those that stand so: failed, dropped, delivered, or pending ones, which are tried at once."`
+	DryRun   bool      `help:"List them, and send nothing."`
+	JSON     bool      `name:"json" help:"Print JSON instead of a table."`
+}
+
+// Run sends again.
+func (c *redeliverCommand) Run(p *program) error {
+	if c.Event != "" && !payment.IsEvent(payment.Event(c.Event)) {
+		return errors.New("no such event; the events are " + payment.EventNames())
+	}
+	cfg, err := worker.ConfigFromEnv(p.getenv)
+	if err != nil {
+		return err
+	}
+	cfg.Logger = p.logger
+	sent, err := worker.Redeliver(p.ctx, cfg, payment.DeliveryFilter{
+		Host: c.Host, Receiver: c.Receiver, Event: payment.Event(c.Event), Status: payment.DeliveryStatus(c.Status),
+		CreatedFrom: c.Since, CreatedTo: c.Until,
+	}, c.DryRun)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(p.stdout, sent)
+	}
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "NOTIFICATION\tPAYMENT\tEVENT\tRECEIVER\tTOLD AT\tWAS")
+	for _, d := range sent {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s/%s\t%s\t%s\n", d.ID, dash(d.PaymentID), d.Event, d.Host, d.Receiver,
+			d.CreatedAt.Format(time.RFC3339), d.Status)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	done := "sent again"
+	if c.DryRun {
+		done = "would be sent again"
+	}
+	_, err = fmt.Fprintf(p.stdout, "%d %s\n", len(sent), done)
+	return err
+}

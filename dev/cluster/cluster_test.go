@@ -1,0 +1,223 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cobropay/cobro/dev/rig"
+	"github.com/cobropay/cobro/internal/failpoint"
+)
+
+var (
+	long = flag.Bool("long", false, "die at each point several times over")
+	keep = flag.Bool("keep", false, "keep the folders")
+
+	programs rig.Programs
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(rig.WithPrograms(filepath.Join("..", ".."), &programs, m.Run))
+}
+
+// lanes is how many clusters are killed beside each other: most of the time
+// they wait for somebody to miss the dead.
+const lanes = 3
+
+// startPostgres skips the test where there is no PostgreSQL, unless in CI.
+func startPostgres(t *testing.T) *rig.Postgres {
+	t.Helper()
+	server, err := rig.StartPostgres(t.Context())
+	if errors.Is(err, rig.ErrNoPostgres) && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Stop(context.WithoutCancel(t.Context()))) })
+	return server
+}
+
+// startCluster starts a cluster whose folder is kept where the test fails.
+func startCluster(t *testing.T, server *rig.Postgres, name string) *rig.System {
+	t.Helper()
+	store, err := server.Create(t.Context(), name)
+	require.NoError(t, err)
+	folder := newFolder(t)
+	s, err := rig.StartCluster(t.Context(), programs, folder, nil, rig.Cluster{Store: store, TemporalStore: server.DSN(name + "_temporal")})
+	require.NoError(t, err)
+	t.Cleanup(s.KillAll)
+	return s
+}
+
+func newFolder(t *testing.T) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "cobro-cluster-")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if t.Failed() || *keep {
+			t.Logf("kept for a look: %s", folder)
+			return
+		}
+		require.NoError(t, os.RemoveAll(folder))
+	})
+	return folder
+}
+
+// TestOneOfTwoDies kills one API or one worker at every point, in the middle of
+// everything that merchants and customers do. Nobody starts it again: the other
+// one has to do.
+func TestOneOfTwoDies(t *testing.T) {
+	t.Parallel()
+	server := startPostgres(t)
+	times := 1
+	if *long {
+		times = 3
+	}
+	var deaths []string
+	for n := 1; n <= times; n++ {
+		for _, point := range failpoint.Points() {
+			deaths = append(deaths, fmt.Sprintf("%s@%d", point, n))
+		}
+	}
+	for lane := range lanes {
+		var mine []string
+		for i, death := range deaths {
+			if i%lanes == lane {
+				mine = append(mine, death)
+			}
+		}
+		t.Run(fmt.Sprintf("lane %d", lane), func(t *testing.T) {
+			t.Parallel()
+			survive(t, startCluster(t, server, fmt.Sprintf("lane_%d", lane)), mine)
+		})
+	}
+}
+
+// survive lives through one death after another.
+func survive(t *testing.T, s *rig.System, deaths []string) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	hearing, deaf := context.WithCancel(ctx)
+	heard, stopped := s.Listen(hearing)
+	defer func() { deaf(); <-stopped }()
+	m := rig.NewMerchant(s)
+	var verdict rig.Verdict
+	for _, death := range deaths {
+		began := time.Now()
+		mark := filepath.Join(t.TempDir(), "died")
+		pair := []rig.Part{rig.Worker, rig.Worker2}
+		if name, _, _ := strings.Cut(death, "@"); failpoint.Point(name).InAPI() {
+			pair = []rig.Part{rig.API, rig.API2}
+		}
+		for _, part := range pair { // whoever comes first dies, and the other one finds the mark
+			s.Kill(part)
+			s.Use(part, programs, "COBRO_FAILPOINT="+death, "COBRO_FAILPOINT_MARK="+mark)
+		}
+		require.NoError(t, s.StartAll(ctx, pair...))
+		require.NoError(t, m.Tour(ctx, death+"-"), death)
+		require.NoError(t, s.Settle(ctx), death)
+		var err error
+		verdict, err = s.Check(ctx, m, heard)
+		require.NoError(t, err, death)
+		dead := 0
+		for _, part := range pair {
+			select {
+			case <-s.Ended(part):
+				dead++
+			default:
+			}
+		}
+		if _, err := os.Stat(mark); !*long {
+			require.NoError(t, err, "%s: nobody died: the tour does not pass the point", death)
+			require.Equal(t, 1, dead, "%s: one of two dies", death)
+		}
+		t.Logf("%-22s %4.1f s", death, time.Since(began).Seconds())
+	}
+	t.Logf("%d deaths: %+v", len(deaths), verdict)
+}
+
+// TestEverythingDies takes everything away in turn while payments and refunds
+// are under way: an API, a worker, PostgreSQL, Temporal, and the other two.
+func TestEverythingDies(t *testing.T) {
+	t.Parallel()
+	server := startPostgres(t)
+	s := startCluster(t, server, "cobro")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	hearing, deaf := context.WithCancel(ctx)
+	heard, stopped := s.Listen(hearing)
+	defer func() { deaf(); <-stopped }()
+
+	m := rig.NewMerchant(s)
+	sales := 60
+	if *long {
+		sales = 600
+	}
+	var load errgroup.Group
+	load.SetLimit(6)
+	done := make(chan struct{})
+	go func() { // ends with the load, and closes done
+		defer close(done)
+		for i := range sales {
+			load.Go(func() error {
+				key := fmt.Sprintf("load-%d", i)
+				p, err := m.Paid(ctx, key, rig.M{"phone_number": fmt.Sprintf("787555%04d", 2000+i)})
+				if err != nil {
+					return fmt.Errorf("%s: %w", key, err)
+				}
+				r, made, err := m.Refund(ctx, p.ID, key, "1.00")
+				if err == nil && r.NeedsReview { // nobody knows whether the one that died had sent it
+					_, err = m.Review(ctx, p.ID, r.ID, "not_executed")
+				} else if err == nil && !made {
+					err = errors.New("the refund was refused")
+				}
+				if err != nil {
+					return fmt.Errorf("%s: %w", key, err)
+				}
+				return nil
+			})
+		}
+	}()
+	dead := func(part rig.Part) func() error {
+		return func() error {
+			s.Kill(part)
+			return s.StartPart(ctx, part)
+		}
+	}
+	blows := []struct {
+		name string
+		blow func() error
+	}{
+		{"an API", dead(rig.API)},
+		{"a worker", dead(rig.Worker)},
+		{"PostgreSQL", func() error { return server.Restart(ctx) }},
+		{"the other worker", dead(rig.Worker2)},
+		{"Temporal", dead(rig.Temporal)},
+		{"the other API", dead(rig.API2)},
+	}
+	count := 0
+	for under := true; under || count < len(blows); count++ {
+		one := blows[count%len(blows)]
+		require.NoError(t, one.blow(), one.name)
+		select {
+		case <-done:
+			under = false
+		case <-time.After(time.Second): // of calm between two blows
+		}
+	}
+	require.NoError(t, load.Wait())
+	require.NoError(t, s.Settle(ctx))
+	verdict, err := s.Check(ctx, m, heard)
+	require.NoError(t, err)
+	require.Equal(t, sales, verdict.Completed)
+	t.Logf("%d blows: %+v", count, verdict)
+}

@@ -1,0 +1,132 @@
+package metrics
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/payment"
+)
+
+const (
+	// backlogLasts is how long an answer of the store is shown: two Prometheus
+	// servers, or a person beside them, cost no more than one.
+	backlogLasts = 5 * time.Second
+	// backlogTimeout bounds the question, well below Prometheus' own ten seconds.
+	backlogTimeout = 3 * time.Second
+)
+
+// BacklogSource counts what waits; the store does.
+type BacklogSource interface {
+	Backlog(ctx context.Context) (store.Backlog, error)
+}
+
+// backlog asks the store when somebody looks. Every process shows the same
+// numbers, so queries take max, not sum.
+type backlog struct {
+	up, payments, reviews, notifications, webhooks, oldest, reconciled *prometheus.Desc
+
+	mu     sync.Mutex
+	ctx    context.Context // the process's; a scrape brings none
+	source BacklogSource   // nil until the store is open
+	logger *slog.Logger
+	now    func() time.Time
+	known  store.Backlog
+	asked  time.Time
+	err    error
+}
+
+func newBacklog() *backlog {
+	gauge := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	return &backlog{
+		up:            gauge("cobro_store_up", "1 where the store answered the last question, 0 where it did not."),
+		payments:      gauge("cobro_payments_open", "Payments that are not terminal.", "status"),
+		reviews:       gauge("cobro_reviews_open", "Reviews that wait for a person or for the gateway's word.", "subject"),
+		notifications: gauge("cobro_notifications", "Notifications that were not delivered.", "host", "event", "receiver", "status"),
+		webhooks:      gauge("cobro_webhooks_pending", "Webhook events that no workflow has yet."),
+		oldest:        gauge("cobro_webhooks_oldest_pending_seconds", "Age of the oldest of them; 0 where there is none."),
+		reconciled:    gauge("cobro_last_reconciliation_timestamp_seconds", "When the latest reconciliation ended; absent where there was none."),
+	}
+}
+
+// WatchStore shows what waits in a store. The first store is kept: where an API
+// and a worker share one process, they share the books too. The source must not
+// be closed before the last look, or that look is answered with cobro_store_up 0.
+// ctx bounds all looks, as Prometheus gives a collector none. now is nil for
+// time.Now.
+func (m *Metrics) WatchStore(ctx context.Context, source BacklogSource, logger *slog.Logger, now func() time.Time) {
+	if now == nil {
+		now = time.Now
+	}
+	b := m.backlog
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.source == nil {
+		b.ctx, b.source, b.logger, b.now = context.WithoutCancel(ctx), source, logger, now
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (b *backlog) Describe(out chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{b.up, b.payments, b.reviews, b.notifications, b.webhooks, b.oldest, b.reconciled} {
+		out <- desc
+	}
+}
+
+// Collect implements prometheus.Collector. Numbers that are not known are left
+// out: a zero would say that all is well.
+func (b *backlog) Collect(out chan<- prometheus.Metric) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.source == nil {
+		return
+	}
+	now := b.now()
+	if b.asked.IsZero() || now.Sub(b.asked) >= backlogLasts {
+		b.ask(now)
+	}
+	show := func(desc *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	}
+	if b.err != nil {
+		show(b.up, 0)
+		return
+	}
+	show(b.up, 1)
+	for _, status := range payment.Statuses() {
+		if !status.Terminal() {
+			show(b.payments, float64(b.known.Payments[status]), string(status))
+		}
+	}
+	show(b.reviews, float64(b.known.PaymentReviews), "payment")
+	show(b.reviews, float64(b.known.RefundReviews), "refund")
+	for _, n := range b.known.Notifications {
+		show(b.notifications, float64(n.Count), n.Host, string(n.Event), n.Receiver, string(n.Status))
+	}
+	show(b.webhooks, float64(b.known.Webhooks))
+	var age time.Duration
+	if !b.known.OldestWebhook.IsZero() {
+		age = max(0, now.Sub(b.known.OldestWebhook))
+	}
+	show(b.oldest, age.Seconds())
+	if !b.known.ReconciledAt.IsZero() {
+		show(b.reconciled, float64(b.known.ReconciledAt.UnixMilli())/1e3)
+	}
+}
+
+// ask asks the store.
+func (b *backlog) ask(now time.Time) {
+	ctx, cancel := context.WithTimeout(b.ctx, backlogTimeout)
+	defer cancel()
+	b.asked = now
+	b.known, b.err = b.source.Backlog(ctx)
+	if b.err != nil {
+		b.logger.LogAttrs(ctx, slog.LevelWarn, "backlog not counted", slog.Any("error", b.err))
+	}
+}

@@ -1,0 +1,230 @@
+// Package metrics counts and times what Cobro does, for Prometheus.
+//
+// It uses Prometheus' own library rather than OpenTelemetry's: the names in
+// docs/metrics.md are what is exposed, letter by letter, with no translation in
+// between; what the store knows is asked for when somebody looks; and a worker
+// pulls in one dependency, not four. Traces are another matter: see
+// internal/tracing.
+//
+// Nothing is measured inside a workflow, whose code runs again at every replay:
+// a payment's steps are counted by the store, in the transaction that writes
+// each of them once ([Metrics] is a store.Observer), and calls to the gateway by
+// its client. The one exception, outcomes that are not known because a worker
+// died, goes through the SDK's own handler, which is silent while it replays.
+//
+// No label holds what a person or a merchant's customer typed.
+package metrics
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.temporal.io/sdk/client"
+
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/payment"
+)
+
+// Programs that cobro_build_info names.
+const (
+	ProgramAPI    = "api"
+	ProgramWorker = "worker"
+)
+
+// outcomeOK is the outcome of a call that succeeded; the others are the kinds
+// of athmovil.Error.
+const outcomeOK = "ok"
+
+// Metrics are those of one process. They are safe for concurrent use.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	build    *prometheus.GaugeVec
+	requests *prometheus.CounterVec
+	answers  *prometheus.HistogramVec
+	payments *prometheus.CounterVec
+	confirm  prometheus.Histogram
+	complete prometheus.Histogram
+	verdicts *prometheus.CounterVec
+	attempts *prometheus.CounterVec
+	calls    *prometheus.CounterVec
+	lasting  *prometheus.HistogramVec
+	waits    *prometheus.HistogramVec
+	unknown  *prometheus.CounterVec
+	sdk      *sdkMetrics
+	backlog  *backlog
+}
+
+// Buckets in seconds. People decide in seconds or minutes, machines in
+// milliseconds.
+var (
+	peopleBuckets  = []float64{1, 2.5, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200}
+	machineBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+)
+
+// New returns the metrics of a process that runs the programs. What is known
+// beforehand starts at zero, so that a first increase is seen as one.
+func New(programs ...string) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		build: gauges("cobro_build_info", "Always 1; the labels say what runs.",
+			"program", "version", "revision", "go_version"),
+		requests: counters("cobro_http_requests_total", "Requests that the API answered.", "method", "route", "status"),
+		answers:  histograms("cobro_http_request_seconds", "How long the API took to answer.", machineBuckets, "route"),
+		payments: counters("cobro_payments_total", "Payments that reached a status.", "status"),
+		confirm: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "cobro_payment_confirm_seconds", Help: "From a payment's request to the customer's confirmation.", Buckets: peopleBuckets,
+		}),
+		complete: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "cobro_payment_complete_seconds", Help: "From a payment's request to its debit.", Buckets: peopleBuckets,
+		}),
+		verdicts: counters("cobro_webhook_verdicts_total", "Verdicts that webhook events were given.", "verdict"),
+		attempts: counters("cobro_notification_attempts_total", "Calls of receivers.", "host", "event", "receiver", "outcome"),
+		calls:    counters("cobro_gateway_calls_total", "Calls to ATH Móvil.", "operation", "outcome"),
+		lasting: histograms("cobro_gateway_call_seconds", "How long calls to ATH Móvil took, without the wait for their turn.",
+			machineBuckets, "operation"),
+		waits: histograms("cobro_gateway_wait_seconds", "How long calls to ATH Móvil waited for their turn.",
+			machineBuckets, "lane"),
+		unknown: counters(unknownOutcomes+"_total", "Calls that may have moved money or made a ticket, with an outcome that is not known.", "operation"),
+		sdk:     newSDKMetrics(),
+		backlog: newBacklog(),
+	}
+	m.registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		m.build, m.requests, m.answers, m.payments, m.confirm, m.complete, m.verdicts, m.attempts,
+		m.calls, m.lasting, m.waits, m.unknown, m.sdk, m.backlog,
+	)
+	m.startAtZero(programs)
+	return m
+}
+
+func (m *Metrics) startAtZero(programs []string) {
+	version, revision, compiler := built()
+	for _, program := range programs {
+		m.build.WithLabelValues(program, version, revision, compiler).Set(1)
+	}
+	for _, status := range payment.Statuses() {
+		if status != payment.StatusPending { // where all begin; it is no step
+			m.payments.WithLabelValues(string(status))
+		}
+	}
+	for _, verdict := range []payment.WebhookVerdict{
+		payment.VerdictSignalled, payment.VerdictLate, payment.VerdictApplied, payment.VerdictKnown, payment.VerdictRefuted,
+		payment.VerdictUnmatched, payment.VerdictIgnored, payment.VerdictMalformed,
+	} {
+		m.verdicts.WithLabelValues(string(verdict))
+	}
+	for _, op := range athmovil.Ops() {
+		for _, outcome := range []string{
+			outcomeOK, string(athmovil.KindDeclined), string(athmovil.KindInvalid), string(athmovil.KindAuthentication),
+			string(athmovil.KindUnavailable), string(athmovil.KindUnknown),
+		} {
+			m.calls.WithLabelValues(string(op), outcome)
+		}
+		m.waits.WithLabelValues(op.Lane())
+	}
+	for _, op := range []athmovil.Op{athmovil.OpCreate, athmovil.OpAuthorize, athmovil.OpRefund} {
+		m.unknown.WithLabelValues(string(op))
+	}
+}
+
+// built says what was compiled, from what, and by which compiler.
+func built() (version, revision, compiler string) {
+	version, revision = "unknown", "unknown"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version, revision, "unknown"
+	}
+	if info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			revision = setting.Value
+		}
+	}
+	return version, revision, info.GoVersion
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+}
+
+func histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+}
+
+// Handler serves what was measured, in Prometheus' text format. What cannot be
+// asked at the moment is left out and logged.
+func (m *Metrics) Handler(logger *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		ErrorLog: errorLog{logger}, ErrorHandling: promhttp.ContinueOnError, EnableOpenMetrics: true,
+	})
+}
+
+// errorLog is promhttp's logger.
+type errorLog struct{ logger *slog.Logger }
+
+// Println implements promhttp.Logger.
+func (l errorLog) Println(v ...any) {
+	l.logger.Warn("metrics incomplete", slog.Any("error", v))
+}
+
+// Temporal returns the handler of the SDK's metrics, for a client and its
+// workers.
+func (m *Metrics) Temporal() client.MetricsHandler {
+	return &sdkHandler{to: m.sdk, domain: map[string]*prometheus.CounterVec{unknownOutcomes: m.unknown}}
+}
+
+// PaymentMoved implements store.Observer.
+func (m *Metrics) PaymentMoved(step payment.Transition, askedAt time.Time) {
+	m.payments.WithLabelValues(string(step.To)).Inc()
+	took := max(0, step.At.Sub(askedAt)).Seconds()
+	switch step.To { //nolint:exhaustive // the others have no time that anybody waits for
+	case payment.StatusConfirmed:
+		m.confirm.Observe(took)
+	case payment.StatusCompleted:
+		m.complete.Observe(took)
+	}
+}
+
+// WebhookSettled implements store.Observer.
+func (m *Metrics) WebhookSettled(verdict payment.WebhookVerdict) {
+	m.verdicts.WithLabelValues(string(verdict)).Inc()
+}
+
+// ReceiverCalled implements store.Observer.
+func (m *Metrics) ReceiverCalled(r payment.Receiver, failed bool) {
+	outcome := outcomeOK
+	if failed {
+		outcome = "error"
+	}
+	m.attempts.WithLabelValues(r.Host, string(r.Event), r.Name, outcome).Inc()
+}
+
+// GatewayCalled counts a call, as the Observe hook of athmovil.Config.
+func (m *Metrics) GatewayCalled(call athmovil.Call) {
+	outcome := outcomeOK
+	if call.Kind != "" {
+		outcome = string(call.Kind)
+	}
+	m.calls.WithLabelValues(string(call.Op), outcome).Inc()
+	m.lasting.WithLabelValues(string(call.Op)).Observe(max(0, call.Duration-call.Waited).Seconds())
+	m.waits.WithLabelValues(call.Op.Lane()).Observe(call.Waited.Seconds())
+}
+
+// RequestAnswered counts a request. method and route are the API's own words,
+// never a client's.
+func (m *Metrics) RequestAnswered(method, route, status string, took time.Duration) {
+	m.requests.WithLabelValues(method, route, status).Inc()
+	m.answers.WithLabelValues(route).Observe(took.Seconds())
+}

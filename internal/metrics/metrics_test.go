@@ -1,0 +1,339 @@
+package metrics_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/metrics"
+	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/workflows"
+)
+
+// scrape returns what is exposed.
+func scrape(t *testing.T, m *metrics.Metrics) string {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	m.Handler(slog.New(slog.DiscardHandler)).ServeHTTP(recorder, httptest.NewRequest("GET", "/metrics", nil))
+	body, err := io.ReadAll(recorder.Body)
+	require.NoError(t, err)
+	require.Equal(t, 200, recorder.Code, "%s", body)
+	return string(body)
+}
+
+// exposed is a metric by what a scrape says of it.
+type exposed struct {
+	kind   string
+	labels []string // sorted
+}
+
+var (
+	typeLine   = regexp.MustCompile(`^# TYPE (\S+) (\S+)$`)
+	sampleLine = regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? \S+$`)
+	labelName  = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="(?:[^"\\]|\\.)*"`)
+	histogram  = regexp.MustCompile(`_(bucket|sum|count)$`)
+)
+
+// families reads a scrape.
+func families(t *testing.T, body string) map[string]exposed {
+	t.Helper()
+	found := map[string]exposed{}
+	for line := range strings.Lines(body) {
+		line = strings.TrimSpace(line)
+		if match := typeLine.FindStringSubmatch(line); match != nil {
+			found[match[1]] = exposed{kind: match[2]}
+			continue
+		}
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		match := sampleLine.FindStringSubmatch(line)
+		require.NotNil(t, match, line)
+		name := match[1]
+		family, ok := found[name]
+		if !ok {
+			name = histogram.ReplaceAllString(name, "")
+			family, ok = found[name]
+		}
+		require.True(t, ok, line)
+		for _, label := range labelName.FindAllStringSubmatch(match[2], -1) {
+			if label[1] != "le" && label[1] != "quantile" && !slices.Contains(family.labels, label[1]) {
+				family.labels = append(family.labels, label[1])
+			}
+		}
+		slices.Sort(family.labels)
+		found[name] = family
+	}
+	return found
+}
+
+// lively returns metrics of which everything was used once.
+func lively(t *testing.T) *metrics.Metrics {
+	t.Helper()
+	m := metrics.New(metrics.ProgramAPI, metrics.ProgramWorker)
+	m.RequestAnswered("POST", "/v1/payments", "201", time.Second)
+	m.GatewayCalled(athmovil.Call{Op: athmovil.OpFind, Duration: time.Second})
+	m.ReceiverCalled(payment.Receiver{Host: "shop", Event: payment.EventCompleted, Name: "book"}, true)
+	m.WatchStore(t.Context(), &books{backlog: store.Backlog{
+		Notifications: []payment.DeliveryCount{{Host: "shop", Event: payment.EventCompleted, Receiver: "book", Status: payment.DeliveryFailed, Count: 1}},
+		ReconciledAt:  noon,
+	}}, slog.New(slog.DiscardHandler), nil)
+	m.Temporal().WithTags(map[string]string{"operation": "RespondWorkflowTaskCompleted"}).Counter("temporal_request").Inc(1)
+	return m
+}
+
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+// The table in docs/metrics.md and what is exposed are the same.
+func TestTheDocumentedMetricsAreTheExposedOnes(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/metrics.md")
+	require.NoError(t, err)
+	documented := map[string]exposed{}
+	row := regexp.MustCompile("^\\| `(cobro_[a-z_]+)` \\| (\\w+) \\| ([^|]*)\\| (?:api|worker|both) \\| [^|]+ \\|$")
+	for line := range strings.Lines(string(page)) {
+		if !strings.HasPrefix(line, "| `cobro_") {
+			continue
+		}
+		match := row.FindStringSubmatch(strings.TrimSpace(line))
+		require.NotNil(t, match, "not a row like the others: %s", line)
+		labels := slices.Sorted(slices.Values(strings.FieldsFunc(match[3], func(r rune) bool { return strings.ContainsRune("`, ", r) })))
+		documented[match[1]] = exposed{kind: match[2], labels: labels}
+	}
+	found := map[string]exposed{}
+	for name, family := range families(t, scrape(t, lively(t))) {
+		if strings.HasPrefix(name, "cobro_") {
+			found[name] = family
+			continue
+		}
+		require.Regexp(t, `^(temporal|go|process)_`, name, "a family that the page does not name")
+	}
+	require.Equal(t, documented, found)
+}
+
+// newStore returns an empty store that tells m.
+func newStore(t *testing.T, m *metrics.Metrics) *store.Store {
+	t.Helper()
+	ring, err := seal.New()
+	require.NoError(t, err)
+	cfg := store.Config{DSN: "sqlite:" + filepath.Join(t.TempDir(), "cobro.db"), Sealer: ring, Observer: m}
+	require.NoError(t, store.Migrate(t.Context(), cfg))
+	s, err := store.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+const paymentID = "pay_00000000000000000000000000"
+
+// sale returns the write by which a payment of $10.00 is confirmed and debited.
+func sale() payment.Change {
+	step := func(n int, from, to payment.Status, at time.Duration) payment.Transition {
+		return payment.Transition{PaymentID: paymentID, Sequence: n, From: from, To: to, At: noon.Add(at)}
+	}
+	return payment.Change{
+		Record: payment.Record{Revision: 3, Payment: payment.Payment{
+			ID: paymentID, Status: payment.StatusCompleted, CreatedAt: noon, UpdatedAt: noon, ExpiresAt: noon.Add(time.Hour),
+			Request: payment.Request{Total: money.FromCents(10_00), PhoneNumber: "7875550199", Metadata1: "canary-metadata"},
+		}},
+		Transitions: []payment.Transition{
+			step(1, payment.StatusPending, payment.StatusOpen, time.Second),
+			step(2, payment.StatusOpen, payment.StatusConfirmed, 12*time.Second),
+			step(3, payment.StatusConfirmed, payment.StatusCompleted, 14*time.Second),
+		},
+		Announce: payment.EventCompleted,
+	}
+}
+
+// Whatever is written again, by whom, counts once.
+func TestWhatIsWrittenTwiceCountsOnce(t *testing.T) {
+	t.Parallel()
+	m := metrics.New(metrics.ProgramWorker)
+	s, ctx := newStore(t, m), t.Context()
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{{Host: "shop", Event: payment.EventCompleted, Name: "book"}}))
+	event := payment.WebhookEvent{ID: "whe_1", Digest: "d1", ReceivedAt: noon, NotBefore: noon}
+	malformed := payment.WebhookEvent{ID: "whe_2", Digest: "d2", ReceivedAt: noon, NotBefore: noon, Verdict: payment.VerdictMalformed}
+	for range 3 {
+		_, err := s.RecordPayment(ctx, sale())
+		require.NoError(t, err)
+		for number := range 2 {
+			attempt := payment.Attempt{
+				DeliveryID: payment.NotificationID(paymentID, payment.EventCompleted, 1, "shop", "book"),
+				Execution:  "run/1", Number: number + 1, At: noon,
+			}
+			if number == 0 {
+				attempt.Error = "no ink for Valeria"
+			}
+			require.NoError(t, s.RecordAttempt(ctx, attempt))
+		}
+		for _, e := range []payment.WebhookEvent{event, malformed} {
+			_, err = s.AddWebhookEvent(ctx, e)
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", payment.VerdictSignalled, paymentID, "told"))
+	}
+	require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", payment.VerdictApplied, paymentID, "who paid"))
+	require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", payment.VerdictSignalled, paymentID, "too late"), "changes nothing")
+
+	body := scrape(t, m)
+	for _, line := range []string{
+		`cobro_payments_total{status="open"} 1`,
+		`cobro_payments_total{status="confirmed"} 1`,
+		`cobro_payments_total{status="completed"} 1`,
+		`cobro_payments_total{status="failed"} 0`,
+		`cobro_payment_confirm_seconds_sum 12`,
+		`cobro_payment_confirm_seconds_count 1`,
+		`cobro_payment_complete_seconds_sum 14`,
+		`cobro_payment_complete_seconds_count 1`,
+		`cobro_notification_attempts_total{event="payment_completed",host="shop",outcome="error",receiver="book"} 1`,
+		`cobro_notification_attempts_total{event="payment_completed",host="shop",outcome="ok",receiver="book"} 1`,
+		`cobro_webhook_verdicts_total{verdict="signalled"} 1`,
+		`cobro_webhook_verdicts_total{verdict="applied"} 1`,
+		`cobro_webhook_verdicts_total{verdict="malformed"} 1`,
+	} {
+		require.Contains(t, body, line+"\n")
+	}
+	for _, canary := range []string{"7875550199", "canary-metadata", "Valeria", paymentID} {
+		require.NotContains(t, body, canary)
+	}
+}
+
+func TestTheStoreIsAskedWhenSomebodyLooks(t *testing.T) {
+	t.Parallel()
+	m := metrics.New(metrics.ProgramAPI)
+	s, ctx := newStore(t, m), t.Context()
+	now := noon
+	m.WatchStore(ctx, s, slog.New(slog.DiscardHandler), func() time.Time { return now })
+	body := scrape(t, m)
+	require.Contains(t, body, "cobro_store_up 1\n")
+	require.Contains(t, body, `cobro_payments_open{status="open"} 0`+"\n")
+	require.Contains(t, body, "cobro_webhooks_oldest_pending_seconds 0\n")
+	require.NotContains(t, body, "cobro_last_reconciliation_timestamp_seconds ", "there was none")
+
+	open := sale()
+	open.Record.Payment.Status, open.Announce, open.Transitions = payment.StatusOpen, payment.EventCreated, nil
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{{Host: "shop", Event: payment.EventCreated, Name: "book"}}))
+	open.Review = &payment.Review{ID: "rev_1", PaymentID: paymentID, OpenedAt: noon}
+	_, err := s.RecordPayment(ctx, open)
+	require.NoError(t, err)
+	_, err = s.AddWebhookEvent(ctx, payment.WebhookEvent{ID: "whe_1", Digest: "d", ReceivedAt: noon.Add(-time.Minute), NotBefore: noon})
+	require.NoError(t, err)
+	require.NoError(t, s.RecordReconciliation(ctx, payment.Reconciliation{RunID: "r", Day: "2026-03-01", StartedAt: noon, EndedAt: noon}))
+
+	now = noon.Add(4 * time.Second)
+	require.Contains(t, scrape(t, m), `cobro_payments_open{status="open"} 0`+"\n", "an answer lasts a few seconds")
+	now = noon.Add(5 * time.Second)
+	body = scrape(t, m)
+	for _, line := range []string{
+		`cobro_payments_open{status="open"} 1`,
+		`cobro_reviews_open{subject="payment"} 1`,
+		`cobro_reviews_open{subject="refund"} 0`,
+		`cobro_webhooks_pending 1`,
+		`cobro_webhooks_oldest_pending_seconds 65`,
+		`cobro_notifications{event="payment_created",host="shop",receiver="book",status="pending"} 1`,
+		`cobro_last_reconciliation_timestamp_seconds 1.7724528e+09`,
+	} {
+		require.Contains(t, body, line+"\n")
+	}
+}
+
+// books is a store of one answer.
+type books struct {
+	asked   int
+	backlog store.Backlog
+	err     error
+	hang    bool
+}
+
+func (b *books) Backlog(ctx context.Context) (store.Backlog, error) {
+	b.asked++
+	if b.hang {
+		<-ctx.Done()
+		return store.Backlog{}, ctx.Err()
+	}
+	return b.backlog, b.err
+}
+
+// A store that is away is no zero, and holds up no scrape for long.
+func TestAStoreThatIsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, awayStores) // the timeout passes at once
+}
+
+func awayStores(t *testing.T) {
+	for name, source := range map[string]*books{"broken": {err: errors.New("disk full")}, "hanging": {hang: true}} {
+		m := metrics.New(metrics.ProgramAPI)
+		var logs bytes.Buffer
+		m.WatchStore(t.Context(), source, slog.New(slog.NewTextHandler(&logs, nil)), nil)
+		m.WatchStore(t.Context(), &books{}, slog.New(slog.DiscardHandler), nil) // the first one is kept
+		for range 2 {
+			body := scrape(t, m)
+			require.Contains(t, body, "cobro_store_up 0\n", name)
+			require.NotContains(t, body, "cobro_reviews_open{", name)
+			require.Contains(t, body, `cobro_build_info{`, name)
+		}
+		require.Equal(t, 1, source.asked, "a failure is remembered as long as an answer")
+		require.Contains(t, logs.String(), "backlog not counted", name)
+	}
+}
+
+func TestTheSDKsMetrics(t *testing.T) {
+	t.Parallel()
+	m := metrics.New(metrics.ProgramWorker)
+	h := m.Temporal()
+	for range 2 {
+		h.WithTags(map[string]string{"namespace": "shop"}).Counter("temporal_request").Inc(2)
+	}
+	h.WithTags(map[string]string{"namespace": "shop"}).WithTags(map[string]string{"operation": "Poll"}).Counter("temporal_request").Inc(1)
+	h.Counter("temporal_request").Inc(-5) // counters only grow
+	h.Counter("temporal_local_activity_total").Inc(1)
+	h.WithTags(map[string]string{"worker_type": "a"}).Gauge("temporal_num_pollers").Update(3)
+	h.Timer("temporal_request_latency").Record(1500 * time.Millisecond)
+	h.WithTags(map[string]string{"operation": "authorize", "workflow_type": "ProcessPayment"}).Counter(workflows.MetricUnknownOutcomes).Inc(1)
+	body := scrape(t, m)
+	for _, line := range []string{
+		`temporal_request_total{namespace="shop"} 4`,
+		`temporal_request_total{namespace="shop",operation="Poll"} 1`,
+		`temporal_request_total 0`,
+		`temporal_local_activity_total 1`,
+		`temporal_num_pollers{worker_type="a"} 3`,
+		`temporal_request_latency_seconds_sum 1.5`,
+		`cobro_unknown_outcomes_total{operation="authorize"} 1`,
+	} {
+		require.Contains(t, body, line+"\n")
+	}
+}
+
+func TestGatewayCalls(t *testing.T) {
+	t.Parallel()
+	m := metrics.New(metrics.ProgramWorker)
+	m.GatewayCalled(athmovil.Call{Op: athmovil.OpAuthorize, Duration: 3 * time.Second, Waited: time.Second})
+	m.GatewayCalled(athmovil.Call{Op: athmovil.OpAuthorize, Kind: athmovil.KindUnknown, HTTPStatus: 500})
+	body := scrape(t, m)
+	for _, line := range []string{
+		`cobro_gateway_calls_total{operation="authorize",outcome="ok"} 1`,
+		`cobro_gateway_calls_total{operation="authorize",outcome="unknown"} 1`,
+		`cobro_gateway_calls_total{operation="refund",outcome="unknown"} 0`,
+		`cobro_gateway_call_seconds_sum{operation="authorize"} 2`,
+		`cobro_gateway_wait_seconds_sum{lane="money"} 1`,
+	} {
+		require.Contains(t, body, line+"\n")
+	}
+}

@@ -1,0 +1,18 @@
+package outbound
+
+import (
+	"crypto/x509"
+	"net/netip"
+)
+
+// WithRoots returns options that trust these certificates alone.
+func (o Options) WithRoots(roots *x509.CertPool) Options {
+	o.roots = roots
+	return o
+}
+
+// WithPublic returns options whose guard counts these addresses as public.
+func (o Options) WithPublic(prefixes ...netip.Prefix) Options {
+	o.allowed = prefixes
+	return o
+}

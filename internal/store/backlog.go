@@ -1,0 +1,70 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/cobropay/cobro/payment"
+)
+
+// Backlog is what waits for somebody, counted at one moment.
+type Backlog struct {
+	Payments       map[payment.Status]int // those that are not terminal
+	PaymentReviews int                    // open reviews of payments
+	RefundReviews  int                    // open reviews of refunds
+	Webhooks       int                    // events that no workflow has yet
+	OldestWebhook  time.Time              // when the oldest of them came; zero where there is none
+	Notifications  []payment.DeliveryCount
+	// ReconciledAt is when the latest reconciliation ended; zero where there was
+	// none.
+	ReconciledAt time.Time
+}
+
+// Backlog counts what waits. Each of its queries has an index that holds little
+// more than what it counts, so it may be asked every few seconds whatever the
+// age of the books: notifications that were delivered are left out for that
+// reason ([Store.CountDeliveries] counts them too).
+func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
+	b := Backlog{Payments: make(map[payment.Status]int)}
+	var oldest, reconciled sql.NullInt64
+	type statusCount struct {
+		status payment.Status
+		count  int
+	}
+	statuses, err := list(ctx, s.readers, func(row scanner) (c statusCount, err error) {
+		return c, row.Scan(&c.status, &c.count)
+	}, `SELECT status, COUNT(*) FROM payments WHERE `+unfinished+` GROUP BY status`)
+	for _, c := range statuses {
+		b.Payments[c.status] = c.count
+	}
+	if err == nil {
+		err = s.readers.QueryRowContext(ctx, `
+			SELECT COUNT(CASE WHEN refund_id = '' THEN 1 END), COUNT(CASE WHEN refund_id <> '' THEN 1 END)
+			FROM reviews WHERE decided_at IS NULL`).Scan(&b.PaymentReviews, &b.RefundReviews)
+	}
+	if err == nil {
+		err = s.readers.QueryRowContext(ctx, `SELECT COUNT(*), MIN(received_at) FROM webhook_events WHERE verdict = 'pending'`).
+			Scan(&b.Webhooks, &oldest)
+	}
+	if err == nil {
+		b.Notifications, err = list(ctx, s.readers, func(row scanner) (c payment.DeliveryCount, err error) {
+			return c, row.Scan(&c.Host, &c.Receiver, &c.Event, &c.Status, &c.Count)
+		}, `SELECT host, receiver, event, status, COUNT(*) FROM notifications WHERE status <> 'delivered'
+			GROUP BY host, receiver, event, status`)
+	}
+	if err == nil {
+		err = s.readers.QueryRowContext(ctx, `SELECT MAX(ended_at) FROM reconciliations`).Scan(&reconciled)
+	}
+	if err != nil {
+		return Backlog{}, fmt.Errorf("count the backlog: %w", err)
+	}
+	if oldest.Valid {
+		b.OldestWebhook = time.UnixMicro(oldest.Int64).UTC()
+	}
+	if reconciled.Valid {
+		b.ReconciledAt = time.UnixMicro(reconciled.Int64).UTC()
+	}
+	return b, nil
+}

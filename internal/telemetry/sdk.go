@@ -1,0 +1,67 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"unicode"
+)
+
+// ForTemporal returns a logger for Temporal's SDK whose lines look like all
+// others: WorkflowID becomes workflow_id. Where isPayment says that a workflow's
+// id is a payment's, payment_id is added, so that one search finds what the API
+// and the worker said of a payment.
+func ForTemporal(logger *slog.Logger, isPayment func(id string) bool) *slog.Logger {
+	return slog.New(sdkHandler{logger.Handler(), isPayment})
+}
+
+type sdkHandler struct {
+	slog.Handler
+	isPayment func(string) bool
+}
+
+// Handle implements slog.Handler.
+func (h sdkHandler) Handle(ctx context.Context, record slog.Record) error {
+	renamed := slog.NewRecord(record.Time, record.Level, record.Message, record.PC)
+	record.Attrs(func(a slog.Attr) bool {
+		renamed.AddAttrs(h.rename(a)...)
+		return true
+	})
+	return h.Handler.Handle(ctx, renamed)
+}
+
+// WithAttrs implements slog.Handler.
+func (h sdkHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	var renamed []slog.Attr
+	for _, a := range attrs {
+		renamed = append(renamed, h.rename(a)...)
+	}
+	return sdkHandler{h.Handler.WithAttrs(renamed), h.isPayment}
+}
+
+// WithGroup implements slog.Handler.
+func (h sdkHandler) WithGroup(name string) slog.Handler {
+	return sdkHandler{h.Handler.WithGroup(name), h.isPayment}
+}
+
+func (h sdkHandler) rename(a slog.Attr) []slog.Attr {
+	renamed := []slog.Attr{{Key: underscored(a.Key), Value: a.Value}}
+	if id := a.Value.String(); a.Key == "WorkflowID" && h.isPayment(id) {
+		renamed = append(renamed, slog.String("payment_id", id))
+	}
+	return renamed
+}
+
+// underscored turns WorkflowID into workflow_id, and leaves other keys alone.
+func underscored(key string) string {
+	var out strings.Builder
+	lower := false // the letter before was one
+	for _, r := range key {
+		if unicode.IsUpper(r) && lower {
+			out.WriteByte('_')
+		}
+		lower = unicode.IsLower(r)
+		out.WriteRune(unicode.ToLower(r))
+	}
+	return out.String()
+}

@@ -1,0 +1,135 @@
+// Package tracing follows a payment from the merchant's request through its
+// workflow to ATH Móvil and to the receivers, as OpenTelemetry spans.
+//
+// It is off, and then costs nothing, unless the standard variables name where
+// spans go ([LoadOptions]). A nil [*Tracing] is off: all of its methods may be
+// called. Nothing of OpenTelemetry's is global: providers are handed over, so
+// that a merchant's own program keeps its own.
+//
+// What leaves the process is decided in one place, by a list of what may
+// (scrub.go): a span of anybody's, a merchant's receiver included, loses every
+// attribute that is not on it, the texts of errors and all events. So a span
+// tells what happened, when, and of which payment, and never to whom.
+package tracing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// scope names our spans' origin.
+const scope = "github.com/cobropay/cobro"
+
+// Options say whether and where spans go. The zero value is off.
+type Options struct {
+	// Endpoint is the URL that spans are posted to, such as
+	// "http://127.0.0.1:4318/v1/traces". Empty means off, unless Exporter is set.
+	Endpoint string
+	// Service names the program, unless OTEL_SERVICE_NAME does.
+	Service string
+	// Exporter takes the spans in a test instead of an endpoint.
+	Exporter sdktrace.SpanExporter
+}
+
+// defaultEndpoint is OpenTelemetry's own.
+const defaultEndpoint = "http://localhost:4318"
+
+// LoadOptions reads OpenTelemetry's variables. Spans are exported where
+// OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, or
+// OTEL_TRACES_EXPORTER is "otlp"; never where that is "none" or
+// OTEL_SDK_DISABLED is "true". The exporter itself reads the other
+// OTEL_EXPORTER_OTLP_… variables, and the sampler OTEL_TRACES_SAMPLER.
+func LoadOptions(getenv func(string) string) (Options, error) {
+	exporter := getenv("OTEL_TRACES_EXPORTER")
+	endpoint, base := getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), getenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") || exporter == "none" {
+		return Options{}, nil
+	}
+	if exporter == "" && endpoint == "" && base == "" {
+		return Options{}, nil
+	}
+	var problems []error
+	if exporter != "" && exporter != "otlp" {
+		problems = append(problems, fmt.Errorf("OTEL_TRACES_EXPORTER is %q: use otlp, or none for no traces", exporter))
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} {
+		if protocol := getenv(name); protocol != "" && protocol != "http/protobuf" {
+			problems = append(problems, fmt.Errorf("%s is %q: use http/protobuf, which collectors take at port 4318", name, protocol))
+		}
+	}
+	if endpoint == "" {
+		if base == "" {
+			base = defaultEndpoint
+		}
+		endpoint = strings.TrimRight(base, "/") + "/v1/traces"
+	}
+	if !strings.HasPrefix(endpoint, "http://") && !strings.HasPrefix(endpoint, "https://") {
+		problems = append(problems, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT is not an address like http://127.0.0.1:4318"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return Options{}, err
+	}
+	return Options{Endpoint: endpoint}, nil
+}
+
+// Tracing makes spans. It is safe for concurrent use; nil is off.
+type Tracing struct {
+	provider *sdktrace.TracerProvider
+	tracer   trace.Tracer
+}
+
+// Open returns nil where the options are off. Spans that cannot be delivered are
+// lost, with a line in the log, and hold up nobody. The caller calls
+// [Tracing.Close].
+func Open(ctx context.Context, o Options, logger *slog.Logger) (*Tracing, error) {
+	exporter := o.Exporter
+	if exporter == nil {
+		if o.Endpoint == "" {
+			return nil, nil //nolint:nilnil // a nil Tracing is off, which is no error
+		}
+		var err error
+		if exporter, err = otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(o.Endpoint)); err != nil {
+			return nil, fmt.Errorf("export traces: %w (mend OTEL_EXPORTER_OTLP_…)", err)
+		}
+	}
+	// Later detectors win: what the environment says of the service stays.
+	about, err := resource.New(ctx,
+		resource.WithAttributes(attribute.String("service.name", o.Service)), resource.WithTelemetrySDK(), resource.WithFromEnv())
+	if err != nil {
+		return nil, fmt.Errorf("describe the service: %w (mend OTEL_RESOURCE_ATTRIBUTES)", err)
+	}
+	provider := sdktrace.NewTracerProvider(
+		sdktrace.WithResource(about),
+		sdktrace.WithBatcher(&scrubber{next: exporter, logger: logger}),
+	)
+	return &Tracing{provider: provider, tracer: provider.Tracer(scope)}, nil
+}
+
+// closeTimeout bounds the delivery of the last spans.
+const closeTimeout = 5 * time.Second
+
+// Close delivers what was not delivered yet. Nothing is traced from then on.
+func (t *Tracing) Close(ctx context.Context) error {
+	if t == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return t.provider.Shutdown(ctx)
+}
+
+// propagator takes the W3C trace context in and out. Baggage is left alone: it
+// may hold anything, and would travel on to ATH Móvil's neighbours and stand in
+// histories in clear.
+func propagator() propagation.TextMapPropagator { return propagation.TraceContext{} }

@@ -1,0 +1,22 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/athmovil"
+)
+
+// MetricUnknownOutcomes counts, by its tag "operation", calls that may have
+// moved money or made a ticket and whose outcome is not known.
+const MetricUnknownOutcomes = "cobro_unknown_outcomes"
+
+// countUnknown counts a call if its outcome is not known. The workflow alone
+// knows all of them: a worker that died during a call counts nothing. The
+// handler is the SDK's, which is silent while it replays.
+func countUnknown(ctx workflow.Context, op athmovil.Op, failure activities.GatewayFailure) {
+	if failure.Kind != athmovil.KindUnknown {
+		return
+	}
+	workflow.GetMetricsHandler(ctx).WithTags(map[string]string{"operation": string(op)}).Counter(MetricUnknownOutcomes).Inc(1)
+}
