@@ -30,7 +30,8 @@ const builtInHost = payment.BuiltInHost
 type Config struct {
 	// Required fields
 
-	// Store is the DSN of Cobro's database, such as "sqlite:/var/lib/cobro/cobro.db".
+	// Store is the DSN of Cobro's database, such as "sqlite:/var/lib/cobro/cobro.db"
+	// or "postgres://cobro@db:5432/cobro?sslmode=verify-full".
 	Store string
 	// KeyFile is the path of the key ring that encrypts histories and personal
 	// data. Every process of one installation has the same.

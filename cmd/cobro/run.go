@@ -151,7 +151,7 @@ func (e environ) describe(args []string) string {
 type apiCommand struct {
 	Listen       string        `default:"127.0.0.1:8080" env:"COBRO_LISTEN" help:"Address of the API; port 0 takes a free one."`
 	OpsListen    string        `default:"127.0.0.1:8081" env:"COBRO_OPS_LISTEN" help:"Address of health checks, metrics and the codec; never public."`
-	Store        string        `env:"COBRO_STORE" help:"Database, such as sqlite:/var/lib/cobro/cobro.db."`
+	Store        string        `env:"COBRO_STORE" help:"Database: sqlite:/var/lib/cobro/cobro.db or postgres://user@host/database."`
 	KeyFile      string        `env:"COBRO_KEY_FILE" help:"Key ring that encrypts histories and personal data."`
 	MerchantID   string        `default:"default" env:"COBRO_MERCHANT_ID" help:"Takes part in every payment id; can never change."`
 	MinExpiresIn time.Duration `default:"120s" env:"COBRO_MIN_EXPIRES_IN" help:"Shortest life of a payment; less than ATH Móvil's 120s only against a simulator."`
@@ -220,7 +220,7 @@ func (c *workerCommand) Run(p *program) error {
 }
 
 type migrateCommand struct {
-	Store string `required:"" env:"COBRO_STORE" help:"Database, such as sqlite:/var/lib/cobro/cobro.db."`
+	Store string `required:"" env:"COBRO_STORE" help:"Database: sqlite:/var/lib/cobro/cobro.db or postgres://user@host/database."`
 }
 
 // Run migrates the database.

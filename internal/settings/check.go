@@ -70,7 +70,7 @@ func Check(of Program, getenv func(string) string, environ []string) []Problem {
 func (s Setting) missing() string {
 	switch s.Name {
 	case "COBRO_STORE":
-		return "name the database, such as sqlite:/var/lib/cobro/cobro.db"
+		return "name the database, such as sqlite:/var/lib/cobro/cobro.db or postgres://user:password@host:5432/database"
 	case "COBRO_KEY_FILE":
 		return "name the key ring; cobro keys --out FILE makes one"
 	case "COBRO_API_KEY":
