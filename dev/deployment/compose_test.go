@@ -206,7 +206,7 @@ func TestSecretsAreMade(t *testing.T) {
 		require.NoError(t, os.Mkdir(filepath.Join(folder, one), 0o700))
 	}
 	script := filepath.Join(folder, "deploy", "secrets")
-	require.NoError(t, os.WriteFile(script, []byte(read(t, "deploy/secrets")), 0o700)) //nolint:gosec // it is run
+	require.NoError(t, os.WriteFile(script, []byte(read(t, "deploy/secrets")), 0o700)) // it is run
 	kept := filepath.Join(folder, "secrets", "keys.json")
 	require.NoError(t, os.WriteFile(kept, []byte("an old key ring"), 0o600)) // which has its own test
 	made := func() map[string]string {
@@ -260,7 +260,7 @@ func TestTheProgramsUnderstandTheirCommands(t *testing.T) {
 		err := cmd.Run()
 		var exit *exec.ExitError
 		if err != nil {
-			require.True(t, errors.As(err, &exit), "%s %s: %v", program, args, err)
+			require.ErrorAs(t, err, &exit, "%s %s", program, args)
 			require.Equal(t, 1, exit.ExitCode(), "%s %s: %s", program, args, said.String())
 		}
 	}

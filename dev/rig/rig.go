@@ -182,7 +182,7 @@ func start(ctx context.Context, programs Programs, folder string, env map[Part][
 			s.programs[part] = cluster.Earlier
 		}
 	}
-	s.secrets.apiKey, s.secrets.webhook = "key_of_the_rig", "secret-of-the-rig-webhook"
+	s.secrets.apiKey, s.secrets.webhook = "key-of-the-rig-and-nobody-else", "secret-of-the-rig-webhook"
 	s.at.APIKey = s.secrets.apiKey
 	s.at.Store = cluster.Store
 	s.at.KeyFile = filepath.Join(folder, "temporal", "keys.json")
@@ -422,7 +422,7 @@ func (s *System) started(part Part, from int64) (bool, error) {
 		s.at.WebhookURL = s.at.API + "/webhooks/athmovil/" + s.secrets.webhook
 	case Simulator:
 		s.at.Gateway, s.at.Control = string(said[1]), string(said[2])
-	case Temporal, Worker:
+	case Temporal, Worker, API2, Worker2:
 	}
 	return true, nil
 }
