@@ -61,6 +61,7 @@ type Server struct {
 	port     int
 
 	command *exec.Cmd
+	said    *tail
 	hold    io.WriteCloser // the server ends when this is closed
 	ended   chan struct{}  // closed when the server has ended
 }
@@ -220,6 +221,7 @@ func (s *Server) run(ctx context.Context) error {
 		args = append(args, "-c", name+"="+value)
 	}
 	said := &tail{to: s.cfg.Log}
+	s.said = said
 	s.command = exec.Command("/bin/sh", args...) //nolint:gosec,noctx // it is ended by Stop, or by the guard
 	s.command.Dir, s.command.Stdout, s.command.Stderr = s.folder, said, said
 	if err := asServer(s.command); err != nil {

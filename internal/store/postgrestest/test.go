@@ -22,7 +22,12 @@ func New(t testing.TB, cfg Config) *Server {
 		t.Skip(err)
 	}
 	require.NoError(t, err, "CI must have PostgreSQL: .ci/install brings it")
-	t.Cleanup(func() { require.NoError(t, s.Stop()) })
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("PostgreSQL's last words:\n%s", s.said)
+		}
+		require.NoError(t, s.Stop())
+	})
 	return s
 }
 
