@@ -51,7 +51,7 @@ func TestALostRaceForAPortIsAnError(t *testing.T) {
 	s := &Server{release: release}
 	t.Cleanup(s.Stop)
 	taken := listener.Addr().(*net.TCPAddr).AddrPort()
-	err = s.run(t.Context(), Options{Namespace: "default", Retention: time.Hour, Logger: slog.New(slog.DiscardHandler)}, taken, database)
+	err = s.run(t.Context(), Options{Namespace: "default", Retention: time.Hour, Logger: slog.New(slog.DiscardHandler)}, taken, sqliteStores(database))
 	require.ErrorContains(t, err, taken.String())
 	require.ErrorContains(t, err, "in use")
 }
