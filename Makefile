@@ -26,7 +26,7 @@ test-root: ## Run the tests of the root module, with the race detector
 test-dev: test-stories test-crash test-cluster ## Run the tests on the embedded Temporal server
 
 test-stories: ## Stories, pages, the example outside the repository
-	cd dev && go test -count=1 -timeout 20m $$(go list ./... | grep -v -e /crash -e /seeds -e /deliveries)
+	cd dev && go test -count=1 -timeout 20m $$(go list ./... | grep -v -e /crash -e /seeds -e /deliveries -e /cluster)
 	cd dev && COBRO_E2E_WITHOUT_CACHE=1 go test -count=1 -timeout 20m ./e2e # each workflow replayed at every task
 
 test-crash: ## Kill every process at every named moment, live through a few storms, tell bad receivers

@@ -15,11 +15,12 @@ import (
 
 func TestOperations(t *testing.T) {
 	t.Parallel()
-	var temporal error
+	var temporal, worker error
 	w := newWorld(t, func(cfg *api.Config) {
 		cfg.Ready = []api.ReadyCheck{
 			{Name: "store", Check: func(context.Context) error { return nil }},
 			{Name: "temporal", Check: func(context.Context) error { return temporal }},
+			{Name: "worker", Check: func(context.Context) error { return worker }, Advisory: true},
 		}
 		cfg.Codec = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(rw, "codec "+r.URL.Path)
@@ -44,13 +45,18 @@ func TestOperations(t *testing.T) {
 
 	status, body = get("/readyz")
 	require.Equal(t, http.StatusOK, status)
-	require.JSONEq(t, `{"status":"ready","checks":{"store":"ok","temporal":"ok"}}`, body)
+	require.JSONEq(t, `{"status":"ready","checks":{"store":"ok","temporal":"ok","worker":"ok"}}`, body)
 
 	temporal = errors.New("connection refused")
 	status, body = get("/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, status)
-	require.JSONEq(t, `{"status":"not ready","checks":{"store":"ok","temporal":"failing"}}`, body)
+	require.JSONEq(t, `{"status":"not ready","missing":["temporal"],"checks":{"store":"ok","temporal":"failing","worker":"ok"}}`, body)
 	require.Contains(t, w.logs.String(), "connection refused")
+
+	temporal, worker = nil, errors.New("nobody works")
+	status, body = get("/readyz")
+	require.Equal(t, http.StatusOK, status, "payments are taken without a worker too: they are pending")
+	require.JSONEq(t, `{"status":"ready","checks":{"store":"ok","temporal":"ok","worker":"failing"}}`, body)
 
 	status, _ = get("/healthz")
 	require.Equal(t, http.StatusOK, status, "a process whose neighbour is away still lives")
@@ -61,6 +67,16 @@ func TestOperations(t *testing.T) {
 
 	status, _ = get("/v1/payments")
 	require.Equal(t, http.StatusNotFound, status)
+
+	worker = nil
+	ended, end := context.WithCancel(t.Context())
+	end()
+	require.NoError(t, w.api.Run(ended))
+	status, body = get("/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, status, "so that nothing new is sent to a process that stops")
+	require.JSONEq(t, `{"status":"stopping","checks":{"store":"ok","temporal":"ok","worker":"ok"}}`, body)
+	status, _ = get("/healthz")
+	require.Equal(t, http.StatusOK, status)
 }
 
 func TestOperationsWithoutACodec(t *testing.T) {

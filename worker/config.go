@@ -16,6 +16,7 @@ import (
 
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/metrics"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -29,7 +30,8 @@ const builtInHost = payment.BuiltInHost
 type Config struct {
 	// Required fields
 
-	// Store is the DSN of Cobro's database, such as "sqlite:/var/lib/cobro/cobro.db".
+	// Store is the DSN of Cobro's database, such as "sqlite:/var/lib/cobro/cobro.db"
+	// or "postgres://cobro@db:5432/cobro?sslmode=verify-full".
 	Store string
 	// KeyFile is the path of the key ring that encrypts histories and personal
 	// data. Every process of one installation has the same.
@@ -76,6 +78,9 @@ type Config struct {
 	// ReconcileAt is when yesterday is compared with the gateway's report, as
 	// "02:00" in Puerto Rico, or "off" for never. Empty means 02:00.
 	ReconcileAt string
+	// StartTimeout is how long to wait for the database, and then for Temporal.
+	// Zero means 30 seconds.
+	StartTimeout time.Duration
 	// Endpoints is the path of the endpoints file, which lists the URLs that the
 	// program with Payments tells of events (docs/webhooks.md). It is read again
 	// when it changes. Empty means none.
@@ -112,14 +117,16 @@ type Config struct {
 //	COBRO_STORE, COBRO_KEY_FILE, COBRO_RECEIVER_HOST,
 //	COBRO_ATHM_PUBLIC_TOKEN, COBRO_ATHM_PRIVATE_TOKEN,
 //	COBRO_GATEWAY_URL, COBRO_GATEWAY_REPORT_URL, COBRO_CALL_TIMEOUT,
-//	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_STOP_TIMEOUT,
+//	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_START_TIMEOUT, COBRO_STOP_TIMEOUT,
 //	COBRO_RECONCILE_AT, COBRO_ENDPOINTS, COBRO_DATA, COBRO_OPS_LISTEN,
 //	TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…,
 //	OTEL_… (docs/telemetry.md says which)
 //
-// Every mistake is reported at once.
+// A secret NAME may be in the file that NAME_FILE names. Every mistake is
+// reported at once.
 func ConfigFromEnv(getenv func(string) string) (Config, error) {
-	var problems []error
+	problems := []error{settings.Join(settings.CheckFiles(getenv))}
+	getenv = settings.Files(getenv)
 	temporal, err := engine.LoadOptions(getenv)
 	problems = append(problems, err)
 	traces, err := tracing.LoadOptions(getenv)
@@ -132,7 +139,7 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 		ReconcileAt: getenv("COBRO_RECONCILE_AT"), Endpoints: getenv("COBRO_ENDPOINTS"), OpsListen: getenv("COBRO_OPS_LISTEN"),
 		temporal: temporal, tracing: traces, getenv: getenv,
 	}
-	for name, field := range map[string]*time.Duration{"COBRO_CALL_TIMEOUT": &cfg.CallTimeout, "COBRO_STOP_TIMEOUT": &cfg.StopTimeout} {
+	for name, field := range map[string]*time.Duration{"COBRO_CALL_TIMEOUT": &cfg.CallTimeout, "COBRO_STOP_TIMEOUT": &cfg.StopTimeout, "COBRO_START_TIMEOUT": &cfg.StartTimeout} {
 		problems = append(problems, parse(getenv(name), name, `a duration such as "30s"`, field, time.ParseDuration))
 	}
 	problems = append(problems,
@@ -218,6 +225,9 @@ func (c *Config) validate(receivers int) error {
 func (c *Config) setDefaults() {
 	if c.Waiting == 0 {
 		c.Waiting = 10_000
+	}
+	if c.StartTimeout == 0 {
+		c.StartTimeout = 30 * time.Second
 	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 10 * time.Second

@@ -102,7 +102,10 @@ func (c *Config) open(ctx context.Context) (*store.Store, *seal.Ring, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := store.Open(ctx, store.Config{DSN: c.Store, Sealer: ring, Now: c.Now, Logger: c.Logger, Observer: c.Metrics})
+	ring.Tell(c.Logger)
+	db, err := store.Await(ctx, store.Config{
+		DSN: c.Store, Sealer: ring, Now: c.Now, Logger: c.Logger, Observer: c.Metrics,
+	}, c.StartTimeout)
 	return db, ring, err
 }
 

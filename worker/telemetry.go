@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"time"
 
-	"go.temporal.io/sdk/client"
-
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/operations"
 	"github.com/cobropay/cobro/internal/tracing"
@@ -63,13 +61,7 @@ func (r *runner) serveOperations(ctx context.Context) (stop func(), err error) {
 	}
 	server := &http.Server{
 		Handler: operations.Handler(operations.Config{
-			Ready: []operations.Check{
-				{Name: "store", Check: r.store.Ping},
-				{Name: "temporal", Check: func(ctx context.Context) error {
-					_, err := r.client.CheckHealth(ctx, &client.CheckHealthRequest{})
-					return err
-				}},
-			},
+			Ready: r.readyChecks(), Stopping: ctx.Done(),
 			Metrics: r.cfg.Metrics.Handler(r.cfg.Logger), Logger: r.cfg.Logger,
 		}),
 		ReadTimeout: operationsTimeout, ReadHeaderTimeout: operationsTimeout, WriteTimeout: operationsTimeout,

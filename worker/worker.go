@@ -83,6 +83,7 @@ func (c *Config) engineOptions(ring *seal.Ring) engine.Options {
 	options.Sealer, options.Logger = ring, telemetry.ForTemporal(c.Logger, payment.IsID)
 	options.Metrics, options.Interceptors = c.Metrics.Temporal(), c.interceptors
 	options.Address, options.Namespace = c.TemporalAddress, c.TemporalNamespace
+	options.Wait = c.StartTimeout
 	return options
 }
 
@@ -92,6 +93,7 @@ type runner struct {
 	client  client.Client
 	store   *store.Store
 	workers []sdk.Worker
+	queues  []string // of the workers
 	failed  chan error
 }
 
@@ -140,7 +142,7 @@ func (r *runner) add(queue string, options sdk.Options) sdk.Worker {
 		}
 	}
 	w := sdk.New(r.client, queue, options)
-	r.workers = append(r.workers, w)
+	r.workers, r.queues = append(r.workers, w), append(r.queues, queue)
 	return w
 }
 

@@ -25,7 +25,7 @@ type importCommand struct {
 
 type importDjangoAthm struct {
 	Files      []string `arg:"" name:"file" help:"What manage.py dumpdata django_athm wrote, CSV files of the tables, or a folder of them."`
-	Store      string   `env:"COBRO_STORE" help:"Database, such as sqlite:/var/lib/cobro/cobro.db."`
+	Store      string   `env:"COBRO_STORE" help:"Database: sqlite:/var/lib/cobro/cobro.db or postgres://user@host/database."`
 	KeyFile    string   `env:"COBRO_KEY_FILE" help:"Key ring that encrypts personal data."`
 	MerchantID string   `default:"default" env:"COBRO_MERCHANT_ID" help:"Takes part in every payment id; the API's."`
 	TimeZone   string   `help:"TIME_ZONE of the Django settings, such as America/Puerto_Rico; UTC if not given."`

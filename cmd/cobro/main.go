@@ -15,7 +15,7 @@ import (
 func main() {
 	gin.SetMode(gin.ReleaseMode) // it prints every route otherwise
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr, os.Environ()...)
 	stop()
 	os.Exit(code)
 }

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/cobropay/cobro/internal/engine"
-	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/serve"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/internal/tracing"
@@ -35,20 +36,43 @@ type commands struct {
 	Receiver     receiverCommand     `cmd:"" help:"List or remove receivers of notifications."`
 	Notification notificationCommand `cmd:"" help:"Send notifications again."`
 	Migrate      migrateCommand      `cmd:"" help:"Bring the database to this program's schema."`
-	Keys         keysCommand         `cmd:"" help:"Make a key ring for a new installation."`
+	Keys         keysCommand         `cmd:"" help:"Make the key ring of a new installation, list its keys, and change the one that writes."`
+
+	Config      configCommand      `cmd:"" help:"Check the settings of an installation."`
+	Doctor      doctorCommand      `cmd:"" help:"Check everything that an installation needs, and say what to do."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Ask a process whether it is ready; for container health checks."`
+	Review      reviewCommand      `cmd:"" help:"List what waits for a person's decision, and decide."`
+	Webhook     webhookCommand     `cmd:"" help:"Tell ATH Móvil where to send its webhooks."`
 }
 
 // program is what every command works with.
 type program struct {
-	ctx    context.Context
-	getenv func(string) string
-	logger *slog.Logger
-	stdout io.Writer
+	ctx      context.Context
+	getenv   func(string) string // secrets in files included
+	settings environ
+	logger   *slog.Logger
+	stdout   io.Writer
 }
 
+// environ is the process's variables as they are, without what files hold.
+type environ struct {
+	getenv func(string) string
+	all    []string // as os.Environ gives them; nil means that nobody looks for misspelt names
+}
+
+// errTold ends the program with code 1 after everything was printed.
+var errTold = errors.New("see above")
+
 // run is the whole program. It returns the exit code: 0, 1 after an error, 2
-// after a wrong command line, 3 where a reconciliation finds differences.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+// after a wrong command line, 3 where a reconciliation finds differences. all is
+// what os.Environ gives, to find misspelt names in.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer, all ...string) int {
+	variables := environ{getenv: getenv, all: all}
+	getenv = settings.Files(getenv)
+	flags := getenv
+	if len(args) > 0 && (args[0] == "config" || args[0] == "doctor") {
+		flags = except(getenv, "COBRO_LOG_FORMAT", "COBRO_LOG_LEVEL") // what is wrong with them is what these commands tell
+	}
 	var cli commands
 	code := -1
 	parser, err := kong.New(&cli,
@@ -56,7 +80,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		kong.Description("Takes ATH Móvil payments, each one a durable workflow."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(c int) { code = c }), // kong asks to leave after --help
-		kong.Resolvers(environment(getenv)),
+		kong.Resolvers(environment(flags)),
 	)
 	if err != nil {
 		fmt.Fprintln(stderr, "cobro:", err)
@@ -67,7 +91,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return code
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "cobro: %v\nRun \"cobro --help\" for the commands.\n", err)
+		fmt.Fprintf(stderr, "cobro: %v\n%sRun \"cobro --help\" for the commands, and \"cobro config check\" for the variables.\n", err, variables.describe(args))
 		return 2
 	}
 	var level slog.Level
@@ -77,9 +101,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		fmt.Fprintln(stderr, "cobro:", err)
 		return 2
 	}
-	err = command.Run(&program{ctx: ctx, getenv: getenv, logger: logger, stdout: stdout})
+	err = command.Run(&program{ctx: ctx, getenv: getenv, settings: variables, logger: logger, stdout: stdout})
 	if errors.Is(err, errDifferences) {
 		return 3
+	}
+	if errors.Is(err, errTold) {
+		return 1
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "cobro:", err)
@@ -101,27 +128,50 @@ func environment(getenv func(string) string) kong.Resolver {
 	})
 }
 
+// except hides variables.
+func except(getenv func(string) string, names ...string) func(string) string {
+	return func(name string) string {
+		if slices.Contains(names, name) {
+			return ""
+		}
+		return getenv(name)
+	}
+}
+
+// describe lists everything that is wrong with the variables of a program that
+// could not start, so that one start shows all of it.
+func (e environ) describe(args []string) string {
+	of := map[string]settings.Program{"api": settings.API, "worker": settings.Worker}
+	if len(args) == 0 || of[args[0]] == 0 {
+		return ""
+	}
+	return settings.Describe(settings.Check(of[args[0]], e.getenv, e.all))
+}
+
 type apiCommand struct {
 	Listen       string        `default:"127.0.0.1:8080" env:"COBRO_LISTEN" help:"Address of the API; port 0 takes a free one."`
 	OpsListen    string        `default:"127.0.0.1:8081" env:"COBRO_OPS_LISTEN" help:"Address of health checks, metrics and the codec; never public."`
-	Store        string        `required:"" env:"COBRO_STORE" help:"Database, such as sqlite:/var/lib/cobro/cobro.db."`
-	KeyFile      string        `required:"" env:"COBRO_KEY_FILE" help:"Key ring that encrypts histories and personal data."`
+	Store        string        `env:"COBRO_STORE" help:"Database: sqlite:/var/lib/cobro/cobro.db or postgres://user@host/database."`
+	KeyFile      string        `env:"COBRO_KEY_FILE" help:"Key ring that encrypts histories and personal data."`
 	MerchantID   string        `default:"default" env:"COBRO_MERCHANT_ID" help:"Takes part in every payment id; can never change."`
 	MinExpiresIn time.Duration `default:"120s" env:"COBRO_MIN_EXPIRES_IN" help:"Shortest life of a payment; less than ATH Móvil's 120s only against a simulator."`
 	Wait         time.Duration `default:"10s" env:"COBRO_WAIT" help:"How long a request waits for its outcome."`
+	StartTimeout time.Duration `default:"30s" env:"COBRO_START_TIMEOUT" help:"How long to wait for the database, and then for Temporal."`
 	StopTimeout  time.Duration `default:"15s" env:"COBRO_STOP_TIMEOUT" help:"How long requests under way may take at the end."`
 	CodecOrigins []string      `env:"COBRO_CODEC_ORIGINS" help:"Addresses of the Temporal UI that may decrypt payloads."`
 }
 
 // Run serves until the context ends.
 func (c *apiCommand) Run(p *program) error {
+	problems := p.checkSettings(settings.API, map[string]string{"COBRO_STORE": c.Store, "COBRO_KEY_FILE": c.KeyFile})
 	temporal, err := engine.LoadOptions(p.getenv)
 	timing, timingErr := workflows.TimingFromEnv(p.getenv)
 	traces, tracesErr := tracing.LoadOptions(p.getenv)
-	if err := errors.Join(err, timingErr, tracesErr,
-		required(p.getenv, "COBRO_API_KEY"), required(p.getenv, "COBRO_WEBHOOK_SECRET"),
-	); err != nil {
+	if err := errors.Join(problems, err, tracesErr); err != nil {
 		return err
+	}
+	if timingErr != nil { // which a problem says better
+		return timingErr
 	}
 	public, err := serve.Listen(p.ctx, c.Listen, "--listen")
 	if err != nil {
@@ -136,19 +186,13 @@ func (c *apiCommand) Run(p *program) error {
 		APIKey:        private.NewToken(p.getenv("COBRO_API_KEY")),
 		WebhookSecret: private.NewToken(p.getenv("COBRO_WEBHOOK_SECRET")),
 		Temporal:      temporal, MerchantID: c.MerchantID, MinExpiresIn: c.MinExpiresIn,
-		Timing: timing, Wait: c.Wait, StopTimeout: c.StopTimeout, CodecOrigins: c.CodecOrigins, Logger: p.logger,
+		Timing: timing, Wait: c.Wait, StartTimeout: c.StartTimeout, StopTimeout: c.StopTimeout,
+		CodecOrigins: c.CodecOrigins, CodecToken: private.NewToken(p.getenv("COBRO_CODEC_TOKEN")), Logger: p.logger,
 		Tracing: traces,
 		Started: func() {
 			p.logger.Info("api started", "api", "http://"+public.Addr().String(), "ops", "http://"+operations.Addr().String())
 		},
 	})
-}
-
-func required(getenv func(string) string, name string) error {
-	if getenv(name) == "" {
-		return fmt.Errorf("%s is not set", name)
-	}
-	return nil
 }
 
 type workerCommand struct {
@@ -159,6 +203,11 @@ type workerCommand struct {
 // Run works until the context ends.
 func (c *workerCommand) Run(p *program) error {
 	cfg, err := worker.ConfigFromEnv(p.getenv)
+	// What a running dev fills in is not in the variables.
+	problems := p.checkSettings(settings.Worker, map[string]string{"COBRO_STORE": cfg.Store, "COBRO_KEY_FILE": cfg.KeyFile})
+	if problems != nil {
+		return errors.Join(problems, onlyTemporal(p.getenv))
+	}
 	if err != nil {
 		return err
 	}
@@ -171,7 +220,7 @@ func (c *workerCommand) Run(p *program) error {
 }
 
 type migrateCommand struct {
-	Store string `required:"" env:"COBRO_STORE" help:"Database, such as sqlite:/var/lib/cobro/cobro.db."`
+	Store string `required:"" env:"COBRO_STORE" help:"Database: sqlite:/var/lib/cobro/cobro.db or postgres://user@host/database."`
 }
 
 // Run migrates the database.
@@ -180,18 +229,5 @@ func (c *migrateCommand) Run(p *program) error {
 		return err
 	}
 	_, err := fmt.Fprintln(p.stdout, "the database is up to date")
-	return err
-}
-
-type keysCommand struct {
-	Out string `required:"" env:"COBRO_KEY_FILE" help:"File to make; one that exists is never overwritten."`
-}
-
-// Run makes the key ring.
-func (c *keysCommand) Run(p *program) error {
-	if _, err := seal.Create(c.Out); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(p.stdout, "made %s: keep a copy where the database's backup is not; without it nothing encrypted can be read\n", c.Out)
 	return err
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -12,8 +14,23 @@ import (
 // cobro runs the program as the command line does.
 func cobro(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a program that ought to end and does not fails the test
+	defer cancel()
 	var out, errs bytes.Buffer
-	code = run(t.Context(), args, func(name string) string { return env[name] }, &out, &errs)
+	code = run(ctx, args, func(name string) string { return env[name] }, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// cobroWith also lists the variables, as a process does, so that misspelt names
+// are found.
+func cobroWith(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	var all []string
+	for name, value := range env {
+		all = append(all, name+"="+value)
+	}
+	code = run(t.Context(), args, func(name string) string { return env[name] }, &out, &errs, all...)
 	return code, out.String(), errs.String()
 }
 

@@ -87,7 +87,7 @@ func run(m *testing.M) int {
 	if one.ring, err = seal.New(); err != nil {
 		return refuse(err)
 	}
-	codec.Handle("/codec/", engine.CodecHandler(one.ring, one.ui.Origins()))
+	codec.Handle("/codec/", engine.CodecHandler(one.ring, engine.CodecAccess{Origins: one.ui.Origins()}))
 	if one.client, err = engine.Dial(ctx, engine.Options{Address: one.server.Address(), Sealer: one.ring, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		return refuse(err)
 	}

@@ -144,7 +144,7 @@ func connect(ctx context.Context, o Options) (client.Client, error) {
 			told = true
 		}
 		if !pause(ctx) {
-			return nil, fmt.Errorf("temporal at %s does not answer: %w (start it, or set TEMPORAL_ADDRESS)", o.Address, err)
+			return nil, fmt.Errorf("temporal at %s does not answer: %w (waited %s: start it, or set TEMPORAL_ADDRESS; COBRO_START_TIMEOUT changes how long)", o.Address, err, o.Wait)
 		}
 	}
 }
@@ -174,11 +174,16 @@ func clientOptions(o Options) client.Options {
 // awaitNamespace waits also for a namespace that does not exist yet, since a
 // compose file creates it while we start.
 func awaitNamespace(ctx context.Context, c client.Client, address, namespace string) error {
+	var said error // by the server; a call that our own deadline ends says nothing new
 	for {
 		_, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() != nil && said != nil {
+			err = said
+		}
+		said = err
 		if refused(err) {
 			return fmt.Errorf("temporal at %s refuses us the namespace %q: %w (check TEMPORAL_NAMESPACE and TEMPORAL_API_KEY)", address, namespace, err)
 		}

@@ -15,6 +15,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"google.golang.org/grpc"
@@ -37,6 +38,8 @@ type frontend struct {
 	missing    int   // how often a namespace is not there yet
 	refusal    error // what every call answers
 	addError   error // what adding search attributes answers
+	listError  error // what listing them answers
+	pollers    map[string]int
 	attributes map[string]enumspb.IndexedValueType
 	deaf       bool // adding search attributes has no effect
 	signals    []*workflowservice.SignalWorkflowExecutionRequest
@@ -94,7 +97,7 @@ func (f *frontend) SignalWorkflowExecution(_ context.Context, request *workflows
 }
 
 func (f *frontend) ListSearchAttributes(context.Context, *operatorservice.ListSearchAttributesRequest) (*operatorservice.ListSearchAttributesResponse, error) {
-	return &operatorservice.ListSearchAttributesResponse{CustomAttributes: f.attributes}, nil
+	return &operatorservice.ListSearchAttributesResponse{CustomAttributes: f.attributes}, f.listError
 }
 
 func (f *frontend) AddSearchAttributes(_ context.Context, request *operatorservice.AddSearchAttributesRequest) (*operatorservice.AddSearchAttributesResponse, error) {
@@ -110,6 +113,12 @@ func (f *frontend) AddSearchAttributes(_ context.Context, request *operatorservi
 		return nil, f.addError
 	}
 	return &operatorservice.AddSearchAttributesResponse{}, nil
+}
+
+func (f *frontend) DescribeTaskQueue(_ context.Context, request *workflowservice.DescribeTaskQueueRequest) (*workflowservice.DescribeTaskQueueResponse, error) {
+	return &workflowservice.DescribeTaskQueueResponse{
+		Pollers: make([]*taskqueuepb.PollerInfo, f.pollers[request.GetTaskQueue().GetName()]),
+	}, nil
 }
 
 func options(t *testing.T, address string) engine.Options {
@@ -256,7 +265,10 @@ func TestEnsureSearchAttributes(t *testing.T) {
 		{"no permission", &frontend{deaf: true, addError: denied}, []string{
 			"not you", command + "PaymentStatus --type Keyword", command + "PaymentTotalCents --type Int", command + "NeedsReview --type Bool",
 		}},
-		{"Temporal Cloud", &frontend{deaf: true, addError: status.Error(codes.Unimplemented, "use the console")}, []string{"Temporal Cloud", "use the console"}},
+		{"Temporal Cloud", &frontend{deaf: true, addError: status.Error(codes.Unimplemented, "use the console")}, []string{
+			"use the console", "tcld namespace search-attributes add --namespace shop --search-attribute AthmEcommerceId=Keyword --search-attribute ",
+		}},
+		{"not even listing is allowed", &frontend{listError: denied}, []string{"may not list", "not you", command + "NeedsReview --type Bool"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -272,6 +284,22 @@ func TestEnsureSearchAttributes(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCheckSearchAttributesChangesNothing(t *testing.T) {
+	t.Parallel()
+	f := &frontend{}
+	err := engine.CheckSearchAttributes(t.Context(), dial(t, f), "shop")
+	require.ErrorContains(t, err, "temporal operator search-attribute create --namespace shop --name NeedsReview --type Bool")
+	require.Empty(t, f.attributes)
+	require.NoError(t, engine.CheckSearchAttributes(t.Context(), dial(t, &frontend{attributes: engine.SearchAttributes()}), "shop"))
+}
+
+func TestPolled(t *testing.T) {
+	t.Parallel()
+	c := dial(t, &frontend{pollers: map[string]int{"work": 1}})
+	require.NoError(t, engine.Polled(t.Context(), c, "work"))
+	require.ErrorContains(t, engine.Polled(t.Context(), c, "work", "idle"), "nobody works on the task queue idle")
 }
 
 func TestEnsureSearchAttributesVerifies(t *testing.T) {

@@ -1,7 +1,9 @@
 package engine_test
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/private"
 )
 
 const (
@@ -116,7 +119,7 @@ func TestCodecHandler(t *testing.T) {
 	t.Parallel()
 	const ui = "http://127.0.0.1:8233"
 	keys := ring(t, "old", `"old":"`+oldKey+`"`)
-	server := httptest.NewServer(http.StripPrefix("/codec", engine.CodecHandler(keys, []string{ui, "http://localhost:8233"})))
+	server := httptest.NewServer(http.StripPrefix("/codec", engine.CodecHandler(keys, engine.CodecAccess{Origins: []string{ui, "http://localhost:8233"}})))
 	t.Cleanup(server.Close)
 
 	encrypted, err := engine.NewDataConverter(keys).ToPayloads(canary)
@@ -162,7 +165,7 @@ func TestCodecHandler(t *testing.T) {
 			require.Equal(t, "no-store", response.Header.Get("Cache-Control"))
 			require.Equal(t, "Origin", response.Header.Get("Vary"))
 			if tt.method == http.MethodOptions && tt.status == http.StatusNoContent {
-				for _, header := range []string{"Authorization", "Content-Type", "X-Namespace"} {
+				for _, header := range []string{"Authorization", "Authorization-Extras", "Content-Type", "X-Namespace"} {
 					require.Contains(t, response.Header.Get("Access-Control-Allow-Headers"), header)
 				}
 			}
@@ -191,6 +194,59 @@ func TestCodecHandler(t *testing.T) {
 			require.NoError(t, response.Body.Close())
 		}
 	})
+}
+
+func TestTheCodecAsksForItsToken(t *testing.T) {
+	t.Parallel()
+	const token, ui = "codec-token-5f0c2a9d41", "https://temporal.example"
+	keys := ring(t, "old", `"old":"`+oldKey+`"`)
+	server := httptest.NewServer(http.StripPrefix("/codec", engine.CodecHandler(keys, engine.CodecAccess{
+		Origins: []string{ui}, Token: private.NewToken(token),
+	})))
+	t.Cleanup(server.Close)
+	encrypted, err := engine.NewDataConverter(keys).ToPayloads(canary)
+	require.NoError(t, err)
+	body, err := protojson.Marshal(encrypted)
+	require.NoError(t, err)
+	bearer := func(text string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+text) }
+	}
+	tests := []struct {
+		name, method, path string
+		present            func(*http.Request)
+		status             int
+	}{
+		{"nothing", http.MethodPost, "/codec/decode", func(*http.Request) {}, http.StatusUnauthorized},
+		{"a wrong token", http.MethodPost, "/codec/decode", bearer(token + "x"), http.StatusUnauthorized},
+		{"an empty token", http.MethodPost, "/codec/decode", bearer(""), http.StatusUnauthorized},
+		{"an empty password", http.MethodPost, "/codec/decode", func(r *http.Request) { r.SetBasicAuth(token, "") }, http.StatusUnauthorized},
+		{"the token", http.MethodPost, "/codec/decode", bearer(token), http.StatusOK},
+		{"the password", http.MethodPost, "/codec/decode", func(r *http.Request) { r.SetBasicAuth("anybody", token) }, http.StatusOK},
+		{"encoding without it", http.MethodPost, "/codec/encode", func(*http.Request) {}, http.StatusUnauthorized},
+		{"a browser asks first, without credentials", http.MethodOptions, "/codec/decode", func(*http.Request) {}, http.StatusNoContent},
+		{"a person logs in", http.MethodGet, "/codec/", func(r *http.Request) { r.SetBasicAuth("", token) }, http.StatusOK},
+		{"a person does not", http.MethodGet, "/codec/", func(*http.Request) {}, http.StatusUnauthorized},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			request, err := http.NewRequestWithContext(t.Context(), tt.method, server.URL+tt.path, bytes.NewReader(body))
+			require.NoError(t, err)
+			request.Header.Set("Origin", ui)
+			tt.present(request)
+			response, err := server.Client().Do(request)
+			require.NoError(t, err)
+			answer, err := io.ReadAll(response.Body)
+			require.NoError(t, err)
+			require.NoError(t, response.Body.Close())
+			require.Equal(t, tt.status, response.StatusCode)
+			require.Equal(t, ui, response.Header.Get("Access-Control-Allow-Origin"), "or the UI could not say why")
+			require.NotContains(t, string(answer), token)
+			if tt.status == http.StatusUnauthorized {
+				require.Contains(t, response.Header.Get("WWW-Authenticate"), "Basic")
+			}
+		})
+	}
 }
 
 // endless never ends.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -44,6 +45,10 @@ func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	want := SearchAttributes()
 	for {
 		listed, err := operator.ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+		if forbidden(err) {
+			return fmt.Errorf("we may not list the search attributes of namespace %q: %w; let this API key or certificate do so, and see that they are there:\n%s",
+				namespace, err, commands(namespace, want))
+		}
 		if err != nil {
 			return fmt.Errorf("list the search attributes of namespace %q: %w", namespace, err)
 		}
@@ -56,7 +61,7 @@ func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 		}
 		_, err = operator.AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
 		if forbidden(err) {
-			return fmt.Errorf("we may not add search attributes to namespace %q: %w; add them in the settings of a Temporal Cloud namespace, or run:\n%s",
+			return fmt.Errorf("we may not add search attributes to namespace %q: %w; run this as somebody who may:\n%s",
 				namespace, err, commands(namespace, missing))
 		}
 		// Any other error may come from another program that adds them too: the
@@ -67,6 +72,38 @@ func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 			}
 			return fmt.Errorf("namespace %q still lacks search attributes: %w; run:\n%s", namespace, err, commands(namespace, missing))
 		}
+	}
+}
+
+// CheckSearchAttributes returns nil where the namespace has all of
+// [SearchAttributes], or an error that says which commands put it right. It
+// changes nothing.
+func CheckSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
+	listed, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return fmt.Errorf("list the search attributes of namespace %q: %w", namespace, err)
+	}
+	missing, err := lacking(listed.GetCustomAttributes(), SearchAttributes())
+	if err != nil {
+		return fmt.Errorf("namespace %q: %w", namespace, err)
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("namespace %q lacks search attributes; run:\n%s", namespace, commands(namespace, missing))
+	}
+	return nil
+}
+
+// SearchAttributesSeen returns a check for readiness: it is
+// [CheckSearchAttributes] until that has succeeded once, and asks no more then.
+func SearchAttributesSeen(c client.Client, namespace string) func(context.Context) error {
+	var seen atomic.Bool
+	return func(ctx context.Context) error {
+		if seen.Load() {
+			return nil
+		}
+		err := CheckSearchAttributes(ctx, c, namespace)
+		seen.Store(err == nil)
+		return err
 	}
 }
 
@@ -87,12 +124,20 @@ func lacking(have, want map[string]enumspb.IndexedValueType) (map[string]enumspb
 	return missing, errors.Join(wrong...)
 }
 
+// commands are those that add what is missing, on a cluster of one's own and on
+// Temporal Cloud.
 func commands(namespace string, missing map[string]enumspb.IndexedValueType) string {
-	lines := make([]string, 0, len(missing))
-	for _, name := range slices.Sorted(maps.Keys(missing)) {
+	names := slices.Sorted(maps.Keys(missing))
+	lines := make([]string, 0, len(names)+2)
+	for _, name := range names {
 		lines = append(lines, fmt.Sprintf("  temporal operator search-attribute create --namespace %s --name %s --type %s", namespace, name, missing[name]))
 	}
-	return strings.Join(lines, "\n")
+	lines = append(lines, "or, on Temporal Cloud, add them on the namespace's page, or run:")
+	cloud := "  tcld namespace search-attributes add --namespace " + namespace
+	for _, name := range names {
+		cloud += fmt.Sprintf(" --search-attribute %s=%s", name, missing[name])
+	}
+	return strings.Join(append(lines, cloud), "\n")
 }
 
 // forbidden reports whether the server does not let this client add attributes,

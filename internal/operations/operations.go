@@ -18,6 +18,9 @@ type Check struct {
 	// Check returns nil when it works. It must end when ctx does and be safe
 	// for concurrent use.
 	Check func(ctx context.Context) error
+	// Advisory is set where the process serves without it too, if worse: the
+	// answer says so and stays 200.
+	Advisory bool
 }
 
 // Config says what is served. Its zero value serves /healthz, and a /readyz
@@ -30,6 +33,9 @@ type Config struct {
 	// Codec is mounted at /codec/; it decrypts for the Temporal UI. Nil means
 	// none.
 	Codec http.Handler
+	// Stopping is closed when the process begins to stop: it is not ready from
+	// then on, so that nothing new is sent to it. Nil means never.
+	Stopping <-chan struct{}
 	// Logger is nil for slog.Default().
 	Logger *slog.Logger
 }
@@ -58,8 +64,9 @@ func Handler(cfg Config) http.Handler {
 
 // health answers /healthz and /readyz.
 type health struct {
-	Status string            `json:"status"`
-	Checks map[string]string `json:"checks,omitempty"`
+	Status  string            `json:"status"`
+	Missing []string          `json:"missing,omitempty"` // the checks that make it not ready
+	Checks  map[string]string `json:"checks,omitempty"`
 }
 
 // showReadiness runs every check at once. Causes go to the log alone.
@@ -77,11 +84,26 @@ func (cfg *Config) showReadiness(w http.ResponseWriter, r *http.Request) {
 	for i, ready := range cfg.Ready {
 		shown.Checks[ready.Name] = "ok"
 		if err := outcomes[i]; err != nil {
-			status, shown.Status, shown.Checks[ready.Name] = http.StatusServiceUnavailable, "not ready", "failing"
+			shown.Checks[ready.Name] = "failing"
 			cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "not ready", slog.String("check", ready.Name), slog.Any("error", err))
+			if !ready.Advisory {
+				status, shown.Status, shown.Missing = http.StatusServiceUnavailable, "not ready", append(shown.Missing, ready.Name)
+			}
 		}
 	}
+	if cfg.stopping() {
+		status, shown.Status = http.StatusServiceUnavailable, "stopping"
+	}
 	writeHealth(w, status, shown)
+}
+
+func (cfg *Config) stopping() bool {
+	select {
+	case <-cfg.Stopping:
+		return true
+	default:
+		return false
+	}
 }
 
 func writeHealth(w http.ResponseWriter, status int, shown health) {

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 )
 
 // maxFile bounds what [Load] reads, in bytes: a thousand keys fit.
@@ -39,53 +40,73 @@ const maxFile = 1 << 20
 // written in clear beside what the key sealed. The digest key cannot be changed
 // without digesting everything again.
 func Parse(data []byte) (*Ring, error) {
-	var f keyFile
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&f); err != nil {
-		return nil, fmt.Errorf("seal: not a key file: %w", plainJSON(err))
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("seal: not a key file: more follows the JSON object")
+	f, err := decode(data)
+	if err != nil {
+		return nil, err
 	}
 	return f.ring()
 }
 
-// Load reads the key file at path. It refuses a file that others than its owner
-// can read or write. The error is [fs.ErrNotExist] if there is none.
+func decode(data []byte) (keyFile, error) {
+	var f keyFile
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&f); err != nil {
+		return keyFile{}, fmt.Errorf("seal: not a key file: %w", plainJSON(err))
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return keyFile{}, errors.New("seal: not a key file: more follows the JSON object")
+	}
+	return f, nil
+}
+
+// Load reads the key file at path, and follows it from then on: see [AddKey]. It
+// refuses a file that others than its owner can read or write. The error is
+// [fs.ErrNotExist] if there is none.
 func Load(path string) (*Ring, error) {
-	file, err := os.Open(path)
+	data, seen, err := read(path)
 	if err != nil {
-		return nil, fmt.Errorf("seal: key file: %w", err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("seal: key file: %w", err)
-	}
-	// Windows has no such bits, and Go makes them up.
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("seal: key file %s can be used by others (mode %04o): run chmod 600 %s", path, mode, path)
-	}
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("seal: key file: %w", err)
-	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("seal: key file %s is larger than %d bytes", path, maxFile)
+		return nil, err
 	}
 	ring, err := Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w", path, err)
 	}
+	ring.file = follow(path, seen)
 	return ring, nil
+}
+
+// read returns the content of a key file that only its owner can use, and what
+// tells it from a later one.
+func read(path string) ([]byte, fs.FileInfo, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("seal: key file: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, nil, fmt.Errorf("seal: key file: %w", err)
+	}
+	// Windows has no such bits, and Go makes them up.
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		return nil, nil, fmt.Errorf("seal: key file %s can be used by others (mode %04o): run chmod 600 %s", path, mode, path)
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("seal: key file: %w", err)
+	}
+	if len(data) > maxFile {
+		return nil, nil, fmt.Errorf("seal: key file %s is larger than %d bytes", path, maxFile)
+	}
+	return data, info, nil
 }
 
 // Create makes a ring with one fresh key and writes it to path, readable by its
 // owner only. It is on disk when Create returns. It never replaces a file: the
 // error is [fs.ErrExist] if there is one.
 func Create(path string) (*Ring, error) {
-	f := generate()
+	f := generate(time.Now())
 	ring, err := f.ring()
 	if err != nil {
 		return nil, err
@@ -97,6 +118,7 @@ func Create(path string) (*Ring, error) {
 	if err := writeNew(path, append(data, '\n')); err != nil {
 		return nil, fmt.Errorf("seal: key file: %w", err)
 	}
+	ring.file = follow(path, nil)
 	return ring, nil
 }
 
@@ -121,18 +143,26 @@ type keyFile struct {
 	DigestKey []byte            `json:"digest_key"`
 }
 
-func generate() keyFile {
-	key, digestKey, suffix := make([]byte, keySize), make([]byte, keySize), make([]byte, 4)
-	for _, b := range [][]byte{key, digestKey, suffix} {
-		_, _ = rand.Read(b) // never fails: it ends the process instead
-	}
-	id := "k-" + hex.EncodeToString(suffix)
-	return keyFile{Primary: id, Keys: map[string][]byte{id: key}, DigestKey: digestKey}
+func generate(now time.Time) keyFile {
+	id, key := freshKey(now)
+	return keyFile{Primary: id, Keys: map[string][]byte{id: key}, DigestKey: random(keySize)}
+}
+
+// freshKey makes a key. Its day is in its id, where programs that are older than
+// this one accept it too.
+func freshKey(now time.Time) (id string, key []byte) {
+	return "k-" + now.UTC().Format(time.DateOnly) + "-" + hex.EncodeToString(random(4)), random(keySize)
+}
+
+func random(size int) []byte {
+	b := make([]byte, size)
+	_, _ = rand.Read(b) // never fails: it ends the process instead
+	return b
 }
 
 func (f keyFile) ring() (*Ring, error) {
 	var problems []error
-	ring := &Ring{primary: f.Primary, keys: make(map[string]cipher.AEAD, len(f.Keys)), digestKey: f.DigestKey}
+	held := &keySet{primary: f.Primary, keys: make(map[string]cipher.AEAD, len(f.Keys)), digestKey: f.DigestKey}
 	for _, id := range slices.Sorted(maps.Keys(f.Keys)) {
 		key := f.Keys[id]
 		switch {
@@ -145,7 +175,7 @@ func (f keyFile) ring() (*Ring, error) {
 			if err != nil {
 				problems = append(problems, fmt.Errorf("seal: key %q: %w", id, err))
 			}
-			ring.keys[id] = aead
+			held.keys[id] = aead
 		}
 	}
 	if _, ok := f.Keys[f.Primary]; !ok {
@@ -157,7 +187,7 @@ func (f keyFile) ring() (*Ring, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
-	return ring, nil
+	return ringOf(held), nil
 }
 
 func validID(id string) bool {

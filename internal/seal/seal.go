@@ -7,9 +7,11 @@
 // found.
 //
 // To change the key without an interruption: add a new one to the file of every
-// process and restart them, then make it the primary everywhere and restart
-// them again. Keep the old one for as long as anything it sealed is kept. Nonces
-// are random, so change the primary before it has sealed 2^32 values.
+// process ([AddKey]), then make it the primary everywhere ([UseKey]). A ring
+// that was loaded from a file follows the file by itself: it looks every few
+// seconds, and at once when it meets a key that it does not hold. Keep the old
+// key for as long as anything it sealed is kept. Nonces are random, so change
+// the primary before it has sealed 2^32 values.
 package seal
 
 import (
@@ -26,6 +28,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/cobropay/cobro/private"
 )
@@ -49,30 +53,43 @@ const (
 	layout = 1
 )
 
-// Ring seals and opens. It never changes once made and is safe for concurrent
-// use. It prints as [private.Mark].
+// Ring seals and opens. One from [Load] follows its file; any other never
+// changes. It is safe for concurrent use and prints as [private.Mark].
 type Ring struct {
+	held *atomic.Pointer[keySet]
+	file *file // nil where there is none to follow
+}
+
+// keySet is what a key file held at one moment. It never changes.
+type keySet struct {
 	primary   string
 	keys      map[string]cipher.AEAD
 	digestKey []byte
 }
 
+func ringOf(keys *keySet) *Ring {
+	r := &Ring{held: new(atomic.Pointer[keySet])}
+	r.held.Store(keys)
+	return r
+}
+
 // New makes a ring with one fresh key, for tests and for data that dies with
 // the process.
-func New() (*Ring, error) { return generate().ring() }
+func New() (*Ring, error) { return generate(time.Now()).ring() }
 
 // Seal encrypts plain with the primary key and binds it to context, which says
 // where the value belongs ("payments.phone"), is not secret, and must be the
 // same at [Ring.Open]. Sealing the same value twice gives different bytes. The
 // only error is that of the zero Ring.
 func (r *Ring) Seal(plain, context []byte) ([]byte, error) {
-	key, ok := r.keys[r.primary]
+	now := r.current()
+	key, ok := now.keys[now.primary]
 	if !ok {
 		return nil, errors.New("seal: the ring is empty: get one from Load, Create, Parse or New")
 	}
-	sealed := make([]byte, 0, 2+len(r.primary)+key.NonceSize()+len(plain)+key.Overhead())
-	sealed = append(sealed, layout, byte(len(r.primary)))
-	sealed = append(sealed, r.primary...)
+	sealed := make([]byte, 0, 2+len(now.primary)+key.NonceSize()+len(plain)+key.Overhead())
+	sealed = append(sealed, layout, byte(len(now.primary)))
+	sealed = append(sealed, now.primary...)
 	header := sealed
 	sealed = sealed[:len(header)+key.NonceSize()]
 	nonce := sealed[len(header):]
@@ -81,7 +98,8 @@ func (r *Ring) Seal(plain, context []byte) ([]byte, error) {
 }
 
 // Open decrypts what [Ring.Seal] made with the same context, under any key of
-// the ring. It returns an error that is [ErrUnknownKey] or [ErrTampered].
+// the ring. A key that another process was given a moment ago is looked for in
+// the file. The error is [ErrUnknownKey] or [ErrTampered].
 func (r *Ring) Open(sealed, context []byte) ([]byte, error) {
 	if len(sealed) < 2 || sealed[0] != layout || len(sealed) < 2+int(sealed[1]) {
 		return nil, ErrTampered
@@ -91,7 +109,10 @@ func (r *Ring) Open(sealed, context []byte) ([]byte, error) {
 	if !validID(id) {
 		return nil, ErrTampered
 	}
-	key, ok := r.keys[id]
+	key, ok := r.current().keys[id]
+	if !ok && r.meets(id) {
+		key, ok = r.current().keys[id]
+	}
 	if !ok {
 		return nil, fmt.Errorf("%w %q: add it to the key file", ErrUnknownKey, id)
 	}
@@ -111,7 +132,7 @@ func (r *Ring) Open(sealed, context []byte) ([]byte, error) {
 // tells nothing to whoever does not hold that key. The purpose keeps digests of
 // different columns from being compared.
 func (r *Ring) Digest(purpose string, data []byte) string {
-	mac := hmac.New(sha256.New, r.digestKey)
+	mac := hmac.New(sha256.New, r.current().digestKey)
 	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(purpose))))
 	mac.Write([]byte(purpose))
 	mac.Write(data)
@@ -119,10 +140,10 @@ func (r *Ring) Digest(purpose string, data []byte) string {
 }
 
 // PrimaryID returns the id of the key that seals.
-func (r *Ring) PrimaryID() string { return r.primary }
+func (r *Ring) PrimaryID() string { return r.current().primary }
 
 // KeyIDs returns the ids of all keys, sorted.
-func (r *Ring) KeyIDs() []string { return slices.Sorted(maps.Keys(r.keys)) }
+func (r *Ring) KeyIDs() []string { return slices.Sorted(maps.Keys(r.current().keys)) }
 
 // Format implements [fmt.Formatter] for every verb.
 func (Ring) Format(f fmt.State, _ rune) {

@@ -27,6 +27,9 @@ import (
 	"github.com/cobropay/cobro/workflows"
 )
 
+// defaultStartTimeout covers databases and clusters that are started with us.
+const defaultStartTimeout = 30 * time.Second
+
 // DefaultMerchant is the merchant id of an installation that names none.
 const DefaultMerchant = "default"
 
@@ -59,9 +62,15 @@ type Config struct {
 	// CodecOrigins are the pages that may decrypt payloads through /codec/: the
 	// addresses of the Temporal UI. Empty means that /codec/ is not served.
 	CodecOrigins []string
+	// CodecToken must be presented to /codec/; see engine.CodecAccess. The zero
+	// token lets everybody in who reaches the operations address.
+	CodecToken private.Token
 	// StopTimeout is how long requests under way may take after the context
 	// ends. Zero means 15 seconds.
 	StopTimeout time.Duration
+	// StartTimeout is how long Run waits for the database, and then for Temporal.
+	// Zero means 30 seconds.
+	StartTimeout time.Duration
 	// Tracing says whether and where spans go; see tracing.LoadOptions.
 	Tracing tracing.Options
 	// Metrics are those of a worker in the same process, as in dev. Nil means the
@@ -95,7 +104,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, store.Config{DSN: cfg.Store, Sealer: ring, Logger: cfg.Logger, Observer: cfg.Metrics})
+	ring.Tell(cfg.Logger)
+	cfg.StartTimeout = cmp.Or(cfg.StartTimeout, defaultStartTimeout)
+	db, err := store.Await(ctx, store.Config{DSN: cfg.Store, Sealer: ring, Logger: cfg.Logger, Observer: cfg.Metrics}, cfg.StartTimeout)
 	if err != nil {
 		return err
 	}
@@ -110,6 +121,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	options := cfg.Temporal
 	options.Sealer, options.Logger = ring, telemetry.ForTemporal(cfg.Logger, payment.IsID)
+	options.Wait = cmp.Or(options.Wait, cfg.StartTimeout)
 	options.Metrics = cfg.Metrics.Temporal()
 	if options.Interceptors, err = traces.Interceptors(); err != nil {
 		return err
@@ -119,6 +131,9 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer temporal.Close()
+	if err := engine.EnsureSearchAttributes(ctx, temporal, cfg.namespace()); err != nil {
+		return err
+	}
 
 	cfg.Metrics.WatchStore(ctx, db, cfg.Logger, nil)
 	config := cfg.api(ring, db, temporal, merchant)
@@ -142,17 +157,11 @@ func (cfg *Config) api(ring *seal.Ring, db *store.Store, temporal client.Client,
 		MinExpiresIn:  cfg.MinExpiresIn,
 		Timing:        cfg.Timing,
 		Wait:          cfg.Wait,
-		Ready: []api.ReadyCheck{
-			{Name: "store", Check: db.Ping},
-			{Name: "temporal", Check: func(ctx context.Context) error {
-				_, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
-				return err
-			}},
-		},
-		Logger: cfg.Logger,
+		Ready:         cfg.ready(db, temporal),
+		Logger:        cfg.Logger,
 	}
 	if len(cfg.CodecOrigins) > 0 {
-		config.Codec = engine.CodecHandler(ring, cfg.CodecOrigins)
+		config.Codec = engine.CodecHandler(ring, engine.CodecAccess{Origins: cfg.CodecOrigins, Token: cfg.CodecToken})
 	}
 	return config
 }
@@ -174,6 +183,7 @@ func (cfg *Config) serve(ctx context.Context, server *api.Server) error {
 		<-ended.Done()
 		limit, cancel := context.WithTimeout(requests, cmp.Or(cfg.StopTimeout, 15*time.Second))
 		defer cancel()
+		// Health checks are answered to the end, and say that we stop.
 		return errors.Join(public.Shutdown(limit), operations.Shutdown(limit))
 	})
 	if cfg.Started != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"embed"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
@@ -23,10 +25,21 @@ type dialect struct {
 	hasTable   string // counts the tables of a name
 	forUpdate  string // ends a SELECT that locks its row
 	skipLocked string // ends a SELECT that locks rows and passes over locked ones
+	lockName   string // waits for a name until no other transaction has it, and has it until this one ends
+	isolation  sql.IsolationLevel
+	migrating  lock.SessionLocker // keeps two migrations apart; nil where a file's lock does
 	// create makes an empty database where a missing one can be made.
 	create func(dsn string) error
 	// open returns the pool of writers and that of readers.
 	open func(dsn string) (writer, readers *sql.DB, err error)
+	// check refuses a database that cannot keep this package's promises, and
+	// may be nil.
+	check func(ctx context.Context, db *sql.DB) error
+	// passing reports whether an error says nothing of the statement: the same
+	// transaction may do well when it is tried again.
+	passing func(error) bool
+	// hint adds what to do to an error of the first contact.
+	hint func(error) error
 }
 
 //go:embed migrations
@@ -36,10 +49,15 @@ var migrationFiles embed.FS
 // which may hold a password.
 func dialectOf(dsn string) (dialect, error) {
 	scheme, _, found := strings.Cut(dsn, "://")
-	if found || dsn == "" {
-		return dialect{}, fmt.Errorf("unknown kind of database %q: write sqlite:<file>", scheme)
+	switch {
+	case found && (scheme == "postgres" || scheme == "postgresql"):
+		_, _, err := postgresqlConfig(dsn)
+		return postgresql(), err
+	case found || dsn == "":
+		return dialect{}, fmt.Errorf("unknown kind of database %q: write sqlite:<file>, or %s", scheme, postgresqlForm)
+	default:
+		return sqlite(), nil
 	}
-	return sqlite(), nil
 }
 
 // sqlite locks nothing row by row: a transaction of its only writer holds the
@@ -51,6 +69,10 @@ func sqlite() dialect {
 		hasTable:   `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
 		create:     createSQLite,
 		open:       openSQLite,
+		// Writers wait for the file in SQLite's busy handler; nothing else of it
+		// is worth a second try.
+		passing: func(error) bool { return false },
+		hint:    func(err error) error { return err },
 	}
 }
 

@@ -21,6 +21,7 @@ func (s *Store) BookExternalRefund(ctx context.Context, external payment.Externa
 		booked    payment.Refund
 	)
 	err := s.write(ctx, "book refund "+external.RefundID, func(tx *sql.Tx) error {
+		announced = payment.Announced{}
 		_, err := s.lockPayment(ctx, tx, external.PaymentID)
 		if errors.Is(err, payment.ErrNotFound) {
 			return &payment.RefundRefusal{Code: payment.RefusedNoPayment}
@@ -175,6 +176,7 @@ func (s *Store) candidates(ctx context.Context, condition string, args ...any) (
 func (s *Store) FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error) {
 	filled := false
 	err := s.write(ctx, "fill in the payer of "+paymentID, func(tx *sql.Tx) error {
+		filled = false
 		held, err := s.lockPayment(ctx, tx, paymentID)
 		if err != nil {
 			return err

@@ -79,7 +79,7 @@ func (s *Store) Import(ctx context.Context, in Import) (Imported, error) {
 	var done Imported
 	err := s.rehearsable(ctx, in.Rehearse, "import payment "+in.Payment.ID, func(tx *sql.Tx) error {
 		done = Imported{Refunds: make([]ImportResult, len(in.Refunds))}
-		if err := claimMerchant(ctx, tx, in.Merchant); err != nil {
+		if err := s.claimMerchant(ctx, tx, in.Merchant); err != nil {
 			return err
 		}
 		var err error
@@ -217,9 +217,10 @@ func (s *Store) importRefund(ctx context.Context, tx *sql.Tx, origin string, ref
 // ImportCustomer keeps what another system knew of a customer at a moment. What
 // was told later stays.
 func (s *Store) ImportCustomer(ctx context.Context, merchant string, c payment.Customer, at time.Time, rehearse bool) (ImportOutcome, error) {
-	outcome := ImportKnown
+	var outcome ImportOutcome
 	err := s.rehearsable(ctx, rehearse, "import a customer", func(tx *sql.Tx) error {
-		if err := claimMerchant(ctx, tx, merchant); err != nil {
+		outcome = ImportKnown
+		if err := s.claimMerchant(ctx, tx, merchant); err != nil {
 			return err
 		}
 		if c.PhoneNumber == "" {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,9 +27,11 @@ func (e *SchemaError) Error() string {
 	return fmt.Sprintf("the database has schema %d and this program needs %d: run cobro migrate", e.Have, e.Want)
 }
 
-// Migrate creates the database where it is missing and brings it to this
-// program's schema. It may run in several processes at once, and beside open
-// stores. A database of a newer program is left alone with a [*SchemaError].
+// Migrate brings a database to this program's schema. A missing file is created
+// before; a missing database of PostgreSQL is not. It may run in several
+// processes at once, and beside open stores: one does the work, and the others
+// wait for it. A database of a newer program is left alone with a
+// [*SchemaError].
 func Migrate(ctx context.Context, cfg Config) error {
 	if err := migrate(ctx, cfg); err != nil {
 		return fmt.Errorf("migrate the store: %w", err)
@@ -50,14 +51,17 @@ func migrate(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, readers.Close(), writer.Close()) }()
+	defer func() { err = errors.Join(d.hint(err), readers.Close(), writer.Close()) }()
 
 	files, err := fs.Sub(migrationFiles, d.migrations)
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(d.goose, writer, files,
-		goose.WithTableName(schemaTable), goose.WithDisableGlobalRegistry(true))
+	options := []goose.ProviderOption{goose.WithTableName(schemaTable), goose.WithDisableGlobalRegistry(true)}
+	if d.migrating != nil {
+		options = append(options, goose.WithSessionLocker(d.migrating))
+	}
+	provider, err := goose.NewProvider(d.goose, writer, files, options...)
 	if err != nil {
 		return err
 	}
@@ -101,7 +105,7 @@ func logSteps(ctx context.Context, logger *slog.Logger, steps []*goose.Migration
 
 // checkSchema returns a [*SchemaError] unless the database has this program's
 // schema. It only reads.
-func checkSchema(ctx context.Context, d dialect, db *sql.DB) error {
+func checkSchema(ctx context.Context, d dialect, db queryer) error {
 	want, err := newestSchema(d)
 	if err != nil {
 		return err
@@ -118,7 +122,7 @@ func checkSchema(ctx context.Context, d dialect, db *sql.DB) error {
 
 // schemaVersion returns the version that the database has, zero where nothing
 // was migrated.
-func schemaVersion(ctx context.Context, d dialect, db *sql.DB) (int64, error) {
+func schemaVersion(ctx context.Context, d dialect, db queryer) (int64, error) {
 	var tables, version int64
 	if err := db.QueryRowContext(ctx, d.hasTable, schemaTable).Scan(&tables); err != nil || tables == 0 {
 		return 0, err

@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cobropay/cobro/payment"
@@ -259,7 +261,8 @@ func (c placeColumn) Scan(src any) error {
 func (s *Store) ReopenDelivery(ctx context.Context, id, workflow, left string) (payment.Reopened, error) {
 	var reopened payment.Reopened
 	err := s.write(ctx, "reopen notification "+id, func(tx *sql.Tx) error {
-		d, err := s.deliveryByID(ctx, tx, id)
+		reopened = payment.Reopened{}
+		d, err := s.deliveryByID(ctx, tx, id, s.dialect.forUpdate)
 		if err != nil {
 			return err
 		}
@@ -331,15 +334,15 @@ func (s *Store) Deliveries(ctx context.Context, paymentID string) ([]payment.Del
 
 // Delivery returns one notification.
 func (s *Store) Delivery(ctx context.Context, id string) (payment.Delivery, error) {
-	d, err := s.deliveryByID(ctx, s.readers, id)
+	d, err := s.deliveryByID(ctx, s.readers, id, "")
 	if err != nil {
 		return payment.Delivery{}, fmt.Errorf("notification %s: %w", id, err)
 	}
 	return d, nil
 }
 
-func (s *Store) deliveryByID(ctx context.Context, q queryer, id string) (payment.Delivery, error) {
-	d, err := s.scanDelivery(q.QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM notifications n WHERE id = $1`, id))
+func (s *Store) deliveryByID(ctx context.Context, q queryer, id, forUpdate string) (payment.Delivery, error) {
+	d, err := s.scanDelivery(q.QueryRowContext(ctx, `SELECT `+deliveryColumns+` FROM notifications n WHERE id = $1`+forUpdate, id))
 	return d, known(err)
 }
 
@@ -411,6 +414,9 @@ func (s *Store) scanDelivery(row scanner) (payment.Delivery, error) {
 // AnnounceReceivers notes which receivers a host has. It adds and updates, and
 // never removes: an absent one may be a program of an older version.
 func (s *Store) AnnounceReceivers(ctx context.Context, host string, receivers []payment.Receiver) error {
+	// In one order, so that two announcements never wait for each other.
+	receivers = slices.Clone(receivers)
+	slices.SortFunc(receivers, byEventAndName)
 	return s.write(ctx, "announce the receivers of "+host, func(tx *sql.Tx) error {
 		for _, r := range receivers {
 			if r.Host != "" && r.Host != host {
@@ -430,21 +436,22 @@ func (s *Store) AnnounceReceivers(ctx context.Context, host string, receivers []
 	})
 }
 
+func byEventAndName(a, b payment.Receiver) int {
+	return cmp.Or(cmp.Compare(a.Event, b.Event), cmp.Compare(a.Name, b.Name))
+}
+
 // RemoveReceivers forgets the receivers of a host; event and name narrow them
 // down where they are not empty. It returns those that were forgotten. What is
 // on its way to them is not touched.
 func (s *Store) RemoveReceivers(ctx context.Context, host string, event payment.Event, name string) ([]payment.Receiver, error) {
 	var removed []payment.Receiver
 	err := s.write(ctx, "remove the receivers of "+host, func(tx *sql.Tx) (err error) {
-		const which = `host = $1 AND ($2 = '' OR event = $2) AND ($3 = '' OR name = $3)`
-		removed, err = list(ctx, tx, scanReceiver,
-			`SELECT `+receiverColumns+` FROM receivers r WHERE `+which+` ORDER BY event, name`, host, event, name)
-		if err != nil {
-			return err
-		}
-		_, err = exec(ctx, tx, `DELETE FROM receivers WHERE `+which, host, event, name)
+		removed, err = list(ctx, tx, scanReceiver, `
+			DELETE FROM receivers WHERE host = $1 AND ($2 = '' OR event = $2) AND ($3 = '' OR name = $3)
+			RETURNING `+strings.ReplaceAll(receiverColumns, "r.", ""), host, event, name)
 		return err
 	})
+	slices.SortFunc(removed, byEventAndName)
 	return removed, err
 }
 

@@ -31,7 +31,7 @@ func (s *Store) RecordPayment(ctx context.Context, change payment.Change) (payme
 	var announced payment.Announced
 	var fresh []payment.Transition
 	err := s.write(ctx, "record payment "+p.ID, func(tx *sql.Tx) error {
-		fresh = nil // what is tried again is written again
+		announced, fresh = payment.Announced{}, nil // what is tried again is written again
 		if err := s.putPayment(ctx, tx, change.Record); err != nil {
 			return err
 		}
@@ -239,11 +239,14 @@ func (s *Store) lockPayment(ctx context.Context, tx *sql.Tx, id string) (heldPay
 	return held, known(err)
 }
 
+// errMoved says that what stood in the way of a write went away meanwhile.
+var errMoved = errors.New("the reference became free in this moment: try again")
+
 // referenceInUse explains why a payment that is not stored was not inserted.
 func referenceInUse(ctx context.Context, q queryer, reference string) error {
 	other, err := unfinishedByReference(ctx, q, reference)
 	if errors.Is(err, payment.ErrNotFound) {
-		return errors.New("the reference became free in this moment: try again")
+		return errMoved
 	}
 	if err != nil {
 		return err

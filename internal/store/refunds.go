@@ -63,11 +63,13 @@ func (s *Store) reservedBefore(ctx context.Context, tx *sql.Tx, ask payment.Rese
 }
 
 // ClaimRefund lets one workflow run send a refund: the first that asks, and that
-// one again. Any other gets a [*payment.RefundRefusal] with RefusedHeld.
+// one again. Any other gets a [*payment.RefundRefusal] with RefusedHeld, and so
+// does everybody once the refund is settled: a Temporal that was restored from a
+// backup runs the same run a second time.
 func (s *Store) ClaimRefund(ctx context.Context, refundID, runID string) error {
 	return s.write(ctx, "claim refund "+refundID, func(tx *sql.Tx) error {
 		changed, err := exec(ctx, tx,
-			`UPDATE refunds SET sent_by = $2 WHERE id = $1 AND sent_by IN ('', $2)`, refundID, runID)
+			`UPDATE refunds SET sent_by = $2 WHERE id = $1 AND sent_by IN ('', $2) AND status = 'pending'`, refundID, runID)
 		if err != nil || changed > 0 {
 			return err
 		}
@@ -142,6 +144,7 @@ func (s *Store) RecordRefund(ctx context.Context, change payment.RefundChange) (
 	refund := change.Record.Refund
 	var announced payment.Announced
 	err := s.write(ctx, "record refund "+refund.ID, func(tx *sql.Tx) error {
+		announced = payment.Announced{}
 		if _, err := s.lockPayment(ctx, tx, refund.PaymentID); err != nil {
 			return fmt.Errorf("payment %s: %w", refund.PaymentID, err)
 		}

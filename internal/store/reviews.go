@@ -12,8 +12,8 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// putReview adds a review, or writes what was added to it since. What was
-// decided is never changed.
+// putReview adds a review of a payment that is locked, or writes what was added
+// to it since. What was decided is never changed.
 func (s *Store) putReview(ctx context.Context, tx *sql.Tx, r *payment.Review) error {
 	if r == nil {
 		return nil
@@ -50,7 +50,7 @@ func (s *Store) putReview(ctx context.Context, tx *sql.Tx, r *payment.Review) er
 		return err
 	}
 	var decided sql.NullInt64
-	err = tx.QueryRowContext(ctx, `SELECT decided_at FROM reviews WHERE id = $1`+s.dialect.forUpdate, r.ID).Scan(&decided)
+	err = tx.QueryRowContext(ctx, `SELECT decided_at FROM reviews WHERE id = $1`, r.ID).Scan(&decided)
 	if err != nil || decided.Valid {
 		return err
 	}
@@ -110,6 +110,7 @@ func (s *Store) scanReview(row scanner) (payment.Review, error) {
 func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch, workflow string) (payment.Announced, error) {
 	var announced payment.Announced
 	err := s.write(ctx, "record mismatch "+m.ID, func(tx *sql.Tx) error {
+		announced = payment.Announced{}
 		if _, err := insert(ctx, tx, "mismatches", []column{
 			{"id", m.ID},
 			{"kind", m.Kind},

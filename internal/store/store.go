@@ -1,5 +1,6 @@
 // Package store keeps what Cobro knows of payments in a database: SQLite, in
-// one file that several programs may open at once.
+// one file that several programs of a machine may open at once, or PostgreSQL,
+// for as many machines as there are.
 //
 // For payments it is a read model. The workflow writes it through upserts that
 // carry the payment's revision, so that an older one never overwrites a newer,
@@ -11,6 +12,28 @@
 // microseconds, so what is read back is cut to the microsecond. Personal data
 // is sealed with the id of its row and the name of its column; where it can be
 // searched for, a keyed digest is kept beside it.
+//
+// # Who waits for whom
+//
+// The one writer of SQLite holds the file from the start of its transaction.
+// In PostgreSQL a transaction is READ COMMITTED and locks what it decides on:
+// the payment's row for its revision, its sequence of events, its refunds and
+// its reviews; a delivery, an event and the merchant's id by their own rows. It locks
+// first and reads after that, by statements of their own, and so sees whatever
+// was committed by those it waited for. A stricter level would add nothing but
+// failures to try again: no decision is taken on rows that are not locked,
+// except that an event has no payment yet, and for that both sides lock the
+// ticket's name.
+//
+// # What is tried again
+//
+// A transaction that PostgreSQL gave up (a deadlock), or whose connection was
+// lost, is run again from its start, a few times within two seconds, as long as
+// its context allows. That holds for a commit of which nobody knows whether it
+// took place, too, because writing anything twice is writing it once. The
+// reader of a result must not take it for news, though: who asks again for what
+// the first commit did is told that it was there already. Events that the lost
+// answer had leased come back when their lease ends.
 //
 // A [Store] is safe for concurrent use. Every error names the operation that
 // failed and wraps its cause: [payment.ErrNotFound] where an id is unknown.
@@ -29,7 +52,11 @@ import (
 type Config struct {
 	// Required fields
 
-	// DSN is "sqlite:" and the path of a file, or the path alone.
+	// DSN is "sqlite:" and the path of a file, or the path alone; or a URL such
+	// as postgres://user@host:5432/database?sslmode=verify-full. PostgreSQL's
+	// own settings may follow in it, and pool_max_conns, the connections that
+	// one process may have (default 16). Its password can as well be in
+	// PGPASSWORD or in the file that PGPASSFILE names.
 	DSN string
 	// Sealer encrypts personal data. [Migrate] does not need it.
 	Sealer Sealer
@@ -47,7 +74,7 @@ type Config struct {
 // Store is an open database.
 type Store struct {
 	writer  *sql.DB
-	readers *sql.DB
+	readers reader
 	dialect dialect
 	sealer  Sealer
 	now     func() time.Time
@@ -55,9 +82,14 @@ type Store struct {
 	observer Observer
 }
 
+// ErrUnreachable says that no database answered: it is away, is starting, or is
+// somewhere else. Waiting may help.
+var ErrUnreachable = errors.New("the database cannot be reached")
+
 // Open opens a database that [Migrate] has brought to this program's schema.
 // One with another schema is a [*SchemaError]; a missing file is an
-// [io/fs.ErrNotExist] and is not created. The caller closes the store.
+// [io/fs.ErrNotExist] and is not created; one that does not answer is an
+// [ErrUnreachable]. The caller closes the store.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Sealer == nil {
 		return nil, errors.New("open the store: a sealer is required")
@@ -70,15 +102,19 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	s := &Store{writer: writer, readers: readers, dialect: d, sealer: cfg.Sealer, now: cfg.Now, observer: cfg.Observer}
+	s := &Store{writer: writer, readers: reader{readers, d.passing}, dialect: d, sealer: cfg.Sealer, now: cfg.Now, observer: cfg.Observer}
 	if s.now == nil {
 		s.now = time.Now
 	}
 	if s.observer == nil {
 		s.observer = nobody{}
 	}
-	if err := checkSchema(ctx, d, readers); err != nil {
-		return nil, fmt.Errorf("open the store: %w", errors.Join(err, s.Close()))
+	err = checkSchema(ctx, d, s.readers)
+	if err == nil && d.check != nil {
+		err = d.check(ctx, readers)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", errors.Join(d.hint(err), s.Close()))
 	}
 	return s, nil
 }
@@ -99,18 +135,37 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // write runs do in one transaction that no other writer interleaves with on
-// the rows it locks. operation is named in every error.
+// the rows it locks. operation is named in every error. do may run more than
+// once, and sets what it answers anew each time.
 func (s *Store) write(ctx context.Context, operation string, do func(*sql.Tx) error) error {
-	tx, err := s.writer.BeginTx(ctx, nil)
+	err := again(ctx, s.dialect.passing, func() error { return s.transact(ctx, do) })
 	if err != nil {
 		return fmt.Errorf("%s: %w", operation, err)
 	}
+	return nil
+}
+
+func (s *Store) transact(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := s.writer.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
+	if err != nil {
+		return err
+	}
 	defer func() { _ = tx.Rollback() }() // after a commit this does nothing
 	if err := do(tx); err != nil {
-		return fmt.Errorf("%s: %w", operation, err)
+		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("%s: commit: %w", operation, err)
+		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
+}
+
+// lockName keeps a name to this transaction until it ends, where row locks are
+// not enough: a row that is not there yet cannot be locked.
+func (s *Store) lockName(ctx context.Context, tx *sql.Tx, name string) error {
+	if s.dialect.lockName == "" {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, s.dialect.lockName, name)
+	return err
 }

@@ -16,7 +16,7 @@ import (
 
 // AddWebhookEvent keeps an event whole, and reports whether its digest is new.
 // When it returns, the event is durable. A duplicate is counted and changes
-// nothing else. An event without a verdict is pending; one whose verdict is
+// nothing else; the same event again, by its id, has the same answer again. An event without a verdict is pending; one whose verdict is
 // known on arrival is settled.
 func (s *Store) AddWebhookEvent(ctx context.Context, e payment.WebhookEvent) (added bool, err error) {
 	if e.Verdict == "" {
@@ -54,10 +54,14 @@ func (s *Store) AddWebhookEvent(ctx context.Context, e payment.WebhookEvent) (ad
 		if err != nil || added {
 			return err
 		}
-		counted, err := exec(ctx, tx, `UPDATE webhook_events SET deliveries = deliveries + 1 WHERE digest = $1`, e.Digest)
-		if err == nil && counted == 0 {
+		var kept string
+		err = tx.QueryRowContext(ctx, `
+			UPDATE webhook_events SET deliveries = deliveries + CASE WHEN id = $2 THEN 0 ELSE 1 END WHERE digest = $1
+			RETURNING id`, e.Digest, e.ID).Scan(&kept)
+		if errors.Is(err, sql.ErrNoRows) {
 			return errors.New("the id belongs to an event with another digest")
 		}
+		added = kept == e.ID
 		return err
 	})
 	if added && err == nil && e.Verdict != payment.VerdictPending {
@@ -76,11 +80,12 @@ func (s *Store) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Du
 		now := s.now()
 		var err error
 		leased, err = list(ctx, tx, s.scanWebhookEvent, `
-			UPDATE webhook_events SET leased_until = $2, attempts = attempts + 1
-			WHERE id IN (
+			WITH due AS MATERIALIZED (
 				SELECT id FROM webhook_events
 				WHERE verdict = 'pending' AND not_before <= $1 AND leased_until <= $1
 				ORDER BY received_at, id LIMIT $3`+s.dialect.skipLocked+`)
+			UPDATE webhook_events SET leased_until = $2, attempts = attempts + 1
+			WHERE id IN (SELECT id FROM due)
 			RETURNING `+webhookColumns, micros(now), micros(now.Add(lease)), limit)
 		return err
 	})
@@ -146,8 +151,15 @@ func (s *Store) matchedMeanwhile(ctx context.Context, tx *sql.Tx, id, matchedID 
 	if matchedID != "" {
 		return false, nil // the relay knew the payment and decided all the same
 	}
-	e, err := s.scanWebhookEvent(tx.QueryRowContext(ctx,
-		`SELECT `+webhookColumns+` FROM webhook_events WHERE id = $1`+s.dialect.forUpdate, id))
+	const query = `SELECT ` + webhookColumns + ` FROM webhook_events WHERE id = $1`
+	e, err := s.scanWebhookEvent(tx.QueryRowContext(ctx, query, id))
+	if err != nil {
+		return false, err
+	}
+	if err := s.lockClaims(ctx, tx, e.EcommerceID, e.PaymentID); err != nil {
+		return false, err
+	}
+	e, err = s.scanWebhookEvent(tx.QueryRowContext(ctx, query+s.dialect.forUpdate, id))
 	if err != nil || e.Verdict != payment.VerdictPending {
 		return false, err
 	}
@@ -161,10 +173,28 @@ func (s *Store) matchedMeanwhile(ctx context.Context, tx *sql.Tx, id, matchedID 
 	return true, err
 }
 
+// lockClaims makes those who record a ticket and those who find none for an
+// event take turns: either the ticket is seen, or the event is reopened after
+// its verdict. Rows cannot do that, since an event may come when its payment has
+// looked for events already and has not committed.
+func (s *Store) lockClaims(ctx context.Context, tx *sql.Tx, ecommerceID, paymentID string) error {
+	for _, claim := range []struct{ kind, id string }{{"ticket ", ecommerceID}, {"payment ", paymentID}} {
+		if claim.id == "" {
+			continue
+		}
+		if err := s.lockName(ctx, tx, claim.kind+claim.id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // reopenWebhookEvents makes the events due that came before their payment's
-// ticket was recorded. It touches the pending ones too, so that it meets a
-// relay that is settling one of them at that event's row, and not past it.
+// ticket was recorded.
 func (s *Store) reopenWebhookEvents(ctx context.Context, tx *sql.Tx, paymentID, ecommerceID string) error {
+	if err := s.lockClaims(ctx, tx, ecommerceID, paymentID); err != nil {
+		return err
+	}
 	for _, by := range []struct{ column, claim string }{{"ecommerce_id", ecommerceID}, {"payment_id", paymentID}} {
 		_, err := exec(ctx, tx, fmt.Sprintf(`
 			UPDATE webhook_events SET verdict = 'pending', not_before = $1, settled_at = NULL

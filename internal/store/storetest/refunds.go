@@ -221,6 +221,10 @@ func claimRace(t *testing.T, open Opener) {
 		require.Equal(t, payment.RefusedHeld, refusal(t, err).Code)
 	}
 	require.NoError(t, stores[1].ClaimRefund(ctx, one.RefundID, fmt.Sprint("run ", sender)), "the same run again")
+
+	settle(ctx, t, stores[0], one.RefundID, payment.RefundCompleted)
+	err = stores[1].ClaimRefund(ctx, one.RefundID, fmt.Sprint("run ", sender))
+	require.Equal(t, payment.RefusedHeld, refusal(t, err).Code, "a Temporal that was restored from a backup runs it again")
 }
 
 func refundLife(t *testing.T, open Opener) {

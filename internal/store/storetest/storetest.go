@@ -80,6 +80,25 @@ func Run(t *testing.T, newDatabase func(t *testing.T) Opener) {
 		{"an unmatched event waits for its ticket", unmatched},
 		{"an event finds its payment", matching},
 		{"a cancelled context writes nothing", cancelledContext},
+		{"a text of a stranger is no error", strangeTexts},
+		{"an event that is kept again is kept once", repeatedWrites},
+		{"texts are ordered by their bytes", byteOrder},
+		{"a first write made by many is one", firstWriteRace},
+		{"a reference that becomes free is taken", freedReferenceRace},
+		{"the newest of many revisions stays", revisionRace},
+		{"each of many events has its place", announceRace},
+		{"the larger part of a payment is refunded once", refundRace},
+		{"a notification is reopened by one", reopenRace},
+		{"a delivery that many write stays delivered", deliveryRace},
+		{"a review that many decide has one decision", reviewRace},
+		{"a payer that many know is filled in once", payerRace},
+		{"a customer who pays often has the latest name", customerRace},
+		{"a database that many claim belongs to one", merchantRace},
+		{"of twins one is imported", twinRace},
+		{"receivers are announced and removed by many", receiverRace},
+		{"an event that is sent often is added once", webhookRace},
+		{"what many lease at once each leases once", crowdedLeases},
+		{"an event meets its ticket", ticketRace},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -96,7 +115,7 @@ type Sealer struct {
 }
 
 // NewSealer returns a sealer with a key of its own.
-func NewSealer(t *testing.T) *Sealer {
+func NewSealer(t testing.TB) *Sealer {
 	t.Helper()
 	key := make([]byte, 32)
 	_, err := rand.Read(key)

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/cobropay/cobro/internal/doctor"
+	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/settings"
+	"github.com/cobropay/cobro/private"
+	"github.com/cobropay/cobro/workflows"
+)
+
+type doctorCommand struct {
+	PublicURL string        `name:"public-url" env:"COBRO_PUBLIC_URL" help:"Address by which the internet reaches cobro api, such as https://pay.example.com."`
+	Timeout   time.Duration `default:"10s" help:"How long each check may take."`
+	JSON      bool          `name:"json" help:"Print JSON."`
+}
+
+// Help is shown by --help.
+func (*doctorCommand) Help() string {
+	return "Checks settings, key ring, database, Temporal, the gateway and its tokens, the webhook's address and the clock, and says " +
+		"of each what was seen and what to do. It changes nothing and moves no money. Run it with the variables of both api and " +
+		"worker. Ends with code 1 where a check fails."
+}
+
+// examined is what the command prints as JSON.
+type examined struct {
+	Status doctor.Status    `json:"status"`
+	Checks []doctor.Finding `json:"checks"`
+}
+
+// Run examines.
+func (c *doctorCommand) Run(p *program) error {
+	temporal, err := engine.LoadOptions(p.getenv)
+	if err != nil {
+		temporal = engine.Options{} // a problem of the settings says so
+	}
+	findings := doctor.Examine(p.ctx, doctor.Config{
+		Problems: p.problems(settings.Everything),
+		Store:    p.getenv("COBRO_STORE"), KeyFile: p.getenv("COBRO_KEY_FILE"), MerchantID: cmp.Or(p.getenv("COBRO_MERCHANT_ID"), "default"),
+		Temporal:    temporal,
+		PublicToken: p.getenv("COBRO_ATHM_PUBLIC_TOKEN"), PrivateToken: private.NewToken(p.getenv("COBRO_ATHM_PRIVATE_TOKEN")),
+		GatewayURL: p.getenv("COBRO_GATEWAY_URL"), GatewayReportURL: p.getenv("COBRO_GATEWAY_REPORT_URL"),
+		WebhookSecret: private.NewToken(p.getenv("COBRO_WEBHOOK_SECRET")), PublicURL: c.PublicURL,
+		Queues: []string{workflows.TaskQueue, workflows.AwaitQueue}, Timeout: c.Timeout,
+	})
+	found := examined{doctor.Worst(findings), findings}
+	if c.JSON {
+		err = writeJSON(p.stdout, found)
+	} else {
+		err = c.print(p.stdout, findings)
+	}
+	if err == nil && found.Status == doctor.Failed {
+		return errTold
+	}
+	return err
+}
+
+func (c *doctorCommand) print(w io.Writer, findings []doctor.Finding) error {
+	var problems []error
+	for _, f := range findings {
+		_, err := fmt.Fprintf(w, "%-7s  %-17s  %s\n", f.Status, f.Check, indented(f.Saw))
+		problems = append(problems, err)
+		if f.Do != "" && f.Status != doctor.OK {
+			_, err := fmt.Fprintf(w, "%29s%s\n", "→ ", indented(f.Do))
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// indented keeps the lines of a text below each other.
+func indented(text string) string {
+	return strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", 28))
+}

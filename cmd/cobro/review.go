@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/cobropay/cobro/payment"
+)
+
+type reviewCommand struct {
+	List    reviewList    `cmd:"" help:"List what waits for a person's decision, with everything that was seen."`
+	Resolve reviewResolve `cmd:"" help:"Decide what became of a payment or a refund."`
+}
+
+// merchantAPI is how a command reaches cobro api.
+type merchantAPI struct {
+	API     string        `name:"api" default:"http://127.0.0.1:8080" env:"COBRO_API_URL" help:"Address of cobro api. The key is COBRO_API_KEY."`
+	Timeout time.Duration `default:"30s" help:"How long an answer may take."`
+	JSON    bool          `name:"json" help:"Print JSON."`
+}
+
+type reviewList struct {
+	State   string `enum:"open,decided,all" default:"open" help:"open, decided, or all."`
+	Payment string `help:"Only those of this payment."`
+	merchantAPI
+}
+
+// reviews is what the API answers, and what the command prints as JSON.
+type reviews struct {
+	Reviews []payment.Review `json:"reviews"`
+}
+
+// Run lists.
+func (c *reviewList) Run(p *program) error {
+	query := url.Values{"state": {c.State}, "limit": {"100"}}
+	if c.Payment != "" {
+		query.Set("payment_id", c.Payment)
+	}
+	var listed reviews
+	if _, err := c.call(p, http.MethodGet, "/v1/reviews?"+query.Encode(), nil, &listed); err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(p.stdout, listed)
+	}
+	return printReviews(p.stdout, listed.Reviews)
+}
+
+func printReviews(w io.Writer, all []payment.Review) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, "nothing waits for a decision")
+		return err
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, r := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\topened %s\n", r.ID, r.PaymentID, dash(r.RefundID), r.Cause, r.OpenedAt.Format(time.RFC3339))
+		for _, seen := range r.Evidence {
+			fmt.Fprintf(table, "\t%s\t%s\n", seen.At.Format(time.RFC3339), seen.What)
+		}
+		if d := r.Decision; d != nil {
+			fmt.Fprintf(table, "\t%s\tdecided: %s, by %s\n", d.At.Format(time.RFC3339), d.Verdict, cmp.Or(d.By, string(d.Source)))
+		}
+	}
+	return table.Flush()
+}
+
+type reviewResolve struct {
+	Payment string `arg:"" help:"The payment's id."`
+	Refund  string `help:"The refund's id, where a refund is in question."`
+	Verdict string `enum:"completed,not_executed" required:"" help:"completed: the money moved; not_executed: it did not."`
+	Reason  string `required:"" help:"Why you know, for whoever reads it later; no personal data."`
+	merchantAPI
+}
+
+// Help is shown by --help.
+func (*reviewResolve) Help() string {
+	return "Look into the ATH Business app first. Cobro looks at ATH Móvil once more before it takes your word: where that is definite " +
+		"and says otherwise, nothing is decided, and what it says is printed. The verdict stays for ever, with your reason."
+}
+
+// resolved is what the command prints as JSON.
+type resolved struct {
+	Decided bool            `json:"decided"` // false while the workflow still looks
+	Became  json.RawMessage `json:"became"`  // the payment or the refund
+}
+
+// Run decides.
+func (c *reviewResolve) Run(p *program) error {
+	path := "/v1/payments/" + url.PathEscape(c.Payment)
+	if c.Refund != "" {
+		path += "/refunds/" + url.PathEscape(c.Refund)
+	}
+	var became json.RawMessage
+	status, err := c.call(p, http.MethodPost, path+"/review", map[string]string{"verdict": c.Verdict, "reason": c.Reason}, &became)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(p.stdout, resolved{Decided: status == http.StatusOK, Became: became})
+	}
+	if status == http.StatusAccepted {
+		_, err = fmt.Fprintln(p.stdout, "the verdict was taken, and Cobro still looks at ATH Móvil: see cobro review list --state all --payment "+c.Payment)
+		return err
+	}
+	var shown struct {
+		ID     string `json:"id"`
+		Status string `json:"status"`
+	}
+	if err := json.Unmarshal(became, &shown); err != nil {
+		return errors.New("the answer is not that of cobro api: check --api")
+	}
+	_, err = fmt.Fprintf(p.stdout, "decided: %s is %s\n", shown.ID, shown.Status)
+	return err
+}
+
+// refusal is a problem document of the API.
+type refusal struct {
+	Title          string               `json:"title"`
+	Detail         string               `json:"detail"`
+	Code           string               `json:"code"`
+	GatewayMessage string               `json:"gateway_message"`
+	Errors         []payment.FieldError `json:"errors"`
+}
+
+// maxAnswer bounds what is read of an answer, in bytes.
+const maxAnswer = 16 << 20
+
+// call makes one call and reads its answer into out.
+func (c *merchantAPI) call(p *program, method, path string, in, out any) (status int, err error) {
+	key := p.getenv("COBRO_API_KEY")
+	if key == "" {
+		return 0, errors.New("COBRO_API_KEY is not set: give this command the key that cobro api has")
+	}
+	var body []byte
+	if in != nil {
+		if body, err = json.Marshal(in); err != nil {
+			return 0, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, c.Timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.API, "/")+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, errors.New("--api must be like http://127.0.0.1:8080")
+	}
+	request.Header.Set("Authorization", "Bearer "+key)
+	request.Header.Set("Content-Type", "application/json")
+	client := &http.Client{ // a redirect would carry the key elsewhere
+		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, fmt.Errorf("cobro api does not answer: %w (start it, or set COBRO_API_URL)", err)
+	}
+	defer func() { _ = response.Body.Close() }() // what matters is read below
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return 0, fmt.Errorf("the answer was cut: %w", err)
+	}
+	if response.StatusCode/100 != 2 {
+		return response.StatusCode, refused(response.StatusCode, answer)
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return 0, errors.New("the answer is not that of cobro api: check COBRO_API_URL")
+	}
+	return response.StatusCode, nil
+}
+
+// refused says what the API refused, and above all what the gateway says.
+func refused(status int, answer []byte) error {
+	var r refusal
+	if json.Unmarshal(answer, &r) != nil || r.Code == "" {
+		return fmt.Errorf("what answers is not cobro api (%d): check COBRO_API_URL", status)
+	}
+	text := r.Code + ": " + r.Detail
+	for _, field := range r.Errors {
+		text += fmt.Sprintf("; %s %s", field.Field, field.Rule)
+	}
+	if r.GatewayMessage != "" {
+		text += "\nATH Móvil says: " + r.GatewayMessage
+	}
+	switch status {
+	case http.StatusUnauthorized:
+		text += " (give this command the COBRO_API_KEY that cobro api has)"
+	case http.StatusNotFound:
+		text += " (cobro review list shows the ids)"
+	}
+	return errors.New(text)
+}

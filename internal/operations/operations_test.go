@@ -1,0 +1,56 @@
+package operations_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cobropay/cobro/internal/operations"
+)
+
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	works := func(context.Context) error { return nil }
+	fails := func(context.Context) error { return errors.New("canary") }
+	stopped := make(chan struct{})
+	close(stopped)
+	for name, tt := range map[string]struct {
+		cfg    operations.Config
+		status int
+		body   string
+	}{
+		"nothing to ask": {operations.Config{}, http.StatusOK, `{"status":"ready"}`},
+		"all works":      {operations.Config{Ready: []operations.Check{{Name: "store", Check: works}}}, http.StatusOK, `{"status":"ready","checks":{"store":"ok"}}`},
+		"one is missing": {
+			operations.Config{Ready: []operations.Check{{Name: "store", Check: works}, {Name: "temporal", Check: fails}}},
+			http.StatusServiceUnavailable, `{"status":"not ready","missing":["temporal"],"checks":{"store":"ok","temporal":"failing"}}`,
+		},
+		"only advice": {
+			operations.Config{Ready: []operations.Check{{Name: "workers", Check: fails, Advisory: true}}},
+			http.StatusOK, `{"status":"ready","checks":{"workers":"failing"}}`,
+		},
+		"it stops": {
+			operations.Config{Ready: []operations.Check{{Name: "store", Check: works}}, Stopping: stopped},
+			http.StatusServiceUnavailable, `{"status":"stopping","checks":{"store":"ok"}}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tt.cfg.Logger = slog.New(slog.DiscardHandler)
+			handler := operations.Handler(tt.cfg)
+			recorder := httptest.NewRecorder()
+			handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+			require.Equal(t, tt.status, recorder.Code)
+			require.JSONEq(t, tt.body, recorder.Body.String())
+
+			recorder = httptest.NewRecorder()
+			handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+			require.Equal(t, http.StatusOK, recorder.Code, "it lives all the same")
+		})
+	}
+}

@@ -1,0 +1,187 @@
+package seal_test
+
+import (
+	"bytes"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cobropay/cobro/internal/seal"
+)
+
+var today = time.Date(2026, 11, 25, 23, 59, 0, 0, time.UTC)
+
+// loaded makes a key file and returns its path and a process that uses it.
+func loaded(t *testing.T) (string, *seal.Ring) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "keys.json")
+	_, err := seal.Create(path)
+	require.NoError(t, err)
+	return path, load(t, path)
+}
+
+func load(t *testing.T, path string) *seal.Ring {
+	t.Helper()
+	ring, err := seal.Load(path)
+	require.NoError(t, err)
+	return ring
+}
+
+func TestANewKeyWritesWhileOldOnesRead(t *testing.T) {
+	t.Parallel()
+	path, ring := loaded(t)
+	first := ring.PrimaryID()
+	old, err := ring.Seal([]byte("787"), phones)
+	require.NoError(t, err)
+	digest := ring.Digest("phone", []byte("787"))
+
+	added, err := seal.AddKey(path, today)
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(added, "k-2026-11-25-"), added)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, fs.FileMode(0o600), info.Mode().Perm())
+	require.Equal(t, first, load(t, path).PrimaryID(), "a key that not everybody knows writes nothing")
+
+	require.NoError(t, seal.UseKey(path, added))
+	after := load(t, path)
+	require.Equal(t, added, after.PrimaryID())
+	fresh, err := after.Seal([]byte("787"), phones)
+	require.NoError(t, err)
+	require.Contains(t, string(fresh), added)
+	for _, sealed := range [][]byte{old, fresh} {
+		plain, err := after.Open(sealed, phones)
+		require.NoError(t, err)
+		require.Equal(t, "787", string(plain))
+	}
+	require.Equal(t, digest, after.Digest("phone", []byte("787")), "or nothing could be found any more")
+
+	entries, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "neither a lock nor a temporary file stays behind")
+}
+
+func TestKeysAreListedWithoutWhatTheyAreMadeOf(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keys.json")
+	require.NoError(t, os.WriteFile(path, file("2026-01", map[string]string{"2026-01": oldKey}), 0o600))
+	later, err := seal.AddKey(path, today)
+	require.NoError(t, err)
+	earlier, err := seal.AddKey(path, today.AddDate(0, -1, 0))
+	require.NoError(t, err)
+	keys, err := seal.Keys(path)
+	require.NoError(t, err)
+	require.Equal(t, []seal.Key{
+		{ID: "2026-01", Writes: true},
+		{ID: earlier, Created: time.Date(2026, 10, 25, 0, 0, 0, 0, time.UTC)},
+		{ID: later, Created: time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)},
+	}, keys)
+}
+
+func TestWhatCannotBeChangedStaysAsItWas(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		prepare func(t *testing.T, path string)
+		change  func(path string) error
+		want    string
+	}{
+		"an unknown key": {
+			func(*testing.T, string) {}, func(path string) error { return seal.UseKey(path, "k-typo") }, `no key "k-typo"`,
+		},
+		"somebody else at it": {
+			func(t *testing.T, path string) { require.NoError(t, os.WriteFile(path+".lock", nil, 0o600)) },
+			func(path string) error { _, err := seal.AddKey(path, today); return err }, "remove ",
+		},
+		"others can read it": {
+			func(t *testing.T, path string) { require.NoError(t, os.Chmod(path, 0o644)) },
+			func(path string) error { _, err := seal.AddKey(path, today); return err }, "chmod 600",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path, _ := loaded(t)
+			was, err := os.ReadFile(path)
+			require.NoError(t, err)
+			tt.prepare(t, path)
+			require.ErrorContains(t, tt.change(path), tt.want)
+			is, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, string(was), string(is))
+		})
+	}
+}
+
+func TestARunningProcessFollowsItsFile(t *testing.T) {
+	t.Parallel()
+	path, ring := loaded(t)
+	now := time.Now()
+	ring.SetClock(func() time.Time { return now })
+	first := ring.PrimaryID()
+	added, err := seal.AddKey(path, today)
+	require.NoError(t, err)
+	require.NoError(t, seal.UseKey(path, added))
+
+	require.Equal(t, first, ring.PrimaryID(), "it does not look at every call")
+	now = now.Add(6 * time.Second)
+	require.Equal(t, added, ring.PrimaryID())
+	require.Equal(t, []string{first, added}, sorted(ring.KeyIDs(), first))
+}
+
+// sorted puts first first, as chance orders ids of one day.
+func sorted(ids []string, first string) []string {
+	if ids[0] != first {
+		ids[0], ids[1] = ids[1], ids[0]
+	}
+	return ids
+}
+
+func TestAnUnknownKeyIsLookedForAtOnce(t *testing.T) {
+	t.Parallel()
+	path, ring := loaded(t)
+	now := time.Now()
+	ring.SetClock(func() time.Time { return now })
+	added, err := seal.AddKey(path, today)
+	require.NoError(t, err)
+	require.NoError(t, seal.UseKey(path, added))
+	sealed, err := load(t, path).Seal([]byte("787"), phones) // by a process that was told before
+	require.NoError(t, err)
+
+	now = now.Add(time.Second)
+	plain, err := ring.Open(sealed, phones)
+	require.NoError(t, err)
+	require.Equal(t, "787", string(plain))
+}
+
+func TestAFileThatCannotBeUsedChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string]string{
+		"not JSON":           "oops",
+		"another digest key": `{"primary":"a","keys":{"a":"` + oldKey + `"},"digest_key":"` + newKey + `"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path, ring := loaded(t)
+			var logged bytes.Buffer
+			ring.Tell(slog.New(slog.NewTextHandler(&logged, nil)))
+			sealed, err := ring.Seal([]byte("787"), phones)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+			for range 2 {
+				changed, err := ring.Refresh()
+				require.Error(t, err)
+				require.False(t, changed)
+			}
+			require.Equal(t, 1, strings.Count(logged.String(), "\n"), "the same mistake is told once")
+			require.NotContains(t, logged.String(), oldKey)
+			plain, err := ring.Open(sealed, phones)
+			require.NoError(t, err)
+			require.Equal(t, "787", string(plain))
+		})
+	}
+}

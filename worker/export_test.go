@@ -1,0 +1,14 @@
+package worker
+
+import (
+	"go.temporal.io/sdk/client"
+
+	"github.com/cobropay/cobro/internal/operations"
+	"github.com/cobropay/cobro/internal/store"
+)
+
+// ReadyChecks are those of a process with payments that works on some queues.
+func ReadyChecks(db *store.Store, temporal client.Client, queues ...string) []operations.Check {
+	r := runner{cfg: Config{Payments: true}, store: db, client: temporal, queues: queues}
+	return r.readyChecks()
+}
