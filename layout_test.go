@@ -81,7 +81,7 @@ var owners = map[string]struct {
 	"github.com/gin-gonic/gin":      {[]string{"api", "cmd/cobro"}, "the HTTP framework lives in api and nowhere else; a program may only set its mode"},
 	"github.com/shopspring/decimal": {[]string{"money"}, "only money does arithmetic with decimals"},
 	"modernc.org/sqlite":            {[]string{"internal/store", "examples/orders", "examples/stock"}, "only the store knows its database; the examples are merchants with databases of their own"},
-	"github.com/jackc/pgx":          {[]string{"internal/store", "internal/store/postgrestest", "examples/orders"}, "the same, and who starts one for tests"},
+	"github.com/jackc/pgx/v5":       {[]string{"internal/store", "internal/store/postgrestest", "examples/orders"}, "the same, and who starts one for tests"},
 	"github.com/wneessen/go-mail":   {[]string{"examples/receipts"}, "Cobro writes to nobody; a merchant does"},
 	"github.com/pressly/goose/v3":   {[]string{"internal/store"}, "only the store migrates"},
 	"github.com/alecthomas/kong":    {[]string{"cmd/cobro", "cmd/athmovil-sim"}, "flags belong to programs"},

@@ -42,7 +42,7 @@ func RegisterEndpoints(r DynamicRegistry, endpoints *activities.Endpoints) {
 // file it is registered all the same: a delivery that comes from a time with
 // one is then told what is missing. The caller calls stop in the end.
 func (r *runner) addEndpoints(ctx context.Context, w sdk.Worker) (stop func(), err error) {
-	sender := outbound.NewSender(outbound.Options{Now: r.cfg.Now})
+	sender := outbound.NewSender(outbound.Options{Now: r.cfg.Now, Wrap: r.cfg.traces.Transport})
 	endpoints := &activities.Endpoints{Sender: sender, Attempts: r.store, Now: r.cfg.Now}
 	if r.cfg.Endpoints == "" {
 		RegisterEndpoints(w, endpoints)

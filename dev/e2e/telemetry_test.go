@@ -154,11 +154,18 @@ func TestTelemetryTellsWhatHappenedAndNotToWhom(t *testing.T) {
 	kept := &spans{named: map[string][]string{}, from: map[string]bool{}}
 	server := httptest.NewServer(kept)
 	defer server.Close()
-	c := newCobro(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+server.URL, "OTEL_BSP_SCHEDULE_DELAY=100")
+	told := make(chan string, 10) // the traceparents of outbound webhooks
+	endpoint := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told <- r.Header.Get("Traceparent") }))
+	defer endpoint.Close()
+	const canary = "canary-7c1f"
+	file := filepath.Join(t.TempDir(), "endpoints.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("allow_private_addresses: true\nendpoints:\n"+
+		"  - {name: till, url: \""+endpoint.URL+"/"+canary+"-path\", events: [payment_completed], secrets: [\"env:TILL_SECRET\"]}\n"), 0o600))
+	c := newCobro(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+server.URL, "OTEL_BSP_SCHEDULE_DELAY=100",
+		"COBRO_ENDPOINTS="+file, "TILL_SECRET="+endpointSecret)
 	receiver := &clumsy{}
 	ops, logs := c.clumsyHost(t, receiver, server.URL)
 
-	const canary = "canary-7c1f"
 	opened := c.open(t, m{
 		"total": "25.00", "phone_number": "7875550999", "reference": "telemetry-1", "metadata1": canary + "-metadata",
 		"items": []m{{"name": canary + "-item", "quantity": 1, "price": "25.00"}},
@@ -189,6 +196,7 @@ func TestTelemetryTellsWhatHappenedAndNotToWhom(t *testing.T) {
 		}
 		return true
 	}, patience, glance, "the trace has %v", kept.of(traceOf))
+	require.Contains(t, <-told, "-"+traceOf+"-", "the trace goes on to outbound webhooks")
 	receiver.mu.Lock()
 	require.Equal(t, []string{traceOf, traceOf}, receiver.traces, "both attempts are part of the merchant's trace")
 	receiver.mu.Unlock()

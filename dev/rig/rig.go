@@ -144,6 +144,10 @@ type Cluster struct {
 	Earlier Programs
 }
 
+// PostgresSettings are what a PostgreSQL server needs that several clusters
+// share: each has a Temporal and four processes of ours, with pools.
+func PostgresSettings() map[string]string { return map[string]string{"max_connections": "400"} }
+
 // Addresses are where the parts are. They stay the same over restarts. API is
 // that of the door before a cluster's.
 type Addresses struct {
@@ -182,7 +186,7 @@ func start(ctx context.Context, programs Programs, folder string, env map[Part][
 			s.programs[part] = cluster.Earlier
 		}
 	}
-	s.secrets.apiKey, s.secrets.webhook = "key_of_the_rig", "secret-of-the-rig-webhook"
+	s.secrets.apiKey, s.secrets.webhook = "key-of-the-rig-and-nobody-else", "secret-of-the-rig-webhook"
 	s.at.APIKey = s.secrets.apiKey
 	s.at.Store = cluster.Store
 	s.at.KeyFile = filepath.Join(folder, "temporal", "keys.json")

@@ -84,6 +84,9 @@ type Options struct {
 	Resolver *net.Resolver
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Wrap goes round each transport, to trace for example. It must not repeat
+	// requests. Nil means nothing.
+	Wrap func(http.RoundTripper) http.RoundTripper
 
 	roots   *x509.CertPool // nil means the system's
 	allowed []netip.Prefix // addresses that count as public
@@ -110,6 +113,9 @@ func NewSender(o Options) *Sender {
 	s.open = newClient(dialer, o.roots)
 	dialer.Control = newGuard(o.allowed...).control
 	s.guarded = newClient(dialer, o.roots)
+	if o.Wrap != nil {
+		s.open.Transport, s.guarded.Transport = o.Wrap(s.open.Transport), o.Wrap(s.guarded.Transport)
+	}
 	return s
 }
 

@@ -26,6 +26,7 @@ func (s *Store) AddWebhookEvent(ctx context.Context, e payment.WebhookEvent) (ad
 		settled := s.now()
 		e.SettledAt = &settled
 	}
+	var fresh bool // written now, and not by an earlier call with the same id
 	err = s.write(ctx, "add webhook event "+e.ID, func(tx *sql.Tx) error {
 		sealed := s.sealing("webhook_events", e.ID)
 		row := []column{
@@ -51,6 +52,7 @@ func (s *Store) AddWebhookEvent(ctx context.Context, e payment.WebhookEvent) (ad
 			return sealed.err
 		}
 		added, err = insert(ctx, tx, "webhook_events", row)
+		fresh = added
 		if err != nil || added {
 			return err
 		}
@@ -64,7 +66,7 @@ func (s *Store) AddWebhookEvent(ctx context.Context, e payment.WebhookEvent) (ad
 		added = kept == e.ID
 		return err
 	})
-	if added && err == nil && e.Verdict != payment.VerdictPending {
+	if fresh && err == nil && e.Verdict != payment.VerdictPending {
 		s.observer.WebhookSettled(e.Verdict)
 	}
 	return added && err == nil, err

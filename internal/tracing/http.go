@@ -106,6 +106,13 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
+// CloseIdleConnections lets http.Client close what lies below.
+func (t *transport) CloseIdleConnections() {
+	if below, ok := t.next.(interface{ CloseIdleConnections() }); ok {
+		below.CloseIdleConnections()
+	}
+}
+
 // Inject writes the W3C trace context of ctx into the header of a request that
 // goes out; nothing where ctx has none. It needs no Tracing, so that a sender
 // need not know whether there is one.

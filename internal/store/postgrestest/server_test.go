@@ -66,7 +66,7 @@ func TestAServerEndsWithItsProcess(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(orphan) != "" {
 		s := postgrestest.New(t, postgrestest.Config{})
-		fmt.Printf("server %s %s\n", s.Folder(), s.DSN("postgres")) //nolint:forbidigo // to the test that waits for it
+		fmt.Printf("server %s %s\n", s.Folder(), s.DSN("postgres")) // to the test that waits for it
 		<-t.Context().Done()
 		return
 	}
