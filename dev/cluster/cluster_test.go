@@ -16,6 +16,7 @@ import (
 
 	"github.com/cobropay/cobro/dev/rig"
 	"github.com/cobropay/cobro/internal/failpoint"
+	"github.com/cobropay/cobro/internal/store/postgrestest"
 )
 
 var (
@@ -34,25 +35,25 @@ func TestMain(m *testing.M) {
 // they wait for somebody to miss the dead.
 const lanes = 3
 
-// startPostgres skips the test where there is no PostgreSQL, unless in CI.
-func startPostgres(t *testing.T) *rig.Postgres {
+// startPostgres starts a server for the whole test. It has room for a Temporal
+// and four of ours for each lane.
+func startPostgres(t *testing.T) *postgrestest.Server {
 	t.Helper()
-	server, err := rig.StartPostgres(t.Context())
-	if errors.Is(err, rig.ErrNoPostgres) && os.Getenv("CI") == "" {
+	server, err := postgrestest.Start(t.Context(), postgrestest.Config{Settings: rig.PostgresSettings()})
+	if errors.Is(err, postgrestest.ErrMissing) && os.Getenv("CI") == "" {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, server.Stop(context.WithoutCancel(t.Context()))) })
+	t.Cleanup(func() { require.NoError(t, server.Stop()) })
 	return server
 }
 
 // startCluster starts a cluster whose folder is kept where the test fails.
-func startCluster(t *testing.T, server *rig.Postgres, name string) *rig.System {
+func startCluster(t *testing.T, server *postgrestest.Server, name string) *rig.System {
 	t.Helper()
-	store, err := server.Create(t.Context(), name)
-	require.NoError(t, err)
+	require.NoError(t, server.Create(t.Context(), name, ""))
 	folder := newFolder(t)
-	s, err := rig.StartCluster(t.Context(), programs, folder, nil, rig.Cluster{Store: store, TemporalStore: server.DSN(name + "_temporal")})
+	s, err := rig.StartCluster(t.Context(), programs, folder, nil, rig.Cluster{Store: server.DSN(name), TemporalStore: server.DSN(name + "_temporal")})
 	require.NoError(t, err)
 	t.Cleanup(s.KillAll)
 	return s

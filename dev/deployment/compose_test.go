@@ -1,7 +1,6 @@
 package deployment
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -202,16 +201,8 @@ func TestNoSecretIsInTheFile(t *testing.T) {
 func TestSecretsAreMade(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	for _, one := range []string{"deploy", "secrets"} {
-		require.NoError(t, os.Mkdir(filepath.Join(folder, one), 0o700))
-	}
-	script := filepath.Join(folder, "deploy", "secrets")
-	require.NoError(t, os.WriteFile(script, []byte(read(t, "deploy/secrets")), 0o700)) // it is run
-	kept := filepath.Join(folder, "secrets", "keys.json")
-	require.NoError(t, os.WriteFile(kept, []byte("an old key ring"), 0o600)) // which has its own test
 	made := func() map[string]string {
-		out, err := exec.CommandContext(t.Context(), script).CombinedOutput()
-		require.NoError(t, err, "%s", out)
+		makeSecrets(t, folder)
 		found := map[string]string{}
 		for name, secret := range load(t).Secrets {
 			path := filepath.Join(folder, "secrets", filepath.Base(secret.File))
@@ -234,7 +225,6 @@ func TestSecretsAreMade(t *testing.T) {
 	}
 	first := made()
 	require.Equal(t, first, made())
-	require.Equal(t, "an old key ring", first["keys.json"])
 	require.Contains(t, first["store"], strings.TrimSpace(first["cobro_password"]))
 	require.NotEqual(t, first["cobro_password"], first["temporal_password"])
 	for _, setting := range settings {
@@ -243,53 +233,86 @@ func TestSecretsAreMade(t *testing.T) {
 	}
 }
 
+// makeSecrets runs deploy/secrets as if folder were the repository. The key ring
+// is made by the program that is built already.
+func makeSecrets(t *testing.T, folder string) {
+	t.Helper()
+	for _, one := range []string{"deploy", "secrets"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(folder, one), 0o700))
+	}
+	ring := filepath.Join(folder, "secrets", "keys.json")
+	if _, err := os.Stat(ring); err != nil {
+		out, err := exec.CommandContext(t.Context(), filepath.Join(build(t), "cobro"), "keys", "--out", ring).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	script := filepath.Join(folder, "deploy", "secrets")
+	require.NoError(t, os.WriteFile(script, []byte(read(t, "deploy/secrets")), 0o700)) // it is run
+	out, err := exec.CommandContext(t.Context(), script).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+// run runs a program of ours with nothing but these settings.
+func run(t *testing.T, env []string, program string, args ...string) (code int, said string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(build(t), program), args...)
+	cmd.Env = env
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil {
+		require.ErrorAs(t, err, &exit, "%s %s", program, args)
+		return exit.ExitCode(), string(out)
+	}
+	return 0, string(out)
+}
+
+// environment is a service's, with its secrets in a folder of this machine.
+func environment(service types.ServiceConfig, folder string) []string {
+	var env []string
+	for variable, value := range service.Environment {
+		env = append(env, variable+"="+strings.Replace(*value, "/run/secrets/", filepath.Join(folder, "secrets")+"/", 1))
+	}
+	return env
+}
+
+// TestOurSettingsAreComplete asks cobro whether each service has all that it
+// needs, in the form that it needs, and nothing that is misspelt.
+func TestOurSettingsAreComplete(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	makeSecrets(t, folder)
+	project := load(t)
+	for _, name := range []string{"api", "worker"} {
+		code, said := run(t, environment(project.Services[name], folder), "cobro", "config", "check", "--for", name)
+		require.Zero(t, code, "%s: %s", name, said)
+		require.NotContains(t, said, "nothing reads it", name)
+	}
+}
+
 // TestTheProgramsUnderstandTheirCommands runs each command and each health
-// check of ours with its settings: whatever goes wrong without a database, it is
-// not the command line.
+// check of ours with its settings: whatever goes wrong without a database and
+// without Temporal, it is not the command line.
 func TestTheProgramsUnderstandTheirCommands(t *testing.T) {
 	t.Parallel()
-	folder := build(t)
-	run := func(t *testing.T, env []string, program string, args ...string) {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, filepath.Join(folder, program), args...)
-		cmd.Env = env
-		var said bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &said, &said
-		err := cmd.Run()
-		var exit *exec.ExitError
-		if err != nil {
-			require.ErrorAs(t, err, &exit, "%s %s", program, args)
-			require.Equal(t, 1, exit.ExitCode(), "%s %s: %s", program, args, said.String())
-		}
-	}
+	folder := t.TempDir()
+	makeSecrets(t, folder)
+	// Later ones count: nobody is waited for, and no port is taken.
+	elsewhere := []string{"COBRO_START_TIMEOUT=1s", "COBRO_LISTEN=127.0.0.1:0", "COBRO_OPS_LISTEN=127.0.0.1:0", "TEMPORAL_ADDRESS=127.0.0.1:1"}
 	for name, service := range load(t).Services {
 		if service.Build == nil {
 			continue
 		}
-		// Each secret is in a file, as in a container; a URL will do for all of them.
-		secret := filepath.Join(t.TempDir(), "secret")
-		require.NoError(t, os.WriteFile(secret, []byte("http://127.0.0.1:9/webhooks/athmovil/a-secret-of-the-test"), 0o600))
-		env := []string{"COBRO_STORE=sqlite:" + filepath.Join(t.TempDir(), "cobro.db")}
-		for variable, value := range service.Environment {
-			if strings.HasSuffix(variable, "_STORE_FILE") {
-				continue
-			}
-			if strings.HasPrefix(*value, "/run/secrets/") {
-				value = &secret
-			}
-			env = append(env, variable+"="+*value)
-		}
 		args := slices.Clone(service.Command)
 		if service.Build.Target == "athmovil-sim" {
-			at := slices.Index(args, "--journal")
-			args[at+1] = filepath.Join(folder, "no", "such", "folder") // it would go on
+			args[slices.Index(args, "--journal")+1] = filepath.Join(folder, "no", "such", "folder") // it would go on
 		}
-		run(t, env, service.Build.Target, args...)
+		code, said := run(t, append(environment(service, folder), elsewhere...), service.Build.Target, args...)
+		require.Equal(t, 1, code, "%s: %s", name, said)
 		if check := service.HealthCheck; !check.Disable {
 			require.Equal(t, []string{"CMD", "/cobro"}, []string(check.Test[:2]), "%s: there is no shell in its image", name)
-			run(t, env, "cobro", check.Test[2:]...)
+			code, said := run(t, nil, "cobro", check.Test[2:]...)
+			require.NotEqual(t, 2, code, "%s: %s", name, said)
 		}
 	}
 }

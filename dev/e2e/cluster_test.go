@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/cobropay/cobro/dev/rig"
+	"github.com/cobropay/cobro/internal/store/postgrestest"
 )
 
 // onCluster has the stories told by two APIs and two workers on PostgreSQL,
@@ -30,13 +31,12 @@ func runOnCluster(m *testing.M) int {
 }
 
 func tellOnCluster(ctx context.Context, programs rig.Programs, stories func() int) (code int, err error) {
-	server, err := rig.StartPostgres(ctx)
+	server, err := postgrestest.Start(ctx, postgrestest.Config{Settings: rig.PostgresSettings()})
 	if err != nil {
 		return 1, err
 	}
-	defer func() { err = errors.Join(err, server.Stop(ctx)) }()
-	store, err := server.Create(ctx, "cobro")
-	if err != nil {
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	if err := server.Create(ctx, "cobro", ""); err != nil {
 		return 1, err
 	}
 	folder, err := os.MkdirTemp("", "cobro-e2e-cluster-")
@@ -47,7 +47,7 @@ func tellOnCluster(ctx context.Context, programs rig.Programs, stories func() in
 	for _, part := range []rig.Part{rig.API, rig.API2, rig.Worker, rig.Worker2} {
 		env[part] = append([]string{"COBRO_TIMING_GRACE=15m", "COBRO_TIMING_REVIEW=1h", "COBRO_TIMING_STALE=30s"}, quick...)
 	}
-	s, err := rig.StartCluster(ctx, programs, folder, env, rig.Cluster{Store: store, TemporalStore: server.DSN("temporal")})
+	s, err := rig.StartCluster(ctx, programs, folder, env, rig.Cluster{Store: server.DSN("cobro"), TemporalStore: server.DSN("temporal")})
 	if err != nil {
 		return 1, err
 	}

@@ -144,6 +144,10 @@ type Cluster struct {
 	Earlier Programs
 }
 
+// PostgresSettings are what a PostgreSQL server needs that several clusters
+// share: each has a Temporal and four processes of ours, with pools.
+func PostgresSettings() map[string]string { return map[string]string{"max_connections": "400"} }
+
 // Addresses are where the parts are. They stay the same over restarts. API is
 // that of the door before a cluster's.
 type Addresses struct {
