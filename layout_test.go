@@ -37,6 +37,7 @@ var layers = map[string]struct {
 	"internal/seal":        {[]string{"private"}, "a leaf: keys know nothing of what they seal"},
 	"internal/engine":      {[]string{"private"}, "a leaf: Temporal options for every program"},
 	"internal/telemetry":   {nil, "a leaf"},
+	"internal/telemetry/telemetrytest": {nil, "a leaf: tests read logs with it"},
 	"internal/metrics":     {[]string{"payment", "athmovil", "internal/store"}, "measures the domain, the gateway's client and the store, from outside"},
 	"internal/tracing":     {[]string{"athmovil"}, "makes spans for whoever composes a process"},
 	"internal/operations":  {nil, "a leaf: health and metrics of any process"},

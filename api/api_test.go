@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -136,24 +136,6 @@ func (f *flows) ReviewRefund(ctx context.Context, id, updateID string, in workfl
 	return f.ReviewPayment(ctx, id, updateID, in)
 }
 
-// logBuffer is a log that many goroutines write.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // world is a server over a real store, with functions for its workflows.
 type world struct {
 	t     *testing.T
@@ -161,7 +143,7 @@ type world struct {
 	store *store.Store
 	api   *api.Server
 	http  *httptest.Server
-	logs  *logBuffer
+	logs  *telemetrytest.Lines
 }
 
 // newStore returns an empty store in a file, and the ring that seals it.
@@ -198,7 +180,7 @@ func newWorld(t *testing.T, change ...func(*api.Config)) *world {
 	t.Helper()
 	now := func() time.Time { return start }
 	s, ring := newStore(t, now)
-	w := &world{t: t, flows: &flows{t: t}, store: s, logs: &logBuffer{}}
+	w := &world{t: t, flows: &flows{t: t}, store: s, logs: &telemetrytest.Lines{}}
 	cfg := config(s, w.flows, ring, w.logs, now)
 	for _, c := range change {
 		c(&cfg)

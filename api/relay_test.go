@@ -18,6 +18,7 @@ import (
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -31,7 +32,7 @@ type relay struct {
 	flows *flows
 	store *store.Store
 	ring  *seal.Ring
-	logs  *logBuffer
+	logs  *telemetrytest.Lines
 
 	mu      sync.Mutex
 	relayed []relayedEvent                  // guarded by mu
@@ -48,7 +49,7 @@ type relayedEvent struct {
 func newRelay(t *testing.T) *relay {
 	t.Helper()
 	s, ring := newStore(t, time.Now)
-	r := &relay{t: t, flows: &flows{t: t}, store: s, ring: ring, logs: &logBuffer{}}
+	r := &relay{t: t, flows: &flows{t: t}, store: s, ring: ring, logs: &telemetrytest.Lines{}}
 	r.flows.relay = r.take
 	r.flows.late = func(_ context.Context, in workflows.ApplyLateEventInput) error {
 		r.mu.Lock()

@@ -1,7 +1,6 @@
 package workflows_test
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -24,6 +23,7 @@ import (
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/worker"
@@ -67,7 +67,7 @@ type scene struct {
 	db      *store.Store
 	records *flakyRecords
 	inbox   *inbox
-	logs    *lockedBuffer
+	logs    *telemetrytest.Lines
 	counted *tally
 
 	receivers *activities.Notifications
@@ -85,7 +85,7 @@ type reply struct {
 
 func newScene(t tester) *scene {
 	t.Helper()
-	logs := &lockedBuffer{}
+	logs := &telemetrytest.Lines{}
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(logs, nil))))
 	suite.SetDisableRegistrationAliasing(true)
@@ -288,22 +288,4 @@ func (i *inbox) events(receiver string) string {
 		names = append(names, string(n.Event))
 	}
 	return strings.Join(names, " ")
-}
-
-// lockedBuffer is a bytes.Buffer for loggers of several goroutines.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/cobropay/cobro/dev/rig"
@@ -45,7 +46,7 @@ func tellOnCluster(ctx context.Context, programs rig.Programs, stories func() in
 	}
 	env := map[rig.Part][]string{}
 	for _, part := range []rig.Part{rig.API, rig.API2, rig.Worker, rig.Worker2} {
-		env[part] = append([]string{"COBRO_TIMING_GRACE=15m", "COBRO_TIMING_REVIEW=1h", "COBRO_TIMING_STALE=30s"}, quick...)
+		env[part] = slices.Concat([]string{"COBRO_OPS_LISTEN=127.0.0.1:0", "COBRO_TIMING_GRACE=15m", "COBRO_TIMING_REVIEW=1h", "COBRO_TIMING_STALE=30s"}, quick, traced)
 	}
 	s, err := rig.StartCluster(ctx, programs, folder, env, rig.Cluster{Store: server.DSN("cobro"), TemporalStore: server.DSN("temporal")})
 	if err != nil {
@@ -53,11 +54,16 @@ func tellOnCluster(ctx context.Context, programs rig.Programs, stories func() in
 	}
 	defer s.KillAll()
 	at := s.At()
-	world = &cobro{at: addresses{
+	world = &cobro{data: folder, postgres: server.Folder(), at: addresses{
 		API: at.API, Ops: at.Ops, Temporal: at.Temporal, Gateway: at.Gateway, GatewayControl: at.Control,
 		WebhookURL: at.WebhookURL, APIKey: at.APIKey, Namespace: "default", Store: at.Store, KeyFile: at.KeyFile,
 	}}
-	if code = stories(); code != 0 {
+	code = stories()
+	if err := errors.Join(world.ask(), world.search()); err != nil {
+		fmt.Fprintln(os.Stderr, "the cluster of all stories:", err)
+		code = 1
+	}
+	if code != 0 {
 		fmt.Fprintln(os.Stderr, "kept for a look:", folder)
 		return code, nil
 	}

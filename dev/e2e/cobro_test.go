@@ -30,14 +30,19 @@ var quick = []string{
 	"COBRO_TIMING_HEARTBEAT=2s", "COBRO_CALL_TIMEOUT=3s", "COBRO_TIMING_SETTLE=1s", "COBRO_TIMING_CANCEL_MARGIN=1s",
 }
 
+// traced are the settings of everything whose spans are collected.
+var traced = []string{"OTEL_BSP_SCHEDULE_DELAY=100"}
+
 // cobro is a dev in a process of its own.
 type cobro struct {
-	data  string
-	env   []string // beside quick
-	log   *os.File
-	cmd   *exec.Cmd
-	ended chan error
-	at    addresses
+	data string
+	// postgres is the folder of the server that holds the data instead, if any.
+	postgres string
+	env      []string // beside quick
+	log      *os.File
+	cmd      *exec.Cmd
+	ended    chan error
+	at       addresses
 }
 
 type addresses struct {
@@ -67,7 +72,11 @@ func newCobro(t *testing.T, env ...string) *cobro {
 			log, err := os.ReadFile(filepath.Join(c.data, "dev.log"))
 			t.Logf("the log of dev (%v):\n%s", err, log)
 		}
+		asked := c.ask()
 		c.kill()
+		if err := errors.Join(asked, c.search()); err != nil {
+			t.Error(err)
+		}
 	})
 	return c
 }
@@ -86,8 +95,8 @@ func (c *cobro) start() (err error) {
 		args = append(args, "--"+flag, "127.0.0.1:0")
 	}
 	c.cmd = exec.Command(os.Args[0], args...)
-	c.cmd.Env = slices.Concat(os.Environ(), quick, c.env, []string{asDev + "=1"})
-	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
+	c.cmd.Env = slices.Concat(os.Environ(), quick, traced, c.env, []string{asDev + "=1"})
+	c.cmd.Stderr = c.log // what it prints for its user, with the API key, is left to the user
 	if err := c.cmd.Start(); err != nil {
 		return err
 	}
@@ -146,7 +155,7 @@ func as[T any](t *testing.T, a answer) T {
 }
 
 // browser makes the requests of all stories.
-var browser = &http.Client{Timeout: patience}
+var browser = &http.Client{Timeout: patience, Transport: noting{http.DefaultTransport}}
 
 func send(t *testing.T, method, url string, body any, header map[string]string) answer {
 	t.Helper()

@@ -158,7 +158,7 @@ func TestAMerchantsProgramOutsideTheRepository(t *testing.T) {
 
 	c := newCobro(t)
 	receipts := filepath.Join(dir, "receipts")
-	logFile, err := os.Create(filepath.Join(dir, "shop.log"))
+	logFile, err := os.Create(filepath.Join(c.data, "shop.log"))
 	require.NoError(t, err)
 	defer logFile.Close()
 	shop := exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(dir, "shop"))

