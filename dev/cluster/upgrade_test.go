@@ -16,13 +16,16 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// earlier is a commit whose database the programs of today can read: from it
-// on, migrations are added and never edited. Move it forward when a release is
-// made, so that the upgrade from that release is tested.
-const earlier = "4b016f02103baecad21cba3ac33f2e5be24f79e0"
+// earlier are commits whose databases the programs of today can read: from each
+// on, that database's migrations are added and never edited. Move them forward
+// when a release is made, so that the upgrade from that release is tested.
+const (
+	earlierOnSQLite     = "4b016f02103baecad21cba3ac33f2e5be24f79e0"
+	earlierOnPostgreSQL = "4f1163dc58e88a73e7251244abda050058c7784d"
+)
 
-// earlierPrograms builds the programs of that commit.
-func earlierPrograms(t *testing.T) rig.Programs {
+// earlierPrograms builds the programs of a commit.
+func earlierPrograms(t *testing.T, earlier string) rig.Programs {
 	t.Helper()
 	source := t.TempDir()
 	git := func(args ...string) ([]byte, error) {
@@ -54,10 +57,22 @@ func earlierPrograms(t *testing.T) rig.Programs {
 // For a while both versions take the same workflows in turn.
 func TestARollingUpgrade(t *testing.T) {
 	t.Parallel()
-	old := earlierPrograms(t)
-	folder := newFolder(t)
-	// SQLite is the one database that the earlier commit knows.
-	s, err := rig.StartCluster(t.Context(), programs, folder, nil, rig.Cluster{Store: "sqlite:" + filepath.Join(folder, "cobro.db"), Earlier: old})
+	t.Run("on SQLite", func(t *testing.T) {
+		t.Parallel()
+		folder := newFolder(t)
+		upgrade(t, earlierOnSQLite, folder, rig.Cluster{Store: "sqlite:" + filepath.Join(folder, "cobro.db")})
+	})
+	t.Run("on PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		server := startPostgres(t)
+		require.NoError(t, server.Create(t.Context(), "cobro", ""))
+		upgrade(t, earlierOnPostgreSQL, newFolder(t), rig.Cluster{Store: server.DSN("cobro"), TemporalStore: server.DSN("temporal")})
+	})
+}
+
+func upgrade(t *testing.T, earlier, folder string, cluster rig.Cluster) {
+	cluster.Earlier = earlierPrograms(t, earlier)
+	s, err := rig.StartCluster(t.Context(), programs, folder, nil, cluster)
 	require.NoError(t, err)
 	t.Cleanup(s.KillAll)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
