@@ -54,25 +54,10 @@ func startPostgres(t *testing.T) *postgrestest.Server {
 func startCluster(t *testing.T, server *postgrestest.Server, name string) *rig.System {
 	t.Helper()
 	require.NoError(t, server.Create(t.Context(), name, ""))
-	folder := newFolder(t)
-	s, err := rig.StartCluster(t.Context(), programs, folder, nil, rig.Cluster{Store: server.DSN(name), TemporalStore: server.DSN(name + "_temporal")})
+	s, err := rig.StartCluster(t.Context(), programs, rig.Folder(t, *keep), nil, rig.Cluster{Store: server.DSN(name), TemporalStore: server.DSN(name + "_temporal")})
 	require.NoError(t, err)
 	t.Cleanup(s.KillAll)
 	return s
-}
-
-func newFolder(t *testing.T) string {
-	t.Helper()
-	folder, err := os.MkdirTemp("", "cobro-cluster-")
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		if t.Failed() || *keep {
-			t.Logf("kept for a look: %s", folder)
-			return
-		}
-		require.NoError(t, os.RemoveAll(folder))
-	})
-	return folder
 }
 
 // TestOneOfTwoDies kills one API or one worker at every point, in the middle of

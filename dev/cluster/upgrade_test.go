@@ -59,14 +59,14 @@ func TestARollingUpgrade(t *testing.T) {
 	t.Parallel()
 	t.Run("on SQLite", func(t *testing.T) {
 		t.Parallel()
-		folder := newFolder(t)
+		folder := rig.Folder(t, *keep)
 		upgrade(t, earlierOnSQLite, folder, rig.Cluster{Store: "sqlite:" + filepath.Join(folder, "cobro.db")})
 	})
 	t.Run("on PostgreSQL", func(t *testing.T) {
 		t.Parallel()
 		server := startPostgres(t)
 		require.NoError(t, server.Create(t.Context(), "cobro", ""))
-		upgrade(t, earlierOnPostgreSQL, newFolder(t), rig.Cluster{Store: server.DSN("cobro"), TemporalStore: server.DSN("temporal")})
+		upgrade(t, earlierOnPostgreSQL, rig.Folder(t, *keep), rig.Cluster{Store: server.DSN("cobro"), TemporalStore: server.DSN("temporal")})
 	})
 }
 

@@ -32,18 +32,9 @@ func TestMain(m *testing.M) {
 // start starts a system whose folder is kept where the test fails.
 func start(t *testing.T, env map[rig.Part][]string) *rig.System {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "cobro-crash-run-")
+	s, err := rig.Start(t.Context(), programs, rig.Folder(t, *keep), env)
 	require.NoError(t, err)
-	s, err := rig.Start(t.Context(), programs, folder, env)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		s.KillAll()
-		if t.Failed() || *keep {
-			t.Logf("kept for a look: %s", folder)
-			return
-		}
-		require.NoError(t, os.RemoveAll(folder))
-	})
+	t.Cleanup(s.KillAll)
 	return s
 }
 

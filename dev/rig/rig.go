@@ -103,7 +103,7 @@ func Quick() []string {
 // WithPrograms builds the programs, runs a test binary's tests, and removes what
 // it built. It returns the exit code.
 func WithPrograms(root string, programs *Programs, tests func() int) int {
-	folder, err := os.MkdirTemp("", "cobro-rig-")
+	folder, err := os.MkdirTemp("", "cobro-programs-")
 	if err == nil {
 		*programs, err = Build(context.Background(), root, folder)
 	}
