@@ -112,10 +112,10 @@ func (o *outbox) keepUp(ctx workflow.Context) {
 }
 
 // finish tells the store what came of every delivery and returns when none is
-// under way.
+// under way and everything is written, whoever writes it.
 func (o *outbox) finish(ctx workflow.Context) error {
 	for {
-		if err := workflow.Await(ctx, func() bool { return o.hasEnded() || o.idle() }); err != nil {
+		if err := workflow.Await(ctx, func() bool { return o.hasEnded() || o.atRest() }); err != nil {
 			return err
 		}
 		if !o.hasEnded() {
@@ -159,7 +159,7 @@ func (o *outbox) deliver(ctx workflow.Context, n payment.Notification, r payment
 		case err == nil:
 		case f.end != "":
 			delivery.Status = f.end
-		case temporal.IsCanceledError(err): // ordered to try at once
+		case temporal.IsCanceledError(err) && trying.Err() != nil: // ordered to try at once, and not the receiver's own error
 			continue
 		default:
 			workflow.GetLogger(ctx).Error("notification gave up", "notification", n.ID, "event", n.Event, "receiver", r.Name)

@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -861,6 +862,20 @@ func TestReceivers(t *testing.T) {
 		}
 		require.Equal(t, 6, s.delivery(payment.EventCompleted, "fails-five-times").Attempts)
 		require.Contains(t, string(s.delivery(payment.EventCompleted, "panics").LastError), "the receiver panicked: out of paper")
+	})
+
+	t.Run("one whose own workflow was cancelled", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		calls := 0
+		s.receivers.On(payment.EventCompleted, "printer", func(context.Context, payment.Notification) error {
+			calls++
+			return activities.Permanent(fmt.Errorf("print: %w", temporal.NewCanceledError()))
+		})
+		s.at(20*time.Second, s.confirms)
+		s.process()
+		require.Equal(t, 1, calls, "its error is no person's order")
+		require.Equal(t, payment.DeliveryFailed, s.delivery(payment.EventCompleted, "printer").Status)
 	})
 
 	t.Run("one that is removed", func(t *testing.T) {

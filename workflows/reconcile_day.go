@@ -52,7 +52,8 @@ func ReconcileDay(ctx workflow.Context, in ReconcileDayInput) (ReconcileDayResul
 	r := reconcileDay{timing: in.Timing.withDefaults(), day: day, result: payment.Reconciliation{
 		RunID: workflow.GetInfo(ctx).WorkflowExecution.RunID, Day: day.Format(time.DateOnly), StartedAt: workflow.Now(ctx).UTC(),
 	}}
-	if err := r.run(ctx); err != nil {
+	// What was found is told, so the workflow's cancellation is not heard.
+	if err := r.run(detached(ctx)); err != nil {
 		return ReconcileDayResult{}, err
 	}
 	return ReconcileDayResult{Reconciliation: r.result}, nil
@@ -119,9 +120,6 @@ func (r *reconcileDay) compare(ctx workflow.Context, from, to time.Time) error {
 	var compared activities.CompareSpanResult
 	err := workflow.ExecuteActivity(r.reportOptions(ctx, "compares "+name), activities.CompareSpanName,
 		activities.CompareSpanInput{From: from.UTC(), To: to.UTC()}).Get(ctx, &compared)
-	if temporal.IsCanceledError(err) {
-		return err
-	}
 	if half := to.Sub(from) / 2; err != nil && half >= shortestSpan {
 		if err := r.compare(ctx, from, from.Add(half)); err != nil {
 			return err
@@ -168,9 +166,6 @@ func (r *reconcileDay) lookBack(ctx workflow.Context, end time.Time) error {
 		err := workflow.ExecuteActivity(r.reportOptions(ctx, "looks for refunds made elsewhere"), activities.LookForRefundsName, page).Get(ctx, &looked)
 		if err != nil {
 			workflow.GetLogger(ctx).Warn("refunds made elsewhere are looked for tomorrow", "error", err)
-			if temporal.IsCanceledError(err) {
-				return err
-			}
 			r.result.Quarantined++
 			return nil
 		}

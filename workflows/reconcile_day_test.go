@@ -64,6 +64,18 @@ func TestReconcileDay(t *testing.T) {
 	t.Parallel()
 	day := workflows.ReconcileDayInput{Day: "2026-03-01"}
 	midnight := time.Date(2026, time.March, 1, 4, 0, 0, 0, time.UTC) // in Puerto Rico
+	// misses is a report that lacks a payment.
+	misses := func() *report {
+		return &report{compare: func(in activities.CompareSpanInput) (activities.CompareSpanResult, error) {
+			compared := activities.CompareSpanResult{Rows: 1}
+			if in.From.Equal(midnight) {
+				compared.Mismatches = []payment.Mismatch{{
+					ID: payment.DeriveMismatchID(payment.MismatchMissingThere, paymentID), Kind: payment.MismatchMissingThere, PaymentID: paymentID,
+				}}
+			}
+			return compared, nil
+		}}
+	}
 
 	t.Run("covers the day", func(t *testing.T) {
 		t.Parallel()
@@ -115,6 +127,39 @@ func TestReconcileDay(t *testing.T) {
 		require.Equal(t, 1, s.reconcile(r, day).Booked)
 		require.Equal(t, "refund_completed", s.inbox.events(books))
 		require.Equal(t, money.FromCents(2_00), s.record().Payment.RefundedAmount)
+	})
+	t.Run("a person's cancellation loses nothing that was found", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		s.paid()
+		s.receivers.Add(activities.Receiver{
+			Event: payment.EventReconciliationMismatch, Name: "printer", Func: s.inbox.receiver("printer", failures(8)...),
+			Retry: payment.Retry{First: time.Minute},
+		})
+		s.at(10*time.Second, s.env.CancelWorkflow)
+		s.reconcile(misses(), day)
+		require.Len(t, s.inbox.told("printer"), 9, "until it succeeded")
+	})
+	t.Run("what another receiver came to is written when one is removed", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		s.paid()
+		for name, fails := range map[string]int{"aaa": 1000, "bbb": 1} {
+			s.receivers.Add(activities.Receiver{
+				Event: payment.EventReconciliationMismatch, Name: name, Func: s.inbox.receiver(name, failures(fails)...),
+				Retry: payment.Retry{First: time.Minute},
+			})
+		}
+		s.at(10*time.Second, func() {
+			s.records.away.Store(true) // so that bbb ends while aaa's end is being written
+			told := s.inbox.told("aaa")[0]
+			s.env.SignalWorkflow(workflows.SignalDeliveries, workflows.DeliveryOrder{Drop: []string{told.ID}})
+		})
+		s.at(140*time.Second, func() { s.records.away.Store(false) }) // bbb's end is written first
+		s.reconcile(misses(), day)
+		for name, want := range map[string]payment.DeliveryStatus{"aaa": payment.DeliveryDropped, "bbb": payment.DeliveryDelivered} {
+			require.Equal(t, want, s.delivery(payment.EventReconciliationMismatch, name).Status, name)
+		}
 	})
 	t.Run("a refund in review hears what a whole report says", func(t *testing.T) {
 		t.Parallel()

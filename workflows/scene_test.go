@@ -240,6 +240,13 @@ func (f *flakyRecords) RecordRefund(ctx context.Context, c payment.RefundChange)
 	return f.Store.RecordRefund(ctx, c)
 }
 
+func (f *flakyRecords) RecordDeliveries(ctx context.Context, deliveries []payment.Delivery) error {
+	if err := f.answers(); err != nil {
+		return err
+	}
+	return f.Store.RecordDeliveries(ctx, deliveries)
+}
+
 // inbox is what receivers were told.
 type inbox struct {
 	mu   sync.Mutex
