@@ -67,7 +67,8 @@ func (e *Endpoints) Deliver(ctx context.Context, arguments converter.EncodedValu
 	if now == nil {
 		now = time.Now
 	}
-	return endpointError(Deliver(ctx, n, e.Attempts, now, func(ctx context.Context) (*payment.Answer, error) {
+	attempt := int(activity.GetInfo(ctx).Attempt)
+	return endpointError(attempt, Deliver(ctx, n, e.Attempts, now, func(ctx context.Context) (*payment.Answer, error) {
 		endpoint, err := e.find(activity.GetInfo(ctx).ActivityType.Name)
 		if err != nil {
 			return nil, err
@@ -100,19 +101,17 @@ func (e *Endpoints) find(activityName string) (outbound.Endpoint, error) {
 
 // endpointError adds to the error of a delivery whether, and when at the
 // earliest, it is tried again.
-func endpointError(err error) error {
+func endpointError(attempt int, err error) error {
 	var failure *outbound.Error
 	switch {
 	case !errors.As(err, &failure):
 		return err
 	case failure.Permanent:
 		return Permanent(failure)
-	case failure.RetryAfter > 0:
+	default: // a pause of zero leaves it to the receiver's ways of trying again
 		return temporal.NewApplicationErrorWithOptions(failure.Error(), typeReceiver, temporal.ApplicationErrorOptions{
-			Category: temporal.ApplicationErrorCategoryBenign, NextRetryDelay: failure.RetryAfter, Cause: failure,
+			Category: temporal.ApplicationErrorCategoryBenign, NextRetryDelay: failure.Pause(attempt), Cause: failure,
 		})
-	default:
-		return err
 	}
 }
 

@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -170,4 +171,40 @@ func TestEndpointDeliveryOfSomethingElse(t *testing.T) {
 	_, err := env.ExecuteActivity("payment_completed/webhook-shop", "Valeria")
 	require.ErrorContains(t, err, "the notification cannot be read")
 	require.NotContains(t, lines.String(), "Valeria")
+}
+
+// TestAnEndpointWithoutRoomIsNotCalled says that a notification which found no
+// room waits without a note: there may be thousands.
+func TestAnEndpointWithoutRoomIsNotCalled(t *testing.T) {
+	t.Parallel()
+	over, inside := make(chan struct{}), make(chan struct{})
+	shop := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { inside <- struct{}{}; <-over }))
+	t.Cleanup(shop.Close)
+	sender := outbound.NewSender(outbound.Options{})
+	t.Cleanup(sender.Close)
+	store := &attempts{}
+	endpoints := &activities.Endpoints{Sender: sender, File: endpointsFile(t, shop.URL), Attempts: store}
+	endpoint, ok := endpoints.File.Find("shop")
+	require.True(t, ok)
+	ended := make(chan error, outbound.MaxUnderWay)
+	for range outbound.MaxUnderWay {
+		go func() { // received below
+			_, err := sender.Send(context.WithoutCancel(t.Context()), endpoint, payment.Notification{ID: "ntf_0"})
+			ended <- err
+		}()
+		<-inside
+	}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterDynamicActivity(endpoints.Deliver, activity.DynamicRegisterOptions{})
+	_, err := env.ExecuteActivity("payment_completed/webhook-shop", payment.Notification{ID: "ntf_1", Event: payment.EventCompleted})
+	var failure *temporal.ApplicationError
+	require.ErrorAs(t, err, &failure)
+	require.Positive(t, failure.NextRetryDelay())
+	require.False(t, failure.NonRetryable())
+	require.Empty(t, store.notes)
+	close(over)
+	for range outbound.MaxUnderWay {
+		require.NoError(t, <-ended)
+	}
 }

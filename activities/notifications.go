@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/cobropay/cobro/internal/failpoint"
+	"github.com/cobropay/cobro/internal/outbound"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -151,27 +152,51 @@ func Deliver(
 		At: now().UTC(), Answer: answer,
 	}
 	if err != nil {
-		attempt.Error = cut(err.Error())
+		attempt.Error = private.Text(cut(err.Error(), maxErrorText))
 	}
-	if ctx.Err() != nil { // the SDK logs what comes after the timeout, whatever it is
-		err = errNotInTime
+	if err != nil && ctx.Err() != nil { // the SDK logs what comes after the timeout, whatever it is
+		err = interrupted(ctx)
 	}
-	if attempts == nil {
+	if attempts == nil || !wasCalled(err) {
 		return quiet(err)
 	}
-	if noteErr := attempts.RecordAttempt(context.WithoutCancel(ctx), attempt); noteErr != nil {
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
+	defer cancel()
+	if noteErr := attempts.RecordAttempt(noting, attempt); noteErr != nil {
 		activity.GetLogger(ctx).Warn("attempt not noted", "notification", n.ID, "error", noteErr)
 	}
 	return quiet(err)
 }
 
-var errNotInTime = errors.New("the receiver did not end in time")
+// wasCalled reports whether the receiver was called at all. One that has no
+// room is asked again and again, and a note each time would load the database
+// that payments use.
+func wasCalled(err error) bool {
+	var failure *outbound.Error
+	return !errors.As(err, &failure) || !failure.Busy
+}
 
-// maxErrorText bounds what is kept of a receiver's error, in bytes.
-const maxErrorText = 2000
+// interrupted says why a context ended before the receiver did.
+func interrupted(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return errors.New("the worker stopped before the receiver had ended")
+	}
+	return errors.New("the receiver did not end in time")
+}
 
-func cut(text string) private.Text {
-	return private.Text(strings.ToValidUTF8(text[:min(len(text), maxErrorText)], ""))
+const (
+	// noteTimeout bounds the writing of a note, which must not hold what was
+	// delivered until the server takes it for lost.
+	noteTimeout = 3 * time.Second
+	// maxErrorText bounds what is kept of a receiver's error with the attempt, in
+	// bytes, and maxHistoryText what is sent to Temporal, which takes a failure
+	// that is too large for one that must not be tried again.
+	maxErrorText   = 2000
+	maxHistoryText = 16 << 10
+)
+
+func cut(text string, most int) string {
+	return strings.ToValidUTF8(text[:min(len(text), most)], "")
 }
 
 // await calls a receiver and waits for it, no longer than ctx lasts: one that
@@ -202,7 +227,7 @@ func await(ctx context.Context, send func(context.Context) (*payment.Answer, err
 	case o := <-done:
 		return o.answer, o.err
 	default:
-		return nil, errNotInTime
+		return nil, interrupted(ctx)
 	}
 }
 
@@ -216,14 +241,18 @@ func quiet(err error) error {
 	if err == nil {
 		return nil
 	}
-	options := temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign, Cause: err}
+	text := err.Error()
+	options := temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign}
+	if len(text) <= maxHistoryText {
+		options.Cause = err
+	}
 	kind := typeReceiver
 	var application *temporal.ApplicationError
 	if errors.As(err, &application) {
 		options.NonRetryable, options.NextRetryDelay = application.NonRetryable(), application.NextRetryDelay()
 		kind = cmp.Or(application.Type(), typeReceiver)
 	}
-	return temporal.NewApplicationErrorWithOptions(err.Error(), kind, options)
+	return temporal.NewApplicationErrorWithOptions(cut(text, maxHistoryText), kind, options)
 }
 
 // typePermanent is the type of the application error that ends a receiver's

@@ -85,6 +85,7 @@ func TestAnnounced(t *testing.T) {
 // attempts is a store of attempts.
 type attempts struct {
 	err   error
+	hangs bool // until its time is over
 	notes []payment.Attempt
 }
 
@@ -93,6 +94,9 @@ func (a *attempts) RecordAttempt(ctx context.Context, attempt payment.Attempt) e
 		return ctx.Err()
 	}
 	a.notes = append(a.notes, attempt)
+	if a.hangs {
+		<-ctx.Done()
+	}
 	return a.err
 }
 
@@ -119,6 +123,8 @@ func TestDelivery(t *testing.T) {
 		{name: "leaves", receive: func(context.Context, payment.Notification) error { runtime.Goexit(); return nil }, store: &attempts{}, want: "ended its goroutine"},
 		{name: "hangs", receive: func(context.Context, payment.Notification) error { select {} }, timeout: 50 * time.Millisecond, store: &attempts{}, want: "did not end in time"},
 		{name: "succeeds where the note cannot be written", receive: says(nil), store: &attempts{err: errors.New("away")}},
+		{name: "succeeds where the note hangs", receive: says(nil), store: &attempts{hangs: true}},
+		{name: "says a lot", receive: says(errors.New("no ink" + strings.Repeat(" and no paper", 1<<20))), store: &attempts{}, want: "no ink"},
 		{name: "fails where the note cannot be written", receive: says(failure), store: &attempts{err: errors.New("away")}, want: "no ink"},
 		{name: "succeeds without notes", receive: says(nil)},
 		{name: "fails without notes", receive: says(failure), want: "no ink"},
@@ -159,6 +165,7 @@ func TestDelivery(t *testing.T) {
 				var application *temporal.ApplicationError
 				require.ErrorAs(t, err, &application)
 				require.Equal(t, tt.final, application.NonRetryable())
+				require.Less(t, len(err.Error()), 40_000, "Temporal takes no failure of megabytes")
 			}
 			got := <-called
 			require.Equal(t, told.ID, got.ID)

@@ -33,8 +33,9 @@ const (
 	// MaxUnderWay is how many notifications one endpoint is sent at once. More
 	// would let an endpoint that hangs take the slots of all others.
 	MaxUnderWay = 100
-	// busyPause is how long a notification waits that found no room.
-	busyPause = 5 * time.Second
+	// A notification that found no room waits from busyFirst on, twice as long
+	// each time up to busyMost: waiting is cheap, and asking again is not.
+	busyFirst, busyMost = 5 * time.Second, 5 * time.Minute
 
 	userAgent  = "Cobro/1"
 	readAnswer = 4 << 10 // bytes read of an answer's body, so that its connection can be used again
@@ -66,6 +67,9 @@ type Error struct {
 	// RetryAfter is how long the endpoint asked to be left alone, at most
 	// MaxRetryAfter. Zero where it did not ask.
 	RetryAfter time.Duration
+	// Busy is true where nothing was sent, because MaxUnderWay notifications are
+	// under way to the endpoint.
+	Busy bool
 
 	text  string
 	cause error
@@ -77,6 +81,20 @@ func (e *Error) Error() string { return fmt.Sprintf("endpoint %q %s", e.Endpoint
 // Unwrap returns what was found out about the network: [ErrPrivate],
 // [context.DeadlineExceeded] and the like; nil where the endpoint answered.
 func (e *Error) Unwrap() error { return e.cause }
+
+// Pause is how long the next attempt waits after this one, which was the n-th,
+// from 1. Zero means that the endpoint did not say, and the receiver's ways of
+// trying again decide.
+func (e *Error) Pause(n int) time.Duration {
+	if !e.Busy {
+		return e.RetryAfter
+	}
+	pause := busyFirst
+	for ; n > 1 && pause < busyMost; n-- {
+		pause *= 2
+	}
+	return min(pause, busyMost)
+}
 
 // Options are what a Sender can do without.
 type Options struct {
@@ -126,6 +144,7 @@ func newClient(dialer net.Dialer, roots *x509.CertPool) *http.Client {
 			Proxy:                  nil, // the guard would look at the proxy's address instead of the endpoint's
 			DialContext:            dialer.DialContext,
 			ForceAttemptHTTP2:      true,
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second}, // a dead connection would fail every attempt until the kernel gives it up
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 			TLSHandshakeTimeout:    MaxTimeout,
 			MaxIdleConnsPerHost:    8,
@@ -150,7 +169,7 @@ func (s *Sender) Send(ctx context.Context, e Endpoint, n payment.Notification) (
 	leave, ok := s.enter(e.Name)
 	if !ok {
 		return Answer{}, &Error{
-			Endpoint: e.Name, RetryAfter: busyPause,
+			Endpoint: e.Name, Busy: true,
 			text: fmt.Sprintf("has %d notifications under way, and this one waits", MaxUnderWay),
 		}
 	}

@@ -205,7 +205,10 @@ func TestAnEndpointThatHangsTakesNotAllPlaces(t *testing.T) {
 	_, err := sender.Send(t.Context(), hanging.endpoint(), n)
 	var failure *outbound.Error
 	require.ErrorAs(t, err, &failure)
-	require.Positive(t, failure.RetryAfter)
+	require.True(t, failure.Busy)
+	for n, want := range map[int]time.Duration{1: 5 * time.Second, 2: 10 * time.Second, 6: 160 * time.Second, 7: 5 * time.Minute, 1000: 5 * time.Minute} {
+		require.Equal(t, want, failure.Pause(n), n)
+	}
 	require.ErrorContains(t, err, "under way")
 
 	other := lively.endpoint()
