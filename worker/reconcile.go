@@ -77,7 +77,7 @@ func ReconcileDays(ctx context.Context, cfg Config, from, to time.Time) ([]payme
 		run, err := temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: workflows.ReconcileWorkflowID(name), TaskQueue: workflows.TaskQueue, StaticSummary: "reconciles " + name,
 			WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		}, workflows.ReconcileDayName, workflows.ReconcileDayInput{Day: name})
+		}, workflows.ReconcileDayName, cfg.reconcileInput(name))
 		var result workflows.ReconcileDayResult
 		if err == nil {
 			err = run.Get(ctx, &result)
@@ -91,6 +91,12 @@ func ReconcileDays(ctx context.Context, cfg Config, from, to time.Time) ([]payme
 	return runs, slices.DeleteFunc(found, func(m payment.Mismatch) bool {
 		return !slices.ContainsFunc(runs, func(r payment.Reconciliation) bool { return r.RunID == m.FoundBy })
 	}), err
+}
+
+// reconcileInput is the input of ReconcileDay for a day, or for the day before
+// the one on which it is due.
+func (c *Config) reconcileInput(day string) workflows.ReconcileDayInput {
+	return workflows.ReconcileDayInput{Day: day, Timing: workflows.Timing{Call: c.CallTimeout}}
 }
 
 // open opens the key ring and the store.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
@@ -34,7 +35,7 @@ func reconcileTime(text string) (at time.Time, off bool, err error) {
 // ensureSchedule makes the schedule, or brings it to the time that is set. Any
 // number of workers may do so at once. Where it is off, an existing one is
 // paused.
-func ensureSchedule(ctx context.Context, schedules client.ScheduleClient, when string) error {
+func ensureSchedule(ctx context.Context, schedules client.ScheduleClient, when string, in workflows.ReconcileDayInput) error {
 	at, off, err := reconcileTime(when)
 	if err != nil {
 		return err
@@ -45,15 +46,15 @@ func ensureSchedule(ctx context.Context, schedules client.ScheduleClient, when s
 		}},
 		TimeZoneName: "America/Puerto_Rico",
 	}
+	action := &client.ScheduleWorkflowAction{
+		ID: workflows.ReconcileSchedule, Workflow: workflows.ReconcileDayName, Args: []any{in}, TaskQueue: workflows.TaskQueue,
+	}
 	if !off {
 		_, err = schedules.Create(ctx, client.ScheduleOptions{
 			ID: workflows.ReconcileSchedule, Spec: spec, CatchupWindow: catchUp,
 			// Each run has a day of its own, so one that is late is in nobody's way.
 			Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL,
-			Action: &client.ScheduleWorkflowAction{
-				ID: workflows.ReconcileSchedule, Workflow: workflows.ReconcileDayName,
-				Args: []any{workflows.ReconcileDayInput{}}, TaskQueue: workflows.TaskQueue,
-			},
+			Action:  action,
 		})
 		if err == nil {
 			return nil
@@ -62,16 +63,17 @@ func ensureSchedule(ctx context.Context, schedules client.ScheduleClient, when s
 			return fmt.Errorf("make the schedule %s: %w", workflows.ReconcileSchedule, err)
 		}
 	}
-	return updateSchedule(ctx, schedules.GetHandle(ctx, workflows.ReconcileSchedule), spec, off)
+	return updateSchedule(ctx, schedules.GetHandle(ctx, workflows.ReconcileSchedule), spec, action, off)
 }
 
-// updateSchedule changes a schedule where its time or its being paused differs.
-func updateSchedule(ctx context.Context, schedule client.ScheduleHandle, spec client.ScheduleSpec, off bool) error {
+// updateSchedule brings a schedule to the time, the input and the being paused
+// that are set.
+func updateSchedule(ctx context.Context, schedule client.ScheduleHandle, spec client.ScheduleSpec, action *client.ScheduleWorkflowAction, off bool) error {
 	err := schedule.Update(ctx, client.ScheduleUpdateOptions{
 		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 			changed := in.Description.Schedule
 			if !off {
-				changed.Spec = &spec
+				changed.Spec, changed.Action = &spec, action
 			}
 			if off != changed.State.Paused {
 				changed.State.Paused = off
@@ -80,8 +82,9 @@ func updateSchedule(ctx context.Context, schedule client.ScheduleHandle, spec cl
 			return &client.ScheduleUpdate{Schedule: &changed}, nil
 		},
 	})
-	if off && err != nil {
-		return nil //nolint:nilerr // there is none to pause
+	var none *serviceerror.NotFound
+	if off && errors.As(err, &none) { // there is none to pause
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("change the schedule %s: %w", workflows.ReconcileSchedule, err)

@@ -112,7 +112,7 @@ func (r *runner) addPayments(ctx context.Context) error {
 	payments := r.add(workflows.TaskQueue, sdk.Options{})
 	RegisterPayments(payments, gateway, &activities.Records{Store: r.store})
 	RegisterReconcile(payments, &activities.Reconcile{Client: gatewayClient, Store: r.store, Now: r.cfg.Now})
-	if err := ensureSchedule(ctx, r.client.ScheduleClient(), r.cfg.ReconcileAt); err != nil {
+	if err := ensureSchedule(ctx, r.client.ScheduleClient(), r.cfg.ReconcileAt, r.cfg.reconcileInput("")); err != nil {
 		return err
 	}
 	await := r.add(workflows.AwaitQueue, sdk.Options{

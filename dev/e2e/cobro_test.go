@@ -17,6 +17,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/seal"
 )
 
 const (
@@ -152,6 +157,17 @@ func as[T any](t *testing.T, a answer) T {
 	var value T
 	require.NoError(t, json.Unmarshal(a.body, &value), "%s", a.body)
 	return value
+}
+
+// dial returns a client of this dev's Temporal, and what reads its payloads.
+func (c *cobro) dial(t *testing.T) (client.Client, converter.DataConverter) {
+	t.Helper()
+	ring, err := seal.Load(c.at.KeyFile)
+	require.NoError(t, err)
+	temporal, err := engine.Dial(t.Context(), engine.Options{Sealer: ring, Address: c.at.Temporal, Namespace: c.at.Namespace})
+	require.NoError(t, err)
+	t.Cleanup(temporal.Close)
+	return temporal, engine.NewDataConverter(ring)
 }
 
 // browser makes the requests of all stories.

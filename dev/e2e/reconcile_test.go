@@ -11,8 +11,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/client"
 
 	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/workflows"
 )
 
 // reconcile runs the real program, and returns its exit code and what it said.
@@ -131,4 +134,39 @@ func (c *cobro) mismatches(t *testing.T) []payment.Mismatch {
 	got := c.merchant(t, http.MethodGet, "/v1/reconciliations?limit=100", nil)
 	require.Equal(t, http.StatusOK, got.status, "%s", got.body)
 	return as[struct{ Mismatches []payment.Mismatch }](t, got).Mismatches
+}
+
+// TestTheScheduleFollowsTheSettings says that what a worker starts with is what
+// the next nights go by.
+func TestTheScheduleFollowsTheSettings(t *testing.T) {
+	t.Parallel()
+	c := newCobro(t)
+	look := func() (client.Schedule, workflows.ReconcileDayInput) {
+		temporal, converter := c.dial(t)
+		described, err := temporal.ScheduleClient().GetHandle(t.Context(), workflows.ReconcileSchedule).Describe(t.Context())
+		require.NoError(t, err)
+		action, ok := described.Schedule.Action.(*client.ScheduleWorkflowAction)
+		require.True(t, ok)
+		var in workflows.ReconcileDayInput
+		require.NoError(t, converter.FromPayload(action.Args[0].(*commonpb.Payload), &in))
+		return described.Schedule, in
+	}
+	schedule, in := look()
+	require.Equal(t, 2, schedule.Spec.Calendars[0].Hour[0].Start)
+	require.Equal(t, 3*time.Second, in.Timing.Call, "as all stories set it")
+
+	require.NoError(t, c.stop())
+	c.env = []string{"COBRO_RECONCILE_AT=03:30", "COBRO_CALL_TIMEOUT=90s"}
+	require.NoError(t, c.start())
+	schedule, in = look()
+	require.Equal(t, 3, schedule.Spec.Calendars[0].Hour[0].Start)
+	require.Equal(t, 30, schedule.Spec.Calendars[0].Minute[0].Start)
+	require.Equal(t, 90*time.Second, in.Timing.Call)
+	require.False(t, schedule.State.Paused)
+
+	require.NoError(t, c.stop())
+	c.env = []string{"COBRO_RECONCILE_AT=off"}
+	require.NoError(t, c.start())
+	schedule, _ = look()
+	require.True(t, schedule.State.Paused)
 }

@@ -170,11 +170,7 @@ func (h *typescript) stop(t *testing.T) {
 // failed: nothing in clear, and everything for those who hold the key.
 func (c *cobro) requireSealedFailure(t *testing.T, paymentID string) {
 	t.Helper()
-	ring, err := seal.Load(c.at.KeyFile)
-	require.NoError(t, err)
-	temporal, err := engine.Dial(t.Context(), engine.Options{Sealer: ring, Address: c.at.Temporal, Namespace: c.at.Namespace})
-	require.NoError(t, err)
-	defer temporal.Close()
+	temporal, converter := c.dial(t)
 	var failure *failurepb.Failure // known to Temporal a moment after the example has logged it
 	require.Eventually(t, func() bool {
 		described, err := temporal.DescribeWorkflowExecution(t.Context(), workflows.PaymentWorkflowID(paymentID), "")
@@ -187,7 +183,7 @@ func (c *cobro) requireSealedFailure(t *testing.T, paymentID string) {
 		return failure != nil
 	}, patience, glance)
 	require.NotContains(t, failure.String(), "EEXIST")
-	read := engine.NewFailureConverter(engine.NewDataConverter(ring)).FailureToError(failure)
+	read := engine.NewFailureConverter(converter).FailureToError(failure)
 	require.ErrorContains(t, read, "EEXIST")
 	require.Equal(t, "receiver", failure.GetApplicationFailureInfo().GetType())
 }
