@@ -37,7 +37,7 @@ func replay(t *testing.T, file string) error {
 	t.Helper()
 	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{DisableDeadlockDetection: true})
 	require.NoError(t, err)
-	cobro.RegisterPayments(onlyWorkflows{replayer}, &activities.Gateway{}, &activities.Records{})
+	register(onlyWorkflows{replayer})
 	data, err := os.Open(file)
 	require.NoError(t, err)
 	defer data.Close()
@@ -48,6 +48,32 @@ func replay(t *testing.T, file string) error {
 		worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{
 			ID: started.GetWorkflowId(), RunID: started.GetOriginalExecutionRunId(),
 		}})
+}
+
+// register registers every workflow.
+func register(r cobro.Registry) {
+	cobro.RegisterPayments(r, &activities.Gateway{}, &activities.Records{})
+	cobro.RegisterReconcile(r, &activities.Reconcile{})
+}
+
+// names keeps the names of workflows.
+type names []string
+
+func (n *names) RegisterWorkflowWithOptions(_ any, options workflow.RegisterOptions) {
+	*n = append(*n, options.Name)
+}
+
+func (*names) RegisterActivityWithOptions(any, activity.RegisterOptions) {}
+
+func TestEveryWorkflowHasAHistory(t *testing.T) {
+	t.Parallel()
+	recorded := strings.Join(histories(t), "\n")
+	var registered names
+	register(&registered)
+	require.NotEmpty(t, registered)
+	for _, name := range registered {
+		require.Contains(t, recorded, "."+name+".", "record one: see dev/histories")
+	}
 }
 
 // TestHistoriesReplay says that a deploy never breaks a running payment: every

@@ -8,12 +8,14 @@ package histories
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 
 	"github.com/cobropay/cobro/dev/rig"
 	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/workflows"
 )
 
 var record = flag.String("record", "", "folder for the histories of new paths")
@@ -147,9 +150,11 @@ func TestRecord(t *testing.T) {
 	_, stopped := s.Listen(hearing)
 	defer func() { deaf(); <-stopped }()
 
-	ids := make([]string, len(paths()))
+	require.NoError(t, os.MkdirAll(*record, 0o755))
+	missing := slices.DeleteFunc(paths(), func(one path) bool { return exists(one.name + "." + workflows.ProcessPaymentName) })
+	ids := make([]string, len(missing))
 	var all errgroup.Group
-	for i, one := range paths() {
+	for i, one := range missing {
 		all.Go(func() error {
 			id, err := walk(ctx, s, one)
 			ids[i] = id
@@ -161,10 +166,88 @@ func TestRecord(t *testing.T) {
 	}
 	require.NoError(t, all.Wait())
 	require.NoError(t, s.Settle(ctx))
-	require.NoError(t, os.MkdirAll(*record, 0o755))
-	for i, one := range paths() {
+	for i, one := range missing {
 		require.NoError(t, s.ExportPayment(ctx, ids[i], filepath.Join(*record, one.name)))
 	}
+	if !exists("receiver-removed." + workflows.ProcessPaymentName) {
+		recordOrders(ctx, t, s)
+	}
+	if !exists("reconciled." + workflows.ReconcileDayName) {
+		recordReconciliation(ctx, t, s)
+	}
+}
+
+// exists reports whether a path was recorded before.
+func exists(name string) bool {
+	_, err := os.Stat(filepath.Join(*record, name+".1.json"))
+	return err == nil
+}
+
+// recordOrders has a payment tell a receiver whose program is not there, orders
+// that it be told now, and removes it; and sends again what was delivered.
+func recordOrders(ctx context.Context, t *testing.T, s *rig.System) {
+	t.Helper()
+	const name = "receiver-removed"
+	m := rig.NewMerchant(s)
+	_, _, err := m.Ask(ctx, http.MethodPut, "/v1/receivers/gone", "", rig.M{"receivers": []rig.M{{"event": payment.EventCompleted, "name": "books"}}})
+	require.NoError(t, err)
+	p, err := m.Paid(ctx, name, rig.M{"phone_number": "7875551009"})
+	require.NoError(t, err)
+	var pending, delivered string
+	require.Eventually(t, func() bool {
+		pending, delivered = "", ""
+		for _, d := range deliveries(ctx, t, m, p.ID) {
+			switch {
+			case d.Host == "gone":
+				pending = d.ID
+			case d.Status == payment.DeliveryDelivered:
+				delivered = d.ID
+			}
+		}
+		return pending != "" && delivered != ""
+	}, time.Minute, 100*time.Millisecond)
+	redeliver := func(id string) {
+		require.NoError(t, m.Order(ctx, "/v1/notifications/"+id+"/redeliver"))
+	}
+	redeliver(pending)
+	_, err = s.Cobro(ctx, "receiver", "remove", "gone")
+	require.NoError(t, err)
+	redeliver(delivered)
+	require.NoError(t, s.Settle(ctx))
+	prefix := filepath.Join(*record, name)
+	require.NoError(t, s.ExportPayment(ctx, p.ID, prefix))
+	require.NoError(t, s.ExportWorkflow(ctx, workflows.RedeliveryWorkflowID(delivered), prefix+"."+workflows.RedeliverNotificationName+".1.json"))
+}
+
+func deliveries(ctx context.Context, t *testing.T, m *rig.Merchant, paymentID string) []payment.Delivery {
+	t.Helper()
+	_, body, err := m.Ask(ctx, http.MethodGet, "/v1/notifications?payment_id="+paymentID, "", nil)
+	require.NoError(t, err)
+	var listed struct {
+		Notifications []payment.Delivery `json:"notifications"`
+	}
+	require.NoError(t, json.Unmarshal(body, &listed))
+	return listed.Notifications
+}
+
+// recordReconciliation has a day with a refund and a payer that no event told
+// of, and with a sale that Cobro does not know.
+func recordReconciliation(ctx context.Context, t *testing.T, s *rig.System) {
+	t.Helper()
+	const name = "reconciled"
+	silent, err := walk(ctx, s, path{name: name, request: rig.M{"phone_number": "7875551010"}, end: payment.StatusCompleted,
+		fault: rig.M{"op": "webhook", "fault": "webhook_lost", "times": 5}, live: confirms})
+	require.NoError(t, err)
+	m := rig.NewMerchant(s)
+	p, err := m.Show(ctx, silent)
+	require.NoError(t, err)
+	_, _, err = s.Control(ctx, http.MethodPost, "/_sim/external-refunds", rig.M{"ecommerce_id": p.EcommerceID, "amount": "1.00"})
+	require.NoError(t, err)
+	require.NoError(t, s.Fault(ctx, rig.M{"op": "report", "fault": "drop_before", "times": 3})) // a span is halved
+	day := time.Now().In(time.FixedZone("AST", -4*60*60)).Format(time.DateOnly)
+	_, err = s.Cobro(ctx, "reconcile", "--from", day)
+	require.NoError(t, err)
+	require.NoError(t, s.ExportWorkflow(ctx, workflows.ReconcileWorkflowID(day), filepath.Join(*record, name+"."+workflows.ReconcileDayName+".1.json")))
 }
 
 // walk goes one path.

@@ -78,6 +78,19 @@ func (s *System) ExportPayment(ctx context.Context, paymentID, prefix string) er
 	return nil
 }
 
+// ExportWorkflow writes one history. A file that exists is left alone.
+func (s *System) ExportWorkflow(ctx context.Context, id, file string) error {
+	if _, err := os.Stat(file); err == nil {
+		return nil
+	}
+	e, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	return e.write(ctx, id, file)
+}
+
 func (e *eye) exists(ctx context.Context, id string) bool {
 	_, err := e.temporal.DescribeWorkflowExecution(ctx, id, "")
 	return err == nil
