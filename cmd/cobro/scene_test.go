@@ -116,7 +116,7 @@ func installation(t *testing.T, f *frontend) map[string]string {
 	dir := t.TempDir()
 	env := map[string]string{
 		"COBRO_STORE": "sqlite:" + filepath.Join(dir, "cobro.db"), "COBRO_KEY_FILE": filepath.Join(dir, "keys.json"),
-		"COBRO_API_KEY": apiKey, "COBRO_WEBHOOK_SECRET": webhookSecret,
+		"COBRO_DRAIN": "0s", "COBRO_API_KEY": apiKey, "COBRO_WEBHOOK_SECRET": webhookSecret,
 		"COBRO_ATHM_PUBLIC_TOKEN": athmovilsim.DefaultPublicToken, "COBRO_ATHM_PRIVATE_TOKEN": athmovilsim.DefaultPrivateToken,
 		"TEMPORAL_CONFIG_FILE": filepath.Join(dir, "none.toml"), // not the developer's own file
 	}
