@@ -34,7 +34,7 @@ func Run(ctx context.Context, cfg Config, notifications *activities.Notification
 	err := cfg.run(ctx, notifications)
 	if err != nil && ctx.Err() != nil {
 		cfg.Logger.Info("cut short by the stop", "error", err)
-		return nil
+		return nil //nolint:nilerr // it was asked to end, and it has
 	}
 	return err
 }
