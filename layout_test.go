@@ -59,7 +59,7 @@ var layers = map[string]struct {
 	}, "HTTP only: stores and Temporal come in through interfaces"},
 	"internal/serve": {[]string{
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
-		"internal/metrics", "internal/tracing",
+		"internal/metrics", "internal/tracing", "internal/operations",
 	}, "composes the API's process for cmd and dev"},
 	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "internal/doctor", "internal/settings", "athmovil", "private", "workflows"}, "flags and wiring"},
 	"cmd/athmovil-sim": {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},

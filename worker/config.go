@@ -85,8 +85,10 @@ type Config struct {
 	// program with Payments tells of events (docs/webhooks.md). It is read again
 	// when it changes. Empty means none.
 	Endpoints string
-	// StopTimeout is how long work under way may take after the context ends.
-	// Zero means 10 seconds.
+	// StopTimeout is how long work under way may take after the context ends, all
+	// queues together. What takes longer is cut: an activity begins again
+	// elsewhere, and one that moves money is looked into first. Zero means 10
+	// seconds.
 	StopTimeout time.Duration
 	// OpsListen is the address, such as "127.0.0.1:8082", of /healthz, /readyz
 	// and /metrics; port 0 takes a free one. It must never be public. Empty means

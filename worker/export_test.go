@@ -2,6 +2,7 @@ package worker
 
 import (
 	"go.temporal.io/sdk/client"
+	sdk "go.temporal.io/sdk/worker"
 
 	"github.com/cobropay/cobro/internal/operations"
 	"github.com/cobropay/cobro/internal/store"
@@ -11,4 +12,10 @@ import (
 func ReadyChecks(db *store.Store, temporal client.Client, queues ...string) []operations.Check {
 	r := runner{cfg: Config{Payments: true}, store: db, client: temporal, queues: queues}
 	return r.readyChecks()
+}
+
+// Stop stops workers as Run does in the end.
+func Stop(cfg Config, workers ...sdk.Worker) {
+	r := runner{cfg: cfg}
+	r.stop(workers)
 }

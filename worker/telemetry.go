@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/cobropay/cobro/athmovil"
@@ -46,34 +47,39 @@ func (c *Config) observeGateway(ctx context.Context, call athmovil.Call) {
 const operationsTimeout = 15 * time.Second
 
 // serveOperations serves health and metrics where Config.OpsListen says, until
-// stop, which waits for it.
-func (r *runner) serveOperations(ctx context.Context) (stop func(), err error) {
-	if r.cfg.Payments { // a merchant's own hosts leave the books to Cobro
-		r.cfg.Metrics.WatchStore(ctx, r.store, r.cfg.Logger, r.cfg.Now)
-	}
-	if r.cfg.OpsListen == "" {
-		return func() {}, nil
+// stop, which waits for it and may be called twice. The process answers there
+// while it waits for its database and for Temporal.
+func (c *Config) serveOperations(ctx context.Context) (front *operations.Front, stop func(), err error) {
+	front = operations.NewFront(operations.Config{
+		Metrics: c.Metrics.Handler(c.Logger), Stopping: ctx.Done(), Logger: c.Logger,
+	}, "store")
+	if c.OpsListen == "" {
+		return front, func() {}, nil
 	}
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", r.cfg.OpsListen)
+	listener, err := config.Listen(ctx, "tcp", c.OpsListen)
 	if err != nil {
-		return nil, fmt.Errorf("%w (COBRO_OPS_LISTEN changes the address; port 0 takes a free one)", err)
+		return nil, nil, fmt.Errorf("%w (COBRO_OPS_LISTEN changes the address; port 0 takes a free one)", err)
 	}
 	server := &http.Server{
-		Handler: operations.Handler(operations.Config{
-			Ready: r.readyChecks(), Stopping: ctx.Done(),
-			Metrics: r.cfg.Metrics.Handler(r.cfg.Logger), Logger: r.cfg.Logger,
-		}),
+		Handler:     front,
 		ReadTimeout: operationsTimeout, ReadHeaderTimeout: operationsTimeout, WriteTimeout: operationsTimeout,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }() // received by stop
-	r.cfg.Logger.Info("worker's operations", "ops", "http://"+listener.Addr().String())
-	return func() {
+	c.Logger.Info("worker's operations", "ops", "http://"+listener.Addr().String())
+	return front, sync.OnceFunc(func() {
 		_ = server.Close() // nothing is lost with a scrape
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			r.cfg.Logger.Error("worker's operations not served", "error", err)
+			c.Logger.Error("worker's operations not served", "error", err)
 		}
-	}, nil
+	}), nil
+}
+
+// operations answers for a process that has started.
+func (r *runner) operations(ctx context.Context) http.Handler {
+	return operations.Handler(operations.Config{
+		Ready: r.readyChecks(), Stopping: ctx.Done(), Metrics: r.cfg.Metrics.Handler(r.cfg.Logger), Logger: r.cfg.Logger,
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
@@ -20,8 +21,8 @@ import (
 )
 
 // Run works until ctx ends or something breaks, then finishes what is under way
-// within Config.StopTimeout. It returns nil after ctx has ended. notifications
-// may be nil.
+// within Config.StopTimeout. It returns nil after ctx has ended: what that cut
+// short is in the log. notifications may be nil.
 func Run(ctx context.Context, cfg Config, notifications *activities.Notifications) error {
 	if notifications == nil {
 		notifications = activities.NewNotifications()
@@ -30,32 +31,50 @@ func Run(ctx context.Context, cfg Config, notifications *activities.Notification
 	if err := errors.Join(cfg.validate(len(notifications.Announced(cfg.Host))), notifications.Err()); err != nil {
 		return err
 	}
-	stopTracing, err := cfg.startTracing(ctx)
+	err := cfg.run(ctx, notifications)
+	if err != nil && ctx.Err() != nil {
+		cfg.Logger.Info("cut short by the stop", "error", err)
+		return nil //nolint:nilerr // it was asked to end, and it has
+	}
+	return err
+}
+
+func (c *Config) run(ctx context.Context, notifications *activities.Notifications) error {
+	stopTracing, err := c.startTracing(ctx)
 	if err != nil {
 		return err
 	}
 	defer stopTracing()
-	db, ring, err := cfg.open(ctx)
+	front, stopOperations, err := c.serveOperations(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopOperations()
+	db, ring, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err := db.Close(); err != nil {
-			cfg.Logger.Error("store not closed", "error", err)
+			c.Logger.Error("store not closed", "error", err)
 		}
 	}()
-	temporal, err := engine.Dial(ctx, cfg.engineOptions(ring))
+	front.Await("temporal")
+	temporal, err := engine.Dial(ctx, c.engineOptions(ring))
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
 
-	r := runner{cfg: cfg, client: temporal, store: db, failed: make(chan error, 1)}
-	if cfg.Payments {
+	background, cancelBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelBackground()
+	r := runner{cfg: *c, client: temporal, store: db, failed: make(chan error, 1), background: background}
+	if c.Payments {
+		front.Await("search_attributes")
 		if err := r.addPayments(ctx); err != nil {
 			return err
 		}
-		builtIn, err := r.addReceivers(ctx, builtInHost, activities.Log(cfg.Logger))
+		builtIn, err := r.addReceivers(ctx, builtInHost, activities.Log(c.Logger))
 		if err != nil {
 			return err
 		}
@@ -65,16 +84,16 @@ func Run(ctx context.Context, cfg Config, notifications *activities.Notification
 		}
 		defer stop()
 	}
-	if len(notifications.Announced(cfg.Host)) > 0 {
-		if _, err := r.addReceivers(ctx, cfg.Host, notifications); err != nil {
+	if len(notifications.Announced(c.Host)) > 0 {
+		if _, err := r.addReceivers(ctx, c.Host, notifications); err != nil {
 			return err
 		}
 	}
-	stopOperations, err := r.serveOperations(ctx)
-	if err != nil {
-		return err
+	if c.Payments { // a merchant's own hosts leave the books to Cobro
+		c.Metrics.WatchStore(ctx, db, c.Logger, c.Now)
 	}
-	defer stopOperations()
+	front.Open(r.operations(ctx))
+	defer stopOperations() // before the store: the last look must not find it closed
 	return r.run(ctx)
 }
 
@@ -95,6 +114,8 @@ type runner struct {
 	workers []sdk.Worker
 	queues  []string // of the workers
 	failed  chan error
+
+	background context.Context // of activities; ended by run's caller when nobody waits for them any more
 }
 
 // addPayments adds the workflows and the gateway's activities. Waiting for
@@ -135,6 +156,7 @@ func (r *runner) addReceivers(ctx context.Context, host string, n *activities.No
 func (r *runner) add(queue string, options sdk.Options) sdk.Worker {
 	options.DisableRegistrationAliasing = true
 	options.WorkerStopTimeout = r.cfg.StopTimeout
+	options.BackgroundActivityContext = r.background
 	options.OnFatalError = func(err error) {
 		select {
 		case r.failed <- fmt.Errorf("worker of queue %s: %w", queue, err):
@@ -164,18 +186,27 @@ func (r *runner) run(ctx context.Context) error {
 	}
 }
 
-// stop stops the workers at once rather than one after another, so that all
-// together take no longer than Config.StopTimeout.
+// stop stops the workers at once rather than one after another, and waits for
+// all together no longer than Config.StopTimeout. Each worker by itself could
+// take three times as long: the SDK gives its workflow tasks, local activities
+// and activities the whole time in turn, so that each may have it.
 func (r *runner) stop(workers []sdk.Worker) {
-	done := make(chan struct{})
+	limit := time.NewTimer(r.cfg.StopTimeout)
+	defer limit.Stop()
+	done := make(chan struct{}, len(workers))
 	for _, w := range workers {
-		go func() { // waited for below
+		go func() { // waited for below, or left behind with what it waits for
 			w.Stop()
 			done <- struct{}{}
 		}()
 	}
 	for range workers {
-		<-done
+		select {
+		case <-done:
+		case <-limit.C:
+			r.cfg.Logger.Error("work cut: raise COBRO_STOP_TIMEOUT, and the platform's limit above it")
+			return
+		}
 	}
 }
 

@@ -87,6 +87,10 @@ func TestDoctorOnBrokenInstallations(t *testing.T) {
 		{"no database", &frontend{}, func(t *testing.T, env map[string]string) map[string]string {
 			return with(env, "COBRO_STORE", "sqlite:"+filepath.Join(t.TempDir(), "missing.db"))
 		}, "database", doctor.Failed, "no database yet", "cobro migrate"},
+		{"a full disk", &frontend{}, func(t *testing.T, env map[string]string) map[string]string {
+			fill(t, env)
+			return env
+		}, "database", doctor.Failed, "the disk is full", "may write"},
 		{"another merchant's database", &frontend{}, func(t *testing.T, env map[string]string) map[string]string {
 			db, _ := open(t, env)
 			require.NoError(t, db.ClaimMerchant(t.Context(), "bakery"))

@@ -6,7 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"os"
+	"os/signal"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -157,7 +161,8 @@ type apiCommand struct {
 	MinExpiresIn time.Duration `default:"120s" env:"COBRO_MIN_EXPIRES_IN" help:"Shortest life of a payment; less than ATH Móvil's 120s only against a simulator."`
 	Wait         time.Duration `default:"10s" env:"COBRO_WAIT" help:"How long a request waits for its outcome."`
 	StartTimeout time.Duration `default:"30s" env:"COBRO_START_TIMEOUT" help:"How long to wait for the database, and then for Temporal."`
-	StopTimeout  time.Duration `default:"15s" env:"COBRO_STOP_TIMEOUT" help:"How long requests under way may take at the end."`
+	StopTimeout  time.Duration `default:"15s" env:"COBRO_STOP_TIMEOUT" help:"How long the end may take, the drain included; requests that take longer are cut."`
+	Drain        time.Duration `default:"5s" env:"COBRO_DRAIN" help:"How long requests are still taken at the end, while /readyz says so; 0s where no load balancer looks at it."`
 	CodecOrigins []string      `env:"COBRO_CODEC_ORIGINS" help:"Addresses of the Temporal UI that may decrypt payloads."`
 }
 
@@ -173,26 +178,38 @@ func (c *apiCommand) Run(p *program) error {
 	if timingErr != nil { // which a problem says better
 		return timingErr
 	}
-	public, err := serve.Listen(p.ctx, c.Listen, "--listen")
-	if err != nil {
+	if err := serve.CheckFree(p.ctx, c.Listen, "--listen"); err != nil {
 		return err
 	}
 	operations, err := serve.Listen(p.ctx, c.OpsListen, "--ops-listen")
 	if err != nil {
-		return errors.Join(err, public.Close())
+		return err
 	}
+	ops := "http://" + operations.Addr().String()
+	p.logger.Info("api starting", "ops", ops)
 	return serve.Run(p.ctx, serve.Config{
-		API: public, Operations: operations, Store: c.Store, KeyFile: c.KeyFile,
+		API:        func(ctx context.Context) (net.Listener, error) { return serve.Listen(ctx, c.Listen, "--listen") },
+		Operations: operations, Store: c.Store, KeyFile: c.KeyFile,
 		APIKey:        private.NewToken(p.getenv("COBRO_API_KEY")),
 		WebhookSecret: private.NewToken(p.getenv("COBRO_WEBHOOK_SECRET")),
 		Temporal:      temporal, MerchantID: c.MerchantID, MinExpiresIn: c.MinExpiresIn,
 		Timing: timing, Wait: c.Wait, StartTimeout: c.StartTimeout, StopTimeout: c.StopTimeout,
+		Drain:        func(limit context.Context) { c.drain(limit, p.logger) },
 		CodecOrigins: c.CodecOrigins, CodecToken: private.NewToken(p.getenv("COBRO_CODEC_TOKEN")), Logger: p.logger,
 		Tracing: traces,
-		Started: func() {
-			p.logger.Info("api started", "api", "http://"+public.Addr().String(), "ops", "http://"+operations.Addr().String())
-		},
+		Started: func(api net.Addr) { p.logger.Info("api started", "api", "http://"+api.String(), "ops", ops) },
 	})
+}
+
+// drain waits until load balancers have seen that we stop. A second signal says
+// that nobody needs to.
+func (c *apiCommand) drain(limit context.Context, logger *slog.Logger) {
+	hurried, stop := signal.NotifyContext(limit, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	drained, cancel := context.WithTimeout(hurried, c.Drain)
+	defer cancel()
+	logger.Info("api draining", "for", c.Drain.String())
+	<-drained.Done()
 }
 
 type workerCommand struct {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"database/sql"
 	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -114,7 +116,7 @@ func installation(t *testing.T, f *frontend) map[string]string {
 	dir := t.TempDir()
 	env := map[string]string{
 		"COBRO_STORE": "sqlite:" + filepath.Join(dir, "cobro.db"), "COBRO_KEY_FILE": filepath.Join(dir, "keys.json"),
-		"COBRO_API_KEY": apiKey, "COBRO_WEBHOOK_SECRET": webhookSecret,
+		"COBRO_DRAIN": "0s", "COBRO_API_KEY": apiKey, "COBRO_WEBHOOK_SECRET": webhookSecret,
 		"COBRO_ATHM_PUBLIC_TOKEN": athmovilsim.DefaultPublicToken, "COBRO_ATHM_PRIVATE_TOKEN": athmovilsim.DefaultPrivateToken,
 		"TEMPORAL_CONFIG_FILE": filepath.Join(dir, "none.toml"), // not the developer's own file
 	}
@@ -171,6 +173,18 @@ func open(t *testing.T, env map[string]string) (*store.Store, *seal.Ring) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return db, ring
+}
+
+// fill lets an installation's database be read and take no write.
+func fill(t *testing.T, env map[string]string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", strings.TrimPrefix(env["COBRO_STORE"], "sqlite:"))
+	require.NoError(t, err)
+	defer db.Close()
+	for _, table := range []string{"settings", "webhook_events"} {
+		_, err = db.ExecContext(t.Context(), `CREATE TRIGGER full_`+table+` BEFORE INSERT ON `+table+` BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
+		require.NoError(t, err)
+	}
 }
 
 // with returns variables with some changed; the empty text removes one.

@@ -17,6 +17,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
+
+	known "github.com/cobropay/cobro/internal/settings"
 )
 
 const root = "../.."
@@ -166,6 +168,42 @@ func TestHealthAndOrder(t *testing.T) {
 	} {
 		require.ElementsMatch(t, needed, project.Services[name].GetDependencies(), name)
 	}
+}
+
+// TestNobodyIsKilledWhileHeStops compares what each program takes to stop with
+// what it is given.
+func TestNobodyIsKilledWhileHeStops(t *testing.T) {
+	t.Parallel()
+	const afterwards = 5 * time.Second // for the last spans, and the connections
+	project := load(t)
+	for _, name := range []string{"api", "worker"} {
+		service := project.Services[name]
+		takes := stopTimeout(t, name)
+		if set := service.Environment["COBRO_STOP_TIMEOUT"]; set != nil {
+			var err error
+			takes, err = time.ParseDuration(*set)
+			require.NoError(t, err, name)
+		}
+		require.NotNil(t, service.StopGracePeriod, "%s has Docker's 10 seconds", name)
+		require.Greater(t, time.Duration(*service.StopGracePeriod), takes+afterwards, name)
+	}
+}
+
+// stopTimeout is a program's default of COBRO_STOP_TIMEOUT.
+func stopTimeout(t *testing.T, program string) time.Duration {
+	t.Helper()
+	for _, setting := range known.All() {
+		if setting.Name != "COBRO_STOP_TIMEOUT" {
+			continue
+		}
+		match := regexp.MustCompile(`(\S+) \(` + program + `\)`).FindStringSubmatch(setting.Default)
+		require.NotNil(t, match, setting.Default)
+		takes, err := time.ParseDuration(match[1])
+		require.NoError(t, err)
+		return takes
+	}
+	require.Fail(t, "there is no such setting")
+	return 0
 }
 
 // secretName is that of a variable which holds a secret.

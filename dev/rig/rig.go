@@ -325,6 +325,7 @@ func (s *System) command(part Part) *exec.Cmd {
 			"--store", s.at.Store, "--key-file", s.at.KeyFile, "--min-expires-in", "1s", "--wait", "5s")
 		cmd.Env = []string{
 			"TEMPORAL_ADDRESS=" + temporal, "COBRO_API_KEY=" + s.secrets.apiKey, "COBRO_WEBHOOK_SECRET=" + s.secrets.webhook,
+			"COBRO_DRAIN=0s", // the door asks nobody whether he is ready
 		}
 		return cmd
 	case Simulator:

@@ -248,7 +248,7 @@ func (s *stack) serve(ctx context.Context, stdout io.Writer, began time.Time) er
 	apiConfig.Metrics = metrics.New(metrics.ProgramAPI, metrics.ProgramWorker)
 	workerConfig.Metrics, workerConfig.OpsListen = apiConfig.Metrics, ""
 	apiStarted, workerStarted := make(chan struct{}), make(chan struct{})
-	apiConfig.Started = func() { close(apiStarted) }
+	apiConfig.Started = func(net.Addr) { close(apiStarted) }
 	workerConfig.Started = func() { close(workerStarted) }
 
 	group, ended := errgroup.WithContext(ctx)
@@ -282,7 +282,8 @@ func (s *stack) serve(ctx context.Context, stdout io.Writer, began time.Time) er
 func (s *stack) apiConfig(timing workflows.Timing) (serve.Config, error) {
 	traces, err := tracing.LoadOptions(s.getenv)
 	config := serve.Config{
-		API: s.api, Operations: s.ops, Store: s.addresses.Store, KeyFile: s.addresses.KeyFile,
+		API:        func(context.Context) (net.Listener, error) { return s.api, nil },
+		Operations: s.ops, Store: s.addresses.Store, KeyFile: s.addresses.KeyFile,
 		APIKey: s.secrets.APIKey, WebhookSecret: s.secrets.WebhookSecret,
 		Temporal: engine.Options{Address: s.addresses.Temporal, Namespace: namespace},
 		Timing:   timing, CodecOrigins: s.origins, Logger: s.logger, Tracing: traces,

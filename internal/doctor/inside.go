@@ -73,7 +73,7 @@ func (e *examination) database(ctx context.Context, ring *seal.Ring) []Finding {
 	defer cancel()
 	db, err := store.Open(ctx, store.Config{DSN: e.cfg.Store, Sealer: ring, Now: e.cfg.Now})
 	if err == nil {
-		err = errors.Join(db.Ping(ctx))
+		err = db.Ping(ctx)
 	}
 	var schema *store.SchemaError
 	switch {
@@ -81,15 +81,17 @@ func (e *examination) database(ctx context.Context, ring *seal.Ring) []Finding {
 		f.Status, f.Saw, f.Do = Failed, err.Error(), "run the newer cobro, or bring back the database's backup of before"
 	case errors.As(err, &schema) || errors.Is(err, fs.ErrNotExist):
 		f.Status, f.Saw, f.Do = Failed, err.Error(), "run cobro migrate"
+	case err != nil && db != nil:
+		f.Status, f.Saw, f.Do = Failed, err.Error(), "see whether its disk is full, and whether this program's user may write"
 	case err != nil:
 		f.Status, f.Saw, f.Do = Failed, err.Error(), "start the database, or mend COBRO_STORE"
 	default:
-		f.Status, f.Saw = OK, "it answers and has this program's schema"
+		f.Status, f.Saw = OK, "it answers, takes a write, and has this program's schema"
 	}
 	if db == nil {
 		return []Finding{f}
 	}
-	defer func() { _ = db.Close() }() // it was only read
+	defer func() { _ = db.Close() }() // nothing of it is kept
 	return []Finding{f, e.merchant(ctx, db)}
 }
 

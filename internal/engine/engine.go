@@ -119,13 +119,21 @@ func Dial(ctx context.Context, o Options) (client.Client, error) {
 	defer cancel()
 	c, err := connect(waiting, o)
 	if err != nil {
-		return nil, cmp.Or(ctx.Err(), err)
+		return nil, interrupted(ctx, err)
 	}
 	if err := awaitNamespace(waiting, c, o.Address, o.Namespace); err != nil {
 		c.Close()
-		return nil, cmp.Or(ctx.Err(), err)
+		return nil, interrupted(ctx, err)
 	}
 	return c, nil
+}
+
+// interrupted is what ended a wait: the caller's context, or else err.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("wait for temporal: %w", ctx.Err())
+	}
+	return err
 }
 
 func connect(ctx context.Context, o Options) (client.Client, error) {

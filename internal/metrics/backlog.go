@@ -22,6 +22,8 @@ const (
 
 // BacklogSource counts what waits; the store does.
 type BacklogSource interface {
+	// Ping reports whether it can be written.
+	Ping(ctx context.Context) error
 	Backlog(ctx context.Context) (store.Backlog, error)
 }
 
@@ -37,7 +39,8 @@ type backlog struct {
 	now    func() time.Time
 	known  store.Backlog
 	asked  time.Time
-	err    error
+	down   error // what Ping said
+	err    error // what Backlog said
 }
 
 func newBacklog() *backlog {
@@ -45,7 +48,7 @@ func newBacklog() *backlog {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	return &backlog{
-		up:            gauge("cobro_store_up", "1 where the store answered the last question, 0 where it did not."),
+		up:            gauge("cobro_store_up", "1 where the store answered the last question and took a write, 0 where it did not."),
 		payments:      gauge("cobro_payments_open", "Payments that are not terminal.", "status"),
 		reviews:       gauge("cobro_reviews_open", "Reviews that wait for a person or for the gateway's word.", "subject"),
 		notifications: gauge("cobro_notifications", "Notifications that were not delivered.", "host", "event", "receiver", "status"),
@@ -94,11 +97,14 @@ func (b *backlog) Collect(out chan<- prometheus.Metric) {
 	show := func(desc *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
+	up := 0.
+	if b.down == nil && b.err == nil {
+		up = 1
+	}
+	show(b.up, up)
 	if b.err != nil {
-		show(b.up, 0)
 		return
 	}
-	show(b.up, 1)
 	for _, status := range payment.Statuses() {
 		if !status.Terminal() {
 			show(b.payments, float64(b.known.Payments[status]), string(status))
@@ -128,5 +134,8 @@ func (b *backlog) ask(now time.Time) {
 	b.known, b.err = b.source.Backlog(ctx)
 	if b.err != nil {
 		b.logger.LogAttrs(ctx, slog.LevelWarn, "backlog not counted", slog.Any("error", b.err))
+	}
+	if b.down = b.source.Ping(ctx); b.down != nil {
+		b.logger.LogAttrs(ctx, slog.LevelWarn, "store not writable", slog.Any("error", b.down))
 	}
 }

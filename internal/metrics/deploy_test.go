@@ -91,7 +91,7 @@ func TestTheAlertRulesNameWhatIsExposed(t *testing.T) {
 	}
 	for _, promised := range []string{
 		"CobroNeedsReview", "CobroUnknownOutcomes", "CobroNotificationsFailed", "CobroWebhooksPending", "CobroGatewayDown",
-		"CobroNoReconciliation", "CobroWorkerAway",
+		"CobroNoReconciliation", "CobroWorkerAway", "CobroWebhooksRefused",
 	} {
 		require.Contains(t, names, promised)
 	}

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -107,6 +108,12 @@ func (m *Metrics) startAtZero(programs []string) {
 	version, revision, compiler := built()
 	for _, program := range programs {
 		m.build.WithLabelValues(program, version, revision, compiler).Set(1)
+	}
+	if slices.Contains(programs, ProgramAPI) {
+		// The first webhook that is refused is one that an alert has to see.
+		for _, status := range []string{"500", "503"} {
+			m.requests.WithLabelValues(http.MethodPost, "/webhooks/athmovil/:secret", status)
+		}
 	}
 	for _, status := range payment.Statuses() {
 		if status != payment.StatusPending { // where all begin; it is no step

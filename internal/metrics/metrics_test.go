@@ -259,8 +259,11 @@ type books struct {
 	asked   int
 	backlog store.Backlog
 	err     error
+	full    error
 	hang    bool
 }
+
+func (b *books) Ping(context.Context) error { return b.full }
 
 func (b *books) Backlog(ctx context.Context) (store.Backlog, error) {
 	b.asked++
@@ -292,6 +295,19 @@ func awayStores(t *testing.T) {
 		require.Equal(t, 1, source.asked, "a failure is remembered as long as an answer")
 		require.Contains(t, logs.String(), "backlog not counted", name)
 	}
+}
+
+// A store that can only be read loses webhooks. What is read is shown all the
+// same: people still wait for reviews.
+func TestAStoreThatTakesNoWrite(t *testing.T) {
+	t.Parallel()
+	m := metrics.New(metrics.ProgramAPI)
+	var logs bytes.Buffer
+	m.WatchStore(t.Context(), &books{full: errors.New("disk full")}, slog.New(slog.NewTextHandler(&logs, nil)), nil)
+	body := scrape(t, m)
+	require.Contains(t, body, "cobro_store_up 0\n")
+	require.Contains(t, body, `cobro_reviews_open{subject="payment"} 0`+"\n")
+	require.Contains(t, logs.String(), "disk full")
 }
 
 func TestTheSDKsMetrics(t *testing.T) {

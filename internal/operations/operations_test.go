@@ -54,3 +54,32 @@ func TestReadiness(t *testing.T) {
 		})
 	}
 }
+
+// A process answers from its first moment, and says what it waits for.
+func TestFront(t *testing.T) {
+	t.Parallel()
+	stopping := make(chan struct{})
+	front := operations.NewFront(operations.Config{
+		Metrics:  http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+		Stopping: stopping, Logger: slog.New(slog.DiscardHandler),
+	}, "store")
+	ask := func(path string, status int, body string) {
+		t.Helper()
+		recorder := httptest.NewRecorder()
+		front.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+		require.Equal(t, status, recorder.Code)
+		if body != "" {
+			require.JSONEq(t, body, recorder.Body.String())
+		}
+	}
+	ask("/healthz", http.StatusOK, `{"status":"ok"}`)
+	ask("/metrics", http.StatusOK, "")
+	ask("/readyz", http.StatusServiceUnavailable, `{"status":"not ready","missing":["store"],"checks":{"store":"failing"}}`)
+	front.Await("temporal")
+	ask("/readyz", http.StatusServiceUnavailable, `{"status":"not ready","missing":["temporal"],"checks":{"temporal":"failing"}}`)
+	front.Open(operations.Handler(operations.Config{}))
+	ask("/readyz", http.StatusOK, `{"status":"ready"}`)
+	front.Await("store")
+	close(stopping)
+	ask("/readyz", http.StatusServiceUnavailable, `{"status":"stopping","missing":["store"],"checks":{"store":"failing"}}`)
+}

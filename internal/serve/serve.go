@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -18,6 +19,7 @@ import (
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/metrics"
+	"github.com/cobropay/cobro/internal/operations"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
@@ -27,8 +29,11 @@ import (
 	"github.com/cobropay/cobro/workflows"
 )
 
-// defaultStartTimeout covers databases and clusters that are started with us.
-const defaultStartTimeout = 30 * time.Second
+const (
+	// defaultStartTimeout covers databases and clusters that are started with us.
+	defaultStartTimeout = 30 * time.Second
+	defaultStopTimeout  = 15 * time.Second
+)
 
 // DefaultMerchant is the merchant id of an installation that names none.
 const DefaultMerchant = "default"
@@ -37,8 +42,13 @@ const DefaultMerchant = "default"
 type Config struct {
 	// Required fields
 
-	// API and Operations are open listeners; Run closes them.
-	API, Operations net.Listener
+	// API opens the public listener. It is called once requests can be answered:
+	// before that a load balancer must find nobody there.
+	API func(context.Context) (net.Listener, error)
+	// Operations is an open listener. It is served from the beginning, so that a
+	// process that waits for its database shows that it lives. Run closes it,
+	// whatever it returns.
+	Operations net.Listener
 	// Store is the DSN of the database, migrated before.
 	Store string
 	// KeyFile is the path of the key ring.
@@ -65,9 +75,14 @@ type Config struct {
 	// CodecToken must be presented to /codec/; see engine.CodecAccess. The zero
 	// token lets everybody in who reaches the operations address.
 	CodecToken private.Token
-	// StopTimeout is how long requests under way may take after the context
-	// ends. Zero means 15 seconds.
+	// StopTimeout is how long Run goes on after the context ends, Drain included.
+	// Requests that take longer are cut. Zero means 15 seconds.
 	StopTimeout time.Duration
+	// Drain is called when the context has ended, while requests are still taken
+	// and /readyz says that we stop. It returns when load balancers have seen
+	// that, or when its context ends, which is that of StopTimeout. Nil means that
+	// there are none.
+	Drain func(context.Context)
 	// StartTimeout is how long Run waits for the database, and then for Temporal.
 	// Zero means 30 seconds.
 	StartTimeout time.Duration
@@ -78,18 +93,50 @@ type Config struct {
 	Metrics *metrics.Metrics
 	// Logger is nil for slog.Default().
 	Logger *slog.Logger
-	// Started is called once requests are answered; nil means nobody asks.
-	Started func()
+	// Started is called with the public address once requests are answered; nil
+	// means nobody asks.
+	Started func(api net.Addr)
 }
 
 // Run answers until ctx ends or something breaks. Then it finishes the requests
-// under way. It returns nil after ctx has ended.
+// under way. It returns nil after ctx has ended: what that cut short is in the
+// log.
 func Run(ctx context.Context, cfg Config) error {
+	cfg.setDefaults()
+	err := cfg.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		cfg.Logger.Info("cut short by the stop", "error", err)
+		return nil //nolint:nilerr // it was asked to end, and it has
+	}
+	return err
+}
+
+func (cfg *Config) setDefaults() {
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.New(metrics.ProgramAPI)
 	}
 	cfg.Tracing.Service = cmp.Or(cfg.Tracing.Service, "cobro-api")
+	cfg.StartTimeout = cmp.Or(cfg.StartTimeout, defaultStartTimeout)
+	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, defaultStopTimeout)
+	if cfg.Drain == nil {
+		cfg.Drain = func(context.Context) {}
+	}
+	if cfg.Started == nil {
+		cfg.Started = func(net.Addr) {}
+	}
+}
+
+func (cfg *Config) run(ctx context.Context) error {
+	// Requests outlive ctx by the stop timeout.
+	requests, stopRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRequests()
+	front := operations.NewFront(operations.Config{
+		Metrics: cfg.Metrics.Handler(cfg.Logger), Stopping: ctx.Done(), Logger: cfg.Logger,
+	}, "store")
+	watched := start(requests, front, cfg.Operations)
+	defer watched.stop()
+
 	traces, err := tracing.Open(ctx, cfg.Tracing, cfg.Logger)
 	if err != nil {
 		return err
@@ -105,7 +152,6 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	ring.Tell(cfg.Logger)
-	cfg.StartTimeout = cmp.Or(cfg.StartTimeout, defaultStartTimeout)
 	db, err := store.Await(ctx, store.Config{DSN: cfg.Store, Sealer: ring, Logger: cfg.Logger, Observer: cfg.Metrics}, cfg.StartTimeout)
 	if err != nil {
 		return err
@@ -119,6 +165,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := db.ClaimMerchant(ctx, merchant); err != nil {
 		return err
 	}
+	front.Await("temporal")
 	options := cfg.Temporal
 	options.Sealer, options.Logger = ring, telemetry.ForTemporal(cfg.Logger, payment.IsID)
 	options.Wait = cmp.Or(options.Wait, cfg.StartTimeout)
@@ -131,18 +178,29 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer temporal.Close()
+	front.Await("search_attributes")
 	if err := engine.EnsureSearchAttributes(ctx, temporal, cfg.namespace()); err != nil {
 		return err
 	}
 
 	cfg.Metrics.WatchStore(ctx, db, cfg.Logger, nil)
+	defer watched.stop() // before the store: the last look must not find it closed
+	watch := newWatcher(cfg.Metrics, traces)
 	config := cfg.api(ring, db, temporal, merchant)
-	config.Metrics, config.Watch = cfg.Metrics.Handler(cfg.Logger), watcher{metrics: cfg.Metrics, tracing: traces}
+	config.Metrics, config.Watch = cfg.Metrics.Handler(cfg.Logger), watch
 	server, err := api.New(config)
 	if err != nil {
 		return err
 	}
-	return cfg.serve(ctx, server)
+	listener, err := cfg.API(ctx)
+	if err != nil {
+		return err
+	}
+	public := start(requests, server.Handler(), listener)
+	defer public.stop()
+	front.Open(server.Operations())
+	cfg.Started(listener.Addr())
+	return cfg.serve(ctx, server, watch, public, watched)
 }
 
 // api returns the configuration of the API itself.
@@ -166,30 +224,43 @@ func (cfg *Config) api(ring *seal.Ring, db *store.Store, temporal client.Client,
 	return config
 }
 
-// serve runs both listeners and the relay.
-func (cfg *Config) serve(ctx context.Context, server *api.Server) error {
-	// Requests outlive ctx by the stop timeout. The relay ends with ctx: what it
-	// did not hand over is in the store, and the next start takes it up.
-	requests, stopRequests := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopRequests()
-	public := newServer(requests, server.Handler())
-	operations := newServer(requests, server.Operations())
-
+// serve runs the relay beside both servers until ctx ends or one of the three
+// breaks. The relay ends with ctx: what it did not hand over is in the store, and
+// another process or the next start takes it up.
+func (cfg *Config) serve(ctx context.Context, server *api.Server, watch *watcher, public, watched *running) error {
 	group, ended := errgroup.WithContext(ctx)
-	group.Go(func() error { return listen(public, cfg.API) })
-	group.Go(func() error { return listen(operations, cfg.Operations) })
+	for _, one := range []*running{public, watched} {
+		group.Go(func() error {
+			select {
+			case <-one.ended:
+				return one.err
+			case <-ended.Done():
+				return nil
+			}
+		})
+	}
 	group.Go(func() error { return server.Run(ended) })
 	group.Go(func() error {
 		<-ended.Done()
-		limit, cancel := context.WithTimeout(requests, cmp.Or(cfg.StopTimeout, 15*time.Second))
-		defer cancel()
-		// Health checks are answered to the end, and say that we stop.
-		return errors.Join(public.Shutdown(limit), operations.Shutdown(limit))
+		cfg.finish(ctx, public, watch)
+		return nil
 	})
-	if cfg.Started != nil {
-		cfg.Started()
-	}
 	return group.Wait()
+}
+
+// finish takes requests for as long as they may come, lets those under way end,
+// and cuts those that take too long. Health checks are answered all the while.
+func (cfg *Config) finish(ctx context.Context, public *running, watch *watcher) {
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.StopTimeout)
+	defer cancel()
+	if ctx.Err() != nil { // nothing broke
+		cfg.Drain(limit)
+	}
+	if err := public.Shutdown(limit); err != nil {
+		requests, routes := watch.underWay()
+		cfg.Logger.Error("requests cut: raise COBRO_STOP_TIMEOUT, and the platform's limit above it",
+			"requests", requests, "routes", strings.Join(routes, ", "), "error", err)
+	}
 }
 
 // Timeouts of the HTTP servers. Writing has none: a long poll may last a
@@ -206,11 +277,29 @@ func newServer(ctx context.Context, handler http.Handler) *http.Server {
 	}
 }
 
-func listen(server *http.Server, listener net.Listener) error {
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s: %w", listener.Addr(), err)
-	}
-	return nil
+// running is a server whose goroutine is waited for.
+type running struct {
+	*http.Server
+	ended chan struct{}
+	err   error // once it has ended
+}
+
+// start serves until stop.
+func start(ctx context.Context, handler http.Handler, listener net.Listener) *running {
+	r := &running{Server: newServer(ctx, handler), ended: make(chan struct{})}
+	go func() { // stop waits for it
+		defer close(r.ended)
+		if err := r.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			r.err = fmt.Errorf("serve %s: %w", listener.Addr(), err)
+		}
+	}()
+	return r
+}
+
+// stop closes the listener and every connection. A second call does nothing.
+func (r *running) stop() {
+	_ = r.Close() // nobody is left to be told
+	<-r.ended
 }
 
 // Listen opens a listener. A port that is taken is an error that names the
@@ -222,4 +311,14 @@ func Listen(ctx context.Context, address, setting string) (net.Listener, error) 
 		return nil, fmt.Errorf("%w (%s changes the address; port 0 takes a free one)", err, setting)
 	}
 	return listener, nil
+}
+
+// CheckFree reports, before anything is waited for, whether a listener could be
+// opened, as [Listen] would.
+func CheckFree(ctx context.Context, address, setting string) error {
+	listener, err := Listen(ctx, address, setting)
+	if err != nil {
+		return err
+	}
+	return listener.Close()
 }

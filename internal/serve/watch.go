@@ -3,7 +3,9 @@ package serve
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/internal/metrics"
@@ -14,20 +16,55 @@ import (
 type watcher struct {
 	metrics *metrics.Metrics
 	tracing *tracing.Tracing
+
+	mu    sync.Mutex
+	under map[string]int // requests under way, by route; guarded by mu
+}
+
+func newWatcher(m *metrics.Metrics, t *tracing.Tracing) *watcher {
+	return &watcher{metrics: m, tracing: t, under: map[string]int{}}
+}
+
+// begin counts a request as under way until done.
+func (w *watcher) begin(route string) (done func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.under[route]++
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.under[route]--; w.under[route] == 0 {
+			delete(w.under, route)
+		}
+	}
+}
+
+// underWay returns how many requests are under way, and their routes.
+func (w *watcher) underWay() (requests int, routes []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for route, number := range w.under {
+		requests += number
+		routes = append(routes, route)
+	}
+	slices.Sort(routes)
+	return requests, routes
 }
 
 // Request implements api.Watcher.
-func (w watcher) Request(r *http.Request, route string) (context.Context, func(api.Answered)) {
+func (w *watcher) Request(r *http.Request, route string) (context.Context, func(api.Answered)) {
 	method := known(r.Method)
 	ctx, span := w.tracing.Request(r.Context(), r.Header, method, route)
+	done := w.begin(method + " " + route)
 	return ctx, func(a api.Answered) {
+		done()
 		w.metrics.RequestAnswered(method, route, strconv.Itoa(a.Status), a.Took)
 		span.Answered(a.Status, a.Code, a.PaymentID)
 	}
 }
 
 // Handover implements api.Watcher. Verdicts are counted by the store.
-func (w watcher) Handover(ctx context.Context) (context.Context, func(api.HandedOver)) {
+func (w *watcher) Handover(ctx context.Context) (context.Context, func(api.HandedOver)) {
 	ctx, span := w.tracing.Handover(ctx)
 	return ctx, func(h api.HandedOver) { span.HandedOver(h.EventID, h.Kind, string(h.Verdict), h.PaymentID) }
 }

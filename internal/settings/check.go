@@ -95,8 +95,8 @@ func (s Setting) check(value string) []Problem {
 	switch s.form {
 	case secret, urlSecret:
 		return s.checkSecret(value)
-	case duration:
-		if d, err := time.ParseDuration(value); err != nil || d <= 0 {
+	case duration, pause:
+		if d, err := time.ParseDuration(value); err != nil || d < 0 || d == 0 && s.form == duration {
 			return wrong("is no duration", `write it like "30s" or "2m"`)
 		}
 	case count:
@@ -186,6 +186,14 @@ func together(of Program, get func(string) string) []Problem {
 	if of == Everything && err == nil && shortest < 120*time.Second && get("COBRO_GATEWAY_URL") == "" {
 		problems = append(problems, Problem{
 			Setting: "COBRO_MIN_EXPIRES_IN", Problem: "is less than the 120 seconds that ATH Móvil takes", Do: "remove it: it is for a simulator", Warning: true,
+		})
+	}
+	drain, err := time.ParseDuration(cmp.Or(get("COBRO_DRAIN"), "5s"))
+	stop, stopErr := time.ParseDuration(cmp.Or(get("COBRO_STOP_TIMEOUT"), "15s"))
+	if of&API != 0 && err == nil && stopErr == nil && drain >= stop {
+		problems = append(problems, Problem{
+			Setting: "COBRO_DRAIN", Problem: "is no less than COBRO_STOP_TIMEOUT, which bounds both: requests may be cut at the end",
+			Do: "set COBRO_STOP_TIMEOUT to 10 seconds more than COBRO_DRAIN", Warning: true,
 		})
 	}
 	if of&API != 0 && get("COBRO_CODEC_ORIGINS") != "" && get("COBRO_CODEC_TOKEN") == "" && !loopback(get("COBRO_OPS_LISTEN")) {

@@ -34,6 +34,7 @@ const (
 	database
 	path
 	duration
+	pause // a duration, or none
 	count
 	webAddress // http:// or https://, without a query
 	listen     // host:port
@@ -81,6 +82,7 @@ func All() []Setting {
 
 		{Name: "COBRO_START_TIMEOUT", Of: Everything, Default: "30s", form: duration},
 		{Name: "COBRO_STOP_TIMEOUT", Of: Everything, Default: "15s (api), 10s (worker)", form: duration},
+		{Name: "COBRO_DRAIN", Of: API, Default: "5s", form: pause},
 		{Name: "COBRO_WAIT", Of: API, Default: "10s", form: duration},
 		{Name: "COBRO_MIN_EXPIRES_IN", Of: API, Default: "120s", form: duration},
 		{Name: "COBRO_FORBID_SECOND_AUTHORIZE", Of: API, Default: "false", form: boolean},

@@ -66,6 +66,8 @@ func TestMistakes(t *testing.T) {
 		"a space in a token":        {map[string]string{"COBRO_ATHM_PRIVATE_TOKEN": canary + " x"}, "no header takes", "copy it again", false},
 		"a line break at the end":   {map[string]string{"COBRO_API_KEY": canary + "\n"}, "ends with a space", "remove it", false},
 		"no duration":               {map[string]string{"COBRO_STOP_TIMEOUT": "15"}, "no duration", `"30s"`, false},
+		"a negative drain":          {map[string]string{"COBRO_DRAIN": "-1s"}, "no duration", `"30s"`, false},
+		"a drain without an end":    {map[string]string{"COBRO_DRAIN": "15s"}, "no less than COBRO_STOP_TIMEOUT", "10 seconds more", true},
 		"a negative number":         {map[string]string{"COBRO_WAITING": "-1"}, "no whole number", `"100"`, false},
 		"no address":                {map[string]string{"COBRO_PUBLIC_URL": "pay.example.com"}, "no address", "https://", false},
 		"nothing to listen on":      {map[string]string{"COBRO_LISTEN": "8080"}, "listen on", "127.0.0.1:8080", false},

@@ -47,7 +47,7 @@ func Await(ctx context.Context, cfg Config, wait time.Duration) (*Store, error) 
 		case <-waiting.Done():
 			timer.Stop()
 			if ctx.Err() != nil {
-				return nil, ctx.Err()
+				return nil, fmt.Errorf("wait for the database: %w", ctx.Err())
 			}
 			return nil, fmt.Errorf("%w (waited %s: check that the database runs and what COBRO_STORE says; COBRO_START_TIMEOUT changes how long)", err, wait)
 		}

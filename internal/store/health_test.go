@@ -81,6 +81,31 @@ func TestANewerSchemaIsReady(t *testing.T) {
 	require.ErrorContains(t, s.CheckSchema(t.Context()), "run cobro migrate")
 }
 
+// A store that answers reads and takes no write is not well. One write stands
+// for those who ask soon after it; a failure is never remembered.
+func TestPingWrites(t *testing.T) {
+	t.Parallel()
+	cfg := migrated(t)
+	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	cfg.Now = func() time.Time { return now }
+	s, file := open(t, cfg), raw(t, cfg)
+	require.NoError(t, s.Ping(t.Context()))
+	_, err := file.ExecContext(t.Context(), `CREATE TRIGGER full BEFORE INSERT ON settings BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
+	require.NoError(t, err)
+	now = now.Add(2 * time.Second)
+	require.NoError(t, s.Ping(t.Context()))
+	now = now.Add(time.Second)
+	for range 2 {
+		require.ErrorContains(t, s.Ping(t.Context()), "the disk is full")
+	}
+	_, err = file.ExecContext(t.Context(), `DROP TRIGGER full`)
+	require.NoError(t, err)
+	require.NoError(t, s.Ping(t.Context()))
+	var rows int
+	require.NoError(t, file.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM settings`).Scan(&rows))
+	require.Zero(t, rows, "nothing is left of it")
+}
+
 func TestMerchant(t *testing.T) {
 	t.Parallel()
 	s := open(t, migrated(t))

@@ -43,6 +43,7 @@ func TestPostgreSQL(t *testing.T) {
 	})
 	for name, run := range map[string]func(*testing.T, *postgres){
 		"a database that does not fit is refused":         refusals,
+		"a database that takes no write is not well":      readOnly,
 		"a URL that cannot be read stays secret":          badURLs,
 		"many migrate at once":                            migrations,
 		"a migration waits for the one that runs":         waitingMigration,
@@ -105,6 +106,14 @@ func begun(do func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- do() }() // whoever calls reads it
 	return done
+}
+
+// readOnly is what a server becomes that is demoted under open connections.
+func readOnly(t *testing.T, p *postgres) {
+	cfg := p.migrated(t)
+	require.NoError(t, open(t, cfg).Ping(t.Context()))
+	cfg.DSN = with(cfg.DSN, "default_transaction_read_only", "on")
+	require.ErrorContains(t, open(t, cfg).Ping(t.Context()), "read-only transaction")
 }
 
 func refusals(t *testing.T, p *postgres) {

@@ -41,6 +41,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -80,6 +81,7 @@ type Store struct {
 	now     func() time.Time
 
 	observer Observer
+	written  chan time.Time // when Ping last wrote; taken out by who writes now
 }
 
 // ErrUnreachable says that no database answered: it is away, is starting, or is
@@ -102,7 +104,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	s := &Store{writer: writer, readers: reader{readers, d.passing}, dialect: d, sealer: cfg.Sealer, now: cfg.Now, observer: cfg.Observer}
+	s := &Store{writer: writer, readers: reader{readers, d.passing}, dialect: d, sealer: cfg.Sealer, now: cfg.Now, observer: cfg.Observer, written: make(chan time.Time, 1)}
+	s.written <- time.Time{}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -125,13 +128,46 @@ func (s *Store) Close() error {
 	return errors.Join(s.readers.Close(), s.writer.Close())
 }
 
-// Ping reports whether the database answers.
+// pingLasts is how long a write of Ping stands for others: whoever asks, and
+// however many at once, it costs the disk next to nothing.
+const pingLasts = 3 * time.Second
+
+// Ping reports whether the database answers and can be written. One whose disk
+// is full, or that has become a standby, answers every read and keeps nothing.
+// A write that succeeded is good for [pingLasts]; one that failed is repeated by
+// whoever asks next.
 func (s *Store) Ping(ctx context.Context) error {
 	var one int
 	if err := s.readers.QueryRowContext(ctx, `SELECT 1`).Scan(&one); err != nil {
 		return fmt.Errorf("ping the store: %w", err)
 	}
-	return nil
+	var last time.Time
+	select {
+	case last = <-s.written:
+	case <-ctx.Done():
+		return fmt.Errorf("ping the store: another write lasts: %w", ctx.Err())
+	}
+	defer func() { s.written <- last }()
+	now := s.now()
+	if !last.IsZero() && now.Sub(last).Abs() < pingLasts {
+		return nil
+	}
+	err := s.write(ctx, "write to the store", func(tx *sql.Tx) error { return tryWriting(ctx, tx) })
+	if err == nil {
+		last = now
+	}
+	return err
+}
+
+// tryWriting leaves nothing behind but a commit that the disk has taken. The row
+// has a name of its own: processes that ask at once do not wait for each other.
+func tryWriting(ctx context.Context, tx *sql.Tx) error {
+	name := "ping-" + rand.Text()
+	if _, err := tx.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, '')`, name); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM settings WHERE name = $1`, name)
+	return err
 }
 
 // write runs do in one transaction that no other writer interleaves with on
