@@ -64,6 +64,7 @@ func (o orders) toRefund(t *testing.T) []string {
 	t.Helper()
 	rows, err := o.db.QueryContext(t.Context(), paidTwice)
 	require.NoError(t, err)
+	defer rows.Close()
 	var all []string
 	for rows.Next() {
 		var order, id string
