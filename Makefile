@@ -16,7 +16,7 @@ help: ## Show this list
 run: ## Run everything on this machine
 	GOWORK= go run ./dev
 
-test: test-root test-dev ## Run every test
+test: test-root test-dev ## Run every test; those whose program is missing (see install) say that they are skipped
 
 test-root: ## Run the tests of the root module, with the race detector
 	go test -race -timeout 20m $$(go list $(ROOT) | grep -v -e /athmovilsim -e /workflows)
@@ -69,7 +69,7 @@ fuzz: ## Fuzz each target for FUZZTIME (default 60s)
 golden: ## Write the golden files again; look at the difference before you commit it
 	go test ./worker ./api ./examples/typescript -update
 
-install: ## Install what some tests need and Go cannot bring: Chromium, Node.js, Python (Debian, as root)
+install: ## Install what some tests need and Go cannot bring: Chromium, Node.js, Python, PostgreSQL (Debian, as root)
 	.ci/install
 
 ci: ## Run what CI runs, and print how long each part took

@@ -1,6 +1,7 @@
 package cobro_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,10 +12,12 @@ import (
 )
 
 var (
-	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
-	runbook = regexp.MustCompile(`docs/operations\.md#(\S+)`)
-	noSlug  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	link     = regexp.MustCompile(`\[([^\]]*)\]\(([^)\s]+)\)`)
+	fence    = regexp.MustCompile("(?ms)^ *```.*?^ *```$") // code, which may have brackets and lines that begin with #
+	heading  = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	runbook  = regexp.MustCompile(`docs/operations\.md#(\S+)`)
+	noSlug   = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	testName = regexp.MustCompile(`^Test\w+$`)
 )
 
 // anchors are those that GitHub makes of a page's headings.
@@ -23,7 +26,7 @@ func anchors(t *testing.T, path string) []string {
 	page, err := os.ReadFile(path)
 	require.NoError(t, err)
 	var all []string
-	for _, match := range heading.FindAllStringSubmatch(string(page), -1) {
+	for _, match := range heading.FindAllStringSubmatch(string(fence.ReplaceAll(page, nil)), -1) {
 		all = append(all, strings.ReplaceAll(noSlug.ReplaceAllString(strings.ToLower(match[1]), ""), " ", "-"))
 	}
 	return all
@@ -45,25 +48,57 @@ func TestIncidentsHaveTheirAnchors(t *testing.T) {
 	}
 }
 
-func TestLinksOfTheGuidesLeadSomewhere(t *testing.T) {
+// pages are all of the repository's pages.
+func pages(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	require.NoError(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		if entry.IsDir() && (name == "node_modules" || len(name) > 1 && name[0] == '.') {
+			return fs.SkipDir
+		}
+		if filepath.Ext(name) == ".md" {
+			all = append(all, path)
+		}
+		return nil
+	}))
+	require.GreaterOrEqual(t, len(all), 15)
+	return all
+}
+
+// TestLinksLeadSomewhere follows every link of every page to its file, to its
+// heading, and to the test that it names.
+func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
-	for _, page := range []string{"README.md", "docs/operations.md", "docs/security.md"} {
+	named := 0
+	for _, page := range pages(t) {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
-		for _, match := range link.FindAllStringSubmatch(string(text), -1) {
-			if strings.Contains(match[1], "://") {
+		for _, match := range link.FindAllStringSubmatch(string(fence.ReplaceAll(text, nil)), -1) {
+			label, to := match[1], match[2]
+			if strings.Contains(to, "://") {
 				continue
 			}
-			file, anchor, _ := strings.Cut(match[1], "#")
+			file, anchor, _ := strings.Cut(to, "#")
 			target := page
 			if file != "" {
 				target = filepath.Join(filepath.Dir(page), file)
 			}
 			_, err := os.Stat(target)
-			require.NoError(t, err, "%s links to %s", page, match[1])
+			require.NoError(t, err, "%s links to %s", page, to)
 			if anchor != "" {
-				require.Contains(t, anchors(t, target), anchor, "%s links to %s", page, match[1])
+				require.Contains(t, anchors(t, target), anchor, "%s links to %s", page, to)
+			}
+			if testName.MatchString(label) {
+				source, err := os.ReadFile(target)
+				require.NoError(t, err)
+				require.Contains(t, string(source), "\nfunc "+label+"(t *testing.T)", "%s links to %s", page, to)
+				named++
 			}
 		}
 	}
+	require.Positive(t, named, "README.md names the tests of what it promises")
 }

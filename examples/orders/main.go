@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -37,8 +38,8 @@ func main() {
 	}
 }
 
-// orders is the merchant's table. The shop inserts an order, with its id alone,
-// before it asks for a payment.
+// orders is the merchant's tables. The shop inserts an order, with its id alone,
+// before it asks for a payment, and reads its status.
 type orders struct{ db *sql.DB }
 
 func open(ctx context.Context, dsn string) (orders, error) {
@@ -51,49 +52,105 @@ func open(ctx context.Context, dsn string) (orders, error) {
 		return orders{}, err
 	}
 	_, err = db.ExecContext(ctx, `
-		CREATE TABLE IF NOT EXISTS orders (
+		CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, status TEXT NOT NULL DEFAULT 'new');
+		CREATE TABLE IF NOT EXISTS order_payments ( -- every try to pay an order
 			id            TEXT PRIMARY KEY,
-			status        TEXT NOT NULL DEFAULT 'new',
-			paid_by       TEXT NOT NULL DEFAULT '', -- the payment, once there is one
-			asked_at      BIGINT NOT NULL DEFAULT 0, -- when that payment was asked for, in microseconds
-			last_sequence BIGINT NOT NULL DEFAULT 0  -- of the last event of that payment
+			order_id      TEXT NOT NULL REFERENCES orders (id),
+			status        TEXT NOT NULL,    -- what the order's is where this payment decides
+			standing      INTEGER NOT NULL, -- 2: has the customer's money; 1: gave it all back; 0: never had any
+			asked_at      BIGINT NOT NULL,  -- in microseconds
+			last_sequence BIGINT NOT NULL   -- of the last event of this payment
 		)`)
 	return orders{db}, err
 }
 
 func (o orders) receivers() *activities.Notifications {
 	n := activities.NewNotifications()
-	for event, status := range map[payment.Event]string{
-		payment.EventCreated: "awaiting payment", payment.EventCompleted: "paid",
-		payment.EventFailed: "not paid", payment.EventExpired: "not paid", payment.EventRefundCompleted: "refunded",
+	for _, event := range []payment.Event{
+		payment.EventCreated, payment.EventCompleted, payment.EventFailed, payment.EventExpired, payment.EventRefundCompleted,
 	} {
-		n.On(event, "set-status", func(ctx context.Context, e payment.Notification) error { return o.set(ctx, e, status) })
+		n.On(event, "set-status", o.set)
 	}
 	return n
 }
 
-// set writes a status unless the order has heard of something later. An event
-// that comes again, or that another one has overtaken, changes nothing, so there
-// is nothing to remember of those that came.
-func (o orders) set(ctx context.Context, e payment.Notification, status string) error {
+// statusOf says what a payment makes of its order.
+func statusOf(p payment.Payment) (status string, standing int) {
+	switch {
+	case p.Status == payment.StatusOpen:
+		return "awaiting payment", 0
+	case p.Status != payment.StatusCompleted:
+		return "not paid", 0
+	case p.RefundedAmount == p.Total:
+		return "refunded", 1
+	case p.RefundedAmount.IsZero():
+		return "paid", 2
+	default:
+		return "partly refunded", 2
+	}
+}
+
+// set writes what became of a payment, unless something later is written, and
+// then what that makes of its order. A payment that has the customer's money
+// decides, whatever becomes of another; among equals, the one asked for last.
+func (o orders) set(ctx context.Context, e payment.Notification) error {
 	p := e.Payment
 	if p.Reference == "" {
 		return nil // not of an order
 	}
-	if e.Refund != nil && p.RefundedAmount != p.Total {
-		status = "partly refunded"
-	}
-	result, err := o.db.ExecContext(ctx, `
-		UPDATE orders SET status = $1, paid_by = $2, asked_at = $3, last_sequence = $4
-		WHERE id = $5 AND (asked_at, last_sequence) < ($3, $4)`, status, p.ID, p.CreatedAt.UnixMicro(), e.Sequence, p.Reference)
+	tx, err := o.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	if n, err := result.RowsAffected(); n > 0 || err != nil {
+	defer func() { _ = tx.Rollback() }() // after a commit this does nothing
+	// Two payments of one order wait here for each other.
+	found, err := tx.ExecContext(ctx, `UPDATE orders SET status = status WHERE id = $1`, p.Reference)
+	if err != nil {
 		return err
 	}
-	if o.db.QueryRowContext(ctx, `SELECT 1 FROM orders WHERE id = $1`, p.Reference).Scan(new(int)) != nil {
-		return fmt.Errorf("order %s is not there; tried again, in case the shop is late", p.Reference)
+	if n, err := found.RowsAffected(); n == 0 || err != nil {
+		return cmp.Or(err, fmt.Errorf("order %s is not there; tried again, in case the shop is late", p.Reference))
 	}
-	return nil
+	status, standing := statusOf(p)
+	if _, err := tx.ExecContext(ctx, `
+		INSERT INTO order_payments AS p (id, order_id, status, standing, asked_at, last_sequence) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (id) DO UPDATE SET status = excluded.status, standing = excluded.standing, last_sequence = excluded.last_sequence
+		WHERE p.last_sequence < excluded.last_sequence`,
+		p.ID, p.Reference, status, standing, p.CreatedAt.UnixMicro(), e.Sequence); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `
+		UPDATE orders SET status =
+			(SELECT status FROM order_payments WHERE order_id = $1 ORDER BY standing DESC, asked_at DESC LIMIT 1)
+		WHERE id = $1`, p.Reference); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	return o.reportPaidTwice(ctx, p.Reference)
+}
+
+// paidTwice lists the payments of paid orders beside the first one: what to refund.
+const paidTwice = `
+	SELECT order_id, id FROM order_payments AS p WHERE standing = 2 AND EXISTS
+		(SELECT 1 FROM order_payments AS f WHERE f.order_id = p.order_id AND f.standing = 2 AND (f.asked_at, f.id) < (p.asked_at, p.id))
+	ORDER BY order_id, asked_at`
+
+// reportPaidTwice says so with every event of such an order, until one of its
+// payments is refunded.
+func (o orders) reportPaidTwice(ctx context.Context, order string) error {
+	rows, err := o.db.QueryContext(ctx, `SELECT id FROM (`+paidTwice+`) AS twice WHERE order_id = $1`, order)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		slog.ErrorContext(ctx, "an order is paid twice: refund this payment", "order", order, "payment", id)
+	}
+	return rows.Err()
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,8 +27,7 @@ func each(t *testing.T, test func(t *testing.T, o orders)) {
 			o, err := open(t.Context(), dsn)
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, o.db.Close()) })
-			_, err = o.db.ExecContext(t.Context(), `DELETE FROM orders`)
-			require.NoError(t, err)
+			o.clear(t)
 			test(t, o)
 		})
 	}
@@ -33,6 +35,12 @@ func each(t *testing.T, test func(t *testing.T, o orders)) {
 	if dsn := os.Getenv("ORDERS_TEST_DSN"); dsn != "" {
 		run("postgres", dsn)
 	}
+}
+
+func (o orders) clear(t *testing.T) {
+	t.Helper()
+	_, err := o.db.ExecContext(t.Context(), `DELETE FROM order_payments; DELETE FROM orders`)
+	require.NoError(t, err)
 }
 
 // place puts orders into the books, as the shop does.
@@ -51,9 +59,25 @@ func (o orders) status(t *testing.T, id string) string {
 	return status
 }
 
+// toRefund lists the payments that are to be refunded.
+func (o orders) toRefund(t *testing.T) []string {
+	t.Helper()
+	rows, err := o.db.QueryContext(t.Context(), paidTwice)
+	require.NoError(t, err)
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var order, id string
+		require.NoError(t, rows.Scan(&order, &id))
+		all = append(all, id)
+	}
+	require.NoError(t, rows.Err())
+	return all
+}
+
 func TestLives(t *testing.T) {
 	each(t, func(t *testing.T, o orders) {
-		o.place(t, "paid", "given-back", "one-back", "cancelled", "expired", "declined", "second-try")
+		o.place(t, "paid", "given-back", "one-back", "cancelled", "expired", "declined", "second-try", "then-expired", "twice", "anew")
 		shop := cobrotest.NewShop(t, o.receivers())
 		shop.Pay("25.00", cobrotest.Order("paid"))
 		shop.Refund(shop.Pay("25.00", cobrotest.Order("given-back")), "25.00")
@@ -63,46 +87,107 @@ func TestLives(t *testing.T) {
 		shop.Decline("3.00", cobrotest.Order("declined"))
 		shop.Expire("3.00", cobrotest.Order("second-try"))
 		shop.Pay("3.00", cobrotest.Order("second-try"))
+		shop.Pay("3.00", cobrotest.Order("then-expired"))
+		shop.Expire("3.00", cobrotest.Order("then-expired"))
+		shop.Pay("3.00", cobrotest.Order("twice"))
+		second := shop.Pay("3.00", cobrotest.Order("twice"))
+		shop.Refund(shop.Pay("3.00", cobrotest.Order("anew")), "3.00")
+		shop.Pay("3.00", cobrotest.Order("anew"))
 		for id, want := range map[string]string{
 			"paid": "paid", "given-back": "refunded", "one-back": "partly refunded", "cancelled": "not paid", "expired": "not paid", "declined": "not paid", "second-try": "paid",
+			"then-expired": "paid", "twice": "paid", "anew": "paid",
 		} {
 			require.Equal(t, want, o.status(t, id), id)
 		}
+		require.Equal(t, []string{second.ID}, o.toRefund(t))
+		shop.Refund(second, "3.00")
+		require.Equal(t, "paid", o.status(t, "twice"), "by the first one")
+		require.Empty(t, o.toRefund(t))
 	})
 }
 
 // TestAnyOrder delivers the events of two payments of one order, each twice, in
 // every order in which they can come.
 func TestAnyOrder(t *testing.T) {
+	first := time.Date(2026, time.November, 2, 13, 0, 0, 0, time.UTC)
+	of := func(paymentID string, event payment.Event, sequence int) payment.Notification {
+		return cobrotest.Notification(event, func(n *payment.Notification) {
+			n.Payment.ID, n.Payment.Reference, n.Sequence = paymentID, "order-7", sequence
+			n.Payment.CreatedAt = first
+			if paymentID == "pay_2" {
+				n.Payment.CreatedAt = first.Add(time.Hour)
+			}
+		})
+	}
+	refundedWhole := of("pay_2", payment.EventRefundCompleted, 3)
+	refundedWhole.Payment.RefundedAmount = refundedWhole.Payment.Total
+	for name, tt := range map[string]struct {
+		events   []payment.Notification
+		status   string
+		toRefund []string
+	}{
+		"expired, then paid": {[]payment.Notification{
+			of("pay_1", payment.EventExpired, 2),
+			of("pay_2", payment.EventCreated, 1), of("pay_2", payment.EventCompleted, 2), of("pay_2", payment.EventRefundCompleted, 3),
+		}, "partly refunded", nil},
+		"paid, then expired": {[]payment.Notification{
+			of("pay_1", payment.EventCreated, 1), of("pay_1", payment.EventCompleted, 2),
+			of("pay_2", payment.EventCreated, 1), of("pay_2", payment.EventExpired, 2),
+		}, "paid", nil},
+		"paid, then being paid": {[]payment.Notification{
+			of("pay_1", payment.EventCreated, 1), of("pay_1", payment.EventCompleted, 2), of("pay_2", payment.EventCreated, 1),
+		}, "paid", nil},
+		"paid twice": {[]payment.Notification{
+			of("pay_1", payment.EventCompleted, 2), of("pay_2", payment.EventCreated, 1), of("pay_2", payment.EventCompleted, 2),
+		}, "paid", []string{"pay_2"}},
+		"paid twice, and refunded once": {[]payment.Notification{
+			of("pay_1", payment.EventCompleted, 2), of("pay_2", payment.EventCompleted, 2), refundedWhole,
+		}, "paid", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, o orders) {
+				for _, order := range permutations(len(tt.events)) {
+					o.clear(t)
+					o.place(t, "order-7")
+					for _, i := range order {
+						for range 2 {
+							require.NoError(t, o.set(t.Context(), tt.events[i]))
+						}
+					}
+					require.Equal(t, tt.status, o.status(t, "order-7"), "%v", order)
+					require.Equal(t, tt.toRefund, o.toRefund(t), "%v", order)
+				}
+			})
+		})
+	}
+}
+
+func TestTheReadmeShowsTheQuery(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(strings.Fields(string(readme)), " "), strings.Join(strings.Fields(paidTwice), " ")+";")
+}
+
+// TestPaidTwiceIsLoud also says that a repetition reports it again: the first
+// report may have died with its process.
+func TestPaidTwiceIsLoud(t *testing.T) {
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	t.Cleanup(func() { slog.SetDefault(before) })
 	each(t, func(t *testing.T, o orders) {
-		of := func(paymentID string, asked time.Time, event payment.Event, sequence int) payment.Notification {
-			return cobrotest.Notification(event, func(n *payment.Notification) {
-				n.Payment.ID, n.Payment.Reference, n.Payment.CreatedAt, n.Sequence = paymentID, "order-7", asked, sequence
+		o.place(t, "order-7")
+		paid := func(id string, at int64) payment.Notification {
+			return cobrotest.Notification(payment.EventCompleted, func(n *payment.Notification) {
+				n.Payment.ID, n.Payment.Reference, n.Payment.CreatedAt = id, "order-7", time.Unix(at, 0)
 			})
 		}
-		first := time.Date(2026, time.November, 2, 13, 0, 0, 0, time.UTC)
-		events := []payment.Notification{
-			of("pay_1", first, payment.EventExpired, 2),
-			of("pay_2", first.Add(time.Hour), payment.EventCreated, 1),
-			of("pay_2", first.Add(time.Hour), payment.EventCompleted, 2),
-			of("pay_2", first.Add(time.Hour), payment.EventRefundCompleted, 3),
-		}
-		statuses := map[payment.Event]string{
-			payment.EventCreated: "awaiting payment", payment.EventExpired: "not paid", payment.EventCompleted: "paid",
-			payment.EventRefundCompleted: "partly refunded",
-		}
-		for _, order := range permutations(len(events)) {
-			_, err := o.db.ExecContext(t.Context(), `DELETE FROM orders`)
-			require.NoError(t, err)
-			o.place(t, "order-7")
-			latest := -1
-			for _, i := range order {
-				for range 2 {
-					require.NoError(t, o.set(t.Context(), events[i], statuses[events[i].Event]))
-				}
-				latest = max(latest, i)
-				require.Equal(t, statuses[events[latest].Event], o.status(t, "order-7"), "%v", order)
-			}
+		require.NoError(t, o.set(t.Context(), paid("pay_1", 1)))
+		require.Empty(t, log.String())
+		for range 2 {
+			require.NoError(t, o.set(t.Context(), paid("pay_2", 2)))
+			require.Contains(t, log.String(), `level=ERROR msg="an order is paid twice: refund this payment" order=order-7 payment=pay_2`)
+			log.Reset()
 		}
 	})
 }

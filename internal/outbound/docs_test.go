@@ -37,8 +37,12 @@ func block(t *testing.T, heading, language string) string {
 	return code
 }
 
+// handed are the ids that the page's code in Go handed on.
+var handed = make(chan string, 3)
+
 // handleOnce is what the page leaves to its reader.
 func handleOnce(_ context.Context, id, event, paymentID string) error {
+	handed <- id
 	if !strings.HasPrefix(id, "ntf_") || event == "" || !strings.HasPrefix(paymentID, "pay_") {
 		return errors.New("not what was sent")
 	}
@@ -74,6 +78,10 @@ func receive(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not JSON", http.StatusBadRequest)
 		return
 	}
+	if strings.HasPrefix(n.ID, "ntf_test") { // from "cobro endpoint test": it tells of nothing real
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	if err := handleOnce(r.Context(), n.ID, n.Event, n.Payment.ID); err != nil { // yours: known ids do nothing
 		http.Error(w, "later, please", http.StatusServiceUnavailable)
 		return
@@ -89,11 +97,17 @@ func TestTheGoOfThePage(t *testing.T) {
 	shop := openShop(t, receive)
 	sender := newSender(t, outbound.Options{})
 	t.Setenv("COBRO_ENDPOINT_SECRET", secret)
-	_, err = sender.Send(t.Context(), shop.endpoint(), example(t, payment.EventCompleted))
-	require.NoError(t, err)
+	real := example(t, payment.EventCompleted)
+	real.ID = realID
+	for _, n := range []payment.Notification{example(t, payment.EventCompleted), real} {
+		_, err = sender.Send(t.Context(), shop.endpoint(), n)
+		require.NoError(t, err)
+	}
 	t.Setenv("COBRO_ENDPOINT_SECRET", secret2)
-	_, err = sender.Send(t.Context(), shop.endpoint(), example(t, payment.EventCompleted))
+	_, err = sender.Send(t.Context(), shop.endpoint(), real)
 	require.ErrorContains(t, err, "answered 401")
+	require.Equal(t, realID, <-handed, "an example pays no order")
+	require.Empty(t, handed)
 }
 
 // pageCases are the deliveries that the page's other languages are tried on.
@@ -113,27 +127,41 @@ func TestTheTypeScriptOfThePage(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "page.mjs"), []byte(`
 import { readFileSync } from "node:fs";
 `+code+`
-const seen = [];
-async function handleOnce(id, event, payment) { seen.push(id, event, payment); }
-const statuses = [];
+let handled = "";
+async function handleOnce(id, event, payment) {
+  if (typeof event !== "string" || typeof payment !== "string") throw new Error("it handed over something else");
+  handled = id;
+}
+const outcomes = [];
 for (const c of JSON.parse(readFileSync(0, "utf8"))) {
   process.env.COBRO_ENDPOINT_SECRET = c.secret;
+  handled = "";
   const answer = await POST(new Request("https://shop.example.com/", { method: "POST", body: c.body, headers: c.headers }));
-  statuses.push(answer.status);
+  outcomes.push({ status: answer.status, handled });
 }
-if (seen.some((value) => typeof value !== "string")) throw new Error("it handed over something else");
-console.log(JSON.stringify(statuses));
+console.log(JSON.stringify(outcomes));
 `), 0o600))
 	all, given := pageCases(t)
-	var statuses []int
-	require.NoError(t, json.Unmarshal(node(t, folder, "page.mjs", given), &statuses))
-	require.Len(t, statuses, len(all))
+	requireOutcomes(t, all, node(t, folder, "page.mjs", given))
+}
+
+// requireOutcomes compares what a handler did with what it must do: refuse what
+// Cobro did not send, and hand on what is no example.
+func requireOutcomes(t *testing.T, all []delivery, printed []byte) {
+	t.Helper()
+	var outcomes []struct {
+		Status  int    `json:"status"`
+		Handled string `json:"handled"`
+	}
+	require.NoError(t, json.Unmarshal(printed, &outcomes))
+	require.Len(t, outcomes, len(all))
 	for i, d := range all {
 		want := http.StatusUnauthorized
 		if d.genuine {
 			want = http.StatusNoContent
 		}
-		require.Equal(t, want, statuses[i], d.name)
+		require.Equal(t, want, outcomes[i].Status, d.name)
+		require.Equal(t, d.handled, outcomes[i].Handled, d.name)
 	}
 }
 
@@ -145,21 +173,23 @@ func TestThePythonOfThePage(t *testing.T) {
 
 import sys
 
-verdicts = []
+handled = ""
+
+
+def handle_once(id, event, payment):
+    global handled
+    handled = id
+
+
+outcomes = []
 for c in json.load(sys.stdin):
-    try:
-        verdicts.append(verify(c["secret"], c["headers"], c["body"].encode())["event"])
-    except ValueError:
-        verdicts.append("")
-print(json.dumps(verdicts))
+    handled, os.environ["COBRO_ENDPOINT_SECRET"] = "", c["secret"]
+    status = receive(c["headers"], c["body"].encode())
+    outcomes.append({"status": status, "handled": handled})
+print(json.dumps(outcomes))
 `), 0o600))
 	all, given := pageCases(t)
-	var verdicts []string
-	require.NoError(t, json.Unmarshal(runScript(t.Context(), t, folder, given, "python3", "page.py"), &verdicts))
-	require.Len(t, verdicts, len(all))
-	for i, d := range all {
-		require.Equal(t, d.genuine, verdicts[i] != "", d.name)
-	}
+	requireOutcomes(t, all, runScript(t.Context(), t, folder, given, "python3", "page.py"))
 }
 
 // TestTheFilesOfThePages says that what the pages show as a file is one.

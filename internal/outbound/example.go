@@ -13,13 +13,17 @@ const (
 	// testPrefix marks the id of a notification that tells of nothing real.
 	testPrefix = "ntf_test_"
 
+	// exampleReference is no shop's order: a receiver that does not look at the
+	// id must not take an example for a sale.
+	exampleReference = "cobro-endpoint-test"
+
 	examplePayment = "pay_00000000000000000000000000"
 	exampleRefund  = "ref_00000000000000000000000000"
 )
 
 // Example returns a notification of an event that never happened, to try an
 // endpoint with. Its id, fresh each time, begins with "ntf_test"; its payment
-// has an id that no payment ever gets. It reads 10 bytes of entropy.
+// has an id that no payment ever gets, and a reference that is nobody's order. It reads 10 bytes of entropy.
 func Example(event payment.Event, now time.Time, entropy io.Reader) (payment.Notification, error) {
 	fresh, err := payment.NewID(now, entropy)
 	if err != nil {
@@ -71,7 +75,7 @@ func examplePaymentAt(now time.Time) payment.Payment {
 	return payment.Payment{
 		ID: examplePayment, Status: payment.StatusOpen,
 		Request: payment.Request{
-			Reference: "order-1042", Total: money.FromCents(25_00), Subtotal: &subtotal, Tax: &tax,
+			Reference: exampleReference, Total: money.FromCents(25_00), Subtotal: &subtotal, Tax: &tax,
 			PhoneNumber: "7875550999", Metadata1: "a test of Cobro",
 			Items: []payment.Item{
 				{Name: "Café con leche & <quesito>", Description: "12 oz", Quantity: 2, Price: money.FromCents(11_21)},

@@ -348,6 +348,7 @@ func TestExamples(t *testing.T) {
 		n := example(t, event)
 		require.True(t, strings.HasPrefix(n.ID, "ntf_test"), n.ID)
 		require.Equal(t, event, n.Event)
+		require.Equal(t, "cobro-endpoint-test", n.Payment.Reference, "no shop has such an order")
 		require.True(t, payment.IsID(n.Payment.ID))
 		require.NoError(t, n.Payment.Request.Validate(payment.MinExpiresIn), event)
 		require.Equal(t, strings.HasPrefix(string(event), "refund"), n.Refund != nil)

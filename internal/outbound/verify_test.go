@@ -26,13 +26,17 @@ import (
 type delivery struct {
 	name    string
 	genuine bool
+	handled string            // the id that a handler hands on; empty where there is nothing to do
 	Secret  string            `json:"secret"`
 	Body    string            `json:"body"`
 	Headers map[string]string `json:"headers"`
 }
 
-// deliveries sends one notification of each event, and one of a payment that
-// nobody knows, and turns what arrived into cases that must be accepted and
+// realID is an id of a notification that is no example.
+const realID = "ntf_01k9x2v7m4q8r3t6y0z5a1b2c3"
+
+// deliveries sends one example of each event, a sale that happened, and one of a
+// payment that nobody knows, and turns what arrived into cases that must be accepted and
 // cases that must not.
 func deliveries(t *testing.T) []delivery {
 	t.Helper()
@@ -82,6 +86,12 @@ func deliveries(t *testing.T) []delivery {
 		wrong.Headers["webhook-id"] += "x"
 		add(string(event)+" under another id", wrong)
 	}
+	real := example(t, payment.EventCompleted)
+	real.ID = realID
+	sale := send(shop.endpoint(), real, began)
+	sale.handled = realID
+	add("a sale that happened", sale)
+
 	n := example(t, payment.EventReconciliationMismatch)
 	n.Payment = payment.Payment{}
 	n.Mismatch.Kind, n.Mismatch.PaymentID = payment.MismatchMissingHere, ""
@@ -101,7 +111,7 @@ func deliveries(t *testing.T) []delivery {
 func TestVerifiersThatAreNotOurs(t *testing.T) {
 	t.Parallel()
 	all := deliveries(t)
-	require.Len(t, all, 4*len(payment.Events())+4)
+	require.Len(t, all, 4*len(payment.Events())+5)
 
 	t.Run("Go: resend", func(t *testing.T) {
 		t.Parallel()
