@@ -214,14 +214,14 @@ type reply struct {
 type problem struct {
 	Type, Title, Detail, Code string
 	Status                    int
-	RequestID                 string               `json:"request_id"`
-	Errors                    []payment.FieldError `json:"errors"`
-	PaymentID                 string               `json:"payment_id"`
-	PaymentStatus             payment.Status       `json:"payment_status"`
-	RefundID                  string               `json:"refund_id"`
-	Left                      string               `json:"left"`
-	GatewayCode               string               `json:"gateway_code"`
-	GatewayMessage            string               `json:"gateway_message"`
+	RequestID                 string                         `json:"request_id"`
+	Errors                    []struct{ Field, Rule string } `json:"errors"`
+	PaymentID                 string                         `json:"payment_id"`
+	PaymentStatus             payment.Status                 `json:"payment_status"`
+	RefundID                  string                         `json:"refund_id"`
+	Left                      string                         `json:"left"`
+	GatewayCode               string                         `json:"gateway_code"`
+	GatewayMessage            string                         `json:"gateway_message"`
 }
 
 // do sends a request with the API key, a JSON body unless it is empty, and

@@ -29,10 +29,10 @@ func (s *Server) listNotifications(c *gin.Context) error {
 		After:       q.cursor("cursor", payment.IsNotificationID),
 	}
 	if filter.Status != "" && !slices.Contains(payment.DeliveryStatuses(), filter.Status) {
-		q.refuse("status", "must be pending, delivered, failed or dropped")
+		q.refuse("status", ruleOneOf(names(payment.DeliveryStatuses())))
 	}
 	if filter.Event != "" && !payment.IsEvent(filter.Event) {
-		q.refuse("event", "must be one of "+payment.EventNames())
+		q.refuse("event", ruleOneOf(payment.EventNames()))
 	}
 	if err := q.err(); err != nil {
 		return err

@@ -163,6 +163,10 @@ func TestBadPayments(t *testing.T) {
 				return
 			}
 			require.Len(t, p.Errors, 1, got.body)
+			translated := w.requireProblem(w.do("POST", "/v1/payments", tt.body, append(tt.headerValues, "Accept-Language", "es")...), tt.status, tt.code)
+			require.Len(t, translated.Errors, 1)
+			require.Equal(t, p.Errors[0].Field, translated.Errors[0].Field)
+			require.NotRegexp(t, english, translated.Errors[0].Rule)
 			if tt.field != "" {
 				require.Equal(t, tt.field, p.Errors[0].Field)
 			}

@@ -114,6 +114,8 @@ func TestReviewRules(t *testing.T) {
 		{"no verdict", `{"reason":"why"}`, "verdict"},
 		{"no reason", `{"verdict":"completed"}`, "reason"},
 		{"another verdict", `{"verdict":"maybe","reason":"why"}`, "verdict"},
+		{"an empty verdict", `{"verdict":"","reason":"why"}`, "verdict"},
+		{"an empty reason", `{"verdict":"completed","reason":""}`, "reason"},
 		{"a long reason", `{"verdict":"completed","reason":"` + strings.Repeat("x", 501) + `"}`, "reason"},
 		{"an unknown field", `{"verdict":"completed","reason":"why","force":true}`, "force"},
 	} {
