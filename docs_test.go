@@ -47,7 +47,7 @@ func TestIncidentsHaveTheirAnchors(t *testing.T) {
 
 func TestLinksOfTheGuidesLeadSomewhere(t *testing.T) {
 	t.Parallel()
-	for _, page := range []string{"README.md", "docs/operations.md", "docs/security.md"} {
+	for _, page := range []string{"README.md", "docs/api.md", "docs/operations.md", "docs/security.md"} {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
 		for _, match := range link.FindAllStringSubmatch(string(text), -1) {

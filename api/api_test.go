@@ -34,7 +34,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestMain(m *testing.M) {
 	flag.Parse()
 	gin.SetMode(gin.TestMode)
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(suite{m})
 }
 
 // Secrets and personal data that no test may ever see in a log.
@@ -188,7 +188,7 @@ func newWorld(t *testing.T, change ...func(*api.Config)) *world {
 	var err error
 	w.api, err = api.New(cfg)
 	require.NoError(t, err)
-	w.http = httptest.NewServer(w.api.Handler())
+	w.http = httptest.NewServer(contract{t, reference(t, cfg.MinExpiresIn)}.watched(w.api.Handler()))
 	t.Cleanup(func() {
 		w.http.Close()
 		requireNoCanaries(t, w.logs.String())

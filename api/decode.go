@@ -245,7 +245,7 @@ func (o object) optionalAmount(name string) *money.Amount {
 	}
 	text, _ := value.(string) // a number may have passed through a float64 on its way
 	amount, err := money.Parse(text)
-	if err != nil {
+	if err != nil || amount.IsZero() && strings.HasPrefix(text, "-") {
 		o.refuse(name, ruleAmount())
 		return nil
 	}
@@ -275,7 +275,11 @@ func (o object) whole(name string, absent int) int {
 		return absent
 	}
 	number, _ := value.(json.Number)
-	whole, err := strconv.Atoi(string(number))
+	digits, fraction, dotted := strings.Cut(string(number), ".")
+	if dotted && strings.Trim(fraction, "0") != "" {
+		digits = "" // some languages write 300 as 300.0
+	}
+	whole, err := strconv.Atoi(digits)
 	if errors.Is(err, strconv.ErrRange) {
 		return maxWhole // an integer, and one that breaks every rule that follows
 	}

@@ -55,6 +55,9 @@ type notificationJSON struct {
 
 // showNotification answers GET /v1/notifications/{id}.
 func (s *Server) showNotification(c *gin.Context) error {
+	if err := readQuery(c.Request.URL.RawQuery).err(); err != nil {
+		return err
+	}
 	ctx := c.Request.Context()
 	d, err := s.notification(ctx, c.Param("id"))
 	if err != nil {
@@ -130,6 +133,9 @@ type webhookJSON struct {
 // showTimeline answers GET /v1/payments/{id}/events: everything that happened to
 // the payment, oldest first.
 func (s *Server) showTimeline(c *gin.Context) error {
+	if err := readQuery(c.Request.URL.RawQuery).err(); err != nil {
+		return err
+	}
 	ctx := c.Request.Context()
 	seen, err := s.payment(ctx, c.Param("id"))
 	if err != nil {

@@ -84,6 +84,7 @@ func TestBadPayments(t *testing.T) {
 		field, rule  string
 		headerValues []string
 	}{
+		{name: "less than nothing", body: `{"total":"10.00","tax":"-0"}`, field: "tax", rule: "an amount like"},
 		{name: "three decimals", body: `{"total":"1.005"}`, field: "total", rule: "two decimals"},
 		{name: "exponent", body: `{"total":"1e3"}`, field: "total", rule: "an amount like"},
 		{name: "negative", body: `{"total":"-1"}`, field: "total", rule: "must be between 1.00 and 1500.00"},
@@ -197,6 +198,7 @@ func TestASimulatorTakesShortLives(t *testing.T) {
 	w := newWorld(t, func(cfg *api.Config) { cfg.MinExpiresIn = time.Second })
 	w.opens()
 	require.Equal(t, 201, w.do("POST", "/v1/payments", `{"total":"10","expires_in":1}`).status)
+	require.Equal(t, 201, w.do("POST", "/v1/payments", `{"total":"10","expires_in":1.0}`).status, "as some languages write it")
 	w.requireProblem(w.do("POST", "/v1/payments", `{"total":"10","expires_in":0}`), 422, "validation_failed")
 }
 
