@@ -144,7 +144,12 @@ type world struct {
 	api   *api.Server
 	http  *httptest.Server
 	logs  *telemetrytest.Lines
+
+	// differs is told where openapi.yaml and the server differ.
+	differs func(format string, args ...any)
 }
+
+func (w *world) complain(format string, args ...any) { w.differs(format, args...) }
 
 // newStore returns an empty store in a file, and the ring that seals it.
 func newStore(t *testing.T, now func() time.Time) (*store.Store, *seal.Ring) {
@@ -180,7 +185,7 @@ func newWorld(t *testing.T, change ...func(*api.Config)) *world {
 	t.Helper()
 	now := func() time.Time { return start }
 	s, ring := newStore(t, now)
-	w := &world{t: t, flows: &flows{t: t}, store: s, logs: &telemetrytest.Lines{}}
+	w := &world{t: t, flows: &flows{t: t}, store: s, logs: &telemetrytest.Lines{}, differs: t.Errorf}
 	cfg := config(s, w.flows, ring, w.logs, now)
 	for _, c := range change {
 		c(&cfg)
@@ -188,7 +193,7 @@ func newWorld(t *testing.T, change ...func(*api.Config)) *world {
 	var err error
 	w.api, err = api.New(cfg)
 	require.NoError(t, err)
-	w.http = httptest.NewServer(contract{t, reference(t, cfg.MinExpiresIn)}.watched(w.api.Handler()))
+	w.http = httptest.NewServer(contract{reference(t, cfg.MinExpiresIn), w.complain}.watched(w.api.Handler()))
 	t.Cleanup(func() {
 		w.http.Close()
 		requireNoCanaries(t, w.logs.String())

@@ -142,6 +142,7 @@ func (o object) textWhere(name string, keeps func(string) bool, rule payment.Rul
 // duration reads a positive duration in Go's form, such as "1m30s".
 func (o object) duration(name string, absent time.Duration) time.Duration {
 	if o.members[name] == nil {
+		o.take(name) // null counts as absent
 		return absent
 	}
 	d, err := time.ParseDuration(o.textWhere(name, isPositive, ruleTimeout()))
