@@ -125,7 +125,7 @@ func TestTheReadmeInAnEmptyModule(t *testing.T) {
 
 	required, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	require.NoError(t, err)
-	for _, foreign := range []string{"go.temporal.io/server", "go-mail", "go-smtp"} {
+	for _, foreign := range []string{"go.temporal.io/server", "go-mail", "go-smtp", "kin-openapi"} {
 		require.NotContains(t, string(required), foreign, "a merchant does not carry what dev and the examples need")
 	}
 }

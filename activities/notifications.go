@@ -71,9 +71,9 @@ func (n *Notifications) Add(r Receiver) {
 	case r.Func == nil:
 		n.mistake(r, "the function is nil")
 	case r.Timeout < 0:
-		n.mistake(r, payment.RuleRetryNegative)
-	case r.Retry.Broken() != "":
-		n.mistake(r, "%s", r.Retry.Broken())
+		n.mistake(r, "%s", payment.RuleDurationNegative().English)
+	case r.Retry.Broken() != payment.Rule{}:
+		n.mistake(r, "%s", r.Retry.Broken().English)
 	case slices.ContainsFunc(n.receivers, func(o Receiver) bool { return o.Event == r.Event && o.Name == r.Name }):
 		n.mistake(r, "registered twice; give the second one another name")
 	default:

@@ -34,7 +34,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestMain(m *testing.M) {
 	flag.Parse()
 	gin.SetMode(gin.TestMode)
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(suite{m})
 }
 
 // Secrets and personal data that no test may ever see in a log.
@@ -144,7 +144,12 @@ type world struct {
 	api   *api.Server
 	http  *httptest.Server
 	logs  *telemetrytest.Lines
+
+	// differs is told where openapi.yaml and the server differ.
+	differs func(format string, args ...any)
 }
+
+func (w *world) complain(format string, args ...any) { w.differs(format, args...) }
 
 // newStore returns an empty store in a file, and the ring that seals it.
 func newStore(t *testing.T, now func() time.Time) (*store.Store, *seal.Ring) {
@@ -180,7 +185,7 @@ func newWorld(t *testing.T, change ...func(*api.Config)) *world {
 	t.Helper()
 	now := func() time.Time { return start }
 	s, ring := newStore(t, now)
-	w := &world{t: t, flows: &flows{t: t}, store: s, logs: &telemetrytest.Lines{}}
+	w := &world{t: t, flows: &flows{t: t}, store: s, logs: &telemetrytest.Lines{}, differs: t.Errorf}
 	cfg := config(s, w.flows, ring, w.logs, now)
 	for _, c := range change {
 		c(&cfg)
@@ -188,7 +193,7 @@ func newWorld(t *testing.T, change ...func(*api.Config)) *world {
 	var err error
 	w.api, err = api.New(cfg)
 	require.NoError(t, err)
-	w.http = httptest.NewServer(w.api.Handler())
+	w.http = httptest.NewServer(contract{reference(t, cfg.MinExpiresIn), w.complain}.watched(w.api.Handler()))
 	t.Cleanup(func() {
 		w.http.Close()
 		requireNoCanaries(t, w.logs.String())
@@ -214,14 +219,14 @@ type reply struct {
 type problem struct {
 	Type, Title, Detail, Code string
 	Status                    int
-	RequestID                 string               `json:"request_id"`
-	Errors                    []payment.FieldError `json:"errors"`
-	PaymentID                 string               `json:"payment_id"`
-	PaymentStatus             payment.Status       `json:"payment_status"`
-	RefundID                  string               `json:"refund_id"`
-	Left                      string               `json:"left"`
-	GatewayCode               string               `json:"gateway_code"`
-	GatewayMessage            string               `json:"gateway_message"`
+	RequestID                 string                         `json:"request_id"`
+	Errors                    []struct{ Field, Rule string } `json:"errors"`
+	PaymentID                 string                         `json:"payment_id"`
+	PaymentStatus             payment.Status                 `json:"payment_status"`
+	RefundID                  string                         `json:"refund_id"`
+	Left                      string                         `json:"left"`
+	GatewayCode               string                         `json:"gateway_code"`
+	GatewayMessage            string                         `json:"gateway_message"`
 }
 
 // do sends a request with the API key, a JSON body unless it is empty, and

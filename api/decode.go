@@ -23,21 +23,6 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// Rules that a field's JSON can break, in words for its author. The rules of
-// its value are the payment package's.
-const (
-	ruleRequired = "is required"
-	ruleText     = "must be a string"
-	ruleAmount   = `must be a string with an amount like "25.00", of at most two decimals`
-	ruleWhole    = "must be a whole number"
-	ruleList     = "must be a list of objects"
-	rulePhone    = "must be a phone number of ten digits"
-	ruleUnknown  = "is not a known field"
-	ruleObject   = "must be one JSON object"
-	ruleOnce     = "must appear once"
-	ruleDepth    = "must be nested less deeply"
-)
-
 // maxDepth is how deeply a body may be nested; items need three levels.
 const maxDepth = 16
 
@@ -91,7 +76,7 @@ func (s *Server) readPhoneNumber(c *gin.Context) (private.Text, error) {
 	}
 	phone := o.required("phone_number").phone("phone_number")
 	if phone == "" && len(*o.broken) == 0 {
-		o.refuse("phone_number", rulePhone)
+		o.refuse("phone_number", rulePhone())
 	}
 	return phone, o.finish(nil)
 }
@@ -144,11 +129,11 @@ type object struct {
 // parseObject reads strict JSON in UTF-8: one object, no member twice, nothing
 // after it.
 func parseObject(body []byte) (object, error) {
-	malformed := func(field, rule string) (object, error) {
+	malformed := func(field string, rule payment.Rule) (object, error) {
 		return object{}, &problem{kind: bodyMalformed, fields: payment.FieldErrors{{Field: field, Rule: rule}}}
 	}
 	if !utf8.Valid(body) || !json.Valid(body) {
-		return malformed("body", ruleObject)
+		return malformed("body", ruleObject())
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
@@ -159,7 +144,7 @@ func parseObject(body []byte) (object, error) {
 	}
 	members, ok := value.(map[string]any)
 	if err != nil || !ok {
-		return malformed("body", ruleObject)
+		return malformed("body", ruleObject())
 	}
 	return object{members: members, broken: new(payment.FieldErrors)}, nil
 }
@@ -176,7 +161,7 @@ func parseValue(d *json.Decoder, at string, depth int) (any, error) {
 		return token, nil
 	}
 	if depth == 0 {
-		return nil, payment.FieldError{Field: at, Rule: ruleDepth}
+		return nil, payment.FieldError{Field: at, Rule: ruleDepth()}
 	}
 	members, list := map[string]any{}, []any{}
 	for d.More() {
@@ -195,7 +180,7 @@ func parseValue(d *json.Decoder, at string, depth int) (any, error) {
 		name, _ := key.(string) // valid JSON has no other keys
 		path := strings.TrimPrefix(at+"."+name, ".")
 		if _, twice := members[name]; twice {
-			return nil, payment.FieldError{Field: quoteField(path), Rule: ruleOnce}
+			return nil, payment.FieldError{Field: quoteField(path), Rule: ruleOnce()}
 		}
 		if members[name], err = parseValue(d, path, depth-1); err != nil {
 			return nil, err
@@ -218,14 +203,14 @@ func quoteField(name string) string {
 	return name
 }
 
-func (o object) refuse(name, rule string) {
+func (o object) refuse(name string, rule payment.Rule) {
 	*o.broken = append(*o.broken, payment.FieldError{Field: o.at + quoteField(name), Rule: rule})
 }
 
 // required notes that a member is missing.
 func (o object) required(name string) object {
 	if o.members[name] == nil {
-		o.refuse(name, ruleRequired)
+		o.refuse(name, ruleRequired())
 	}
 	return o
 }
@@ -241,7 +226,7 @@ func (o object) text(name string) string {
 	value := o.take(name)
 	text, ok := value.(string)
 	if value != nil && !ok {
-		o.refuse(name, ruleText)
+		o.refuse(name, ruleText())
 	}
 	return text
 }
@@ -260,8 +245,8 @@ func (o object) optionalAmount(name string) *money.Amount {
 	}
 	text, _ := value.(string) // a number may have passed through a float64 on its way
 	amount, err := money.Parse(text)
-	if err != nil {
-		o.refuse(name, ruleAmount)
+	if err != nil || amount.IsZero() && strings.HasPrefix(text, "-") {
+		o.refuse(name, ruleAmount())
 		return nil
 	}
 	return &amount
@@ -276,7 +261,7 @@ func (o object) phone(name string) private.Text {
 	}
 	digits, err := athmovil.ParsePhone(text)
 	if err != nil {
-		o.refuse(name, rulePhone)
+		o.refuse(name, rulePhone())
 	}
 	return private.Text(digits)
 }
@@ -290,12 +275,16 @@ func (o object) whole(name string, absent int) int {
 		return absent
 	}
 	number, _ := value.(json.Number)
-	whole, err := strconv.Atoi(string(number))
+	digits, fraction, dotted := strings.Cut(string(number), ".")
+	if dotted && strings.Trim(fraction, "0") != "" {
+		digits = "" // some languages write 300 as 300.0
+	}
+	whole, err := strconv.Atoi(digits)
 	if errors.Is(err, strconv.ErrRange) {
 		return maxWhole // an integer, and one that breaks every rule that follows
 	}
 	if err != nil {
-		o.refuse(name, ruleWhole)
+		o.refuse(name, ruleWhole())
 	}
 	return max(-maxWhole, min(whole, maxWhole))
 }
@@ -304,13 +293,13 @@ func (o object) objects(name string) []object {
 	value := o.take(name)
 	list, ok := value.([]any)
 	if value != nil && !ok {
-		o.refuse(name, ruleList)
+		o.refuse(name, ruleList())
 	}
 	objects := make([]object, 0, len(list))
 	for i, element := range list {
 		members, ok := element.(map[string]any)
 		if !ok {
-			o.refuse(name, ruleList)
+			o.refuse(name, ruleList())
 			return nil
 		}
 		objects = append(objects, object{
@@ -323,7 +312,7 @@ func (o object) objects(name string) []object {
 // refuseRest names the members that nobody took.
 func (o object) refuseRest() {
 	for _, name := range slices.Sorted(maps.Keys(o.members)) {
-		o.refuse(name, ruleUnknown)
+		o.refuse(name, ruleUnknown())
 	}
 }
 

@@ -12,6 +12,9 @@
 //	gateway ──POST /webhooks/…──▶ Store.AddWebhookEvent ──▶ 200
 //	                 [Server.Run]: LeaseWebhookEvents ──▶ Flows.RelayEvent
 //
+// openapi.yaml is the reference for who calls it. The tests of this package hold
+// every request and answer that they make to it.
+//
 // # Errors
 //
 // Every refusal is a problem document (RFC 9457) with a stable code. One table,

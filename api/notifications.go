@@ -29,10 +29,10 @@ func (s *Server) listNotifications(c *gin.Context) error {
 		After:       q.cursor("cursor", payment.IsNotificationID),
 	}
 	if filter.Status != "" && !slices.Contains(payment.DeliveryStatuses(), filter.Status) {
-		q.refuse("status", "must be pending, delivered, failed or dropped")
+		q.refuse("status", ruleOneOf(names(payment.DeliveryStatuses())))
 	}
 	if filter.Event != "" && !payment.IsEvent(filter.Event) {
-		q.refuse("event", "must be one of "+payment.EventNames())
+		q.refuse("event", ruleOneOf(payment.EventNames()))
 	}
 	if err := q.err(); err != nil {
 		return err
@@ -55,6 +55,9 @@ type notificationJSON struct {
 
 // showNotification answers GET /v1/notifications/{id}.
 func (s *Server) showNotification(c *gin.Context) error {
+	if err := readQuery(c.Request.URL.RawQuery).err(); err != nil {
+		return err
+	}
 	ctx := c.Request.Context()
 	d, err := s.notification(ctx, c.Param("id"))
 	if err != nil {
@@ -130,6 +133,9 @@ type webhookJSON struct {
 // showTimeline answers GET /v1/payments/{id}/events: everything that happened to
 // the payment, oldest first.
 func (s *Server) showTimeline(c *gin.Context) error {
+	if err := readQuery(c.Request.URL.RawQuery).err(); err != nil {
+		return err
+	}
 	ctx := c.Request.Context()
 	seen, err := s.payment(ctx, c.Param("id"))
 	if err != nil {

@@ -105,6 +105,7 @@ func TestNotifications(t *testing.T) {
 	for _, query := range []string{"?status=lost", "?event=payment_complete", "?cursor=x", "?colour=red"} {
 		w.requireProblem(w.do("GET", "/v1/notifications"+query, ""), 400, "parameter_invalid")
 	}
+	w.requireProblem(w.do("GET", "/v1/notifications/"+failed+"?attempts=all", ""), 400, "parameter_invalid")
 	for _, id := range []string{"ntf_unknown", paymentID, strings.Replace(delivered, "ntf_", "ntf_0", 1)[:30]} {
 		w.requireProblem(w.do("GET", "/v1/notifications/"+id, ""), 404, "notification_not_found")
 	}
@@ -159,5 +160,6 @@ func TestTimeline(t *testing.T) {
 	}
 	require.Equal(t, []string{"transition", "webhook", "notification", "notification"}, kinds)
 	require.Equal(t, payment.StatusOpen, shown.Events[0].Transition.To)
+	w.requireProblem(w.do("GET", "/v1/payments/"+paymentID+"/events?kind=webhook", ""), 400, "parameter_invalid")
 	w.requireProblem(w.do("GET", "/v1/payments/"+payment.DeriveID("default", "none")+"/events", ""), 404, "payment_not_found")
 }

@@ -178,7 +178,7 @@ const (
 // terminal or the time is over.
 func (s *Server) showPayment(c *gin.Context) error {
 	q := readQuery(c.Request.URL.RawQuery, "wait")
-	wait := q.duration("wait", maxWait)
+	wait := q.wait("wait")
 	if err := q.err(); err != nil {
 		return err
 	}
@@ -370,12 +370,12 @@ func readFilter(query string) (payment.Filter, error) {
 		After:       q.cursor("cursor", payment.IsID),
 	}
 	if filter.Status != "" && !slices.Contains(payment.Statuses(), filter.Status) {
-		q.refuse("status", "must be a status such as completed")
+		q.refuse("status", ruleOneOf(names(payment.Statuses())))
 	}
 	if filter.PhoneNumber != "" {
 		digits, err := athmovil.ParsePhone(string(filter.PhoneNumber))
 		if err != nil {
-			q.refuse("phone_number", rulePhone)
+			q.refuse("phone_number", rulePhone())
 		}
 		filter.PhoneNumber = private.Text(digits)
 	}
@@ -385,9 +385,18 @@ func readFilter(query string) (payment.Filter, error) {
 		needs := text == "true"
 		filter.NeedsReview = &needs
 	default:
-		q.refuse("needs_review", "must be true or false")
+		q.refuse("needs_review", ruleBoolean())
 	}
 	return filter, q.err()
+}
+
+// names lists the values of an enum in words for people.
+func names[T ~string](values []T) string {
+	texts := make([]string, len(values))
+	for i, value := range values {
+		texts[i] = string(value)
+	}
+	return strings.Join(texts, ", ")
 }
 
 // query is a query string that is being read. An unknown parameter is refused:
@@ -401,20 +410,20 @@ func readQuery(raw string, known ...string) *query {
 	values, err := url.ParseQuery(raw)
 	q := &query{values: values}
 	if err != nil {
-		q.refuse("query", "must be a well-formed query string")
+		q.refuse("query", ruleQuery())
 	}
 	for name, all := range values {
 		switch {
 		case !slices.Contains(known, name):
-			q.refuse(name, "is not a known parameter")
+			q.refuse(name, ruleParameter())
 		case len(all) > 1:
-			q.refuse(name, ruleOnce)
+			q.refuse(name, ruleOnce())
 		}
 	}
 	return q
 }
 
-func (q *query) refuse(name, rule string) {
+func (q *query) refuse(name string, rule payment.Rule) {
 	q.broken = append(q.broken, payment.FieldError{Field: quoteField(name), Rule: rule})
 }
 
@@ -435,19 +444,19 @@ func (q *query) time(name string) time.Time {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		q.refuse(name, "must be a time such as 2026-01-31T15:04:05Z")
+		q.refuse(name, ruleTime())
 	}
 	return t
 }
 
-func (q *query) duration(name string, most time.Duration) time.Duration {
+func (q *query) wait(name string) time.Duration {
 	text := q.text(name)
 	if text == "" {
 		return 0
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 || d > most {
-		q.refuse(name, fmt.Sprintf("must be a duration such as 30s, of at most %s", most))
+	if err != nil || d < 0 || d > maxWait {
+		q.refuse(name, ruleWait())
 	}
 	return d
 }
@@ -460,7 +469,7 @@ func (q *query) limit() int {
 	}
 	limit, err := strconv.Atoi(text)
 	if err != nil || limit < 1 || limit > maxPage {
-		q.refuse(name, fmt.Sprintf("must be between 1 and %d", maxPage))
+		q.refuse(name, ruleLimit())
 	}
 	return limit
 }
@@ -475,7 +484,7 @@ func (q *query) cursor(name string, isID func(string) bool) payment.Cursor {
 	at, id, ok := strings.Cut(string(decoded), " ")
 	createdAt, timeErr := time.Parse(time.RFC3339Nano, at)
 	if err != nil || timeErr != nil || !ok || !isID(id) {
-		q.refuse(name, "must be a next_cursor of an earlier answer")
+		q.refuse(name, ruleCursor())
 		return payment.Cursor{}
 	}
 	return payment.Cursor{CreatedAt: createdAt, ID: id}

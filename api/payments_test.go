@@ -84,6 +84,7 @@ func TestBadPayments(t *testing.T) {
 		field, rule  string
 		headerValues []string
 	}{
+		{name: "less than nothing", body: `{"total":"10.00","tax":"-0"}`, field: "tax", rule: "an amount like"},
 		{name: "three decimals", body: `{"total":"1.005"}`, field: "total", rule: "two decimals"},
 		{name: "exponent", body: `{"total":"1e3"}`, field: "total", rule: "an amount like"},
 		{name: "negative", body: `{"total":"-1"}`, field: "total", rule: "must be between 1.00 and 1500.00"},
@@ -163,6 +164,10 @@ func TestBadPayments(t *testing.T) {
 				return
 			}
 			require.Len(t, p.Errors, 1, got.body)
+			translated := w.requireProblem(w.do("POST", "/v1/payments", tt.body, append(tt.headerValues, "Accept-Language", "es")...), tt.status, tt.code)
+			require.Len(t, translated.Errors, 1)
+			require.Equal(t, p.Errors[0].Field, translated.Errors[0].Field)
+			require.NotRegexp(t, english, translated.Errors[0].Rule)
 			if tt.field != "" {
 				require.Equal(t, tt.field, p.Errors[0].Field)
 			}
@@ -193,6 +198,7 @@ func TestASimulatorTakesShortLives(t *testing.T) {
 	w := newWorld(t, func(cfg *api.Config) { cfg.MinExpiresIn = time.Second })
 	w.opens()
 	require.Equal(t, 201, w.do("POST", "/v1/payments", `{"total":"10","expires_in":1}`).status)
+	require.Equal(t, 201, w.do("POST", "/v1/payments", `{"total":"10","expires_in":1.0}`).status, "as some languages write it")
 	w.requireProblem(w.do("POST", "/v1/payments", `{"total":"10","expires_in":0}`), 422, "validation_failed")
 }
 

@@ -227,8 +227,7 @@ func problemOf(err error) *problem {
 	case errors.As(err, &refusal):
 		return problemOfRefusal(refusal)
 	case errors.As(err, &tooLarge):
-		rule := "must have at most " + strconv.FormatInt(tooLarge.Limit, 10) + " bytes"
-		return &problem{kind: bodyTooLarge, fields: payment.FieldErrors{{Field: "body", Rule: rule}}}
+		return &problem{kind: bodyTooLarge, fields: payment.FieldErrors{{Field: "body", Rule: ruleBytes(tooLarge.Limit)}}}
 	case errors.Is(err, payment.ErrNotFound):
 		return &problem{kind: paymentNotFound}
 	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrStillWorking),
@@ -285,14 +284,31 @@ func problemOfOpening(p payment.Payment) *problem {
 
 // document is a problem document (RFC 9457).
 type document struct {
-	Type      string              `json:"type"`
-	Title     string              `json:"title"`
-	Status    int                 `json:"status"`
-	Detail    string              `json:"detail"`
-	Code      string              `json:"code"`
-	RequestID string              `json:"request_id"`
-	Errors    payment.FieldErrors `json:"errors,omitempty"`
+	Type      string       `json:"type"`
+	Title     string       `json:"title"`
+	Status    int          `json:"status"`
+	Detail    string       `json:"detail"`
+	Code      string       `json:"code"`
+	RequestID string       `json:"request_id"`
+	Errors    []brokenRule `json:"errors,omitempty"`
 	members
+}
+
+// brokenRule is a field and its rule in the language of the answer.
+type brokenRule struct {
+	Field string `json:"field"`
+	Rule  string `json:"rule"`
+}
+
+func inLanguage(fields payment.FieldErrors, spanish bool) []brokenRule {
+	all := make([]brokenRule, len(fields))
+	for i, f := range fields {
+		all[i] = brokenRule{f.Field, f.Rule.English}
+		if spanish {
+			all[i].Rule = f.Rule.Spanish
+		}
+	}
+	return all
 }
 
 // refuse answers with a problem document, and leaves the cause for the log.
@@ -308,12 +324,13 @@ func (s *Server) refuse(c *gin.Context, err error) {
 		return // a panic in the middle of an answer: there is no other answer left
 	}
 	language, words := "en", r.en
-	if prefersSpanish(c.GetHeader("Accept-Language")) {
+	spanish := prefersSpanish(c.GetHeader("Accept-Language"))
+	if spanish {
 		language, words = "es", r.es
 	}
 	body, err := json.Marshal(document{
 		Type: "urn:cobro:problem:" + r.code, Title: words.title, Status: r.status, Detail: words.detail,
-		Code: r.code, RequestID: c.GetString(logRequestID), Errors: p.fields, members: p.members,
+		Code: r.code, RequestID: c.GetString(logRequestID), Errors: inLanguage(p.fields, spanish), members: p.members,
 	})
 	if err != nil { // no value of document can cause it
 		c.Set(logCause, err)

@@ -13,14 +13,6 @@ import (
 	"github.com/cobropay/cobro/workflows"
 )
 
-// Rules of an announcement, in words for its author. Those of names are the
-// payment package's.
-const (
-	ruleTimeout      = `must be a duration above zero, such as "30s"`
-	ruleReceiverOnce = "must be announced once for each event"
-	ruleReceivers    = "must name one receiver at the least; none is removed by leaving it out"
-)
-
 // receiverJSON is a receiver as the API shows it: what was announced, and what
 // its host makes of it in Temporal.
 type receiverJSON struct {
@@ -107,29 +99,29 @@ func (s *Server) readReceivers(c *gin.Context, host string) ([]payment.Receiver,
 	}
 	switch {
 	case !payment.IsHost(host):
-		o.refuse("host", payment.RuleHost)
+		o.refuse("host", payment.RuleHost())
 	case host == payment.BuiltInHost:
-		o.refuse("host", payment.RuleBuiltInHost)
+		o.refuse("host", payment.RuleBuiltInHost())
 	}
 	if list, given := o.members["receivers"].([]any); given && len(list) == 0 {
-		o.refuse("receivers", ruleReceivers)
+		o.refuse("receivers", ruleReceivers())
 	}
 	var receivers []payment.Receiver
 	for _, one := range o.required("receivers").objects("receivers") {
 		r := payment.Receiver{
 			Host:    host,
-			Event:   payment.Event(one.textWhere("event", isEvent, "must be one of "+payment.EventNames())),
-			Name:    one.textWhere("name", payment.IsReceiverName, payment.RuleReceiverName),
+			Event:   payment.Event(one.textWhere("event", isEvent, ruleOneOf(payment.EventNames()))),
+			Name:    one.textWhere("name", payment.IsReceiverName, payment.RuleReceiverName()),
 			Timeout: one.duration("timeout", activities.DefaultReceiverTimeout),
 			Retry: payment.Retry{
 				First: one.duration("retry_first", 0), Most: one.duration("retry_most", 0), For: one.duration("retry_for", 0),
 			},
 		}
-		if broken := r.Retry.Broken(); broken != "" {
+		if broken := r.Retry.Broken(); broken != (payment.Rule{}) {
 			one.refuse("retry_most", broken)
 		}
 		if slices.ContainsFunc(receivers, func(other payment.Receiver) bool { return other.Event == r.Event && other.Name == r.Name }) {
-			one.refuse("name", ruleReceiverOnce)
+			one.refuse("name", ruleReceiverOnce())
 		}
 		one.refuseRest()
 		receivers = append(receivers, r)
@@ -140,7 +132,7 @@ func (s *Server) readReceivers(c *gin.Context, host string) ([]payment.Receiver,
 func isEvent(text string) bool { return payment.IsEvent(payment.Event(text)) }
 
 // textWhere reads a required text that keeps a rule.
-func (o object) textWhere(name string, keeps func(string) bool, rule string) string {
+func (o object) textWhere(name string, keeps func(string) bool, rule payment.Rule) string {
 	if text, ok := o.members[name].(string); ok && !keeps(text) {
 		o.refuse(name, rule)
 	}
@@ -150,9 +142,10 @@ func (o object) textWhere(name string, keeps func(string) bool, rule string) str
 // duration reads a positive duration in Go's form, such as "1m30s".
 func (o object) duration(name string, absent time.Duration) time.Duration {
 	if o.members[name] == nil {
+		o.take(name) // null counts as absent
 		return absent
 	}
-	d, err := time.ParseDuration(o.textWhere(name, isPositive, ruleTimeout))
+	d, err := time.ParseDuration(o.textWhere(name, isPositive, ruleTimeout()))
 	if err != nil {
 		return absent // which was refused
 	}

@@ -60,6 +60,9 @@ func TestAnnounceReceivers(t *testing.T) {
 	require.Equal(t, "notify-till-2", elsewhere[0].TaskQueue)
 	require.Equal(t, []receiver{receipt, tell, elsewhere[0]}, w.receivers(w.do("GET", "/v1/receivers", "")))
 
+	nulls := w.do("PUT", "/v1/receivers/till-2", `{"receivers":[{"event":"payment_failed","name":"tell","timeout":null,"retry_for":null}]}`)
+	require.Equal(t, elsewhere, w.receivers(nulls), "null counts as absent")
+
 	kept, err := w.store.Receivers(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, payment.Receiver{

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -15,6 +16,9 @@ func (s *Server) listReconciliations(c *gin.Context) error {
 	filter := payment.MismatchFilter{
 		Kind: payment.MismatchKind(q.text("kind")), PaymentID: q.text("payment_id"),
 		FoundFrom: q.time("found_from"), FoundTo: q.time("found_to"), Limit: q.limit(),
+	}
+	if filter.Kind != "" && !slices.Contains(payment.MismatchKinds(), filter.Kind) {
+		q.refuse("kind", ruleOneOf(names(payment.MismatchKinds())))
 	}
 	if err := q.err(); err != nil {
 		return err

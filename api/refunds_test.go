@@ -113,7 +113,7 @@ func TestRefundOutcomes(t *testing.T) {
 	}{
 		{name: "no payment", outcome: refused(payment.RefundRefusal{Code: payment.RefusedNoPayment}), status: 404, code: "payment_not_found"},
 		{name: "not completed", outcome: refused(payment.RefundRefusal{Code: payment.RefusedNotCompleted, Status: payment.StatusOpen}), status: 409, code: "payment_not_completed"},
-		{name: "in progress", outcome: refused(payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: "ref_other"}), status: 409, code: "refund_in_progress"},
+		{name: "in progress", outcome: refused(payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: payment.DeriveRefundID("p", "other")}), status: 409, code: "refund_in_progress"},
 		{name: "exceeds", outcome: refused(payment.RefundRefusal{Code: payment.RefusedExceeds, Left: left}), status: 409, code: "refund_exceeds_balance"},
 		{name: "key reused", outcome: refused(payment.RefundRefusal{Code: payment.RefusedKeyReused}), status: 422, code: "idempotency_key_reused"},
 		{name: "held", outcome: refused(payment.RefundRefusal{Code: payment.RefusedHeld}), status: 409, code: "refund_in_progress"},
@@ -144,7 +144,7 @@ func TestRefundOutcomes(t *testing.T) {
 			case "exceeds":
 				require.Equal(t, "3.00", refusal.Left)
 			case "in progress":
-				require.Equal(t, "ref_other", refusal.RefundID)
+				require.Equal(t, payment.DeriveRefundID("p", "other"), refusal.RefundID)
 			case "not completed":
 				require.Equal(t, payment.StatusOpen, refusal.PaymentStatus)
 			}

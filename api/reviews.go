@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
@@ -25,7 +24,7 @@ func (s *Server) listReviews(c *gin.Context) error {
 		filter.Open = &open
 	case "all":
 	default:
-		q.refuse("state", "must be open, decided or all")
+		q.refuse("state", ruleOneOf("open, decided, all"))
 	}
 	if err := q.err(); err != nil {
 		return err
@@ -125,16 +124,14 @@ func (s *Server) readReview(c *gin.Context) (workflows.ReviewRequest, error) {
 	if err != nil {
 		return workflows.ReviewRequest{}, err
 	}
+	verdict := func(text string) bool {
+		return payment.Verdict(text) == payment.VerdictCompleted || payment.Verdict(text) == payment.VerdictNotExecuted
+	}
+	reason := func(text string) bool { return text != "" && utf8.RuneCountInString(text) <= payment.MaxReviewReason }
 	in := workflows.ReviewRequest{
-		Verdict: payment.Verdict(o.required("verdict").text("verdict")),
-		Reason:  private.Text(o.required("reason").text("reason")),
+		Verdict: payment.Verdict(o.textWhere("verdict", verdict, ruleOneOf(names([]payment.Verdict{payment.VerdictCompleted, payment.VerdictNotExecuted})))),
+		Reason:  private.Text(o.textWhere("reason", reason, ruleReason())),
 		By:      c.GetString(logKeyName),
-	}
-	if in.Verdict != "" && in.Verdict != payment.VerdictCompleted && in.Verdict != payment.VerdictNotExecuted {
-		o.refuse("verdict", "must be completed or not_executed")
-	}
-	if utf8.RuneCountInString(string(in.Reason)) > payment.MaxReviewReason {
-		o.refuse("reason", "must have at most "+strconv.Itoa(payment.MaxReviewReason)+" characters")
 	}
 	return in, o.finish(nil)
 }

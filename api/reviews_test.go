@@ -104,6 +104,11 @@ func TestReviewARefund(t *testing.T) {
 	w.decides(workflows.ReviewOutcome{Refused: workflows.ReviewContradicted, Says: "refunded in all: $1.00"}, nil)
 	problem := w.requireProblem(w.do("POST", path(p.ID, made.Refund.ID), body), http.StatusConflict, "review_contradicted")
 	require.Equal(t, made.Refund.ID, problem.RefundID)
+
+	w.decides(workflows.ReviewOutcome{}, fmt.Errorf("%w: closed", api.ErrEnded))
+	w.requireProblem(w.do("POST", path(p.ID, made.Refund.ID), body), http.StatusConflict, "not_in_review")
+	w.decides(workflows.ReviewOutcome{}, api.ErrStillWorking)
+	require.Equal(t, http.StatusAccepted, w.do("POST", path(p.ID, made.Refund.ID), body).status)
 }
 
 func TestReviewRules(t *testing.T) {
@@ -114,6 +119,8 @@ func TestReviewRules(t *testing.T) {
 		{"no verdict", `{"reason":"why"}`, "verdict"},
 		{"no reason", `{"verdict":"completed"}`, "reason"},
 		{"another verdict", `{"verdict":"maybe","reason":"why"}`, "verdict"},
+		{"an empty verdict", `{"verdict":"","reason":"why"}`, "verdict"},
+		{"an empty reason", `{"verdict":"completed","reason":""}`, "reason"},
 		{"a long reason", `{"verdict":"completed","reason":"` + strings.Repeat("x", 501) + `"}`, "reason"},
 		{"an unknown field", `{"verdict":"completed","reason":"why","force":true}`, "force"},
 	} {

@@ -163,8 +163,8 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Handler serves merchants under /v1/ and the gateway under
-// /webhooks/athmovil/. Keep it off the operations address.
+// Handler serves merchants under /v1/, their reference at /openapi.yaml and the
+// gateway under /webhooks/athmovil/. Keep it off the operations address.
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // routes is the whole address space of [Server.Handler].
@@ -196,6 +196,7 @@ func (s *Server) routes() http.Handler {
 	v1.GET("/receivers", s.handle(s.listReceivers))
 	v1.PUT("/receivers/:host", s.handle(s.announceReceivers))
 
+	e.GET("/openapi.yaml", s.serveReference)
 	e.POST("/webhooks/athmovil/:secret", s.handle(s.receiveWebhook))
 	return e
 }

@@ -48,7 +48,7 @@ func (s *Server) receiveWebhook(c *gin.Context) error {
 	}
 	failpoint.Reach(failpoint.WebhookStored)
 	if event.Verdict == payment.VerdictMalformed {
-		return &problem{kind: bodyMalformed, fields: payment.FieldErrors{{Field: "body", Rule: ruleObject}}}
+		return &problem{kind: bodyMalformed, fields: payment.FieldErrors{{Field: "body", Rule: ruleObject()}}}
 	}
 	s.wakeRelay()
 	c.Status(http.StatusOK)

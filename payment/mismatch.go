@@ -51,6 +51,15 @@ const (
 	MismatchReportUnavailable  MismatchKind = "report_unavailable"  // no answer for a span of time; asked again by later runs
 )
 
+// MismatchKinds lists every kind.
+func MismatchKinds() []MismatchKind {
+	return []MismatchKind{
+		MismatchAmount, MismatchFee, MismatchNet, MismatchRefunded, MismatchStatus, MismatchMissingHere,
+		MismatchMissingThere, MismatchDuplicate, MismatchUnsolicited, MismatchUnmatchedRefund,
+		MismatchContradictingEvent, MismatchUnreadableRow, MismatchReportUnavailable,
+	}
+}
+
 // Announced reports whether receivers are told of the kind.
 func (k MismatchKind) Announced() bool { return k != MismatchUnsolicited }
 

@@ -15,12 +15,26 @@ const (
 // merchant's program may take it.
 const BuiltInHost = "cobro"
 
-// Rules of [Receiver], in words for its author.
-const (
-	RuleHost         = `must be 1 to 40 of a-z, 0-9 and hyphens, such as "shop"`
-	RuleBuiltInHost  = `must not be "cobro", which is Cobro's own`
-	RuleReceiverName = `must be 1 to 60 of a-z, 0-9 and hyphens, such as "send-receipt"`
-)
+// RuleHost is what [IsHost] demands.
+func RuleHost() Rule {
+	return Rule{
+		`must be 1 to 40 of a-z, 0-9 and hyphens, such as "shop"`,
+		`debe ser de 1 a 40 caracteres entre a-z, 0-9 y guiones, como "shop"`,
+	}
+}
+
+// RuleBuiltInHost keeps merchants from [BuiltInHost].
+func RuleBuiltInHost() Rule {
+	return Rule{`must not be "cobro", which is Cobro's own`, `no debe ser "cobro", que es de Cobro`}
+}
+
+// RuleReceiverName is what [IsReceiverName] demands.
+func RuleReceiverName() Rule {
+	return Rule{
+		`must be 1 to 60 of a-z, 0-9 and hyphens, such as "send-receipt"`,
+		`debe ser de 1 a 60 caracteres entre a-z, 0-9 y guiones, como "send-receipt"`,
+	}
+}
 
 // EventNames lists every event in words for people.
 func EventNames() string {
@@ -42,21 +56,23 @@ func IsReceiverName(text string) bool { return plain(text, MaxReceiverName) }
 // IsEvent reports whether there is such an event.
 func IsEvent(event Event) bool { return slices.Contains(Events(), event) }
 
-// Rules of [Retry], in words for its author.
-const (
-	RuleRetryNegative = "a duration is negative; leave it zero for the default"
-	RuleRetryShrinks  = "the longest pause is shorter than the first one"
-)
+// RuleDurationNegative is what every duration of a receiver must keep.
+func RuleDurationNegative() Rule {
+	return Rule{
+		"a duration is negative; leave it zero for the default",
+		"una duración es negativa; déjala en cero para el valor por defecto",
+	}
+}
 
-// Broken returns the rule that the policy breaks, or "".
-func (r Retry) Broken() string {
+// Broken returns the rule that the policy breaks, or the zero one.
+func (r Retry) Broken() Rule {
 	switch {
 	case r.First < 0 || r.Most < 0 || r.For < 0:
-		return RuleRetryNegative
+		return RuleDurationNegative()
 	case r.Most > 0 && r.Most < r.First:
-		return RuleRetryShrinks
+		return Rule{"the longest pause is shorter than the first one", "la pausa más larga es más corta que la primera"}
 	default:
-		return ""
+		return Rule{}
 	}
 }
 

@@ -40,10 +40,10 @@ const (
 func ValidateRefund(amount *money.Amount, message string) error {
 	var errs FieldErrors
 	if amount != nil && amount.Cmp(money.FromCents(1)) < 0 {
-		errs = append(errs, FieldError{Field: "amount", Rule: "must be at least 0.01"})
+		errs = append(errs, FieldError{Field: "amount", Rule: Rule{"must be at least 0.01", "debe ser al menos 0.01"}})
 	}
 	if !fits(message, MaxRefundMessage) {
-		errs = append(errs, FieldError{Field: "message", Rule: fmt.Sprintf("must have at most %d printable characters", MaxRefundMessage)})
+		errs = append(errs, FieldError{Field: "message", Rule: atMost(MaxRefundMessage)})
 	}
 	if len(errs) == 0 {
 		return nil
@@ -51,15 +51,40 @@ func ValidateRefund(amount *money.Amount, message string) error {
 	return errs
 }
 
+// Rule is what a field must be, in every language that the API speaks. The two
+// say the same; a test holds every rule to that.
+type Rule struct{ English, Spanish string }
+
+// With fills in the verbs of both texts, as fmt has them.
+func (r Rule) With(args ...any) Rule {
+	r.English, r.Spanish = fmt.Sprintf(r.English, args...), fmt.Sprintf(r.Spanish, args...)
+	return r
+}
+
+// atMost bounds a text.
+func atMost(characters int) Rule {
+	return Rule{"must have at most %d printable characters", "debe tener como máximo %d caracteres imprimibles"}.With(characters)
+}
+
+// between bounds an amount or a number.
+func between(least, most any) Rule {
+	return Rule{"must be between %v and %v", "debe estar entre %v y %v"}.With(least, most)
+}
+
+// seconds bounds a span of time.
+func seconds(least, most time.Duration) Rule {
+	return Rule{"must be between %d and %d seconds", "debe estar entre %d y %d segundos"}.With(int(least.Seconds()), int(most.Seconds()))
+}
+
 // FieldError says which field breaks which rule, in words for its author.
 // Rule never repeats the value.
 type FieldError struct {
-	Field string `json:"field"` // as it is spelt in JSON, such as "items[0].price"
-	Rule  string `json:"rule"`
+	Field string // as it is spelt in JSON, such as "items[0].price"
+	Rule  Rule
 }
 
 // Error implements error.
-func (e FieldError) Error() string { return e.Field + " " + e.Rule }
+func (e FieldError) Error() string { return e.Field + " " + e.Rule.English }
 
 // FieldErrors is every rule that a request breaks; it is never empty when it
 // is returned as an error.
@@ -78,34 +103,38 @@ func (e FieldErrors) Error() string {
 // minExpiresIn is [MinExpiresIn] at the real gateway and less at a simulator.
 func (r Request) Validate(minExpiresIn time.Duration) error {
 	var errs FieldErrors
-	broken := func(ok bool, field, rule string, args ...any) {
+	broken := func(ok bool, field string, rule Rule) {
 		if !ok {
-			errs = append(errs, FieldError{Field: field, Rule: fmt.Sprintf(rule, args...)})
+			errs = append(errs, FieldError{Field: field, Rule: rule})
 		}
 	}
+	shown, itemText := between("0.00", MaxTotal()), atMost(MaxItemText)
 	broken(r.Total.Cmp(MinTotal()) >= 0 && r.Total.Cmp(MaxTotal()) <= 0,
-		"total", "must be between %s and %s", MinTotal(), MaxTotal())
-	broken(bounded(r.Subtotal), "subtotal", "must be between 0.00 and %s", MaxTotal())
-	broken(bounded(r.Tax), "tax", "must be between 0.00 and %s", MaxTotal())
+		"total", between(MinTotal(), MaxTotal()))
+	broken(bounded(r.Subtotal), "subtotal", shown)
+	broken(bounded(r.Tax), "tax", shown)
 	broken(r.Subtotal == nil || r.Tax == nil || r.Subtotal.Add(*r.Tax) == r.Total,
-		"total", "must equal subtotal plus tax")
+		"total", Rule{"must equal subtotal plus tax", "debe ser igual a subtotal más tax"})
 	broken(r.PhoneNumber == "" || IsPhoneNumber(string(r.PhoneNumber)),
-		"phone_number", "must have ten digits, without a country code")
-	broken(fits(string(r.Metadata1), MaxMetadata), "metadata1", "must have at most %d printable characters", MaxMetadata)
-	broken(fits(string(r.Metadata2), MaxMetadata), "metadata2", "must have at most %d printable characters", MaxMetadata)
-	broken(fits(r.Reference, MaxReference), "reference", "must have at most %d printable characters", MaxReference)
-	broken(!personal(r.Reference), "reference", "is kept in clear and must not be an e-mail address or a phone number")
+		"phone_number", Rule{"must have ten digits, without a country code", "debe tener diez dígitos, sin código de país"})
+	broken(fits(string(r.Metadata1), MaxMetadata), "metadata1", atMost(MaxMetadata))
+	broken(fits(string(r.Metadata2), MaxMetadata), "metadata2", atMost(MaxMetadata))
+	broken(fits(r.Reference, MaxReference), "reference", atMost(MaxReference))
+	broken(!personal(r.Reference), "reference", Rule{
+		"is kept in clear and must not be an e-mail address or a phone number",
+		"se guarda sin cifrar y no debe ser un correo electrónico ni un número de teléfono",
+	})
 	broken(r.ExpiresIn >= minExpiresIn && r.ExpiresIn <= MaxExpiresIn,
-		"expires_in", "must be between %d and %d seconds", int(minExpiresIn.Seconds()), int(MaxExpiresIn.Seconds()))
-	broken(len(r.Items) <= MaxItems, "items", "must be at most %d", MaxItems)
+		"expires_in", seconds(minExpiresIn, MaxExpiresIn))
+	broken(len(r.Items) <= MaxItems, "items", Rule{"must be at most %d", "deben ser como máximo %d"}.With(MaxItems))
 	for i, item := range r.Items {
 		at := fmt.Sprintf("items[%d].", i)
-		broken(item.Name != "" && fits(item.Name, MaxItemText), at+"name", "must have 1 to %d printable characters", MaxItemText)
-		broken(fits(item.Description, MaxItemText), at+"description", "must have at most %d printable characters", MaxItemText)
-		broken(fits(item.Metadata, MaxItemText), at+"metadata", "must have at most %d printable characters", MaxItemText)
-		broken(item.Quantity >= 1 && item.Quantity <= maxQuantity, at+"quantity", "must be between 1 and %d", maxQuantity)
-		broken(bounded(&item.Price), at+"price", "must be between 0.00 and %s", MaxTotal())
-		broken(bounded(item.Tax), at+"tax", "must be between 0.00 and %s", MaxTotal())
+		broken(item.Name != "" && fits(item.Name, MaxItemText), at+"name", Rule{"must have 1 to %d printable characters", "debe tener de 1 a %d caracteres imprimibles"}.With(MaxItemText))
+		broken(fits(item.Description, MaxItemText), at+"description", itemText)
+		broken(fits(item.Metadata, MaxItemText), at+"metadata", itemText)
+		broken(item.Quantity >= 1 && item.Quantity <= maxQuantity, at+"quantity", between(1, maxQuantity))
+		broken(bounded(&item.Price), at+"price", shown)
+		broken(bounded(item.Tax), at+"tax", shown)
 	}
 	if len(errs) == 0 {
 		return nil

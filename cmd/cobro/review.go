@@ -125,11 +125,14 @@ func (c *reviewResolve) Run(p *program) error {
 
 // refusal is a problem document of the API.
 type refusal struct {
-	Title          string               `json:"title"`
-	Detail         string               `json:"detail"`
-	Code           string               `json:"code"`
-	GatewayMessage string               `json:"gateway_message"`
-	Errors         []payment.FieldError `json:"errors"`
+	Title          string `json:"title"`
+	Detail         string `json:"detail"`
+	Code           string `json:"code"`
+	GatewayMessage string `json:"gateway_message"`
+	Errors         []struct {
+		Field string `json:"field"`
+		Rule  string `json:"rule"`
+	} `json:"errors"`
 }
 
 // maxAnswer bounds what is read of an answer, in bytes.

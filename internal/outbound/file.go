@@ -228,8 +228,8 @@ func (r *reader) endpoint(n *yaml.Node) Endpoint {
 			r.fields(n, "retry", []field{
 				{"first", r.pause(&e.Retry.First)}, {"most", r.pause(&e.Retry.Most)}, {"for", r.pause(&e.Retry.For)},
 			})
-			if broken := e.Retry.Broken(); broken != "" {
-				r.problem(n, "retry: %s", broken)
+			if broken := e.Retry.Broken(); broken != (payment.Rule{}) {
+				r.problem(n, "retry: %s", broken.English)
 			}
 		}},
 		{"timeout", func(n *yaml.Node) {
