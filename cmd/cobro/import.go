@@ -153,7 +153,7 @@ func (c *importDjangoAthm) names() ([]string, error) {
 
 func (c *importDjangoAthm) open(p *program) (*store.Store, error) {
 	if c.Store == "" || c.KeyFile == "" {
-		cfg, err := worker.ConfigFromEnv(p.getenv)
+		cfg, err := worker.ConfigFromEnv(p.settings.getenv)
 		if err != nil {
 			return nil, err
 		}

@@ -23,7 +23,7 @@ type receiverListCommand struct {
 
 // Run lists.
 func (c *receiverListCommand) Run(p *program) error {
-	cfg, err := worker.ConfigFromEnv(p.getenv)
+	cfg, err := worker.ConfigFromEnv(p.settings.getenv)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (c *receiverRemoveCommand) Run(p *program) error {
 	if c.Event != "" && !payment.IsEvent(payment.Event(c.Event)) {
 		return errors.New("no such event; the events are " + payment.EventNames())
 	}
-	cfg, err := worker.ConfigFromEnv(p.getenv)
+	cfg, err := worker.ConfigFromEnv(p.settings.getenv)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (c *redeliverCommand) Run(p *program) error {
 	if c.Event != "" && !payment.IsEvent(payment.Event(c.Event)) {
 		return errors.New("no such event; the events are " + payment.EventNames())
 	}
-	cfg, err := worker.ConfigFromEnv(p.getenv)
+	cfg, err := worker.ConfigFromEnv(p.settings.getenv)
 	if err != nil {
 		return err
 	}

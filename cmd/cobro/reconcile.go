@@ -40,7 +40,7 @@ func (c *reconcileCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := worker.ConfigFromEnv(p.getenv)
+	cfg, err := worker.ConfigFromEnv(p.settings.getenv)
 	if err != nil {
 		return err
 	}

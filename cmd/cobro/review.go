@@ -137,7 +137,10 @@ const maxAnswer = 16 << 20
 
 // call makes one call and reads its answer into out.
 func (c *merchantAPI) call(p *program, method, path string, in, out any) (status int, err error) {
-	key := p.getenv("COBRO_API_KEY")
+	key, err := p.settings.secret("COBRO_API_KEY")
+	if err != nil {
+		return 0, err
+	}
 	if key == "" {
 		return 0, errors.New("COBRO_API_KEY is not set: give this command the key that cobro api has")
 	}
