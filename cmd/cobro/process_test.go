@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -86,6 +87,36 @@ func TestConfigCheckRunsWithABrokenLog(t *testing.T) {
 	code, _, stderr, _ = process(t, map[string]string{"COBRO_WAIT": "soon"}, "--log-level", "debug", "api")
 	require.Equal(t, 2, code)
 	require.Contains(t, stderr, "COBRO_API_KEY is not set", "a start shows every problem, wherever its flags stand")
+}
+
+// A mistyped address of a server is no name of a file, and may hold a password.
+func TestAMistypedStoreIsRefusedAndNotShown(t *testing.T) {
+	t.Parallel()
+	for _, dsn := range []string{
+		"host=db password=hunter2", "user=cobro pass=hunter2 host=db", "postgres:cobro:hunter2@db/cobro", "cobro:hunter2@db:5432/cobro",
+		"//cobro:hunter2@db/cobro", "mysql://cobro:hunter2@db/cobro", "sqlite://cobro:hunter2@db/cobro", "sqlite:postgres://cobro:hunter2@db/cobro",
+		"hunter2://db", "hunter2.db", "postgres://cobro:12/hunter2@db:5432/cobro", "postgres://cobro:12?hunter2@db:5432/cobro",
+		"postgres://cobro:12#hunter2@db:5432/cobro", "postgres://cobro:hunter2/x@db:5432/cobro",
+	} {
+		env := map[string]string{"COBRO_STORE": dsn}
+		code, stdout, stderr, folder := process(t, env, "migrate")
+		require.Equal(t, 1, code, dsn)
+		require.Regexp(t, "unknown kind of database|cannot be read", stderr)
+		require.NotContains(t, stdout+stderr, "hunter2")
+		made, err := os.ReadDir(folder)
+		require.NoError(t, err)
+		require.Empty(t, made, dsn)
+
+		code, stdout, stderr, _ = process(t, env, "config", "check")
+		require.Equal(t, 1, code, dsn)
+		require.Contains(t, stdout, "COBRO_STORE does not serve")
+		require.NotContains(t, stdout+stderr, "hunter2")
+	}
+	file := filepath.Join(t.TempDir(), "cobro.db") // absolute
+	code, _, stderr, _ := process(t, map[string]string{"COBRO_STORE": file}, "migrate")
+	require.Zero(t, code, stderr)
+	_, stdout, _, _ := process(t, map[string]string{"COBRO_STORE": file}, "config", "check")
+	require.Contains(t, stdout, file)
 }
 
 func TestABrokenSecretFileIsNamed(t *testing.T) {
