@@ -283,6 +283,31 @@ func TestReview(t *testing.T) {
 	require.Contains(t, stderr, "COBRO_API_URL")
 }
 
+// A page holds 100.
+func TestEveryReviewIsListed(t *testing.T) {
+	t.Parallel()
+	env := settled(t)
+	code, _, stderr := cobro(t, env, "migrate")
+	require.Zero(t, code, stderr)
+	db, _ := open(t, env)
+	record := sale(t, "in review")
+	for number := range 101 {
+		keep(t, db, payment.Change{Record: record, Review: &payment.Review{
+			ID: payment.DeriveReviewID(record.Payment.ID, number), PaymentID: record.Payment.ID, Cause: payment.CauseUndecided, OpenedAt: time.Now().UTC(),
+		}})
+	}
+	env["COBRO_API_URL"] = merchantAPIOver(t, env, noFlows{})
+	code, stdout, stderr := cobro(t, env, "review", "list", "--json")
+	require.Zero(t, code, stderr)
+	var listed reviews
+	require.NoError(t, json.Unmarshal([]byte(stdout), &listed))
+	found := map[string]bool{}
+	for _, r := range listed.Reviews {
+		found[r.ID] = true
+	}
+	require.Len(t, found, 101)
+}
+
 func TestHealthcheck(t *testing.T) {
 	t.Parallel()
 	ready := true

@@ -35,9 +35,15 @@ type reviewList struct {
 	merchantAPI
 }
 
-// reviews is what the API answers, and what the command prints as JSON.
+// reviews is what the command prints as JSON.
 type reviews struct {
 	Reviews []payment.Review `json:"reviews"`
+}
+
+// reviewPage is what the API answers.
+type reviewPage struct {
+	reviews
+	NextCursor string `json:"next_cursor"`
 }
 
 // Run lists.
@@ -46,9 +52,17 @@ func (c *reviewList) Run(p *program) error {
 	if c.Payment != "" {
 		query.Set("payment_id", c.Payment)
 	}
-	var listed reviews
-	if _, err := c.call(p, http.MethodGet, "/v1/reviews?"+query.Encode(), nil, &listed); err != nil {
-		return err
+	listed := reviews{Reviews: []payment.Review{}}
+	for {
+		var page reviewPage
+		if _, err := c.call(p, http.MethodGet, "/v1/reviews?"+query.Encode(), nil, &page); err != nil {
+			return err
+		}
+		listed.Reviews = append(listed.Reviews, page.Reviews...)
+		if page.NextCursor == "" {
+			break
+		}
+		query.Set("cursor", page.NextCursor)
 	}
 	if c.JSON {
 		return writeJSON(p.stdout, listed)
