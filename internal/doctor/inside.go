@@ -73,7 +73,7 @@ func (e *examination) database(ctx context.Context, ring *seal.Ring) []Finding {
 	defer cancel()
 	db, err := store.Open(ctx, store.Config{DSN: e.cfg.Store, Sealer: ring, Now: e.cfg.Now})
 	if err == nil {
-		err = errors.Join(db.Ping(ctx))
+		err = db.Ping(ctx)
 	}
 	var schema *store.SchemaError
 	switch {

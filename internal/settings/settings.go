@@ -135,8 +135,12 @@ func Values(getenv func(string) string) []Value {
 		case s.Secret() && getenv(s.Name) == "":
 			v.Source = getenv(s.Name + fileSuffix)
 		}
-		if v.Source != "default" && s.Secret() {
+		switch {
+		case v.Source == "default":
+		case s.Secret():
 			v.Value = s.shown(v.Value)
+		case s.form == webAddress || s.form == origins:
+			v.Value = WithoutCredentials(v.Value)
 		}
 		values = append(values, v)
 	}
@@ -161,6 +165,26 @@ func (s Setting) shown(value string) string {
 		return "set, 64 characters or more"
 	}
 }
+
+// WithoutCredentials keeps of web addresses, separated by commas, only their
+// beginnings where they hold what they must not hold: a user, a question, or the
+// secret of the webhooks.
+func WithoutCredentials(addresses string) string {
+	shown := strings.Split(addresses, ",")
+	for i, address := range shown {
+		u, err := url.Parse(address)
+		switch {
+		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User == nil && strings.Contains(address, "@"):
+			shown[i] = private.Mark
+		case !isWebAddress(address) || strings.Contains(u.Path, webhooksPath):
+			shown[i] = u.Scheme + "://" + u.Host + "/" + private.Mark
+		}
+	}
+	return strings.Join(shown, ",")
+}
+
+// webhooksPath is where the address of the webhooks goes on with a secret.
+const webhooksPath = "/webhooks/"
 
 // harmless are the parameters of a PostgreSQL URL that are shown.
 var harmless = []string{"sslmode", "pool_max_conns", "connect_timeout", "application_name", "target_session_attrs", "search_path"}
