@@ -278,7 +278,7 @@ func skew(dump djangoathm.Dump) string {
 
 func (c *importDjangoAthm) print(w io.Writer, out imported) error {
 	if c.JSON {
-		return printJSON(w, out)
+		return writeJSON(w, out)
 	}
 	done := "IMPORTED"
 	if c.DryRun {

@@ -348,3 +348,28 @@ func TestMisspeltNamesAreLoggedAtAStart(t *testing.T) {
 	require.Contains(t, stderr, "did you mean COBRO_START_TIMEOUT?")
 	require.Contains(t, stderr, slog.LevelWarn.String())
 }
+
+// Programs read what is printed, and null is no list to them.
+func TestNothingIsAnEmptyList(t *testing.T) {
+	t.Parallel()
+	env := installation(t, &frontend{})
+	for _, command := range []string{"receiver list --json", "notification redeliver --since 2026-01-31T00:00:00Z --dry-run --json"} {
+		code, stdout, stderr := cobro(t, env, strings.Fields(command)...)
+		require.Zero(t, code, stderr)
+		require.JSONEq(t, "[]", stdout, command)
+	}
+	code, stdout, stderr := cobro(t, env, "config", "check", "--json")
+	require.Zero(t, code, stderr)
+	require.NotContains(t, stdout, "null")
+
+	code, stdout, stderr = cobro(t, env, "reconcile", "--dry-run", "--from", "2026-01-30", "--to", "2026-02-01", "--json")
+	require.Zero(t, code, stderr)
+	require.NotContains(t, stdout, "null")
+	var out reconciled
+	require.NoError(t, json.Unmarshal([]byte(stdout), &out))
+	var days []string
+	for _, day := range out.Days {
+		days = append(days, day.Day)
+	}
+	require.Equal(t, []string{"2026-01-30", "2026-01-31", "2026-02-01"}, days, "each has its own line")
+}
