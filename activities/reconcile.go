@@ -24,7 +24,7 @@ type ReconcileStore interface {
 	// FillPayer writes who paid, where that is not known yet.
 	FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error)
 	// Reviews lists reviews.
-	Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, error)
+	Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, payment.Cursor, error)
 	// Refund returns a refund, or payment.ErrNotFound.
 	Refund(ctx context.Context, id string) (payment.RefundRecord, error)
 	// RecordReconciliation keeps what a run came to.
@@ -248,14 +248,23 @@ type RefundsInReviewResult struct {
 // RefundsInReview lists the refunds that wait for somebody to know.
 func (r *Reconcile) RefundsInReview(ctx context.Context, _ RefundsInReviewInput) (RefundsInReviewResult, error) {
 	open := true
-	reviews, err := r.Store.Reviews(ctx, payment.ReviewFilter{Open: &open, Limit: 100})
+	filter := payment.ReviewFilter{Open: &open, Limit: 100}
 	var result RefundsInReviewResult
-	for _, review := range reviews {
-		if review.RefundID != "" {
-			result.RefundIDs = append(result.RefundIDs, review.RefundID)
+	for {
+		reviews, next, err := r.Store.Reviews(ctx, filter)
+		if err != nil {
+			return RefundsInReviewResult{}, err
 		}
+		for _, review := range reviews {
+			if review.RefundID != "" {
+				result.RefundIDs = append(result.RefundIDs, review.RefundID)
+			}
+		}
+		if next == (payment.Cursor{}) {
+			return result, nil
+		}
+		filter.After = next
 	}
-	return result, err
 }
 
 // SearchReportInput names a refund in review.

@@ -178,7 +178,7 @@ func (s *Server) moments(ctx context.Context, id string) ([]moment, error) {
 	for _, r := range refunds {
 		all = append(all, moment{At: r.CreatedAt, Kind: "refund", Refund: &r})
 	}
-	reviews, err := s.cfg.Store.Reviews(ctx, payment.ReviewFilter{PaymentID: id, Limit: maxPage})
+	reviews, _, err := s.cfg.Store.Reviews(ctx, payment.ReviewFilter{PaymentID: id, Limit: maxPage})
 	if err != nil {
 		return nil, err
 	}

@@ -336,8 +336,8 @@ func (failed) Payment(context.Context, string) (payment.Record, error) {
 func (failed) Payments(context.Context, payment.Filter) ([]payment.Payment, payment.Cursor, error) {
 	return nil, payment.Cursor{}, errDisk
 }
-func (failed) Reviews(context.Context, payment.ReviewFilter) ([]payment.Review, error) {
-	return nil, errDisk
+func (failed) Reviews(context.Context, payment.ReviewFilter) ([]payment.Review, payment.Cursor, error) {
+	return nil, payment.Cursor{}, errDisk
 }
 func (failed) Reconciliations(context.Context, int) ([]payment.Reconciliation, error) {
 	return nil, errDisk

@@ -16,8 +16,8 @@ import (
 // listReviews answers GET /v1/reviews, newest first: what people are asked,
 // with everything that was seen.
 func (s *Server) listReviews(c *gin.Context) error {
-	q := readQuery(c.Request.URL.RawQuery, "state", "payment_id", "limit")
-	filter := payment.ReviewFilter{PaymentID: q.text("payment_id"), Limit: q.limit()}
+	q := readQuery(c.Request.URL.RawQuery, "state", "payment_id", "limit", "cursor")
+	filter := payment.ReviewFilter{PaymentID: q.text("payment_id"), Limit: q.limit(), After: q.cursor("cursor", payment.IsReviewID)}
 	switch state := q.text("state"); state {
 	case "", "open", "decided":
 		open := state != "decided"
@@ -29,13 +29,14 @@ func (s *Server) listReviews(c *gin.Context) error {
 	if err := q.err(); err != nil {
 		return err
 	}
-	reviews, err := s.cfg.Store.Reviews(c.Request.Context(), filter)
+	reviews, next, err := s.cfg.Store.Reviews(c.Request.Context(), filter)
 	if err != nil {
 		return fromStore(err)
 	}
 	return answer(c, http.StatusOK, struct {
-		Reviews []payment.Review `json:"reviews"`
-	}{neverNull(reviews)})
+		Reviews    []payment.Review `json:"reviews"`
+		NextCursor *string          `json:"next_cursor"`
+	}{neverNull(reviews), formatCursor(next)})
 }
 
 // reviewPayment answers POST /v1/payments/{id}/review: a person decides what

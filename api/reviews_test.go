@@ -165,4 +165,23 @@ func TestListReviews(t *testing.T) {
 	require.Len(t, list("?state=all"), 2)
 	require.Equal(t, []payment.Review{decided}, list("?state=all&payment_id="+decided.PaymentID))
 	w.requireProblem(w.do("GET", "/v1/reviews?state=closed", ""), http.StatusBadRequest, "parameter_invalid")
+
+	var found []payment.Review
+	for query := "?state=all&limit=1"; query != ""; {
+		got := w.do("GET", "/v1/reviews"+query, "")
+		require.Equal(t, http.StatusOK, got.status, got.body)
+		var page struct {
+			Reviews    []payment.Review
+			NextCursor *string `json:"next_cursor"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(got.body), &page))
+		require.Len(t, page.Reviews, 1)
+		found = append(found, page.Reviews...)
+		query = ""
+		if page.NextCursor != nil {
+			query = "?state=all&limit=1&cursor=" + *page.NextCursor
+		}
+	}
+	require.ElementsMatch(t, []payment.Review{open, decided}, found)
+	w.requireProblem(w.do("GET", "/v1/reviews?cursor=first", ""), http.StatusBadRequest, "parameter_invalid")
 }

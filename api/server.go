@@ -93,8 +93,9 @@ type Store interface {
 	// Refunds returns a payment's refunds, oldest first.
 	Refunds(ctx context.Context, paymentID string) ([]payment.Refund, error)
 
-	// Reviews returns what people were asked, newest first.
-	Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, error)
+	// Reviews returns one page of what people were asked, newest first, as
+	// Payments does.
+	Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, payment.Cursor, error)
 
 	// Reconciliations returns the latest runs, newest first.
 	Reconciliations(ctx context.Context, limit int) ([]payment.Reconciliation, error)

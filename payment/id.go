@@ -57,6 +57,9 @@ func IsRefundID(text string) bool { return hasForm(text, refundIDPrefix) }
 // IsNotificationID reports whether text has the form of a notification's id.
 func IsNotificationID(text string) bool { return hasForm(text, notificationIDPrefix) }
 
+// IsReviewID reports whether text has the form of a review's id.
+func IsReviewID(text string) bool { return hasForm(text, reviewIDPrefix) }
+
 // derive returns 26 characters that depend on every part; the lengths keep
 // ("ab", "c") and ("a", "bc") apart.
 func derive(parts ...string) string {

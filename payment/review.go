@@ -74,7 +74,8 @@ type ReviewFilter struct {
 	Open      *bool // nil selects both
 	PaymentID string
 	RefundID  string
-	Limit     int // 1 to 100
+	After     Cursor // where the last page ended, by the time that a review was opened
+	Limit     int    // 1 to 100
 }
 
 // DeriveReviewID returns the id of the number-th review, from 1, of a payment

@@ -1,13 +1,10 @@
 package worker
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -114,7 +111,8 @@ type Config struct {
 
 // ConfigFromEnv reads a Config from COBRO_… and TEMPORAL_… variables. Where
 // neither COBRO_STORE nor TEMPORAL_ADDRESS is set, the data folder of a running
-// dev fills what is missing: COBRO_DATA, or .cobro in the current folder.
+// dev fills what is missing: COBRO_DATA, or .cobro in the current folder. The
+// gateway and its tokens are filled from it only where that is dev's simulator.
 //
 //	COBRO_STORE, COBRO_KEY_FILE, COBRO_RECEIVER_HOST,
 //	COBRO_ATHM_PUBLIC_TOKEN, COBRO_ATHM_PRIVATE_TOKEN,
@@ -128,7 +126,8 @@ type Config struct {
 // reported at once.
 func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	problems := []error{settings.Join(settings.CheckFiles(getenv))}
-	getenv = settings.Files(getenv)
+	raw := getenv
+	getenv = settings.Files(raw)
 	temporal, err := engine.LoadOptions(getenv)
 	problems = append(problems, err)
 	traces, err := tracing.LoadOptions(getenv)
@@ -148,9 +147,9 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 		parse(getenv("COBRO_WAITING"), "COBRO_WAITING", "a whole number", &cfg.Waiting, strconv.Atoi),
 		parse(getenv("COBRO_CALLS_PER_SECOND"), "COBRO_CALLS_PER_SECOND", "a whole number", &cfg.CallsPerSecond, parseRate),
 	)
-	if cfg.Store == "" && getenv("TEMPORAL_ADDRESS") == "" {
-		problems = append(problems, cfg.fromDev(getenv("COBRO_DATA")))
-	}
+	dev, err := settings.ReadDev(raw)
+	cfg.fillFrom(dev)
+	problems = append(problems, err)
 	return cfg, errors.Join(problems...)
 }
 
@@ -171,32 +170,19 @@ func parseRate(text string) (rate.Limit, error) {
 	return rate.Limit(perSecond), err
 }
 
-// fromDev fills in what a running dev wrote into its data folder.
-func (c *Config) fromDev(folder string) error {
-	named := folder != ""
-	if !named {
-		folder = ".cobro"
-	}
-	path := filepath.Join(folder, "addresses.json")
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && !named {
-		return nil // no dev here; validate says what is missing
-	}
-	if err != nil {
-		return fmt.Errorf("%w (COBRO_DATA names the data folder of a running dev)", err)
-	}
-	var dev struct {
-		Temporal  string `json:"temporal"`
-		Namespace string `json:"namespace"`
-		Store     string `json:"store"`
-		KeyFile   string `json:"key_file"`
-	}
-	if err := json.Unmarshal(data, &dev); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+// fillFrom fills in what a running dev says. Its simulator and the simulator's
+// tokens go together: where a setting says anything of the gateway, the settings
+// say it all.
+func (c *Config) fillFrom(dev settings.Dev) {
+	if dev == (settings.Dev{}) {
+		return
 	}
 	c.TemporalAddress, c.TemporalNamespace = dev.Temporal, dev.Namespace
 	c.Store, c.KeyFile = dev.Store, dev.KeyFile
-	return nil
+	if c.GatewayURL == "" && c.GatewayReportURL == "" && c.PublicToken == "" && c.PrivateToken.IsZero() {
+		c.GatewayURL, c.GatewayReportURL = dev.Gateway, dev.Gateway
+		c.PublicToken, c.PrivateToken = dev.PublicToken, private.NewToken(dev.PrivateToken)
+	}
 }
 
 // validate reports everything that is missing or wrong at once.

@@ -77,6 +77,33 @@ func TestConfigFromDev(t *testing.T) {
 		require.Equal(t, "dev.json", cfg.KeyFile)
 	})
 
+	t.Run("its simulator, unless a setting says anything of the gateway", func(t *testing.T) {
+		t.Parallel()
+		folder := t.TempDir()
+		write := func(control string) {
+			addresses := `{"temporal":"127.0.0.1:3","store":"sqlite:dev.db","gateway":"http://127.0.0.1:5","public_token":"public","private_token":"simulated",` +
+				`"gateway_control":"` + control + `"}`
+			require.NoError(t, os.WriteFile(filepath.Join(folder, "addresses.json"), []byte(addresses), 0o600))
+		}
+		write("http://127.0.0.1:6")
+		cfg, err := worker.ConfigFromEnv(getenv(map[string]string{"COBRO_DATA": folder}))
+		require.NoError(t, err)
+		require.Equal(t, []string{"http://127.0.0.1:5", "http://127.0.0.1:5", "public", "simulated"},
+			[]string{cfg.GatewayURL, cfg.GatewayReportURL, cfg.PublicToken, cfg.PrivateToken.Reveal()})
+		for _, name := range []string{
+			"COBRO_GATEWAY_URL", "COBRO_GATEWAY_REPORT_URL", "COBRO_ATHM_PUBLIC_TOKEN", "COBRO_ATHM_PRIVATE_TOKEN", "COBRO_STORE", "TEMPORAL_ADDRESS", "",
+		} {
+			if name == "" {
+				write("") // dev has another gateway than its own simulator
+				name = "OTHER"
+			}
+			cfg, err := worker.ConfigFromEnv(getenv(map[string]string{"COBRO_DATA": folder, name: "x"}))
+			require.NoError(t, err)
+			require.NotEqual(t, "http://127.0.0.1:5", cfg.GatewayURL, name)
+			require.NotEqual(t, "simulated", cfg.PrivateToken.Reveal(), name)
+		}
+	})
+
 	t.Run("a folder that is named has to be there", func(t *testing.T) {
 		t.Parallel()
 		_, err := worker.ConfigFromEnv(getenv(map[string]string{"COBRO_DATA": filepath.Join(t.TempDir(), "none")}))

@@ -21,38 +21,38 @@ import (
 
 // Compare compares the days from one to another, both included and at their
 // first moments in Puerto Rico, with the gateway's report, in this process. It
-// writes nothing.
-func Compare(ctx context.Context, cfg Config, from, to time.Time) (payment.Reconciliation, []payment.Mismatch, error) {
+// returns what each came to, and all differences, and writes nothing.
+func Compare(ctx context.Context, cfg Config, from, to time.Time) ([]payment.Reconciliation, []payment.Mismatch, error) {
 	cfg.Payments = true
 	cfg.setDefaults()
 	if err := cfg.validate(0); err != nil {
-		return payment.Reconciliation{}, nil, err
+		return nil, nil, err
 	}
 	db, _, err := cfg.open(ctx)
 	if err != nil {
-		return payment.Reconciliation{}, nil, err
+		return nil, nil, err
 	}
 	defer func() { _ = db.Close() }() // it was only read
 	gateway, err := cfg.gateway()
 	if err != nil {
-		return payment.Reconciliation{}, nil, err
+		return nil, nil, err
 	}
 	r := activities.Reconcile{Client: gateway, Store: db, Now: cfg.Now}
-	sum := payment.Reconciliation{StartedAt: cfg.Now().UTC()}
+	var days []payment.Reconciliation
 	var all []payment.Mismatch
 	for day := from; !day.After(to); day = day.AddDate(0, 0, 1) {
+		name, began := day.Format(time.DateOnly), cfg.Now().UTC()
 		compared, err := r.CompareSpan(ctx, activities.CompareSpanInput{From: day, To: day.AddDate(0, 0, 1), DryRun: true})
 		if err != nil {
-			return sum, all, fmt.Errorf("compare %s: %w", day.Format(time.DateOnly), err)
+			return days, all, fmt.Errorf("compare %s: %w", name, err)
 		}
-		sum.Rows += compared.Rows
-		sum.Matched += compared.Matched
-		sum.Quarantined += compared.Quarantined
-		sum.Mismatches += len(compared.Mismatches) + compared.Omitted
+		days = append(days, payment.Reconciliation{
+			Day: name, StartedAt: began, EndedAt: cfg.Now().UTC(), Rows: compared.Rows, Matched: compared.Matched,
+			Quarantined: compared.Quarantined, Mismatches: len(compared.Mismatches) + compared.Omitted,
+		})
 		all = append(all, compared.Mismatches...)
 	}
-	sum.EndedAt = cfg.Now().UTC()
-	return sum, all, nil
+	return days, all, nil
 }
 
 // ReconcileDays runs ReconcileDay for the days from one to another, both

@@ -35,7 +35,7 @@ func (s *scene) lookLost() {
 // reviewed is the payment's or the refund's one review, as the store has it.
 func (s *scene) reviewed() payment.Review {
 	s.t.Helper()
-	reviews, err := s.db.Reviews(s.t.Context(), payment.ReviewFilter{PaymentID: paymentID})
+	reviews, _, err := s.db.Reviews(s.t.Context(), payment.ReviewFilter{PaymentID: paymentID})
 	require.NoError(s.t, err)
 	require.Len(s.t, reviews, 1)
 	return reviews[0]

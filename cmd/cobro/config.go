@@ -41,7 +41,7 @@ func (c *configCheck) Run(p *program) error {
 	of := map[string]settings.Program{"api": settings.API, "worker": settings.Worker, "all": settings.Everything}[c.For]
 	found := checked{
 		Settings: append(settings.Values(p.settings.getenv), temporalValues(p.getenv)...),
-		Problems: p.problems(of),
+		Problems: neverNull(p.problems(of)),
 	}
 	if err := c.print(p.stdout, found); err != nil {
 		return err
@@ -151,6 +151,14 @@ func temporalValues(getenv func(string) string) []settings.Value {
 		show("TEMPORAL_API_KEY", key, "not set"),
 		show("TEMPORAL_TLS", tls, "off"),
 	}
+}
+
+// neverNull makes an empty list [] in JSON, whatever it was made by.
+func neverNull[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
 
 // writeJSON prints one value for machines.

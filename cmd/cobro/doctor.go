@@ -24,8 +24,9 @@ type doctorCommand struct {
 // Help is shown by --help.
 func (*doctorCommand) Help() string {
 	return "Checks settings, key ring, database, Temporal, the gateway and its tokens, the webhook's address and the clock, and says " +
-		"of each what was seen and what to do. It changes nothing and moves no money. Run it with the variables of both api and " +
-		"worker. Ends with code 1 where a check fails."
+		"of each what was seen and what to do. It moves no money. To the webhook's address it sends the event of the test button " +
+		"of the ATH Business app, always the same one, which is stored once and touches no payment; nothing else is changed. " +
+		"Run it with the variables of both api and worker. Ends with code 1 where a check fails."
 }
 
 // examined is what the command prints as JSON.

@@ -71,6 +71,12 @@ func TestDoctorOnBrokenInstallations(t *testing.T) {
 		{"a gateway that is not there", &frontend{}, func(_ *testing.T, env map[string]string) map[string]string {
 			return with(env, "COBRO_GATEWAY_URL", "http://127.0.0.1:1", "COBRO_GATEWAY_REPORT_URL", "http://127.0.0.1:1")
 		}, "gateway", doctor.Failed, "does not answer", "COBRO_GATEWAY_URL"},
+		{"a user in the gateway's address", &frontend{}, func(_ *testing.T, env map[string]string) map[string]string {
+			return with(env, "COBRO_GATEWAY_URL", "http://me:"+apiKey+"@127.0.0.1:1")
+		}, "gateway", doctor.Failed, "http://127.0.0.1:1/[private] does not answer", "COBRO_GATEWAY_URL"},
+		{"the whole address of the webhooks", &frontend{}, func(_ *testing.T, env map[string]string) map[string]string {
+			return with(env, "COBRO_PUBLIC_URL", env["COBRO_PUBLIC_URL"]+"/webhooks/athmovil/"+webhookSecret)
+		}, "webhook", doctor.Failed, "[private]/webhooks/athmovil/… knows no such address", "COBRO_WEBHOOK_SECRET"},
 		{"a gateway with a certificate of its own", &frontend{}, func(t *testing.T, env map[string]string) map[string]string {
 			server := httptest.NewUnstartedServer(http.NotFoundHandler())
 			server.Config.ErrorLog = nil
@@ -190,6 +196,8 @@ func TestConfigCheckOnBrokenConfigurations(t *testing.T) {
 		"an unknown database":    {[]string{"COBRO_STORE", "mysql://cobro:canary@db/cobro"}, "COBRO_STORE", "cobro migrate --help"},
 		"no key ring":            {[]string{"COBRO_KEY_FILE", "/nowhere/keys.json"}, "COBRO_KEY_FILE", "cobro keys --out"},
 		"no such profile":        {[]string{"TEMPORAL_PROFILE", "typo"}, "TEMPORAL_…", "TEMPORAL_PROFILE"},
+		"a user in an address":   {[]string{"COBRO_GATEWAY_URL", "https://user:canary@sim.example"}, "COBRO_GATEWAY_URL", "https://"},
+		"the webhooks' address":  {[]string{"COBRO_PUBLIC_URL", "https://pay.example/webhooks/athmovil/canary"}, "COBRO_PUBLIC_URL", "end it before"},
 		"no time of day":         {[]string{"COBRO_RECONCILE_AT", "25:00"}, "COBRO_RECONCILE_AT", "02:00"},
 	} {
 		t.Run(name, func(t *testing.T) {

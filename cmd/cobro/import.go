@@ -15,7 +15,6 @@ import (
 	"github.com/cobropay/cobro/internal/djangoathm"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
-	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/worker"
 )
 
@@ -153,7 +152,7 @@ func (c *importDjangoAthm) names() ([]string, error) {
 
 func (c *importDjangoAthm) open(p *program) (*store.Store, error) {
 	if c.Store == "" || c.KeyFile == "" {
-		cfg, err := worker.ConfigFromEnv(p.getenv)
+		cfg, err := worker.ConfigFromEnv(p.settings.getenv)
 		if err != nil {
 			return nil, err
 		}
@@ -174,36 +173,144 @@ func (c *importDjangoAthm) open(p *program) (*store.Store, error) {
 	return store.Open(p.ctx, store.Config{DSN: c.Store, Sealer: ring, Logger: p.logger})
 }
 
-// write imports what was read, one payment after another: an import that is
-// interrupted is finished by the next one.
+// imports is what the store is given of a dump.
+func (c *importDjangoAthm) imports(dump djangoathm.Dump) ([]store.Import, []store.CustomerImport) {
+	sales := make([]store.Import, len(dump.Sales))
+	for i, sale := range dump.Sales {
+		sales[i] = store.Import{Merchant: c.MerchantID, Origin: djangoathm.Origin, Payment: sale.Payment, Transitions: sale.Transitions}
+		for _, refund := range sale.Refunds {
+			sales[i].Refunds = append(sales[i].Refunds, refund.Refund)
+		}
+	}
+	customers := make([]store.CustomerImport, len(dump.Clients))
+	for i, client := range dump.Clients {
+		customers[i] = store.CustomerImport{Merchant: c.MerchantID, Customer: client.Customer, At: client.UpdatedAt}
+	}
+	return sales, customers
+}
+
+// bringIn imports one payment after another: an import that is interrupted is
+// finished by the next one.
+func bringIn(ctx context.Context, db *store.Store, sales []store.Import, customers []store.CustomerImport) ([]store.Imported, []store.ImportOutcome, error) {
+	done, kept := make([]store.Imported, len(sales)), make([]store.ImportOutcome, len(customers))
+	var err error
+	for i, sale := range sales {
+		if done[i], err = db.Import(ctx, sale); err != nil {
+			return nil, nil, err
+		}
+	}
+	for i, customer := range customers {
+		if kept[i], err = db.ImportCustomer(ctx, customer); err != nil {
+			return nil, nil, err
+		}
+	}
+	return done, kept, nil
+}
+
+// rehearse answers what bringIn would. It takes together what shares a phone
+// number or a reference number, since that decides what becomes of the later
+// ones; the whole dump at once would keep others from the database for too long.
+func rehearse(ctx context.Context, db *store.Store, sales []store.Import, customers []store.CustomerImport) ([]store.Imported, []store.ImportOutcome, error) {
+	joined := groups{}
+	for i, sale := range sales {
+		of := saleName(i)
+		joined.join(of, "phone", string(sale.Payment.Customer.PhoneNumber))
+		joined.join(of, "reference", sale.Payment.ReferenceNumber)
+		for _, refund := range sale.Refunds {
+			joined.join(of, "reference", refund.ReferenceNumber)
+		}
+	}
+	type group struct{ sales, customers []int }
+	var order []*group
+	all := map[string]*group{}
+	in := func(name string) *group {
+		root := joined.of(name)
+		if all[root] == nil {
+			all[root] = &group{}
+			order = append(order, all[root])
+		}
+		return all[root]
+	}
+	for i := range sales {
+		g := in(saleName(i))
+		g.sales = append(g.sales, i)
+	}
+	for i, customer := range customers {
+		g := in("phone " + string(customer.Customer.PhoneNumber))
+		g.customers = append(g.customers, i)
+	}
+	done, kept := make([]store.Imported, len(sales)), make([]store.ImportOutcome, len(customers))
+	for _, g := range order {
+		gotSales, gotCustomers, err := db.RehearseImport(ctx, pick(sales, g.sales), pick(customers, g.customers))
+		if err != nil {
+			return nil, nil, err
+		}
+		for i, at := range g.sales {
+			done[at] = gotSales[i]
+		}
+		for i, at := range g.customers {
+			kept[at] = gotCustomers[i]
+		}
+	}
+	return done, kept, nil
+}
+
+func saleName(i int) string { return fmt.Sprint("sale ", i) }
+
+func pick[T any](all []T, at []int) []T {
+	picked := make([]T, len(at))
+	for i, j := range at {
+		picked[i] = all[j]
+	}
+	return picked
+}
+
+// groups joins names: each points to another one of its group, except the root.
+type groups map[string]string
+
+// of returns the root of a name's group.
+func (g groups) of(name string) string {
+	next := g[name]
+	if next == "" {
+		return name
+	}
+	g[name] = g.of(next) // so that chains stay short
+	return g[name]
+}
+
+// join puts a name and a value of some kind into one group.
+func (g groups) join(name, kind, value string) {
+	if value == "" {
+		return
+	}
+	if a, b := g.of(name), g.of(kind+" "+value); a != b {
+		g[a] = b
+	}
+}
+
+// write imports what was read, or rehearses it, and counts.
 func (c *importDjangoAthm) write(ctx context.Context, db *store.Store, dump djangoathm.Dump) (imported, error) {
 	out := imported{DryRun: c.DryRun, Tables: make(map[djangoathm.Table]*importedTable), Others: dump.Others, Rows: []importedRow{}, Hints: []string{}}
 	for _, table := range djangoathm.Tables() {
 		out.Tables[table] = &importedTable{Rows: dump.Rows[table], AlreadyThere: dump.Repeated[table]}
 	}
-	for _, sale := range dump.Sales {
-		refunds := make([]payment.Refund, len(sale.Refunds))
-		for i, refund := range sale.Refunds {
-			refunds[i] = refund.Refund
-		}
-		done, err := db.Import(ctx, store.Import{
-			Merchant: c.MerchantID, Origin: djangoathm.Origin, Payment: sale.Payment, Transitions: sale.Transitions,
-			Refunds: refunds, Rehearse: c.DryRun,
-		})
-		if err != nil {
-			return out, err
-		}
-		out.count(sale.At, done.Payment)
-		for i, refund := range done.Refunds {
-			out.count(sale.Refunds[i].At, refund)
+	sales, customers := c.imports(dump)
+	bring := bringIn
+	if c.DryRun {
+		bring = rehearse
+	}
+	done, kept, err := bring(ctx, db, sales, customers)
+	if err != nil {
+		return out, err
+	}
+	for i, sale := range dump.Sales {
+		out.count(sale.At, done[i].Payment)
+		for j, refund := range done[i].Refunds {
+			out.count(sale.Refunds[j].At, refund)
 		}
 	}
-	for _, client := range dump.Clients {
-		outcome, err := db.ImportCustomer(ctx, c.MerchantID, client.Customer, client.UpdatedAt, c.DryRun)
-		if err != nil {
-			return out, err
-		}
-		out.count(client.At, store.ImportResult{Outcome: outcome})
+	for i, client := range dump.Clients {
+		out.count(client.At, store.ImportResult{Outcome: kept[i]})
 	}
 	for _, remark := range dump.Unfinished {
 		out.Tables[remark.Table].Unfinished++
@@ -278,7 +385,7 @@ func skew(dump djangoathm.Dump) string {
 
 func (c *importDjangoAthm) print(w io.Writer, out imported) error {
 	if c.JSON {
-		return printJSON(w, out)
+		return writeJSON(w, out)
 	}
 	done := "IMPORTED"
 	if c.DryRun {

@@ -121,6 +121,30 @@ func TestDjangoAthmIsImportedOnce(t *testing.T) {
 	require.Contains(t, out.Hints[0], "dump again")
 }
 
+// What one row of a dump does to another is rehearsed too.
+func TestARehearsalSaysWhatTheImportDoes(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile(dump("dump.json"))
+	require.NoError(t, err)
+	twice := filepath.Join(t.TempDir(), "twice.json") // two sales, and a refund, of one reference number
+	require.NoError(t, os.WriteFile(twice, []byte(strings.NewReplacer(
+		"1024264003-8a36d6ba967ef82501968c5eb7376303", "1024264001-8a36d6ba967ef82501968c5eb7376301",
+		"402894d56b240610016b2e6c78a60001", "1024264004-8a36d6ba967ef82501968c5eb7376304",
+	).Replace(string(content))), 0o600))
+	for _, file := range []string{dump("dump.json"), dump("later.json"), dump("contradicting.json"), dump("messy.json"), dump("postgres"), dump("sqlite"), twice} {
+		for _, before := range []string{"", dump("dump.json")} {
+			env := newInstallation(t)
+			if before != "" {
+				importing(t, env, 0, before)
+			}
+			code, rehearsed, stderr := cobro(t, env, "import", "django-athm", "--json", "--dry-run", file)
+			done, imported, _ := cobro(t, env, "import", "django-athm", "--json", file)
+			require.Equal(t, done, code, stderr)
+			require.JSONEq(t, imported, strings.Replace(rehearsed, `"dry_run": true`, `"dry_run": false`, 1), "%s after %q", file, before)
+		}
+	}
+}
+
 func TestAnImportThatContradictsIsNotWritten(t *testing.T) {
 	t.Parallel()
 	env := newInstallation(t)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"text/tabwriter"
 	"time"
 
@@ -30,6 +32,9 @@ type keysCreate struct {
 // Run makes the key ring.
 func (c *keysCreate) Run(p *program) error {
 	ring, err := seal.Create(c.Out)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s exists already; cobro keys add --key-file %s adds a key", c.Out, c.Out)
+	}
 	if err != nil {
 		return err
 	}

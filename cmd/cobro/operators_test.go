@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -283,6 +285,31 @@ func TestReview(t *testing.T) {
 	require.Contains(t, stderr, "COBRO_API_URL")
 }
 
+// A page holds 100.
+func TestEveryReviewIsListed(t *testing.T) {
+	t.Parallel()
+	env := settled(t)
+	code, _, stderr := cobro(t, env, "migrate")
+	require.Zero(t, code, stderr)
+	db, _ := open(t, env)
+	record := sale(t, "in review")
+	for number := range 101 {
+		keep(t, db, payment.Change{Record: record, Review: &payment.Review{
+			ID: payment.DeriveReviewID(record.Payment.ID, number), PaymentID: record.Payment.ID, Cause: payment.CauseUndecided, OpenedAt: time.Now().UTC(),
+		}})
+	}
+	env["COBRO_API_URL"] = merchantAPIOver(t, env, noFlows{})
+	code, stdout, stderr := cobro(t, env, "review", "list", "--json")
+	require.Zero(t, code, stderr)
+	var listed reviews
+	require.NoError(t, json.Unmarshal([]byte(stdout), &listed))
+	found := map[string]bool{}
+	for _, r := range listed.Reviews {
+		found[r.ID] = true
+	}
+	require.Len(t, found, 101)
+}
+
 func TestHealthcheck(t *testing.T) {
 	t.Parallel()
 	ready := true
@@ -322,4 +349,76 @@ func TestMisspeltNamesAreLoggedAtAStart(t *testing.T) {
 	_, _, stderr := cobroWith(t, env, "api")
 	require.Contains(t, stderr, "did you mean COBRO_START_TIMEOUT?")
 	require.Contains(t, stderr, slog.LevelWarn.String())
+}
+
+// Programs read what is printed, and null is no list to them.
+func TestNothingIsAnEmptyList(t *testing.T) {
+	t.Parallel()
+	env := installation(t, &frontend{})
+	for _, command := range []string{"receiver list --json", "notification redeliver --since 2026-01-31T00:00:00Z --dry-run --json"} {
+		code, stdout, stderr := cobro(t, env, strings.Fields(command)...)
+		require.Zero(t, code, stderr)
+		require.JSONEq(t, "[]", stdout, command)
+	}
+	code, stdout, stderr := cobro(t, env, "config", "check", "--json")
+	require.Zero(t, code, stderr)
+	require.NotContains(t, stdout, "null")
+
+	code, stdout, stderr = cobro(t, env, "reconcile", "--dry-run", "--from", "2026-01-30", "--to", "2026-02-01", "--json")
+	require.Zero(t, code, stderr)
+	require.NotContains(t, stdout, "null")
+	var out reconciled
+	require.NoError(t, json.Unmarshal([]byte(stdout), &out))
+	var days []string
+	for _, day := range out.Days {
+		days = append(days, day.Day)
+	}
+	require.Equal(t, []string{"2026-01-30", "2026-01-31", "2026-02-01"}, days, "each has its own line")
+}
+
+// Beside a running dev no variable is needed, as long as nothing real is behind it.
+func TestCommandsFindARunningDev(t *testing.T) {
+	t.Parallel()
+	env := installation(t, nil)
+	folder := t.TempDir()
+	dev := map[string]string{
+		"temporal": "127.0.0.1:1", "namespace": "default", "store": env["COBRO_STORE"], "key_file": env["COBRO_KEY_FILE"],
+		"api": env["COBRO_PUBLIC_URL"], "api_key": apiKey, "gateway": env["COBRO_GATEWAY_URL"], "gateway_control": "http://127.0.0.1:1",
+		"public_token": athmovilsim.DefaultPublicToken, "private_token": athmovilsim.DefaultPrivateToken,
+	}
+	announce := func() {
+		data, err := json.Marshal(dev)
+		require.NoError(t, err)
+		write(t, filepath.Join(folder, "addresses.json"), string(data), 0o600)
+	}
+	announce()
+	commands := map[string][]string{
+		"no public token":          {"reconcile", "--dry-run", "--from", "2026-01-31"},
+		"COBRO_API_KEY is not set": {"review", "list"},
+	}
+	beside := map[string]string{"COBRO_DATA": folder}
+	for _, args := range append(slices.Collect(maps.Values(commands)), []string{"receiver", "list"}) {
+		code, _, stderr := cobro(t, beside, args...)
+		require.Zero(t, code, "%s: %s", args, stderr)
+	}
+
+	code, _, stderr := cobro(t, with(beside, "COBRO_API_URL", "http://127.0.0.1:1"), "review", "list")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "COBRO_API_KEY is not set", "dev's key is for dev alone")
+	code, _, stderr = cobro(t, with(beside, "COBRO_API_KEY", "another-key-than-the-apis", "COBRO_API_URL", dev["api"]), "review", "list")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "give this command the COBRO_API_KEY")
+	for says, args := range commands {
+		code, _, stderr := cobro(t, with(beside, "COBRO_STORE", env["COBRO_STORE"], "COBRO_KEY_FILE", env["COBRO_KEY_FILE"]), args...)
+		require.Equal(t, 1, code, args)
+		require.Contains(t, stderr, says, "another installation")
+	}
+	delete(dev, "gateway")
+	delete(dev, "gateway_control")
+	announce() // as with --gateway live
+	for says, args := range commands {
+		code, _, stderr := cobro(t, beside, args...)
+		require.Equal(t, 1, code, args)
+		require.Contains(t, stderr, says, "real money")
+	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +22,7 @@ type receiverListCommand struct {
 
 // Run lists.
 func (c *receiverListCommand) Run(p *program) error {
-	cfg, err := worker.ConfigFromEnv(p.getenv)
+	cfg, err := worker.ConfigFromEnv(p.settings.getenv)
 	if err != nil {
 		return err
 	}
@@ -53,7 +52,7 @@ func (c *receiverRemoveCommand) Run(p *program) error {
 	if c.Event != "" && !payment.IsEvent(payment.Event(c.Event)) {
 		return errors.New("no such event; the events are " + payment.EventNames())
 	}
-	cfg, err := worker.ConfigFromEnv(p.getenv)
+	cfg, err := worker.ConfigFromEnv(p.settings.getenv)
 	if err != nil {
 		return err
 	}
@@ -74,7 +73,7 @@ func (c *receiverRemoveCommand) Run(p *program) error {
 
 func printReceivers(w io.Writer, asJSON bool, receivers []payment.Receiver) error {
 	if asJSON {
-		return printJSON(w, receivers)
+		return writeJSON(w, neverNull(receivers))
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "HOST\tEVENT\tNAME\tTIMEOUT")
@@ -82,12 +81,6 @@ func printReceivers(w io.Writer, asJSON bool, receivers []payment.Receiver) erro
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Host, r.Event, r.Name, r.Timeout)
 	}
 	return table.Flush()
-}
-
-func printJSON(w io.Writer, value any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
 }
 
 type notificationCommand struct {
@@ -110,7 +103,7 @@ func (c *redeliverCommand) Run(p *program) error {
 	if c.Event != "" && !payment.IsEvent(payment.Event(c.Event)) {
 		return errors.New("no such event; the events are " + payment.EventNames())
 	}
-	cfg, err := worker.ConfigFromEnv(p.getenv)
+	cfg, err := worker.ConfigFromEnv(p.settings.getenv)
 	if err != nil {
 		return err
 	}
@@ -123,7 +116,7 @@ func (c *redeliverCommand) Run(p *program) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(p.stdout, sent)
+		return writeJSON(p.stdout, neverNull(sent))
 	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "NOTIFICATION\tPAYMENT\tEVENT\tRECEIVER\tTOLD AT\tWAS")

@@ -40,17 +40,14 @@ func (c *reconcileCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := worker.ConfigFromEnv(p.getenv)
+	cfg, err := worker.ConfigFromEnv(p.settings.getenv)
 	if err != nil {
 		return err
 	}
 	cfg.Logger = p.logger
 	var out reconciled
 	if c.DryRun {
-		var sum payment.Reconciliation
-		sum, out.Differences, err = worker.Compare(p.ctx, cfg, from, to)
-		sum.Day = c.From
-		out.Days = []payment.Reconciliation{sum}
+		out.Days, out.Differences, err = worker.Compare(p.ctx, cfg, from, to)
 	} else {
 		out.Days, out.Differences, err = worker.ReconcileDays(p.ctx, cfg, from, to)
 	}
@@ -88,7 +85,8 @@ func (c *reconcileCommand) days() (from, to time.Time, err error) {
 
 func (c *reconcileCommand) print(w io.Writer, out reconciled) error {
 	if c.JSON {
-		return printJSON(w, out)
+		out.Days, out.Differences = neverNull(out.Days), neverNull(out.Differences)
+		return writeJSON(w, out)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "DAY\tROWS\tOURS\tPAYERS FILLED\tREFUNDS BOOKED\tSET ASIDE\tDIFFERENCES")

@@ -14,6 +14,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -24,7 +25,7 @@ type reviewCommand struct {
 
 // merchantAPI is how a command reaches cobro api.
 type merchantAPI struct {
-	API     string        `name:"api" default:"http://127.0.0.1:8080" env:"COBRO_API_URL" help:"Address of cobro api. The key is COBRO_API_KEY."`
+	API     string        `name:"api" env:"COBRO_API_URL" help:"Address of cobro api, http://127.0.0.1:8080 if not given. The key is COBRO_API_KEY. Without both it is that of a running dev in this folder."`
 	Timeout time.Duration `default:"30s" help:"How long an answer may take."`
 	JSON    bool          `name:"json" help:"Print JSON."`
 }
@@ -35,9 +36,15 @@ type reviewList struct {
 	merchantAPI
 }
 
-// reviews is what the API answers, and what the command prints as JSON.
+// reviews is what the command prints as JSON.
 type reviews struct {
 	Reviews []payment.Review `json:"reviews"`
+}
+
+// reviewPage is what the API answers.
+type reviewPage struct {
+	reviews
+	NextCursor string `json:"next_cursor"`
 }
 
 // Run lists.
@@ -46,9 +53,17 @@ func (c *reviewList) Run(p *program) error {
 	if c.Payment != "" {
 		query.Set("payment_id", c.Payment)
 	}
-	var listed reviews
-	if _, err := c.call(p, http.MethodGet, "/v1/reviews?"+query.Encode(), nil, &listed); err != nil {
-		return err
+	listed := reviews{Reviews: []payment.Review{}}
+	for {
+		var page reviewPage
+		if _, err := c.call(p, http.MethodGet, "/v1/reviews?"+query.Encode(), nil, &page); err != nil {
+			return err
+		}
+		listed.Reviews = append(listed.Reviews, page.Reviews...)
+		if page.NextCursor == "" {
+			break
+		}
+		query.Set("cursor", page.NextCursor)
 	}
 	if c.JSON {
 		return writeJSON(p.stdout, listed)
@@ -138,11 +153,28 @@ type refusal struct {
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 16 << 20
 
+// reach returns the API's address and its key.
+func (c *merchantAPI) reach(p *program) (address, key string, err error) {
+	if key, err = p.settings.secret("COBRO_API_KEY"); err != nil {
+		return "", "", err
+	}
+	if key == "" && c.API == "" {
+		dev, err := settings.ReadDev(p.settings.getenv)
+		if err != nil || dev.APIKey != "" {
+			return dev.API, dev.APIKey, err
+		}
+	}
+	if key == "" {
+		return "", "", errors.New("COBRO_API_KEY is not set: give this command the key that cobro api has, or start dev in this folder")
+	}
+	return cmp.Or(c.API, "http://127.0.0.1:8080"), key, nil
+}
+
 // call makes one call and reads its answer into out.
 func (c *merchantAPI) call(p *program, method, path string, in, out any) (status int, err error) {
-	key := p.getenv("COBRO_API_KEY")
-	if key == "" {
-		return 0, errors.New("COBRO_API_KEY is not set: give this command the key that cobro api has")
+	address, key, err := c.reach(p)
+	if err != nil {
+		return 0, err
 	}
 	var body []byte
 	if in != nil {
@@ -152,7 +184,7 @@ func (c *merchantAPI) call(p *program, method, path string, in, out any) (status
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, c.Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.API, "/")+path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(address, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, errors.New("--api must be like http://127.0.0.1:8080")
 	}

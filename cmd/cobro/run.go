@@ -9,7 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -73,10 +73,6 @@ var errTold = errors.New("see above")
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer, all ...string) int {
 	variables := environ{getenv: getenv, all: all}
 	getenv = settings.Files(getenv)
-	flags := getenv
-	if len(args) > 0 && (args[0] == "config" || args[0] == "doctor") {
-		flags = except(getenv, "COBRO_LOG_FORMAT", "COBRO_LOG_LEVEL") // what is wrong with them is what these commands tell
-	}
 	var cli commands
 	code := -1
 	parser, err := kong.New(&cli,
@@ -84,8 +80,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		kong.Description("Takes ATH Móvil payments, each one a durable workflow."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(c int) { code = c }), // kong asks to leave after --help
-		kong.Resolvers(environment(flags)),
+		kong.ValueFormatter(withVariable),
+		kong.Resolvers(variables.resolver()),
 	)
+	if err == nil {
+		err = kong.Visit(parser.Model, forgetVariables)
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "cobro:", err)
 		return 2
@@ -94,8 +94,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if code >= 0 {
 		return code
 	}
+	if problem, ok := errors.AsType[settings.Problem](err); ok { // the command line is right
+		fmt.Fprintln(stderr, "cobro:", problem)
+		return 1
+	}
 	if err != nil {
-		fmt.Fprintf(stderr, "cobro: %v\n%sRun \"cobro --help\" for the commands, and \"cobro config check\" for the variables.\n", err, variables.describe(args))
+		fmt.Fprintf(stderr, "cobro: %v\n%sRun \"cobro --help\" for the commands, and \"cobro config check\" for the variables.\n", err, variables.describe(err))
 		return 2
 	}
 	var level slog.Level
@@ -119,11 +123,40 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return 0
 }
 
-// environment resolves flags from getenv instead of the process, so that tests
-// run the whole program beside each other.
-func environment(getenv func(string) string) kong.Resolver {
-	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+// withVariable shows a flag's variable in the help.
+func withVariable(value *kong.Value) string {
+	if value.Flag == nil || len(value.Flag.Envs) == 0 {
+		return value.Help
+	}
+	return strings.TrimSuffix(value.Help, ".") + " ($" + strings.Join(value.Flag.Envs, ", $") + ")."
+}
+
+// forgetVariables keeps kong from reading variables by itself: to it one that is
+// set to nothing is a value, such as an address that is every address of this
+// machine, and the process's variables are not those that run was given.
+func forgetVariables(node kong.Visitable, next kong.Next) error {
+	if flag, ok := node.(*kong.Flag); ok {
+		flag.Tag.Envs = nil // and not flag.Envs, which the resolver and the help read
+	}
+	return next(nil)
+}
+
+// resolver resolves flags from the variables. One that is set to nothing is not
+// set. A secret that a command cannot do without and whose file is broken is an
+// error, and a [settings.Problem].
+func (e environ) resolver() kong.Resolver {
+	getenv := settings.Files(e.getenv)
+	return kong.ResolverFunc(func(at *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		for _, name := range flag.Envs {
+			command := topOf(at)
+			if (command == "config" || command == "doctor") && (name == "COBRO_LOG_FORMAT" || name == "COBRO_LOG_LEVEL") {
+				continue // what is wrong with them is what these commands tell
+			}
+			if flag.Required {
+				if _, err := e.secret(name); err != nil {
+					return nil, err
+				}
+			}
 			if value := getenv(name); value != "" {
 				return value, nil
 			}
@@ -132,24 +165,38 @@ func environment(getenv func(string) string) kong.Resolver {
 	})
 }
 
-// except hides variables.
-func except(getenv func(string) string, names ...string) func(string) string {
-	return func(name string) string {
-		if slices.Contains(names, name) {
-			return ""
+// secret returns a secret, or what is wrong with its file.
+func (e environ) secret(name string) (string, error) {
+	for _, problem := range settings.CheckFiles(e.getenv) {
+		if problem.Setting == name+"_FILE" && !problem.Warning {
+			return "", problem
 		}
-		return getenv(name)
 	}
+	return settings.Files(e.getenv)(name), nil
+}
+
+// topOf names the first command of a command line, "" before there is one.
+func topOf(at *kong.Context) string {
+	for _, path := range at.Path {
+		if path.Command != nil {
+			return path.Command.Name
+		}
+	}
+	return ""
 }
 
 // describe lists everything that is wrong with the variables of a program that
 // could not start, so that one start shows all of it.
-func (e environ) describe(args []string) string {
-	of := map[string]settings.Program{"api": settings.API, "worker": settings.Worker}
-	if len(args) == 0 || of[args[0]] == 0 {
+func (e environ) describe(failed error) string {
+	parsing, ok := errors.AsType[*kong.ParseError](failed)
+	if !ok {
 		return ""
 	}
-	return settings.Describe(settings.Check(of[args[0]], e.getenv, e.all))
+	of, ok := map[string]settings.Program{"api": settings.API, "worker": settings.Worker}[topOf(parsing.Context)]
+	if !ok {
+		return ""
+	}
+	return settings.Describe(settings.Check(of, e.getenv, e.all))
 }
 
 type apiCommand struct {
@@ -164,6 +211,14 @@ type apiCommand struct {
 	StopTimeout  time.Duration `default:"15s" env:"COBRO_STOP_TIMEOUT" help:"How long the end may take, the drain included; requests that take longer are cut."`
 	Drain        time.Duration `default:"5s" env:"COBRO_DRAIN" help:"How long requests are still taken at the end, while /readyz says so; 0s where no load balancer looks at it."`
 	CodecOrigins []string      `env:"COBRO_CODEC_ORIGINS" help:"Addresses of the Temporal UI that may decrypt payloads."`
+}
+
+// Validate refuses an empty address, which would be every address of this machine.
+func (c *apiCommand) Validate() error {
+	if c.Listen == "" || c.OpsListen == "" {
+		return errors.New("--listen and --ops-listen must be like 127.0.0.1:8080")
+	}
+	return nil
 }
 
 // Run serves until the context ends.

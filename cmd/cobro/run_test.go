@@ -43,8 +43,9 @@ func TestANewInstallation(t *testing.T) {
 	info, err := os.Stat(env["COBRO_KEY_FILE"])
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-	code, _, _ = cobro(t, env, "keys")
+	code, _, stderr = cobro(t, env, "keys")
 	require.Equal(t, 1, code, "a key ring is never overwritten")
+	require.Equal(t, "cobro: "+env["COBRO_KEY_FILE"]+" exists already; cobro keys add --key-file "+env["COBRO_KEY_FILE"]+" adds a key\n", stderr)
 
 	for range 2 {
 		code, stdout, stderr := cobro(t, env, "migrate")

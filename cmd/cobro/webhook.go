@@ -42,15 +42,20 @@ type subscribed struct {
 func (c *webhookSubscribe) Run(p *program) error {
 	ctx, cancel := context.WithTimeout(p.ctx, c.Timeout)
 	defer cancel()
-	secret := private.NewToken(p.getenv("COBRO_WEBHOOK_SECRET"))
-	if len(secret.Reveal()) < 16 {
+	webhookSecret, err := p.settings.secret("COBRO_WEBHOOK_SECRET")
+	privateToken, tokenErr := p.settings.secret("COBRO_ATHM_PRIVATE_TOKEN")
+	if err := errors.Join(err, tokenErr); err != nil {
+		return err
+	}
+	secret := private.NewToken(webhookSecret)
+	if len(webhookSecret) < 16 {
 		return errors.New("COBRO_WEBHOOK_SECRET needs 16 characters at the least: give this command the one that cobro api has")
 	}
 	if err := c.checkURL(ctx); err != nil {
 		return err
 	}
 	client, err := athmovil.New(athmovil.Config{
-		PublicToken: p.getenv("COBRO_ATHM_PUBLIC_TOKEN"), PrivateToken: private.NewToken(p.getenv("COBRO_ATHM_PRIVATE_TOKEN")),
+		PublicToken: p.getenv("COBRO_ATHM_PUBLIC_TOKEN"), PrivateToken: private.NewToken(privateToken),
 		BaseURL: p.getenv("COBRO_GATEWAY_URL"), ReportBaseURL: p.getenv("COBRO_GATEWAY_REPORT_URL"), Timeout: c.Timeout,
 	})
 	if err != nil {

@@ -231,7 +231,10 @@ func TestNoSecretIsInTheFile(t *testing.T) {
 	}
 	require.Contains(t, ignored, "\n/secrets/\n")
 	require.Contains(t, ignored, "\n/.env\n")
-	require.Contains(t, read(t, ".dockerignore"), "\nsecrets\n", "they would be in a layer")
+	require.Contains(t, ignored, "\nkeys.json\n", "a key ring, as the pages have it made")
+	for _, name := range []string{"secrets", "**/keys.json"} {
+		require.Contains(t, read(t, ".dockerignore"), "\n"+name+"\n", "they would be in a layer")
+	}
 }
 
 // TestSecretsAreMade runs the script that makes them, twice: the second time
@@ -262,12 +265,35 @@ func TestSecretsAreMade(t *testing.T) {
 		return found
 	}
 	first := made()
+	require.NoError(t, os.Chmod(filepath.Join(folder, "secrets"), 0o755)) // as somebody's mkdir left it
 	require.Equal(t, first, made())
+	info, err := os.Stat(filepath.Join(folder, "secrets"))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 	require.Contains(t, first["store"], strings.TrimSpace(first["cobro_password"]))
 	require.NotEqual(t, first["cobro_password"], first["temporal_password"])
 	for _, setting := range settings {
 		name, _, _ := strings.Cut(setting, "=")
 		require.Contains(t, first[".env"], name+"=")
+	}
+}
+
+// TestAChangedKeyRingReachesTheContainers says that whoever changes the keys is
+// told to recreate what has the file: mounted by itself, it stays as it was.
+func TestAChangedKeyRingReachesTheContainers(t *testing.T) {
+	t.Parallel()
+	var have []string
+	for name, service := range load(t).Services {
+		for _, secret := range service.Secrets {
+			if secret.Source == "keys.json" {
+				have = append(have, name)
+			}
+		}
+	}
+	slices.Sort(have)
+	command := "docker compose up --detach --force-recreate " + strings.Join(have, " ")
+	for _, file := range []string{"docker-compose.yml", "docs/operations.md"} {
+		require.Contains(t, read(t, file), command, file)
 	}
 }
 

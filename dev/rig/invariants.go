@@ -201,12 +201,20 @@ func (e *eye) unsettled(ctx context.Context) error {
 // for.
 func (e *eye) openWorkflows(ctx context.Context) ([]string, error) {
 	open := true
-	reviews, err := e.store.Reviews(ctx, payment.ReviewFilter{Open: &open, Limit: 100})
-	if err != nil {
-		return nil, err
+	var reviews []payment.Review
+	for filter := (payment.ReviewFilter{Open: &open, Limit: 100}); ; {
+		page, next, err := e.store.Reviews(ctx, filter)
+		if err != nil {
+			return nil, err
+		}
+		reviews = append(reviews, page...)
+		if next == (payment.Cursor{}) {
+			break
+		}
+		filter.After = next
 	}
 	var found []string
-	err = e.eachWorkflow(ctx, func(id, _ string, status enumspb.WorkflowExecutionStatus) error {
+	err := e.eachWorkflow(ctx, func(id, _ string, status enumspb.WorkflowExecutionStatus) error {
 		if status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 			return nil
 		}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -36,7 +37,7 @@ type flags struct {
 	Data    string        `default:".cobro" env:"COBRO_DATA" help:"Data folder of the running dev."`
 	Payment string        `required:"" help:"Id of the payment."`
 	Out     string        `default:"payment.png" help:"Where the picture goes."`
-	Want    []string      `sep:"none" help:"Text that the page has to show, decoded, before the picture is taken. May be repeated."`
+	Want    []string      `sep:"none" help:"More text that the page has to show, decoded, before the picture is taken. May be repeated."`
 	Within  time.Duration `default:"60s" help:"How long the page may take."`
 	Browser string        `default:"chromium" env:"CHROMIUM" help:"Chromium's program."`
 }
@@ -89,14 +90,14 @@ func take(ctx context.Context, f flags) error {
 	ctx, closeTab := chromedp.NewContext(ctx)
 	defer closeTab()
 
-	wanted, err := json.Marshal(append([]string{f.Payment}, f.Want...))
+	wanted, err := json.Marshal(slices.Concat([]string{f.Payment}, loaded[:], f.Want))
 	if err != nil {
 		return err
 	}
 	address := fmt.Sprintf("%s/namespaces/%s/workflows/%s/%s/history", at.TemporalUI, at.Namespace, f.Payment, run)
 	missing := show(ctx, address, fmt.Sprintf(shows, wanted), f.Within)
 	if missing != nil {
-		missing = fmt.Errorf("%s never showed %s: %w", address, wanted, missing)
+		missing = fmt.Errorf("%s never showed %s, with every payload decoded: %w", address, wanted, missing)
 	}
 	// The picture is taken all the same: it shows what was there instead.
 	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
@@ -106,12 +107,17 @@ func take(ctx context.Context, f flags) error {
 	return errors.Join(missing, os.WriteFile(f.Out, picture, 0o600))
 }
 
-// shows reports whether the page shows every text of a list. The page renders
-// summaries in frames of their own.
+// loaded is what the page of every payment shows once it has everything: the
+// first event, and the input, decoded.
+var loaded = [...]string{"Workflow Execution Started", `"payment_id"`}
+
+// shows reports whether the page shows every text of a list, and nothing that is
+// still encrypted. The page renders summaries in frames of their own, which are
+// empty at first.
 const shows = `(wanted => {
 	const frames = [...document.querySelectorAll('iframe')].map(f => f.contentDocument?.body?.innerText ?? '')
 	const page = [document.body.innerText, ...frames].join('\n')
-	return wanted.every(text => page.includes(text))
+	return wanted.every(text => page.includes(text)) && !page.includes('encryption-key-id') && frames.every(text => text.trim() !== '')
 })(%s)`
 
 // reloadEvery is how long a page may take before it is asked for again: one that

@@ -41,6 +41,8 @@ type addresses struct {
 	Temporal       string `json:"temporal"`
 	TemporalUI     string `json:"temporal_ui"`
 	Gateway        string `json:"gateway,omitempty"`
+	PublicToken    string `json:"public_token,omitempty"`
+	PrivateToken   string `json:"private_token,omitempty"`
 	GatewayControl string `json:"gateway_control,omitempty"`
 	WebhookURL     string `json:"webhook_url,omitempty"`
 	APIKey         string `json:"api_key,omitempty"`
@@ -207,6 +209,10 @@ func (s *stack) startSimulator(ctx context.Context) error {
 	s.serveSimulator(control, simulator.Control())
 	s.addresses.Gateway = "http://" + gateway.Addr().String()
 	s.addresses.GatewayControl = "http://" + control.Addr().String()
+	if s.publicKey == athmovilsim.DefaultPublicToken && s.privateKey.Reveal() == athmovilsim.DefaultPrivateToken {
+		// For commands beside us. Others are somebody's, and are not for a file.
+		s.addresses.PublicToken, s.addresses.PrivateToken = athmovilsim.DefaultPublicToken, athmovilsim.DefaultPrivateToken
+	}
 	return nil
 }
 

@@ -1,7 +1,7 @@
-// Package doctor looks at everything that an installation needs, changes
-// nothing, and says of each what was seen and what to do.
+// Package doctor looks at everything that an installation needs, and says of each
+// what was seen and what to do.
 //
-// It makes no payment and moves no money. At the gateway it asks for a ticket
+// It makes no payment, moves no money, and changes nothing but one row. At the gateway it asks for a ticket
 // and a sale that cannot exist. To the webhook's address it sends the event of
 // the test button of the ATH Business app, always the same one, which is kept
 // once and never touches a payment (docs/athmovil.md §4.4).

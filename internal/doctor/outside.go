@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/private"
 )
 
@@ -44,6 +45,7 @@ func (e *examination) host(ctx context.Context, check, address, setting string) 
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
 	got, err := e.call(ctx, http.MethodGet, address+"/", "")
+	address = settings.WithoutCredentials(address)
 	if err != nil {
 		f.Status, f.Saw, f.Do = Failed, address+" does not answer: "+err.Error(), unreachable(err, setting)
 		return f
@@ -211,7 +213,7 @@ func (e *examination) webhook(ctx context.Context) []Finding {
 		f.Do = "set COBRO_PUBLIC_URL to the address by which the internet reaches cobro api, and COBRO_WEBHOOK_SECRET"
 		return []Finding{f}
 	}
-	shown := strings.TrimRight(e.cfg.PublicURL, "/") + webhookPath + "…"
+	shown := strings.TrimRight(settings.WithoutCredentials(e.cfg.PublicURL), "/") + webhookPath + "…"
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
 	got, err := e.call(ctx, http.MethodPost, WebhookURL(e.cfg.PublicURL, e.cfg.WebhookSecret).Reveal(), simulated)

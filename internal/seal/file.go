@@ -225,6 +225,9 @@ func writeNew(path string, data []byte) error {
 		return err
 	}
 	if err := os.Link(temp.Name(), path); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist} // and not the name of our temporary file
+		}
 		return err
 	}
 	return syncDir(dir)

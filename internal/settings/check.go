@@ -107,6 +107,9 @@ func (s Setting) check(value string) []Problem {
 		if !isWebAddress(value) {
 			return wrong("is no address", "write it like https://pay.example.com, without a question mark")
 		}
+		if s.Name == "COBRO_PUBLIC_URL" && strings.Contains(value, webhooksPath) {
+			return wrong("has the path of the webhooks", "end it before "+webhooksPath+": the path and the secret are added, so that the secret is in no address")
+		}
 	case listen:
 		if _, port, err := net.SplitHostPort(value); err != nil || port == "" {
 			return wrong("is no address to listen on", "write it like 127.0.0.1:8080")

@@ -8,6 +8,8 @@ package settings
 
 import (
 	"net/url"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cobropay/cobro/private"
@@ -135,8 +137,12 @@ func Values(getenv func(string) string) []Value {
 		case s.Secret() && getenv(s.Name) == "":
 			v.Source = getenv(s.Name + fileSuffix)
 		}
-		if v.Source != "default" && s.Secret() {
+		switch {
+		case v.Source == "default":
+		case s.Secret():
 			v.Value = s.shown(v.Value)
+		case s.form == webAddress || s.form == origins:
+			v.Value = WithoutCredentials(v.Value)
 		}
 		values = append(values, v)
 	}
@@ -162,29 +168,58 @@ func (s Setting) shown(value string) string {
 	}
 }
 
-// withoutPassword keeps of a database's address what is no secret. One that
-// cannot be taken apart is not shown at all.
+// WithoutCredentials keeps of web addresses, separated by commas, only their
+// beginnings where they hold what they must not hold: a user, a question, or the
+// secret of the webhooks.
+func WithoutCredentials(addresses string) string {
+	shown := strings.Split(addresses, ",")
+	for i, address := range shown {
+		u, err := url.Parse(address)
+		switch {
+		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User == nil && strings.Contains(address, "@"):
+			shown[i] = private.Mark
+		case !isWebAddress(address) || strings.Contains(u.Path, webhooksPath):
+			shown[i] = u.Scheme + "://" + u.Host + "/" + private.Mark
+		}
+	}
+	return strings.Join(shown, ",")
+}
+
+// webhooksPath is where the address of the webhooks goes on with a secret.
+const webhooksPath = "/webhooks/"
+
+// harmless are the parameters of a PostgreSQL URL that are shown.
+var harmless = []string{"sslmode", "pool_max_conns", "connect_timeout", "application_name", "target_session_attrs", "search_path"}
+
+// withoutPassword keeps of a database's address what is surely no secret, and
+// says of anything else only that it is there. An @ outside of its place is that
+// of a password with a / ? or # in it, or of an address whose beginning is wrong.
 func withoutPassword(dsn string) string {
-	scheme, _, found := strings.Cut(dsn, "://")
-	if !found {
-		if strings.Contains(dsn, "password") { // key=value form
+	path := strings.TrimPrefix(dsn, "sqlite:")
+	if path != dsn || filepath.IsAbs(dsn) {
+		if strings.ContainsAny(path, "@=") || strings.Contains(path, "//") {
 			return private.Mark
 		}
-		return dsn // a file
+		return dsn
 	}
 	u, err := url.Parse(dsn)
-	if err != nil {
-		return scheme + "://" + private.Mark
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Opaque != "" {
+		return private.Mark
 	}
+	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
 	if u.User != nil {
-		u.User = url.User(u.User.Username())
+		shown.User = url.User(u.User.Username())
 	}
-	query := u.Query()
-	for name := range query {
-		if strings.Contains(strings.ToLower(name), "password") {
-			query.Set(name, private.Mark)
+	query := url.Values{}
+	for name, values := range u.Query() {
+		if !slices.Contains(harmless, name) {
+			values = []string{private.Mark}
 		}
+		query[name] = values
 	}
-	u.RawQuery = query.Encode()
-	return u.String()
+	if strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
+		return private.Mark
+	}
+	shown.RawQuery = query.Encode()
+	return shown.String()
 }

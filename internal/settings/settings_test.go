@@ -83,6 +83,7 @@ func TestMistakes(t *testing.T) {
 		"a secret in no file":       {map[string]string{"COBRO_API_KEY": "", "COBRO_API_KEY_FILE": "/nowhere/key"}, "cannot be read", "mend the path", false},
 		"a directory for a secret":  {map[string]string{"COBRO_API_KEY": "", "COBRO_API_KEY_FILE": "/"}, "cannot be read", "mend the path", false},
 		"a negative duration":       {map[string]string{"COBRO_WAIT": "-1s"}, "no duration", `"30s"`, false},
+		"the webhooks' address":     {map[string]string{"COBRO_PUBLIC_URL": "https://pay.example/webhooks/athmovil/" + canary}, "path of the webhooks", "end it before", false},
 		"credentials in an address": {map[string]string{"COBRO_PUBLIC_URL": "https://me:" + canary + "@pay.example"}, "no address", "https://", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -146,6 +147,9 @@ func TestValuesShowNoSecret(t *testing.T) {
 	for _, v := range settings.Values(whole(map[string]string{
 		"COBRO_STORE":   "postgres://cobro:" + canary + "@db:5432/cobro?sslmode=verify-full&sslpassword=" + canary,
 		"COBRO_API_KEY": "", "COBRO_API_KEY_FILE": file, "COBRO_WAITING": "7",
+		"COBRO_PUBLIC_URL": "https://pay.example/webhooks/athmovil/" + canary, "COBRO_GATEWAY_URL": "https://me:" + canary + "@sim.example/x",
+		"COBRO_GATEWAY_REPORT_URL": "https://sim.example?key=" + canary, "COBRO_API_URL": "me:" + canary + "@sim.example",
+		"COBRO_CODEC_ORIGINS": "https://ui.example,https://me:" + canary + "@ui.example,https://me:12/" + canary + "@ui.example",
 	})) {
 		got[v.Name] = v
 		require.NotContains(t, v.Value, canary, v.Name)
@@ -154,6 +158,8 @@ func TestValuesShowNoSecret(t *testing.T) {
 	require.Equal(t, settings.Value{Name: "COBRO_WAITING", Value: "7", Source: "environment"}, got["COBRO_WAITING"])
 	require.Equal(t, settings.Value{Name: "COBRO_WAIT", Value: "10s", Source: "default"}, got["COBRO_WAIT"])
 	require.Equal(t, "not set", got["COBRO_CODEC_TOKEN"].Source)
+	require.Equal(t, "https://sim.example/[private]", got["COBRO_GATEWAY_URL"].Value)
+	require.Equal(t, "https://ui.example,https://ui.example/[private],[private]", got["COBRO_CODEC_ORIGINS"].Value)
 	require.Contains(t, got["COBRO_STORE"].Value, "postgres://cobro@db:5432/cobro?sslmode=verify-full")
 }
 

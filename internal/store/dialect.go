@@ -45,19 +45,24 @@ type dialect struct {
 //go:embed migrations
 var migrationFiles embed.FS
 
-// dialectOf returns the dialect of a DSN. Its errors never repeat the DSN,
-// which may hold a password.
+// dialectOf returns the dialect of a DSN. What has no form of its own is no file:
+// a mistyped address of a server would become one, with its password for a name.
+// Its errors never repeat the DSN for the same reason, nor any part of it.
 func dialectOf(dsn string) (dialect, error) {
-	scheme, _, found := strings.Cut(dsn, "://")
-	switch {
-	case found && (scheme == "postgres" || scheme == "postgresql"):
+	scheme, rest, found := strings.Cut(dsn, "://")
+	if found && (scheme == "postgres" || scheme == "postgresql") {
+		// A / ? or # in a password ends the server's name before its time, and
+		// the rest of the password would be a database's name.
+		if end := strings.IndexAny(rest, "/?#"); end >= 0 && strings.Contains(rest[end:], "@") {
+			return dialect{}, errPostgreSQLForm
+		}
 		_, _, err := postgresqlConfig(dsn)
 		return postgresql(), err
-	case found || dsn == "":
-		return dialect{}, fmt.Errorf("unknown kind of database %q: write sqlite:<file>, or %s", scheme, postgresqlForm)
-	default:
+	}
+	if !found && (strings.HasPrefix(dsn, "sqlite:") || filepath.IsAbs(dsn) && !strings.HasPrefix(dsn, "//")) {
 		return sqlite(), nil
 	}
+	return dialect{}, fmt.Errorf("unknown kind of database: write sqlite:<file>, or %s", postgresqlForm)
 }
 
 // sqlite locks nothing row by row: a transaction of its only writer holds the

@@ -24,8 +24,13 @@ type Import struct {
 	Payment     payment.Payment
 	Transitions []payment.Transition
 	Refunds     []payment.Refund // completed ones, oldest first
-	// Rehearse writes nothing and answers as if it had.
-	Rehearse bool
+}
+
+// CustomerImport is what another system knew of a customer at a moment.
+type CustomerImport struct {
+	Merchant string // as in [Import]
+	Customer payment.Customer
+	At       time.Time
 }
 
 // Imported is what became of an [Import].
@@ -51,57 +56,83 @@ const (
 	ImportContradicts ImportOutcome = "contradicts" // what is there, or what was paid, says otherwise
 )
 
-// errRehearsed ends a transaction that nothing shall remain of.
-var errRehearsed = errors.New("rehearsed")
-
-// rehearsable is [Store.write], except that a rehearsal is undone.
-func (s *Store) rehearsable(ctx context.Context, rehearse bool, operation string, do func(*sql.Tx) error) error {
-	err := s.write(ctx, operation, func(tx *sql.Tx) error {
-		if err := do(tx); err != nil {
-			return err
-		}
-		if rehearse {
-			return errRehearsed
-		}
-		return nil
-	})
-	if errors.Is(err, errRehearsed) {
-		return nil
-	}
-	return err
-}
-
 // Import writes a payment of another system with its refunds, all or nothing,
 // and announces nothing. What is there already is never changed, so importing
 // again is harmless and a later dump adds what is new. An event that the gateway
 // has sent of the payment meanwhile is taken up again.
 func (s *Store) Import(ctx context.Context, in Import) (Imported, error) {
 	var done Imported
-	err := s.rehearsable(ctx, in.Rehearse, "import payment "+in.Payment.ID, func(tx *sql.Tx) error {
-		done = Imported{Refunds: make([]ImportResult, len(in.Refunds))}
-		if err := s.claimMerchant(ctx, tx, in.Merchant); err != nil {
-			return err
-		}
-		var err error
-		if done.Payment, err = s.importPayment(ctx, tx, in); err != nil {
-			return err
-		}
-		for i, refund := range in.Refunds {
-			switch done.Payment.Outcome {
-			case ImportWritten, ImportKnown:
-				if done.Refunds[i], err = s.importRefund(ctx, tx, in.Origin, refund); err != nil {
-					return fmt.Errorf("refund %s: %w", refund.ID, err)
-				}
-			case ImportOwn:
-				done.Refunds[i] = ImportResult{ImportOwn, done.Payment.Reason}
-			case ImportContradicts:
-				done.Refunds[i] = ImportResult{ImportContradicts, "its payment is not imported"}
-			}
-		}
-		return nil
+	err := s.write(ctx, "import payment "+in.Payment.ID, func(tx *sql.Tx) (err error) {
+		done, err = s.importSale(ctx, tx, in)
+		return err
 	})
 	if err != nil {
 		return Imported{}, err
+	}
+	return done, nil
+}
+
+// ImportCustomer keeps what another system knew of a customer at a moment. What
+// was told later stays.
+func (s *Store) ImportCustomer(ctx context.Context, in CustomerImport) (ImportOutcome, error) {
+	var outcome ImportOutcome
+	err := s.write(ctx, "import a customer", func(tx *sql.Tx) (err error) {
+		outcome, err = s.importCustomer(ctx, tx, in)
+		return err
+	})
+	return outcome, err
+}
+
+// errRehearsed ends a transaction that nothing shall remain of.
+var errRehearsed = errors.New("rehearsed")
+
+// RehearseImport answers what importing these one after another would, and
+// writes nothing. Give it together what may have to do with each other, and no
+// more: nobody else writes into SQLite meanwhile.
+func (s *Store) RehearseImport(ctx context.Context, sales []Import, customers []CustomerImport) ([]Imported, []ImportOutcome, error) {
+	var done []Imported
+	var kept []ImportOutcome
+	err := s.write(ctx, "rehearse an import", func(tx *sql.Tx) error {
+		done, kept = make([]Imported, len(sales)), make([]ImportOutcome, len(customers))
+		var err error
+		for i, sale := range sales {
+			if done[i], err = s.importSale(ctx, tx, sale); err != nil {
+				return fmt.Errorf("payment %s: %w", sale.Payment.ID, err)
+			}
+		}
+		for i, customer := range customers {
+			if kept[i], err = s.importCustomer(ctx, tx, customer); err != nil {
+				return err
+			}
+		}
+		return errRehearsed
+	})
+	if !errors.Is(err, errRehearsed) {
+		return nil, nil, err
+	}
+	return done, kept, nil
+}
+
+func (s *Store) importSale(ctx context.Context, tx *sql.Tx, in Import) (Imported, error) {
+	done := Imported{Refunds: make([]ImportResult, len(in.Refunds))}
+	if err := s.claimMerchant(ctx, tx, in.Merchant); err != nil {
+		return Imported{}, err
+	}
+	var err error
+	if done.Payment, err = s.importPayment(ctx, tx, in); err != nil {
+		return Imported{}, err
+	}
+	for i, refund := range in.Refunds {
+		switch done.Payment.Outcome {
+		case ImportWritten, ImportKnown:
+			if done.Refunds[i], err = s.importRefund(ctx, tx, in.Origin, refund); err != nil {
+				return Imported{}, fmt.Errorf("refund %s: %w", refund.ID, err)
+			}
+		case ImportOwn:
+			done.Refunds[i] = ImportResult{ImportOwn, done.Payment.Reason}
+		case ImportContradicts:
+			done.Refunds[i] = ImportResult{ImportContradicts, "its payment is not imported"}
+		}
 	}
 	return done, nil
 }
@@ -214,30 +245,23 @@ func (s *Store) importRefund(ctx context.Context, tx *sql.Tx, origin string, ref
 	return ImportResult{Outcome: ImportWritten}, s.insertRefund(ctx, tx, payment.RefundRecord{Refund: refund, Revision: 1, Fingerprint: origin})
 }
 
-// ImportCustomer keeps what another system knew of a customer at a moment. What
-// was told later stays.
-func (s *Store) ImportCustomer(ctx context.Context, merchant string, c payment.Customer, at time.Time, rehearse bool) (ImportOutcome, error) {
-	var outcome ImportOutcome
-	err := s.rehearsable(ctx, rehearse, "import a customer", func(tx *sql.Tx) error {
-		outcome = ImportKnown
-		if err := s.claimMerchant(ctx, tx, merchant); err != nil {
-			return err
-		}
-		if c.PhoneNumber == "" {
-			return errors.New("a customer is known by a phone number")
-		}
-		before, err := s.customer(ctx, tx, c.PhoneNumber)
-		if err != nil && !errors.Is(err, payment.ErrNotFound) {
-			return err
-		}
-		if err := s.keepCustomer(ctx, tx, c, at); err != nil {
-			return err
-		}
-		after, err := s.customer(ctx, tx, c.PhoneNumber)
-		if err == nil && after != before {
-			outcome = ImportWritten
-		}
-		return err
-	})
-	return outcome, err
+func (s *Store) importCustomer(ctx context.Context, tx *sql.Tx, in CustomerImport) (ImportOutcome, error) {
+	if err := s.claimMerchant(ctx, tx, in.Merchant); err != nil {
+		return "", err
+	}
+	if in.Customer.PhoneNumber == "" {
+		return "", errors.New("a customer is known by a phone number")
+	}
+	before, err := s.customer(ctx, tx, in.Customer.PhoneNumber)
+	if err != nil && !errors.Is(err, payment.ErrNotFound) {
+		return "", err
+	}
+	if err := s.keepCustomer(ctx, tx, in.Customer, in.At); err != nil {
+		return "", err
+	}
+	after, err := s.customer(ctx, tx, in.Customer.PhoneNumber)
+	if err == nil && after != before {
+		return ImportWritten, nil
+	}
+	return ImportKnown, err
 }

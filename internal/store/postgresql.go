@@ -23,6 +23,8 @@ import (
 // postgresqlForm is how a DSN of PostgreSQL is written.
 const postgresqlForm = "postgres://user:password@host:5432/database?sslmode=verify-full"
 
+var errPostgreSQLForm = fmt.Errorf("the database's URL cannot be read: write %s, with special characters of the password as %%xx", postgresqlForm)
+
 // postgresql locks row by row. NO KEY is enough among writers, since no id ever
 // changes, and lets others refer to the row meanwhile.
 func postgresql() dialect {
@@ -77,7 +79,7 @@ func postgresqlConfig(dsn string) (cfg *pgx.ConnConfig, size int, err error) {
 			return nil, 0, file
 		}
 		// What else pgx says of it may repeat a part of the password.
-		return nil, 0, fmt.Errorf("the database's URL cannot be read: write %s, with special characters of the password as %%xx", postgresqlForm)
+		return nil, 0, errPostgreSQLForm
 	}
 	size = poolSize
 	if text, set := cfg.RuntimeParams["pool_max_conns"]; set {

@@ -57,9 +57,11 @@ func (s *Store) putReview(ctx context.Context, tx *sql.Tx, r *payment.Review) er
 	return update(ctx, tx, "reviews", append([]column{{"id", r.ID}}, changing...))
 }
 
-// Reviews returns what a filter selects, newest first.
-func (s *Store) Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, error) {
-	conditions, args := []string{"TRUE"}, []any{pageOf(filter.Limit)}
+// Reviews returns one page of what a filter selects, newest first, and the cursor
+// of the next: the zero value at the end.
+func (s *Store) Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, payment.Cursor, error) {
+	limit := pageOf(filter.Limit)
+	conditions, args := []string{"TRUE"}, []any{limit + 1} // one more tells whether there is a next page
 	add := func(column, value string) {
 		if value != "" {
 			args = append(args, value)
@@ -73,13 +75,22 @@ func (s *Store) Reviews(ctx context.Context, filter payment.ReviewFilter) ([]pay
 	} else if filter.Open != nil {
 		conditions = append(conditions, "decided_at IS NOT NULL")
 	}
+	if filter.After != (payment.Cursor{}) {
+		args = append(args, micros(filter.After.CreatedAt), filter.After.ID)
+		conditions = append(conditions, fmt.Sprintf("(opened_at, id) < ($%d, $%d)", len(args)-1, len(args)))
+	}
 	reviews, err := list(ctx, s.readers, s.scanReview, `
 		SELECT id, payment_id, refund_id, cause, evidence_sealed, opened_at, verdict, source, decided_by, reason_sealed, decided_at
 		FROM reviews WHERE `+strings.Join(conditions, " AND ")+` ORDER BY opened_at DESC, id DESC LIMIT $1`, args...)
 	if err != nil {
-		return nil, fmt.Errorf("list reviews: %w", err)
+		return nil, payment.Cursor{}, fmt.Errorf("list reviews: %w", err)
 	}
-	return reviews, nil
+	if len(reviews) <= limit {
+		return reviews, payment.Cursor{}, nil
+	}
+	reviews = reviews[:limit]
+	last := reviews[limit-1]
+	return reviews, payment.Cursor{CreatedAt: last.OpenedAt, ID: last.ID}, nil
 }
 
 func (s *Store) scanReview(row scanner) (payment.Review, error) {

@@ -53,8 +53,8 @@ import (
 type Config struct {
 	// Required fields
 
-	// DSN is "sqlite:" and the path of a file, or the path alone; or a URL such
-	// as postgres://user@host:5432/database?sslmode=verify-full. PostgreSQL's
+	// DSN is "sqlite:" and the path of a file, or an absolute path alone; or a URL
+	// such as postgres://user@host:5432/database?sslmode=verify-full. PostgreSQL's
 	// own settings may follow in it, and pool_max_conns, the connections that
 	// one process may have (default 16). Its password can as well be in
 	// PGPASSWORD or in the file that PGPASSFILE names.

@@ -211,9 +211,17 @@ func reviews(t *testing.T, open Opener) {
 	open1, closed := true, false
 	list := func(filter payment.ReviewFilter) []payment.Review {
 		t.Helper()
-		found, err := s.Reviews(ctx, filter)
-		require.NoError(t, err)
-		return found
+		var all []payment.Review
+		for {
+			found, next, err := s.Reviews(ctx, filter)
+			require.NoError(t, err)
+			all = append(all, found...)
+			if next == (payment.Cursor{}) {
+				return all
+			}
+			require.Len(t, found, filter.Limit, "only the last page is shorter")
+			filter.After = next
+		}
 	}
 	put(review)
 	review.Evidence = append(review.Evidence, payment.Evidence{At: noon().Add(time.Hour), What: "no answer"})
@@ -231,7 +239,7 @@ func reviews(t *testing.T, open Opener) {
 	require.NoError(t, err)
 	require.Equal(t, []payment.Review{ofRefund, review}, list(payment.ReviewFilter{}), "newest first")
 	require.Equal(t, []payment.Review{ofRefund}, list(payment.ReviewFilter{RefundID: asked.RefundID}))
-	require.Len(t, list(payment.ReviewFilter{PaymentID: id, Limit: 1}), 1)
+	require.Equal(t, []payment.Review{ofRefund, review}, list(payment.ReviewFilter{PaymentID: id, Limit: 1}), "page by page")
 
 	decided := review
 	decided.Decision = &payment.Decision{
@@ -243,6 +251,12 @@ func reviews(t *testing.T, open Opener) {
 	put(other)
 	put(review)
 	require.Equal(t, []payment.Review{decided}, list(payment.ReviewFilter{Open: &closed}), "what was decided stays")
+
+	twin := review // opened at the same moment: the ids decide
+	twin.ID = payment.DeriveReviewID(id, 2)
+	put(twin)
+	require.ElementsMatch(t, []payment.Review{ofRefund, decided, twin}, list(payment.ReviewFilter{Limit: 1}))
+	require.ElementsMatch(t, []payment.Review{ofRefund, twin}, list(payment.ReviewFilter{Open: &open1, PaymentID: id, Limit: 1}))
 }
 
 func mismatches(t *testing.T, open Opener) {

@@ -190,12 +190,20 @@ func importOwn(t *testing.T, open Opener) {
 func importRehearsals(t *testing.T, open Opener) {
 	s, ctx := open(nil), t.Context()
 	in := old(t, 2_00)
-	in.Merchant, in.Rehearse = "tienda", true
-	require.Equal(t, []store.ImportOutcome{store.ImportWritten, store.ImportWritten}, importing(ctx, t, s, in))
-	outcome, err := s.ImportCustomer(ctx, "tienda", payment.Customer{PhoneNumber: "7875550007", Name: "Ana"}, noon(), true)
-	require.NoError(t, err)
-	require.Equal(t, store.ImportWritten, outcome)
-	_, err = s.Payment(ctx, in.Payment.ID)
+	in.Merchant = "tienda"
+	other := in
+	other.Payment.ID, other.Payment.EcommerceID, other.Refunds = payment.DeriveID("tienda", "other"), "another ticket", nil
+	customer := store.CustomerImport{Merchant: "tienda", Customer: payment.Customer{PhoneNumber: "7875550007", Name: "Ana"}, At: noon()}
+	for range 2 {
+		done, kept, err := s.RehearseImport(ctx, []store.Import{in, in, other}, []store.CustomerImport{customer, customer})
+		require.NoError(t, err)
+		require.Equal(t, store.ImportWritten, done[0].Payment.Outcome)
+		require.Equal(t, []store.ImportResult{{Outcome: store.ImportWritten}}, done[0].Refunds)
+		require.Equal(t, store.ImportKnown, done[1].Payment.Outcome, "the one before was brought in")
+		require.Contains(t, done[2].Payment.Reason, "its reference number belongs to "+in.Payment.ID)
+		require.Equal(t, []store.ImportOutcome{store.ImportWritten, store.ImportKnown}, kept)
+	}
+	_, err := s.Payment(ctx, in.Payment.ID)
 	require.ErrorIs(t, err, payment.ErrNotFound)
 	_, err = s.Customer(ctx, in.Payment.Customer.PhoneNumber)
 	require.ErrorIs(t, err, payment.ErrNotFound)
@@ -252,7 +260,7 @@ func importedCustomers(t *testing.T, open Opener) {
 		if name != "" {
 			c.Email = "ana@example.com"
 		}
-		got, err := s.ImportCustomer(ctx, "default", c, noon().Add(after), false)
+		got, err := s.ImportCustomer(ctx, store.CustomerImport{Merchant: "default", Customer: c, At: noon().Add(after)})
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
@@ -268,7 +276,7 @@ func importedCustomers(t *testing.T, open Opener) {
 	got, err := s.Customer(ctx, "7875550008")
 	require.NoError(t, err)
 	require.Equal(t, payment.Customer{Name: "Ana Ruiz", PhoneNumber: "7875550008", Email: "ana@example.com"}, got)
-	_, err = s.ImportCustomer(ctx, "default", payment.Customer{Name: "Ana"}, noon(), false)
+	_, err = s.ImportCustomer(ctx, store.CustomerImport{Merchant: "default", Customer: payment.Customer{Name: "Ana"}, At: noon()})
 	require.Error(t, err)
 }
 

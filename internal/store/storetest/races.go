@@ -275,7 +275,7 @@ func reviewRace(t *testing.T, open Opener) {
 			if _, err := s.RecordPayment(ctx, payment.Change{Record: paid, Review: &mine}); err != nil {
 				return "", err
 			}
-			found, err := s.Reviews(ctx, payment.ReviewFilter{PaymentID: id})
+			found, _, err := s.Reviews(ctx, payment.ReviewFilter{PaymentID: id})
 			if err != nil || len(found) != 1 || found[0].Decision == nil {
 				return "", fmt.Errorf("%d reviews: %w", len(found), err)
 			}
