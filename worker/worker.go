@@ -14,7 +14,6 @@ import (
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
-	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -80,7 +79,7 @@ func Run(ctx context.Context, cfg Config, notifications *activities.Notification
 
 func (c *Config) engineOptions(ring *seal.Ring) engine.Options {
 	options := c.temporal
-	options.Sealer, options.Logger = ring, telemetry.ForTemporal(c.Logger, payment.IsID)
+	options.Sealer, options.Logger = ring, engine.Logger(c.Logger, payment.IsID)
 	options.Metrics, options.Interceptors = c.Metrics.Temporal(), c.interceptors
 	options.Address, options.Namespace = c.TemporalAddress, c.TemporalNamespace
 	options.Wait = c.StartTimeout

@@ -20,7 +20,6 @@ import (
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
-	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -120,7 +119,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	options := cfg.Temporal
-	options.Sealer, options.Logger = ring, telemetry.ForTemporal(cfg.Logger, payment.IsID)
+	options.Sealer, options.Logger = ring, engine.Logger(cfg.Logger, payment.IsID)
 	options.Wait = cmp.Or(options.Wait, cfg.StartTimeout)
 	options.Metrics = cfg.Metrics.Temporal()
 	if options.Interceptors, err = traces.Interceptors(); err != nil {

@@ -38,17 +38,3 @@ func TestAnUnknownFormatSaysWhichAreKnown(t *testing.T) {
 	_, err := telemetry.NewLogger(nil, "yaml", slog.LevelInfo, false)
 	require.ErrorContains(t, err, `use "text" or "json"`)
 }
-
-func TestLinesOfTheSDKLookLikeOurs(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	logger := telemetry.ForTemporal(slog.New(slog.NewJSONHandler(&out, nil)), payment.IsID)
-	const id = "pay_00000000000000000000000000"
-	logger.With("WorkflowID", id, "RunID", "r").Info("said", "ActivityType", "Authorize", "payment_id2", 1, "TraceID", "t")
-	require.Contains(t, out.String(),
-		`"workflow_id":"`+id+`","payment_id":"`+id+`","run_id":"r","activity_type":"Authorize","payment_id2":1,"trace_id":"t"`)
-	out.Reset()
-	logger.Info("said", "WorkflowID", "refund/ref_1")
-	require.Contains(t, out.String(), `"workflow_id":"refund/ref_1"`)
-	require.NotContains(t, out.String(), "payment_id")
-}
