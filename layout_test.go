@@ -51,14 +51,14 @@ var layers = map[string]struct {
 	"internal/store/postgrestest": {nil, "starts a server for tests; it knows no tables"},
 	"internal/store/storetest":    {[]string{"internal/store", "payment", "money", "private"}, "the conformance suite of every database"},
 	"worker": {[]string{
-		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/engine", "internal/outbound", "internal/seal", "internal/orders",
+		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/engine", "internal/outbound", "internal/seal", "internal/telemetry", "internal/orders",
 		"internal/metrics", "internal/tracing", "internal/operations", "internal/settings",
 	}, "composes one process for a merchant, who needs nothing from internal"},
 	"api": {[]string{
 		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/orders", "internal/operations",
 	}, "HTTP only: stores and Temporal come in through interfaces"},
 	"internal/serve": {[]string{
-		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal",
+		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
 		"internal/metrics", "internal/tracing",
 	}, "composes the API's process for cmd and dev"},
 	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "internal/doctor", "internal/settings", "athmovil", "private", "workflows"}, "flags and wiring"},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/operations"
+	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/internal/tracing"
 )
 
@@ -64,6 +65,7 @@ func (r *runner) serveOperations(ctx context.Context) (stop func(), err error) {
 			Ready: r.readyChecks(), Stopping: ctx.Done(),
 			Metrics: r.cfg.Metrics.Handler(r.cfg.Logger), Logger: r.cfg.Logger,
 		}),
+		ErrorLog:    telemetry.StandardLog(r.cfg.Logger),
 		ReadTimeout: operationsTimeout, ReadHeaderTimeout: operationsTimeout, WriteTimeout: operationsTimeout,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}

@@ -20,7 +20,8 @@ import (
 
 // Run works until ctx ends or something breaks, then finishes what is under way
 // within Config.StopTimeout. It returns nil after ctx has ended. notifications
-// may be nil.
+// may be nil. The standard log, of package log, stays as it is: docs/telemetry.md
+// says what net/http may write there.
 func Run(ctx context.Context, cfg Config, notifications *activities.Notifications) error {
 	if notifications == nil {
 		notifications = activities.NewNotifications()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"time"
 
@@ -100,6 +101,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err := errors.Join(err, logErr); err != nil {
 		fmt.Fprintln(stderr, "cobro:", err)
 		return 2
+	}
+	if stderr == os.Stderr { // the standard log is the process's, and tests run beside each other
+		telemetry.TakeStandardLog(logger)
 	}
 	err = command.Run(&program{ctx: ctx, getenv: getenv, settings: variables, logger: logger, stdout: stdout})
 	if errors.Is(err, errDifferences) {

@@ -20,6 +20,7 @@ import (
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -171,8 +172,8 @@ func (cfg *Config) serve(ctx context.Context, server *api.Server) error {
 	// did not hand over is in the store, and the next start takes it up.
 	requests, stopRequests := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRequests()
-	public := newServer(requests, server.Handler())
-	operations := newServer(requests, server.Operations())
+	public := newServer(requests, server.Handler(), cfg.Logger)
+	operations := newServer(requests, server.Operations(), cfg.Logger)
 
 	group, ended := errgroup.WithContext(ctx)
 	group.Go(func() error { return listen(public, cfg.API) })
@@ -198,9 +199,9 @@ const (
 	idleTimeout = 2 * time.Minute
 )
 
-func newServer(ctx context.Context, handler http.Handler) *http.Server {
+func newServer(ctx context.Context, handler http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: handler, ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, IdleTimeout: idleTimeout,
+		Handler: handler, ErrorLog: telemetry.StandardLog(logger), ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, IdleTimeout: idleTimeout,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 }

@@ -33,6 +33,15 @@ func TestNoFormatLaysOpenPersonalData(t *testing.T) {
 	}
 }
 
+func TestTheStandardLogEndsBeforeAQuotation(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	standard := telemetry.StandardLog(slog.New(slog.NewJSONHandler(&out, nil)))
+	standard.Printf("Unsolicited response received on idle HTTP channel starting with %q; err=%v", "Canaria", nil)
+	require.Contains(t, out.String(), `"level":"WARN","msg":"said by a library","text":"Unsolicited response received on idle HTTP channel starting with"}`)
+	require.NotContains(t, out.String(), "Canaria")
+}
+
 func TestAnUnknownFormatSaysWhichAreKnown(t *testing.T) {
 	t.Parallel()
 	_, err := telemetry.NewLogger(nil, "yaml", slog.LevelInfo, false)
