@@ -7,8 +7,8 @@
 // that a merchant's own program keeps its own.
 //
 // What leaves the process is decided in one place, by a list of what may
-// (scrub.go): a span of anybody's, a merchant's receiver included, loses every
-// attribute that is not on it, the texts of errors and all events. So a span
+// (scrub.go): a span loses every attribute that is not on it, the texts of errors
+// and all events; one that a merchant's receiver begins, its name too. So a span
 // tells what happened, when, and of which payment, and never to whom.
 package tracing
 

@@ -81,8 +81,12 @@ func requireClean(t *testing.T, spans map[string]tracetest.SpanStub) {
 	require.NotEmpty(t, spans)
 	for _, span := range spans {
 		var said []string
-		said = append(said, span.Name, span.Status.Description, span.SpanContext.TraceState().String())
+		said = append(said, span.Name, span.Status.Description, span.SpanContext.TraceState().String(), span.InstrumentationScope.Name,
+			span.InstrumentationScope.Version, span.InstrumentationScope.SchemaURL)
 		for _, a := range span.Attributes {
+			said = append(said, string(a.Key), a.Value.String())
+		}
+		for _, a := range span.InstrumentationScope.Attributes.ToSlice() {
 			said = append(said, string(a.Key), a.Value.String())
 		}
 		for _, e := range span.Events {
@@ -209,7 +213,10 @@ func receive(ctx context.Context) error {
 	span := trace.SpanFromContext(ctx)
 	span.SetAttributes(attribute.String("customer.email", email))
 	span.AddEvent(name, trace.WithAttributes(attribute.String("phone", phone)))
-	_, own := span.TracerProvider().Tracer("shop").Start(ctx, "look up", trace.WithAttributes(attribute.String("name", name)),
+	span.SetName("receipt for " + name)
+	tracer := span.TracerProvider().Tracer("shop of "+name, trace.WithInstrumentationVersion(email),
+		trace.WithSchemaURL("https://shop/"+email), trace.WithInstrumentationAttributes(attribute.String("phone", phone)))
+	_, own := tracer.Start(ctx, "GET /customers/"+email, trace.WithAttributes(attribute.String("name", name), attribute.String("http.route", "/"+email)),
 		trace.WithLinks(trace.Link{SpanContext: span.SpanContext(), Attributes: []attribute.KeyValue{attribute.String("e", email)}}))
 	own.RecordError(errors.New(email))
 	own.SetStatus(codes.Error, name)
@@ -258,7 +265,7 @@ func TestAWorkflow(t *testing.T) {
 	spans := end()
 	requireClean(t, spans)
 	run := spans["RunWorkflow:Sale"]
-	for _, child := range []string{"StartActivity:receive", "RunActivity:receive", "look up", "RunActivity:Authorize", "athmovil authorize"} {
+	for _, child := range []string{"StartActivity:receive", "RunActivity:receive", "receiver", "RunActivity:Authorize", "athmovil authorize"} {
 		require.Equal(t, run.SpanContext.TraceID(), spans[child].SpanContext.TraceID(), child)
 	}
 	require.Equal(t, codes.Error, spans["RunActivity:receive"].Status.Code)
