@@ -17,6 +17,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -77,11 +79,35 @@ func LoadOptions(getenv func(string) string) (Options, error) {
 	if !strings.HasPrefix(endpoint, "http://") && !strings.HasPrefix(endpoint, "https://") {
 		problems = append(problems, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT is not an address like http://127.0.0.1:4318"))
 	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
+		if !headers(strings.TrimSpace(getenv(name))) {
+			problems = append(problems, fmt.Errorf("%s is no list like name=value,name=value with values as in URLs", name))
+		}
+	}
 	if err := errors.Join(problems...); err != nil {
 		return Options{}, err
 	}
 	return Options{Endpoint: endpoint}, nil
 }
+
+// headers reports whether the exporter can read a list of headers. It prints
+// what it cannot read, which may be the collector's key, and goes on without.
+func headers(list string) bool {
+	if list == "" {
+		return true
+	}
+	for _, pair := range strings.Split(list, ",") {
+		name, value, found := strings.Cut(pair, "=")
+		_, err := url.PathUnescape(value)
+		if !found || err != nil || !headerName.MatchString(strings.TrimSpace(name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// headerName is a token by RFC 9110.
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
 // Tracing makes spans. It is safe for concurrent use; nil is off.
 type Tracing struct {

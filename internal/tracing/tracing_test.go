@@ -146,6 +146,28 @@ func TestLoadOptions(t *testing.T) {
 	}
 }
 
+// The exporter prints headers that it cannot read, and the collector's key may be
+// in them.
+func TestHeadersThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for _, variable := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
+		load := func(headers string) error {
+			_, err := tracing.LoadOptions(func(name string) string {
+				return map[string]string{"OTEL_TRACES_EXPORTER": "otlp", variable: headers}[name]
+			})
+			return err
+		}
+		for _, good := range []string{"", " ", "x-key=" + token, " x-key = Bearer%20" + token + ", tenant=7", "x-key=a=b"} {
+			require.NoError(t, load(good), good)
+		}
+		for _, bad := range []string{token, "tenant=7," + token, "x key=" + token, "=" + token, "x-key=%zz" + token, "x-key: " + token, "ñ=" + token, "x-key=" + token + ","} {
+			err := load(bad)
+			require.ErrorContains(t, err, variable+" is no list", bad)
+			require.NotContains(t, err.Error(), token)
+		}
+	}
+}
+
 // A request's span is the caller's child and says its pattern alone.
 func TestARequest(t *testing.T) {
 	t.Parallel()
