@@ -100,9 +100,9 @@ func (r Request) Validate(minExpiresIn time.Duration) error {
 	broken(len(r.Items) <= MaxItems, "items", "must be at most %d", MaxItems)
 	for i, item := range r.Items {
 		at := fmt.Sprintf("items[%d].", i)
-		broken(item.Name != "" && fits(item.Name, MaxItemText), at+"name", "must have 1 to %d printable characters", MaxItemText)
-		broken(fits(item.Description, MaxItemText), at+"description", "must have at most %d printable characters", MaxItemText)
-		broken(fits(item.Metadata, MaxItemText), at+"metadata", "must have at most %d printable characters", MaxItemText)
+		broken(item.Name != "" && fits(string(item.Name), MaxItemText), at+"name", "must have 1 to %d printable characters", MaxItemText)
+		broken(fits(string(item.Description), MaxItemText), at+"description", "must have at most %d printable characters", MaxItemText)
+		broken(fits(string(item.Metadata), MaxItemText), at+"metadata", "must have at most %d printable characters", MaxItemText)
 		broken(item.Quantity >= 1 && item.Quantity <= maxQuantity, at+"quantity", "must be between 1 and %d", maxQuantity)
 		broken(bounded(&item.Price), at+"price", "must be between 0.00 and %s", MaxTotal())
 		broken(bounded(item.Tax), at+"tax", "must be between 0.00 and %s", MaxTotal())

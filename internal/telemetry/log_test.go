@@ -15,7 +15,8 @@ import (
 func TestNoFormatLaysOpenPersonalData(t *testing.T) {
 	t.Parallel()
 	const canary = "canary-7875551234"
-	sale := payment.Payment{ID: "pay_1", Request: payment.Request{PhoneNumber: canary, Metadata1: canary}}
+	item := payment.Item{Name: canary, Description: canary, Metadata: canary}
+	sale := payment.Payment{ID: "pay_1", Request: payment.Request{PhoneNumber: canary, Metadata1: canary, Items: []payment.Item{item}}}
 	for _, format := range []string{telemetry.FormatText, telemetry.FormatJSON} {
 		var out bytes.Buffer
 		logger, err := telemetry.NewLogger(&out, format, slog.LevelInfo, true)
@@ -23,6 +24,7 @@ func TestNoFormatLaysOpenPersonalData(t *testing.T) {
 		logger.Info("seen",
 			"payment", sale,
 			"request", sale.Request,
+			"item", item,
 			"list", []private.Text{canary},
 			"nested", struct{ Customer payment.Customer }{payment.Customer{Email: canary}},
 			"token", map[string]any{"t": private.NewToken(canary)},
