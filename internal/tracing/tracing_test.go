@@ -134,7 +134,21 @@ func TestLoadOptions(t *testing.T) {
 		"grpc": {
 			map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, "", "4318",
 		},
-		"no address": {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "", "http://127.0.0.1:4318"},
+		"grpc for all else": {
+			map[string]string{
+				"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "c:4317",
+				"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/v1/traces",
+			}, "http://c:4318/v1/traces", "",
+		},
+		"grpc for traces": {
+			map[string]string{
+				"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+				"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
+			}, "", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is",
+		},
+		"no address":     {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "", "OTEL_EXPORTER_OTLP_ENDPOINT is not an address like http://localhost:4318"},
+		"no URL":         {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:port"}, "", "OTEL_EXPORTER_OTLP_ENDPOINT is not"},
+		"no traces' one": {map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "c:4318", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, "", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is not"},
 	} {
 		got, err := tracing.LoadOptions(func(name string) string { return tt.env[name] })
 		require.Equal(t, tt.want, got.Endpoint, name)
