@@ -65,8 +65,8 @@ func (g *Gateway) CreateTicket(ctx context.Context, in CreateTicketInput) (Creat
 	items := make([]athmovil.Item, len(request.Items))
 	for i, item := range request.Items {
 		items[i] = athmovil.Item{
-			Name: private.Text(item.Name), Description: private.Text(item.Description), Quantity: item.Quantity,
-			Price: item.Price, Tax: orZero(item.Tax), Metadata: private.Text(item.Metadata),
+			Name: item.Name, Description: item.Description, Quantity: item.Quantity,
+			Price: item.Price, Tax: orZero(item.Tax), Metadata: item.Metadata,
 		}
 	}
 	failpoint.Reach(failpoint.CreateBefore)

@@ -154,9 +154,6 @@ func Deliver(
 	if err != nil {
 		attempt.Error = private.Text(cut(err.Error(), maxErrorText))
 	}
-	if err != nil && ctx.Err() != nil { // the SDK logs what comes after the timeout, whatever it is
-		err = interrupted(ctx)
-	}
 	if attempts == nil || !wasCalled(err) {
 		return quiet(err)
 	}
@@ -235,8 +232,9 @@ func await(ctx context.Context, send func(context.Context) (*payment.Answer, err
 const typeReceiver = "receiver"
 
 // quiet keeps the text of a receiver's error, which may name a customer, out of
-// the log: the SDK logs an activity's error unless it is benign. The text is in
-// the history, encrypted. What the error says of further attempts is kept.
+// the log: the SDK logs an activity's error as one unless it is benign, and
+// engine.Logger leaves out what a benign one says. The text is in the history,
+// encrypted. What the error says of further attempts is kept.
 func quiet(err error) error {
 	if err == nil {
 		return nil

@@ -44,12 +44,12 @@ func (s *Server) readPaymentRequest(c *gin.Context) (payment.Request, error) {
 	}
 	for _, item := range o.objects("items") {
 		r.Items = append(r.Items, payment.Item{
-			Name:        item.text("name"),
-			Description: item.text("description"),
+			Name:        private.Text(item.text("name")),
+			Description: private.Text(item.text("description")),
 			Quantity:    item.required("quantity").whole("quantity", 0),
 			Price:       item.amount("price"),
 			Tax:         item.optionalAmount("tax"),
-			Metadata:    item.text("metadata"),
+			Metadata:    private.Text(item.text("metadata")),
 		})
 		item.refuseRest()
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -251,14 +252,34 @@ func newHTTPRequest(ctx context.Context, r request) (*http.Request, error) {
 	return request, nil
 }
 
-// transportError takes the method and address away, which the operation's name
-// says better.
+var (
+	errNotHTTP = errors.New("the answer is not HTTP")
+	errNotTLS  = errors.New("the answer is not TLS")
+)
+
+// transportError keeps of an error of net/http's what is known to quote nothing:
+// others repeat the answer's bytes, which may be anything. The method and the
+// address go as well; the operation's name says them better.
 func transportError(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		return wrapped.Err
+	var (
+		certificate *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+		network     *net.OpError
+	)
+	switch {
+	case errors.As(err, &certificate):
+		return certificate
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return errNotTLS
+	case errors.As(err, &network):
+		return network
 	}
-	return err
+	for _, known := range []error{errSealed, context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF, io.EOF} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	return errNotHTTP
 }
 
 // Limits on what is read of an answer, far above anything documented.
@@ -274,7 +295,7 @@ func readBody(body io.Reader, op Op) ([]byte, error) {
 	}
 	read, err := io.ReadAll(io.LimitReader(body, limit+1))
 	if err != nil {
-		return nil, err
+		return nil, transportError(err)
 	}
 	if int64(len(read)) > limit {
 		return nil, fmt.Errorf("longer than %d bytes", limit)

@@ -1,14 +1,18 @@
 package athmovil_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/private"
 )
@@ -96,6 +101,76 @@ func TestNothingPrivateIsEverPrinted(t *testing.T) {
 		t.Parallel()
 		requireNoCanary(t, showEverything(t, "http://127.0.0.1:1"))
 	})
+}
+
+// answersRaw answers every call with bytes of its own, and returns its address.
+func answersRaw(t *testing.T, answer string) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() { // ends with the listener
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() { // ends with the call
+				defer func() { _ = conn.Close() }()
+				request, err := http.ReadRequest(bufio.NewReader(conn))
+				if err != nil {
+					return
+				}
+				_, _ = io.Copy(io.Discard, request.Body)
+				_, _ = io.WriteString(conn, answer)
+			}()
+		}
+	}()
+	return "http://" + listener.Addr().String()
+}
+
+// net/http quotes what it cannot read.
+func TestNothingThatIsNotHTTPIsEverPrinted(t *testing.T) {
+	t.Parallel()
+	const all = canaryName + canaryPhone + canaryEmail + canaryAuth
+	for name, answer := range map[string]string{
+		"no HTTP":             all + "\r\n\r\n",
+		"a status that tells": "HTTP/1.1 " + all + "\r\n\r\n",
+		"a head that tells":   "HTTP/1.1 200 OK\r\n" + all + "\r\n\r\n",
+		"a length that tells": "HTTP/1.1 200 OK\r\nContent-Length: " + all + "\r\n\r\n",
+		"a place that tells":  "HTTP/1.1 307 T\r\nLocation: http://[" + all + "\r\nContent-Length: 0\r\n\r\n",
+		"an end that tells":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n0\r\n" + all + "\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			shown := showEverything(t, answersRaw(t, answer))
+			requireNoCanary(t, shown)
+			require.Contains(t, shown, "the answer is not HTTP")
+		})
+	}
+}
+
+// said passes on each line that is logged.
+type said chan string
+
+func (s said) Write(line []byte) (int, error) {
+	s <- string(line)
+	return len(line), nil
+}
+
+// What comes after an answer is quoted by net/http in the standard log, which
+// Cobro's programs take.
+func TestTheStandardLogShowsNothingPrivate(t *testing.T) { //nolint:paralleltest // the standard log is the process's
+	lines := make(said, 100) // more than there are calls
+	telemetry.TakeStandardLog(slog.New(slog.NewTextHandler(lines, nil)))
+	t.Cleanup(func() {
+		log.SetOutput(os.Stderr)
+		log.SetFlags(log.LstdFlags)
+	})
+	showEverything(t, answersRaw(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"+canaryName+canaryPhone))
+	line := <-lines
+	requireNoCanary(t, line)
+	require.Contains(t, line, "Unsolicited response")
 }
 
 // showEverything makes all calls with secrets in each field, and prints

@@ -50,12 +50,12 @@ type Request struct {
 
 // Item is a line of the sale, as the customer's app shows it.
 type Item struct {
-	Name        string        `json:"name"`
-	Description string        `json:"description"`
+	Name        private.Text  `json:"name"`
+	Description private.Text  `json:"description"`
 	Quantity    int           `json:"quantity"`
 	Price       money.Amount  `json:"price"`
 	Tax         *money.Amount `json:"tax"`
-	Metadata    string        `json:"metadata"`
+	Metadata    private.Text  `json:"metadata"`
 }
 
 // Customer is who paid, as far as the gateway told.

@@ -129,9 +129,9 @@ func (r Request) Validate(minExpiresIn time.Duration) error {
 	broken(len(r.Items) <= MaxItems, "items", Rule{"must be at most %d", "deben ser como máximo %d"}.With(MaxItems))
 	for i, item := range r.Items {
 		at := fmt.Sprintf("items[%d].", i)
-		broken(item.Name != "" && fits(item.Name, MaxItemText), at+"name", Rule{"must have 1 to %d printable characters", "debe tener de 1 a %d caracteres imprimibles"}.With(MaxItemText))
-		broken(fits(item.Description, MaxItemText), at+"description", itemText)
-		broken(fits(item.Metadata, MaxItemText), at+"metadata", itemText)
+		broken(item.Name != "" && fits(string(item.Name), MaxItemText), at+"name", Rule{"must have 1 to %d printable characters", "debe tener de 1 a %d caracteres imprimibles"}.With(MaxItemText))
+		broken(fits(string(item.Description), MaxItemText), at+"description", itemText)
+		broken(fits(string(item.Metadata), MaxItemText), at+"metadata", itemText)
 		broken(item.Quantity >= 1 && item.Quantity <= maxQuantity, at+"quantity", between(1, maxQuantity))
 		broken(bounded(&item.Price), at+"price", shown)
 		broken(bounded(item.Tax), at+"tax", shown)

@@ -230,7 +230,11 @@ func (c *Config) setDefaults() {
 		c.getenv = os.Getenv
 	}
 	if c.Metrics == nil {
-		c.Metrics = metrics.New(metrics.ProgramWorker)
+		program := metrics.ProgramReceivers
+		if c.Payments {
+			program = metrics.ProgramWorker
+		}
+		c.Metrics = metrics.New(program)
 	}
 	if c.Started == nil {
 		c.Started = func() {}

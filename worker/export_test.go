@@ -1,12 +1,20 @@
 package worker
 
 import (
+	"net/http"
+
 	"go.temporal.io/sdk/client"
 	sdk "go.temporal.io/sdk/worker"
 
 	"github.com/cobropay/cobro/internal/operations"
 	"github.com/cobropay/cobro/internal/store"
 )
+
+// Metrics are those that a process with a configuration serves.
+func Metrics(c Config) http.Handler {
+	c.setDefaults()
+	return c.Metrics.Handler(c.Logger)
+}
 
 // ReadyChecks are those of a process with payments that works on some queues.
 func ReadyChecks(db *store.Store, temporal client.Client, queues ...string) []operations.Check {

@@ -41,8 +41,9 @@ func Receivers(ctx context.Context, cfg Config) (receivers []payment.Receiver, e
 }
 
 // RemoveReceivers forgets the receivers of a host, narrowed down by event and
-// name where they are not empty, and drops what is on its way to them. It
-// returns those that were forgotten, and how many deliveries it dropped. Doing
+// name where they are not empty, and drops what is on its way to them and what
+// has failed: nobody is to mend it any more. It returns those that were
+// forgotten, and how many deliveries it dropped. Doing
 // it again is harmless, and drops what an announcement in the same moment had
 // still made.
 func RemoveReceivers(ctx context.Context, cfg Config, host string, event payment.Event, name string) ([]payment.Receiver, int, error) {
@@ -54,11 +55,16 @@ func RemoveReceivers(ctx context.Context, cfg Config, host string, event payment
 		if removed, err = db.RemoveReceivers(ctx, host, event, name); err != nil {
 			return err
 		}
-		pending := payment.DeliveryFilter{Host: host, Event: event, Receiver: name, Status: payment.DeliveryPending}
-		return eachPage(ctx, db, pending, func(page []payment.Delivery) error {
-			dropped += len(page)
-			return orders.Drop(ctx, temporal, db, page, cfg.Now().UTC())
-		})
+		for _, status := range []payment.DeliveryStatus{payment.DeliveryPending, payment.DeliveryFailed} {
+			filter := payment.DeliveryFilter{Host: host, Event: event, Receiver: name, Status: status}
+			if err := eachPage(ctx, db, filter, func(page []payment.Delivery) error {
+				dropped += len(page)
+				return orders.Drop(ctx, temporal, db, page, cfg.Now().UTC())
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return removed, dropped, err
 }

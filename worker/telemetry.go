@@ -12,6 +12,7 @@ import (
 
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/operations"
+	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/internal/tracing"
 )
 
@@ -63,6 +64,7 @@ func (c *Config) serveOperations(ctx context.Context) (front *operations.Front, 
 	}
 	server := &http.Server{
 		Handler:     front,
+		ErrorLog:    telemetry.StandardLog(c.Logger),
 		ReadTimeout: operationsTimeout, ReadHeaderTimeout: operationsTimeout, WriteTimeout: operationsTimeout,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}

@@ -15,14 +15,14 @@ import (
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
-	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
 
 // Run works until ctx ends or something breaks, then finishes what is under way
 // within Config.StopTimeout. It returns nil after ctx has ended: what that cut
-// short is in the log. notifications may be nil.
+// short is in the log. notifications may be nil. The standard log, of package
+// log, stays as it is: docs/telemetry.md says what net/http may write there.
 func Run(ctx context.Context, cfg Config, notifications *activities.Notifications) error {
 	if notifications == nil {
 		notifications = activities.NewNotifications()
@@ -99,7 +99,7 @@ func (c *Config) run(ctx context.Context, notifications *activities.Notification
 
 func (c *Config) engineOptions(ring *seal.Ring) engine.Options {
 	options := c.temporal
-	options.Sealer, options.Logger = ring, telemetry.ForTemporal(c.Logger, payment.IsID)
+	options.Sealer, options.Logger = ring, engine.Logger(c.Logger, payment.IsID)
 	options.Metrics, options.Interceptors = c.Metrics.Temporal(), c.interceptors
 	options.Address, options.Namespace = c.TemporalAddress, c.TemporalNamespace
 	options.Wait = c.StartTimeout

@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
+	"github.com/cobropay/cobro/internal/telemetry"
 )
 
 // Exit codes.
@@ -108,6 +109,10 @@ func setting(flag string, getenv func(string) string) (any, error) {
 
 // serve runs the simulator until ctx ends.
 func serve(ctx context.Context, settings flags, stdout, stderr io.Writer) (err error) {
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	if stderr == os.Stderr { // the standard log is the process's, and tests run beside each other
+		telemetry.TakeStandardLog(logger)
+	}
 	sim, err := athmovilsim.New(athmovilsim.Config{
 		PublicToken:  settings.PublicToken,
 		PrivateToken: settings.PrivateToken,
@@ -116,19 +121,19 @@ func serve(ctx context.Context, settings flags, stdout, stderr io.Writer) (err e
 		Journal:      settings.Journal,
 		MinTimeout:   settings.MinTimeout,
 		Seed:         settings.Seed,
-		Logger:       slog.New(slog.NewTextHandler(stderr, nil)),
+		Logger:       logger,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, sim.Close()) }()
 
-	gateway, err := open(ctx, settings.Listen, "--listen", sim.Gateway())
+	gateway, err := open(ctx, settings.Listen, "--listen", sim.Gateway(), logger)
 	if err != nil {
 		return err
 	}
 	defer gateway.stop()
-	control, err := open(ctx, settings.ControlListen, "--control-listen", sim.Control())
+	control, err := open(ctx, settings.ControlListen, "--control-listen", sim.Control(), logger)
 	if err != nil {
 		return err
 	}
@@ -164,7 +169,7 @@ type door struct {
 const grace = 5 * time.Second
 
 // open listens on address, which came from flag.
-func open(ctx context.Context, address, flag string, handler http.Handler) (*door, error) {
+func open(ctx context.Context, address, flag string, handler http.Handler, logger *slog.Logger) (*door, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%w\nhint: give another address with %s", err, flag)
@@ -173,6 +178,7 @@ func open(ctx context.Context, address, flag string, handler http.Handler) (*doo
 		url: "http://" + listener.Addr().String(),
 		server: &http.Server{
 			Handler:           handler,
+			ErrorLog:          telemetry.StandardLog(logger),
 			ReadHeaderTimeout: grace,
 			BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		},

@@ -44,7 +44,7 @@ type receiverRemoveCommand struct {
 // Help is shown by --help.
 func (*receiverRemoveCommand) Help() string {
 	return "A receiver is never removed because its program has gone: what it was not told waits for it, for a week. This " +
-		"command says that it will not come back: its pending deliveries become dropped, and later events are not for it."
+		"command says that it will not come back: its deliveries that are pending or have failed become dropped, and later events are not for it."
 }
 
 // Run removes.
@@ -67,7 +67,7 @@ func (c *receiverRemoveCommand) Run(p *program) error {
 	if err := printReceivers(p.stdout, c.JSON, removed); err != nil || c.JSON {
 		return err
 	}
-	_, err = fmt.Fprintf(p.stdout, "removed %d, and dropped %d deliveries on their way\n", len(removed), dropped)
+	_, err = fmt.Fprintf(p.stdout, "removed %d, and dropped %d deliveries that were on their way or had failed\n", len(removed), dropped)
 	return err
 }
 

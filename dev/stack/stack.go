@@ -21,6 +21,7 @@ import (
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/serve"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/worker"
@@ -218,7 +219,7 @@ func (s *stack) startSimulator(ctx context.Context) error {
 
 // serveSimulator serves until stop, which waits for the goroutine.
 func (s *stack) serveSimulator(listener net.Listener, handler http.Handler) {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: telemetry.StandardLog(s.logger)}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	s.onStop(func() error {

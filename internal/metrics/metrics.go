@@ -33,8 +33,9 @@ import (
 
 // Programs that cobro_build_info names.
 const (
-	ProgramAPI    = "api"
-	ProgramWorker = "worker"
+	ProgramAPI       = "api"
+	ProgramWorker    = "worker"    // of payments
+	ProgramReceivers = "receivers" // a merchant's own, which leaves payments alone
 )
 
 // outcomeOK is the outcome of a call that succeeded; the others are the kinds

@@ -42,8 +42,8 @@ type Store interface {
 	RecordDeliveries(ctx context.Context, deliveries []payment.Delivery) error
 }
 
-// Drop ends deliveries that are on their way; now is when. Those whose workflow
-// has ended are noted at once, and those of running ones soon.
+// Drop ends deliveries that are on their way, or have failed; now is when. Those
+// whose workflow has ended are noted at once, and those of running ones soon.
 func Drop(ctx context.Context, temporal client.Client, store Store, deliveries []payment.Delivery, now time.Time) error {
 	byWorkflow := map[string][]string{}
 	for _, d := range deliveries {

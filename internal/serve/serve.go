@@ -134,7 +134,7 @@ func (cfg *Config) run(ctx context.Context) error {
 	front := operations.NewFront(operations.Config{
 		Metrics: cfg.Metrics.Handler(cfg.Logger), Stopping: ctx.Done(), Logger: cfg.Logger,
 	}, "store")
-	watched := start(requests, front, cfg.Operations)
+	watched := start(requests, front, cfg.Operations, cfg.Logger)
 	defer watched.stop()
 
 	traces, err := tracing.Open(ctx, cfg.Tracing, cfg.Logger)
@@ -167,7 +167,7 @@ func (cfg *Config) run(ctx context.Context) error {
 	}
 	front.Await("temporal")
 	options := cfg.Temporal
-	options.Sealer, options.Logger = ring, telemetry.ForTemporal(cfg.Logger, payment.IsID)
+	options.Sealer, options.Logger = ring, engine.Logger(cfg.Logger, payment.IsID)
 	options.Wait = cmp.Or(options.Wait, cfg.StartTimeout)
 	options.Metrics = cfg.Metrics.Temporal()
 	if options.Interceptors, err = traces.Interceptors(); err != nil {
@@ -196,7 +196,7 @@ func (cfg *Config) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	public := start(requests, server.Handler(), listener)
+	public := start(requests, server.Handler(), listener, cfg.Logger)
 	defer public.stop()
 	front.Open(server.Operations())
 	cfg.Started(listener.Addr())
@@ -270,9 +270,9 @@ const (
 	idleTimeout = 2 * time.Minute
 )
 
-func newServer(ctx context.Context, handler http.Handler) *http.Server {
+func newServer(ctx context.Context, handler http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: handler, ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, IdleTimeout: idleTimeout,
+		Handler: handler, ErrorLog: telemetry.StandardLog(logger), ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, IdleTimeout: idleTimeout,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 }
@@ -285,8 +285,8 @@ type running struct {
 }
 
 // start serves until stop.
-func start(ctx context.Context, handler http.Handler, listener net.Listener) *running {
-	r := &running{Server: newServer(ctx, handler), ended: make(chan struct{})}
+func start(ctx context.Context, handler http.Handler, listener net.Listener, logger *slog.Logger) *running {
+	r := &running{Server: newServer(ctx, handler, logger), ended: make(chan struct{})}
 	go func() { // stop waits for it
 		defer close(r.ended)
 		if err := r.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

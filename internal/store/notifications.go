@@ -103,8 +103,9 @@ func (s *Store) nextSequence(ctx context.Context, tx *sql.Tx, paymentID string) 
 }
 
 // RecordDeliveries notes how deliveries stand. What is known is never taken
-// back: a delivered one stays delivered, and one that failed or was dropped can
-// only still be delivered. [Store.ReopenDelivery] alone begins again.
+// back: a delivered one stays delivered, one that was dropped can only still be
+// delivered, and one that failed can be either. [Store.ReopenDelivery] alone
+// begins again.
 func (s *Store) RecordDeliveries(ctx context.Context, deliveries []payment.Delivery) error {
 	return s.write(ctx, "record deliveries", func(tx *sql.Tx) error {
 		return s.putDeliveries(ctx, tx, deliveries)
@@ -151,7 +152,7 @@ func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d p
 	}
 	_, err = exec(ctx, tx, `
 		UPDATE notifications SET status = $2, last_error_sealed = COALESCE($3, last_error_sealed), ended_at = $4
-		WHERE id = $1 AND (status = 'pending' OR status <> 'delivered' AND $2 = 'delivered')`,
+		WHERE id = $1 AND (status = 'pending' OR status = 'failed' AND $2 = 'dropped' OR status <> 'delivered' AND $2 = 'delivered')`,
 		d.ID, d.Status, lastError, microsOrNull(d.EndedAt))
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -64,8 +65,38 @@ func (s *scrubber) Shutdown(ctx context.Context) error { return s.next.Shutdown(
 // scrubbed is a span as it leaves.
 type scrubbed struct{ sdktrace.ReadOnlySpan }
 
-// Attributes leaves out those that are not allowed.
-func (s scrubbed) Attributes() []attribute.KeyValue { return allowedOf(s.ReadOnlySpan.Attributes()) }
+// strange names the spans that a receiver begins, and where they come from.
+const strange = "receiver"
+
+// ours reports whether we began the span, or the SDK's interceptor with our
+// tracer. A receiver begins spans of its own by its context's provider, and may
+// name them after a customer.
+func (s scrubbed) ours() bool { return s.ReadOnlySpan.InstrumentationScope().Name == scope }
+
+// Name is a fixed word for a receiver's span.
+func (s scrubbed) Name() string {
+	if !s.ours() {
+		return strange
+	}
+	return s.ReadOnlySpan.Name()
+}
+
+// InstrumentationScope leaves out everything but our own name.
+func (s scrubbed) InstrumentationScope() instrumentation.Scope {
+	if !s.ours() {
+		return instrumentation.Scope{Name: strange}
+	}
+	return instrumentation.Scope{Name: scope}
+}
+
+// Attributes leaves out those that are not allowed, and all of a receiver's,
+// which may use a name of ours for anything.
+func (s scrubbed) Attributes() []attribute.KeyValue {
+	if !s.ours() {
+		return nil
+	}
+	return allowedOf(s.ReadOnlySpan.Attributes())
+}
 
 // Events leaves all out: the SDK puts the texts and stacks of errors there.
 func (s scrubbed) Events() []sdktrace.Event { return nil }

@@ -32,7 +32,7 @@ func (t *Tracing) Interceptors() ([]interceptor.ClientInterceptor, error) {
 }
 
 // taciturn is a span that says of an error what kind it is, and not what it
-// says: a receiver's may name a customer.
+// says, and that keeps its name: a receiver may name a customer in both.
 type taciturn struct{ trace.Span }
 
 // RecordError notes the error's kind.
@@ -41,6 +41,9 @@ func (s taciturn) RecordError(err error, _ ...trace.EventOption) {
 		s.SetAttributes(attrErrorType.String(errorType(err)))
 	}
 }
+
+// SetName changes nothing.
+func (s taciturn) SetName(string) {}
 
 // SetStatus leaves the description out.
 func (s taciturn) SetStatus(code codes.Code, _ string) { s.Span.SetStatus(code, "") }

@@ -7,16 +7,19 @@
 // that a merchant's own program keeps its own.
 //
 // What leaves the process is decided in one place, by a list of what may
-// (scrub.go): a span of anybody's, a merchant's receiver included, loses every
-// attribute that is not on it, the texts of errors and all events. So a span
+// (scrub.go): a span loses every attribute that is not on it, the texts of errors
+// and all events; one that a merchant's receiver begins, its name too. So a span
 // tells what happened, when, and of which payment, and never to whom.
 package tracing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -52,36 +55,66 @@ const defaultEndpoint = "http://localhost:4318"
 // OTEL_EXPORTER_OTLP_… variables, and the sampler OTEL_TRACES_SAMPLER.
 func LoadOptions(getenv func(string) string) (Options, error) {
 	exporter := getenv("OTEL_TRACES_EXPORTER")
-	endpoint, base := getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), getenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+	endpointName, endpoint := first(getenv, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") || exporter == "none" {
 		return Options{}, nil
 	}
-	if exporter == "" && endpoint == "" && base == "" {
+	if exporter == "" && endpoint == "" {
 		return Options{}, nil
 	}
 	var problems []error
 	if exporter != "" && exporter != "otlp" {
 		problems = append(problems, fmt.Errorf("OTEL_TRACES_EXPORTER is %q: use otlp, or none for no traces", exporter))
 	}
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} {
-		if protocol := getenv(name); protocol != "" && protocol != "http/protobuf" {
-			problems = append(problems, fmt.Errorf("%s is %q: use http/protobuf, which collectors take at port 4318", name, protocol))
-		}
+	name, protocol := first(getenv, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+	if protocol != "" && protocol != "http/protobuf" {
+		problems = append(problems, fmt.Errorf("%s is %q: use http/protobuf, which collectors take at port 4318", name, protocol))
 	}
-	if endpoint == "" {
-		if base == "" {
-			base = defaultEndpoint
-		}
-		endpoint = strings.TrimRight(base, "/") + "/v1/traces"
+	endpoint = cmp.Or(endpoint, defaultEndpoint)
+	if u, err := url.Parse(endpoint); err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		problems = append(problems, fmt.Errorf("%s is not an address like %s", endpointName, defaultEndpoint))
 	}
-	if !strings.HasPrefix(endpoint, "http://") && !strings.HasPrefix(endpoint, "https://") {
-		problems = append(problems, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT is not an address like http://127.0.0.1:4318"))
+	if endpointName != "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" { // which is a whole URL
+		endpoint = strings.TrimRight(endpoint, "/") + "/v1/traces"
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
+		if !headers(strings.TrimSpace(getenv(name))) {
+			problems = append(problems, fmt.Errorf("%s is no list like name=value,name=value with values as in URLs", name))
+		}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return Options{}, err
 	}
 	return Options{Endpoint: endpoint}, nil
 }
+
+// first returns the first of two variables that is set, and its name: what is
+// said of traces goes before what is said of all.
+func first(getenv func(string) string, traces, all string) (name, value string) {
+	if value := getenv(traces); value != "" {
+		return traces, value
+	}
+	return all, getenv(all)
+}
+
+// headers reports whether the exporter can read a list of headers. It prints
+// what it cannot read, which may be the collector's key, and goes on without.
+func headers(list string) bool {
+	if list == "" {
+		return true
+	}
+	for _, pair := range strings.Split(list, ",") {
+		name, value, found := strings.Cut(pair, "=")
+		_, err := url.PathUnescape(value)
+		if !found || err != nil || !headerName.MatchString(strings.TrimSpace(name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// headerName is a token by RFC 9110.
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
 // Tracing makes spans. It is safe for concurrent use; nil is off.
 type Tracing struct {

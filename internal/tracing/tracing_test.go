@@ -31,6 +31,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/payment"
@@ -80,8 +81,12 @@ func requireClean(t *testing.T, spans map[string]tracetest.SpanStub) {
 	require.NotEmpty(t, spans)
 	for _, span := range spans {
 		var said []string
-		said = append(said, span.Name, span.Status.Description, span.SpanContext.TraceState().String())
+		said = append(said, span.Name, span.Status.Description, span.SpanContext.TraceState().String(), span.InstrumentationScope.Name,
+			span.InstrumentationScope.Version, span.InstrumentationScope.SchemaURL)
 		for _, a := range span.Attributes {
+			said = append(said, string(a.Key), a.Value.String())
+		}
+		for _, a := range span.InstrumentationScope.Attributes.ToSlice() {
 			said = append(said, string(a.Key), a.Value.String())
 		}
 		for _, e := range span.Events {
@@ -129,7 +134,21 @@ func TestLoadOptions(t *testing.T) {
 		"grpc": {
 			map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, "", "4318",
 		},
-		"no address": {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "", "http://127.0.0.1:4318"},
+		"grpc for all else": {
+			map[string]string{
+				"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "c:4317",
+				"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/v1/traces",
+			}, "http://c:4318/v1/traces", "",
+		},
+		"grpc for traces": {
+			map[string]string{
+				"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+				"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
+			}, "", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is",
+		},
+		"no address":     {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "", "OTEL_EXPORTER_OTLP_ENDPOINT is not an address like http://localhost:4318"},
+		"no URL":         {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:port"}, "", "OTEL_EXPORTER_OTLP_ENDPOINT is not"},
+		"no traces' one": {map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "c:4318", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, "", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is not"},
 	} {
 		got, err := tracing.LoadOptions(func(name string) string { return tt.env[name] })
 		require.Equal(t, tt.want, got.Endpoint, name)
@@ -137,6 +156,28 @@ func TestLoadOptions(t *testing.T) {
 			require.NoError(t, err, name)
 		} else {
 			require.ErrorContains(t, err, tt.says, name)
+		}
+	}
+}
+
+// The exporter prints headers that it cannot read, and the collector's key may be
+// in them.
+func TestHeadersThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for _, variable := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
+		load := func(headers string) error {
+			_, err := tracing.LoadOptions(func(name string) string {
+				return map[string]string{"OTEL_TRACES_EXPORTER": "otlp", variable: headers}[name]
+			})
+			return err
+		}
+		for _, good := range []string{"", " ", "x-key=" + token, " x-key = Bearer%20" + token + ", tenant=7", "x-key=a=b"} {
+			require.NoError(t, load(good), good)
+		}
+		for _, bad := range []string{token, "tenant=7," + token, "x key=" + token, "=" + token, "x-key=%zz" + token, "x-key: " + token, "ñ=" + token, "x-key=" + token + ","} {
+			err := load(bad)
+			require.ErrorContains(t, err, variable+" is no list", bad)
+			require.NotContains(t, err.Error(), token)
 		}
 	}
 }
@@ -208,7 +249,10 @@ func receive(ctx context.Context) error {
 	span := trace.SpanFromContext(ctx)
 	span.SetAttributes(attribute.String("customer.email", email))
 	span.AddEvent(name, trace.WithAttributes(attribute.String("phone", phone)))
-	_, own := span.TracerProvider().Tracer("shop").Start(ctx, "look up", trace.WithAttributes(attribute.String("name", name)),
+	span.SetName("receipt for " + name)
+	tracer := span.TracerProvider().Tracer("shop of "+name, trace.WithInstrumentationVersion(email),
+		trace.WithSchemaURL("https://shop/"+email), trace.WithInstrumentationAttributes(attribute.String("phone", phone)))
+	_, own := tracer.Start(ctx, "GET /customers/"+email, trace.WithAttributes(attribute.String("name", name), attribute.String("http.route", "/"+email)),
 		trace.WithLinks(trace.Link{SpanContext: span.SpanContext(), Attributes: []attribute.KeyValue{attribute.String("e", email)}}))
 	own.RecordError(errors.New(email))
 	own.SetStatus(codes.Error, name)
@@ -241,7 +285,7 @@ func TestAWorkflow(t *testing.T) {
 	var logs bytes.Buffer
 	logger, err := telemetry.NewLogger(&logs, telemetry.FormatJSON, slog.LevelInfo, false)
 	require.NoError(t, err)
-	suite.SetLogger(log.NewStructuredLogger(telemetry.ForTemporal(logger, payment.IsID)))
+	suite.SetLogger(log.NewStructuredLogger(engine.Logger(logger, payment.IsID)))
 	env := suite.NewTestWorkflowEnvironment()
 	var worked []interceptor.WorkerInterceptor
 	for _, i := range interceptors {
@@ -257,7 +301,7 @@ func TestAWorkflow(t *testing.T) {
 	spans := end()
 	requireClean(t, spans)
 	run := spans["RunWorkflow:Sale"]
-	for _, child := range []string{"StartActivity:receive", "RunActivity:receive", "look up", "RunActivity:Authorize", "athmovil authorize"} {
+	for _, child := range []string{"StartActivity:receive", "RunActivity:receive", "receiver", "RunActivity:Authorize", "athmovil authorize"} {
 		require.Equal(t, run.SpanContext.TraceID(), spans[child].SpanContext.TraceID(), child)
 	}
 	require.Equal(t, codes.Error, spans["RunActivity:receive"].Status.Code)

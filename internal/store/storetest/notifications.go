@@ -162,6 +162,9 @@ func deliveries(t *testing.T, open Opener) {
 		}
 		require.NoError(t, s.RecordDeliveries(ctx, []payment.Delivery{o}))
 	}
+	outcome(payment.DeliveryFailed, "no ink at all")
+	outcome(payment.DeliveryPending, "after the end")
+	want(payment.DeliveryFailed, 3, "no ink at all")
 	outcome(payment.DeliveryDropped, "gone")
 	want(payment.DeliveryDropped, 3, "gone")
 	outcome(payment.DeliveryPending, "after the end")

@@ -1,17 +1,24 @@
-package telemetry
+package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"unicode"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/cobropay/cobro/private"
 )
 
-// ForTemporal returns a logger for Temporal's SDK whose lines look like all
-// others: WorkflowID becomes workflow_id. Where isPayment says that a workflow's
-// id is a payment's, payment_id is added, so that one search finds what the API
-// and the worker said of a payment.
-func ForTemporal(logger *slog.Logger, isPayment func(id string) bool) *slog.Logger {
+// Logger returns a logger for Temporal's SDK whose lines look like all others:
+// WorkflowID becomes workflow_id. Where isPayment says that a workflow's id is a
+// payment's, payment_id is added, so that one search finds what the API and the
+// worker said of a payment. What a benign error says is left out: it is a
+// receiver's, and may name a customer. The SDK logs it at the level debug, and
+// at info where its activity has timed out.
+func Logger(logger *slog.Logger, isPayment func(id string) bool) *slog.Logger {
 	return slog.New(sdkHandler{logger.Handler(), isPayment})
 }
 
@@ -46,10 +53,20 @@ func (h sdkHandler) WithGroup(name string) slog.Handler {
 
 func (h sdkHandler) rename(a slog.Attr) []slog.Attr {
 	renamed := []slog.Attr{{Key: underscored(a.Key), Value: a.Value}}
+	if err, ok := a.Value.Any().(error); ok && benign(err) {
+		renamed[0].Value = slog.StringValue(private.Mark)
+	}
 	if id := a.Value.String(); a.Key == "WorkflowID" && h.isPayment(id) {
 		renamed = append(renamed, slog.String("payment_id", id))
 	}
 	return renamed
+}
+
+// benign reports whether an error, or what it wraps, is of the category that
+// package activities gives to what receivers say.
+func benign(err error) bool {
+	var application *temporal.ApplicationError
+	return errors.As(err, &application) && application.Category() == temporal.ApplicationErrorCategoryBenign
 }
 
 // underscored turns WorkflowID into workflow_id, and leaves other keys alone.
