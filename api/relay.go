@@ -20,6 +20,7 @@ const (
 	handoverTimeout = 5 * time.Second // of one event
 	firstPause      = time.Second     // after the first try that failed
 	longestPause    = time.Minute
+	unreadablePause = 15 * time.Minute // of an event whose key is missing, or whose row is damaged
 )
 
 // Run hands stored webhooks to the workflows until ctx ends. It finishes the
@@ -69,6 +70,10 @@ func (s *Server) relayBatch(ctx context.Context) bool {
 	away := false
 	for _, event := range events {
 		switch {
+		case event.Unreadable != nil:
+			s.cfg.Logger.LogAttrs(held, slog.LevelError, "webhook event unreadable",
+				slog.String("webhook_event_id", event.ID), slog.Duration("pause", unreadablePause), slog.Any("error", event.Unreadable))
+			s.postpone(held, event, s.now().Add(unreadablePause))
 		case away:
 			s.postpone(held, event, s.now().Add(pauseAfter(event.Attempts)))
 		case ctx.Err() != nil:

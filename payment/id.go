@@ -17,6 +17,7 @@ const (
 	notificationIDPrefix = "ntf_"
 	reviewIDPrefix       = "rev_"
 	mismatchIDPrefix     = "mis_"
+	webhookEventIDPrefix = "whe_"
 )
 
 // NewID returns a fresh payment id for a request without an idempotency key:
@@ -56,6 +57,9 @@ func IsRefundID(text string) bool { return hasForm(text, refundIDPrefix) }
 
 // IsNotificationID reports whether text has the form of a notification's id.
 func IsNotificationID(text string) bool { return hasForm(text, notificationIDPrefix) }
+
+// IsWebhookEventID reports whether text has the form of a webhook event's id.
+func IsWebhookEventID(text string) bool { return hasForm(text, webhookEventIDPrefix) }
 
 // derive returns 26 characters that depend on every part; the lengths keep
 // ("ab", "c") and ("a", "bc") apart.

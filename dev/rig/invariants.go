@@ -186,7 +186,7 @@ func (e *eye) unsettled(ctx context.Context) error {
 			}
 		}
 	}
-	waiting, err := e.store.WebhookEvents(ctx, payment.VerdictPending, "", 1)
+	waiting, _, err := e.store.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 1})
 	if err != nil || len(waiting) > 0 {
 		return errors.Join(err, fmt.Errorf("%d webhooks are pending", len(waiting)))
 	}
@@ -458,11 +458,11 @@ func (e *eye) checkNotifications(ctx context.Context) {
 
 // checkWebhooks says that no webhook which was answered is without a verdict.
 func (e *eye) checkWebhooks(ctx context.Context) {
-	waiting, err := e.store.WebhookEvents(ctx, payment.VerdictPending, "", 100)
+	waiting, _, err := e.store.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 100})
 	if err != nil || len(waiting) > 0 {
 		e.broken("%d webhooks have no verdict: %w", len(waiting), errors.Join(err))
 	}
-	late, err := e.store.WebhookEvents(ctx, payment.VerdictLate, "", 100)
+	late, _, err := e.store.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictLate, Limit: 100})
 	if err != nil {
 		e.broken("webhooks: %w", err)
 	}

@@ -61,6 +61,7 @@ func TestPostgreSQL(t *testing.T) {
 		"a pooler in session mode is good enough":         pooled,
 		"both databases have the same tables":             sameTables,
 		"files hold no personal data":                     postgresFiles,
+		"an event that cannot be read hides no other":     func(t *testing.T, p *postgres) { unreadable(t, p.migrated(t)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -366,7 +367,7 @@ func lostCommits(t *testing.T, p *postgres) {
 	refunds, err := s.Refunds(ctx, "pay_1")
 	require.NoError(t, err)
 	require.Len(t, refunds, 1)
-	events, err := s.WebhookEvents(ctx, "", "", 10)
+	events, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 	require.Equal(t, 1, events[0].Deliveries)
@@ -456,7 +457,7 @@ func uncommittedTicket(t *testing.T, p *postgres) {
 	require.NoError(t, tx.Rollback())
 	require.NoError(t, <-recorded)
 	require.NoError(t, <-settled)
-	events, err := s.WebhookEvents(ctx, payment.VerdictPending, "", 10)
+	events, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 }

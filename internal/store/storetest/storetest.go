@@ -74,6 +74,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) Opener) {
 		{"receivers are never removed unasked", receivers},
 		{"what waits is counted", backlogs},
 		{"a webhook event is kept once", webhookOnce},
+		{"webhook events have pages", webhookPages},
 		{"a lease ends", leases},
 		{"leases never overlap", leaseRace},
 		{"a verdict is kept", verdicts},
