@@ -57,6 +57,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) Opener) {
 		{"a reservation is refused", reservationRefusals},
 		{"refunds at once never exceed the payment", reservationRace},
 		{"one run may send a refund", claimRace},
+		{"a refund that was taken is sent by nobody", takenRefund},
 		{"a refund goes its way", refundLife},
 		{"a refund made elsewhere counts", externalRefunds},
 		{"a refund made elsewhere is booked once", bookings},
