@@ -35,7 +35,7 @@ var layers = map[string]struct {
 	"internal/failpoint":               {nil, "a leaf"},
 	"internal/outbound":                {[]string{"payment", "money", "private"}, "a client of merchants' endpoints; it knows nothing of Temporal"},
 	"internal/seal":                    {[]string{"private"}, "a leaf: keys know nothing of what they seal"},
-	"internal/engine":                  {[]string{"private"}, "a leaf: Temporal options for every program"},
+	"internal/engine":                  {[]string{"private", "internal/seal"}, "Temporal options for every program; a key that is missing is no answer for a workflow"},
 	"internal/telemetry":               {nil, "a leaf"},
 	"internal/telemetry/telemetrytest": {nil, "a leaf: tests read logs with it"},
 	"internal/metrics":                 {[]string{"payment", "athmovil", "internal/store"}, "measures the domain, the gateway's client and the store, from outside"},

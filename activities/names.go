@@ -13,6 +13,7 @@ const (
 	RecordPaymentName = "RecordPayment"
 	ReserveRefundName = "ReserveRefund"
 	RecordRefundName  = "RecordRefund"
+	TakeRefundName    = "TakeRefund"
 
 	BookExternalRefundName = "BookExternalRefund"
 	RefundContextName      = "RefundContext"

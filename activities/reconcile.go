@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -25,6 +26,8 @@ type ReconcileStore interface {
 	FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error)
 	// Reviews lists reviews.
 	Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, payment.Cursor, error)
+	// Refunds returns the refunds of a payment, oldest first.
+	Refunds(ctx context.Context, paymentID string) ([]payment.Refund, error)
 	// Refund returns a refund, or payment.ErrNotFound.
 	Refund(ctx context.Context, id string) (payment.RefundRecord, error)
 	// RecordReconciliation keeps what a run came to.
@@ -218,6 +221,11 @@ func (r *Reconcile) LookForRefunds(ctx context.Context, in LookForRefundsInput) 
 		}
 		result.Looked++
 		total := seen.TotalRefundedAmount
+		stuck, err := r.stuck(ctx, p, total)
+		if err != nil {
+			return LookForRefundsResult{}, err
+		}
+		result.Mismatches = append(result.Mismatches, stuck...)
 		switch total.Cmp(p.RefundedAmount) {
 		case 1:
 			result.Rises = append(result.Rises, payment.ExternalRefund{
@@ -235,6 +243,29 @@ func (r *Reconcile) LookForRefunds(ctx context.Context, in LookForRefundsInput) 
 		result.Next = payment.Cursor{CreatedAt: *last.CompletedAt, ID: last.ID}
 	}
 	return result, nil
+}
+
+// stuckAfter is how long a refund may be on its way before somebody is told.
+const stuckAfter = 24 * time.Hour
+
+// stuck notes a refund of ours that keeps all others of its payment waiting, and
+// keeps what was refunded elsewhere out of the books. One in review is known to
+// people, unless the gateway's total has risen meanwhile.
+func (r *Reconcile) stuck(ctx context.Context, p payment.Payment, total money.Amount) ([]payment.Mismatch, error) {
+	refunds, err := r.Store.Refunds(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	c := newComparison("")
+	for _, refund := range refunds {
+		if refund.Status != payment.RefundPending || r.now().Sub(refund.CreatedAt) <= stuckAfter ||
+			refund.NeedsReview && total.Cmp(p.RefundedAmount) <= 0 {
+			continue
+		}
+		ours := p.RefundedAmount.String() + ", and " + refund.Amount.String() + " pending as " + refund.ID
+		c.add(payment.MismatchRefunded, &p, p.ReferenceNumber, ours, total.String())
+	}
+	return c.found, nil
 }
 
 // RefundsInReviewInput asks for the refunds in review.

@@ -26,6 +26,11 @@ type RecordStore interface {
 	// ClaimRefund lets one workflow run send a refund. It returns a
 	// *payment.RefundRefusal with RefusedHeld to any other run.
 	ClaimRefund(ctx context.Context, refundID, runID string) error
+	// TakeRefund keeps every workflow from sending a refund. It returns a
+	// *payment.RefundRefusal with RefusedHeld where the refund is settled.
+	TakeRefund(ctx context.Context, paymentID, refundID, by string) (payment.Reserved, error)
+	// Reviews lists reviews, newest first.
+	Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, payment.Cursor, error)
 
 	// BookExternalRefund records a refund made elsewhere, once, as completed, and
 	// announces it. It returns a *payment.RefundRefusal with RefusedExplained
@@ -103,6 +108,37 @@ func (r *Records) ReserveRefund(ctx context.Context, reservation payment.Reserva
 		return ReserveRefundResult{}, err
 	}
 	return ReserveRefundResult{Reserved: &reserved}, nil
+}
+
+// TakeRefundInput names a refund whose workflow is gone.
+type TakeRefundInput struct {
+	PaymentID string `json:"payment_id"`
+	RefundID  string `json:"refund_id"`
+}
+
+// TakeRefundResult is the refund, and the review that its workflow has left open.
+// Taken is nil where the refund is settled.
+type TakeRefundResult struct {
+	Taken  *payment.Reserved `json:"taken,omitempty"`
+	Review *payment.Review   `json:"review,omitempty"`
+}
+
+// TakeRefund keeps every workflow from sending a refund.
+func (r *Records) TakeRefund(ctx context.Context, in TakeRefundInput) (TakeRefundResult, error) {
+	taken, err := r.Store.TakeRefund(ctx, in.PaymentID, in.RefundID, workflowID(ctx))
+	var refusal *payment.RefundRefusal
+	if errors.As(err, &refusal) {
+		return TakeRefundResult{}, nil
+	}
+	if err != nil {
+		return TakeRefundResult{}, err
+	}
+	result, open := TakeRefundResult{Taken: &taken}, true
+	left, _, err := r.Store.Reviews(ctx, payment.ReviewFilter{Open: &open, RefundID: in.RefundID, Limit: 1})
+	if err == nil && len(left) > 0 {
+		result.Review = &left[0]
+	}
+	return result, err
 }
 
 // RecordRefund writes one step of a refund's life.

@@ -63,6 +63,7 @@ type flows struct {
 	relay  func(context.Context, string, workflows.GatewayEvent) error
 	late   func(context.Context, workflows.ApplyLateEventInput) error
 	again  func(context.Context, payment.Delivery) error
+	settle func(ctx context.Context, updateID string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error)
 	review func(ctx context.Context, id, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
 }
 
@@ -134,6 +135,14 @@ func (f *flows) ReviewPayment(ctx context.Context, id, updateID string, in workf
 
 func (f *flows) ReviewRefund(ctx context.Context, id, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
 	return f.ReviewPayment(ctx, id, updateID, in)
+}
+
+func (f *flows) SettleRefund(ctx context.Context, updateID string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error) {
+	if f.settle == nil {
+		f.t.Error("a refund was settled")
+		return workflows.ReviewOutcome{}, api.ErrUnavailable
+	}
+	return f.settle(ctx, updateID, in)
 }
 
 // world is a server over a real store, with functions for its workflows.

@@ -42,6 +42,9 @@ type Flows interface {
 	ReviewPayment(ctx context.Context, paymentID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
 	// ReviewRefund does so for a refund.
 	ReviewRefund(ctx context.Context, refundID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
+	// SettleRefund takes a person's word on a refund whose workflow has ended
+	// without settling it. The errors are those of CancelPayment.
+	SettleRefund(ctx context.Context, updateID string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error)
 	// RelayEvent hands an event to the payment's workflow, which takes each
 	// digest once. [ErrEnded] where the workflow has closed.
 	RelayEvent(ctx context.Context, paymentID string, event workflows.GatewayEvent) error
@@ -143,16 +146,22 @@ type starting struct {
 	input                          any
 	summary                        string // for people who look at the UI; no personal data
 	attributes                     []temporal.SearchAttributeUpdate
+	args                           []any // of the update
+	again                          bool  // it may run again after it has closed
 }
 
-// start joins a workflow that runs and refuses to run one a second time. The
-// server answers the same update id with the same outcome, even after the
-// workflow has closed.
+// start joins a workflow that runs and, unless it may run again, refuses to run
+// one a second time. The server answers the same update id with the same outcome,
+// even after the workflow has closed.
 func (f *temporalFlows) start(ctx context.Context, s starting, outcome any) error {
+	reuse, ended := enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE, ErrAlreadyEnded
+	if s.again {
+		reuse, ended = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, ErrEnded
+	}
 	operation := f.client.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
 		ID:                       s.id,
 		TaskQueue:                workflows.TaskQueue,
-		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowIDReusePolicy:    reuse,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		StaticSummary:            s.summary,
 		TypedSearchAttributes:    temporal.NewSearchAttributes(s.attributes...),
@@ -162,14 +171,14 @@ func (f *temporalFlows) start(ctx context.Context, s starting, outcome any) erro
 	handle, err := f.client.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: operation,
 		UpdateOptions: client.UpdateWorkflowOptions{
-			WorkflowID: s.id, UpdateName: s.update, UpdateID: s.updateID,
+			WorkflowID: s.id, UpdateName: s.update, UpdateID: s.updateID, Args: s.args,
 			WaitForStage: client.WorkflowUpdateStageCompleted,
 		},
 	})
 	if err == nil {
 		err = handle.Get(ctx, outcome)
 	}
-	return f.translate(ctx, s.id, err, ErrAlreadyEnded)
+	return f.translate(ctx, s.id, err, ended)
 }
 
 // CancelPayment implements [Flows].
@@ -205,6 +214,17 @@ func (f *temporalFlows) ReviewRefund(
 	ctx context.Context, refundID, updateID string, in workflows.ReviewRequest,
 ) (workflows.ReviewOutcome, error) {
 	return f.review(ctx, workflows.RefundWorkflowID(refundID), updateID, in)
+}
+
+// SettleRefund implements [Flows].
+func (f *temporalFlows) SettleRefund(ctx context.Context, updateID string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error) {
+	var outcome workflows.ReviewOutcome
+	err := f.start(ctx, starting{
+		workflow: workflows.SettleRefundName, id: workflows.SettlementWorkflowID(in.RefundID), input: in, again: true,
+		update: workflows.UpdateAwaitSettlement, updateID: updateID, args: []any{in.Word},
+		summary: string(in.Word.Verdict) + " · " + in.PaymentID,
+	}, &outcome)
+	return outcome, err
 }
 
 func (f *temporalFlows) review(ctx context.Context, workflowID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {

@@ -130,6 +130,30 @@ type webhookJSON struct {
 	Deliveries int                    `json:"deliveries"`
 }
 
+func showWebhook(w payment.WebhookEvent) webhookJSON {
+	return webhookJSON{ID: w.ID, Kind: w.Kind, Verdict: w.Verdict, Effect: w.Effect, Deliveries: w.Deliveries}
+}
+
+// timeline is a payment's, oldest first.
+type timeline struct {
+	Events []moment `json:"events"`
+	// Incomplete names the kinds of which only the newest are shown.
+	Incomplete []string `json:"incomplete,omitempty"`
+}
+
+// timelineMost bounds what a timeline shows of each kind that others than the
+// merchant can add to. One more is read, to tell whether there is more.
+const timelineMost = maxPage - 1
+
+// add adds the newest of a kind.
+func (t *timeline) add(kind string, newest []moment) {
+	if len(newest) > timelineMost {
+		newest = newest[:timelineMost]
+		t.Incomplete = append(t.Incomplete, kind)
+	}
+	t.Events = append(t.Events, newest...)
+}
+
 // showTimeline answers GET /v1/payments/{id}/events: everything that happened to
 // the payment, oldest first.
 func (s *Server) showTimeline(c *gin.Context) error {
@@ -141,63 +165,69 @@ func (s *Server) showTimeline(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	moments, err := s.moments(ctx, seen.Payment.ID)
+	shown, err := s.timeline(ctx, seen.Payment.ID)
 	if err != nil {
 		return fromStore(err)
 	}
-	slices.SortStableFunc(moments, func(a, b moment) int { return a.At.Compare(b.At) })
-	return answer(c, http.StatusOK, struct {
-		Events []moment `json:"events"`
-	}{neverNull(moments)})
+	slices.SortStableFunc(shown.Events, func(a, b moment) int { return a.At.Compare(b.At) })
+	shown.Events = neverNull(shown.Events)
+	return answer(c, http.StatusOK, shown)
 }
 
-// moments gathers the lines of a timeline. Within one moment they come in the
+// timeline gathers the lines of a timeline. Within one moment they come in the
 // order in which they are gathered here.
-func (s *Server) moments(ctx context.Context, id string) ([]moment, error) {
-	var all []moment
+func (s *Server) timeline(ctx context.Context, id string) (timeline, error) {
+	var all timeline
 	transitions, err := s.cfg.Store.Transitions(ctx, id)
 	if err != nil {
-		return nil, err
+		return timeline{}, err
 	}
 	for _, t := range transitions {
-		all = append(all, moment{At: t.At, Kind: "transition", Transition: &t})
+		all.Events = append(all.Events, moment{At: t.At, Kind: "transition", Transition: &t})
 	}
-	webhooks, err := s.cfg.Store.WebhookEvents(ctx, "", id, maxPage)
+	events, _, err := s.cfg.Store.WebhookEvents(ctx, payment.WebhookFilter{PaymentID: id, Limit: maxPage})
 	if err != nil {
-		return nil, err
+		return timeline{}, err
 	}
-	for _, w := range webhooks {
-		all = append(all, moment{At: w.ReceivedAt, Kind: "webhook", Webhook: &webhookJSON{
-			ID: w.ID, Kind: w.Kind, Verdict: w.Verdict, Effect: w.Effect, Deliveries: w.Deliveries,
-		}})
-	}
+	all.add("webhook", each(events, func(w payment.WebhookEvent) moment {
+		shown := showWebhook(w)
+		return moment{At: w.ReceivedAt, Kind: "webhook", Webhook: &shown}
+	}))
 	refunds, err := s.cfg.Store.Refunds(ctx, id)
 	if err != nil {
-		return nil, err
+		return timeline{}, err
 	}
 	for _, r := range refunds {
-		all = append(all, moment{At: r.CreatedAt, Kind: "refund", Refund: &r})
+		all.Events = append(all.Events, moment{At: r.CreatedAt, Kind: "refund", Refund: &r})
 	}
 	reviews, _, err := s.cfg.Store.Reviews(ctx, payment.ReviewFilter{PaymentID: id, Limit: maxPage})
 	if err != nil {
-		return nil, err
+		return timeline{}, err
 	}
-	for _, r := range reviews {
-		all = append(all, moment{At: r.OpenedAt, Kind: "review", Review: &r})
-	}
+	all.add("review", each(reviews, func(r payment.Review) moment {
+		return moment{At: r.OpenedAt, Kind: "review", Review: &r}
+	}))
 	mismatches, err := s.cfg.Store.Mismatches(ctx, payment.MismatchFilter{PaymentID: id, Limit: maxPage})
 	if err != nil {
-		return nil, err
+		return timeline{}, err
 	}
-	for _, m := range mismatches {
-		all = append(all, moment{At: m.FoundAt, Kind: "mismatch", Mismatch: &m})
-	}
+	all.add("mismatch", each(mismatches, func(m payment.Mismatch) moment {
+		return moment{At: m.FoundAt, Kind: "mismatch", Mismatch: &m}
+	}))
 	deliveries, err := s.cfg.Store.Deliveries(ctx, id)
 	if err != nil {
-		return nil, err
+		return timeline{}, err
 	}
 	for _, d := range deliveries {
-		all = append(all, moment{At: d.CreatedAt, Kind: "notification", Notification: &d})
+		all.Events = append(all.Events, moment{At: d.CreatedAt, Kind: "notification", Notification: &d})
 	}
 	return all, nil
+}
+
+func each[T any](all []T, show func(T) moment) []moment {
+	shown := make([]moment, len(all))
+	for i, one := range all {
+		shown[i] = show(one)
+	}
+	return shown
 }

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -162,4 +163,47 @@ func TestTimeline(t *testing.T) {
 	require.Equal(t, payment.StatusOpen, shown.Events[0].Transition.To)
 	w.requireProblem(w.do("GET", "/v1/payments/"+paymentID+"/events?kind=webhook", ""), 400, "parameter_invalid")
 	w.requireProblem(w.do("GET", "/v1/payments/"+payment.DeriveID("default", "none")+"/events", ""), 404, "payment_not_found")
+}
+
+// TestATimelineSaysWhatItLacks: whoever knows the webhook's secret can post
+// events of a payment without end.
+func TestATimelineSaysWhatItLacks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.completed("crowded")
+	var shown struct {
+		Events []struct {
+			Webhook *struct{ ID string }
+		}
+		Incomplete []string
+	}
+	post := func(n int) {
+		id := fmt.Sprintf("whe_%03d", n)
+		_, err := w.store.AddWebhookEvent(t.Context(), payment.WebhookEvent{
+			ID: id, Digest: id, Kind: "unknown", Verdict: payment.VerdictSignalled, MatchedID: p.ID, ReceivedAt: start.Add(time.Duration(n) * time.Second),
+		})
+		require.NoError(t, err)
+	}
+	look := func() (webhooks []string) {
+		shown.Incomplete, shown.Events = nil, nil
+		got := w.do("GET", "/v1/payments/"+p.ID+"/events", "")
+		require.Equal(t, 200, got.status, got.body)
+		require.NoError(t, json.Unmarshal([]byte(got.body), &shown))
+		for _, e := range shown.Events {
+			if e.Webhook != nil {
+				webhooks = append(webhooks, e.Webhook.ID)
+			}
+		}
+		return webhooks
+	}
+	for n := range 99 {
+		post(n)
+	}
+	require.Len(t, look(), 99)
+	require.Empty(t, shown.Incomplete)
+	post(99)
+	webhooks := look()
+	require.Len(t, webhooks, 99)
+	require.Equal(t, "whe_001", webhooks[0], "the oldest is left out")
+	require.Equal(t, []string{"webhook"}, shown.Incomplete)
 }

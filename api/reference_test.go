@@ -347,6 +347,9 @@ func (failed) Receivers(context.Context) ([]payment.Receiver, error)            
 func (failed) Notifications(context.Context, payment.DeliveryFilter) ([]payment.Delivery, payment.Cursor, error) {
 	return nil, payment.Cursor{}, errDisk
 }
+func (failed) WebhookEvents(context.Context, payment.WebhookFilter) ([]payment.WebhookEvent, payment.Cursor, error) {
+	return nil, payment.Cursor{}, errDisk
+}
 func (failed) Delivery(context.Context, string) (payment.Delivery, error) {
 	return payment.Delivery{}, errDisk
 }

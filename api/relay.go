@@ -20,6 +20,7 @@ const (
 	handoverTimeout = 5 * time.Second // of one event
 	firstPause      = time.Second     // after the first try that failed
 	longestPause    = time.Minute
+	unreadablePause = 15 * time.Minute // of an event whose key is missing, or whose row is damaged
 )
 
 // Run hands stored webhooks to the workflows until ctx ends. It finishes the
@@ -59,9 +60,7 @@ func (s *Server) relayBatch(ctx context.Context) bool {
 	}
 	// Neither a lease nor a handover is given up half way.
 	held := context.WithoutCancel(ctx)
-	leasing, cancel := context.WithTimeout(held, storeTimeout)
-	defer cancel()
-	events, err := s.cfg.Store.LeaseWebhookEvents(leasing, leaseSize, relayLease)
+	events, err := s.cfg.Store.LeaseWebhookEvents(held, leaseSize, relayLease)
 	if err != nil {
 		s.cfg.Logger.LogAttrs(held, slog.LevelError, "webhook events not leased", slog.Any("error", err))
 		return false
@@ -69,6 +68,10 @@ func (s *Server) relayBatch(ctx context.Context) bool {
 	away := false
 	for _, event := range events {
 		switch {
+		case event.Unreadable != nil:
+			s.cfg.Logger.LogAttrs(held, slog.LevelError, "webhook event unreadable",
+				slog.String("webhook_event_id", event.ID), slog.Duration("pause", unreadablePause), slog.Any("error", event.Unreadable))
+			s.postpone(held, event, s.now().Add(unreadablePause))
 		case away:
 			s.postpone(held, event, s.now().Add(pauseAfter(event.Attempts)))
 		case ctx.Err() != nil:
@@ -99,9 +102,7 @@ func (s *Server) relayEvent(held context.Context, event payment.WebhookEvent) (a
 		return errors.Is(err, ErrUnavailable)
 	}
 	end.Verdict, end.PaymentID = done.verdict, done.paymentID
-	settling, cancel := context.WithTimeout(held, storeTimeout)
-	defer cancel()
-	if err := s.cfg.Store.SettleWebhookEvent(settling, event.ID, done.verdict, done.paymentID, done.effect); err != nil {
+	if err := s.cfg.Store.SettleWebhookEvent(held, event.ID, done.verdict, done.paymentID, done.effect); err != nil {
 		// When the lease has run out the event is handed over again, and the
 		// workflow takes its digest once.
 		s.cfg.Logger.LogAttrs(held, slog.LevelError, "webhook event not settled",
@@ -203,9 +204,7 @@ func gatewayEvent(event payment.WebhookEvent, claim athmovil.Event) workflows.Ga
 // postpone makes an event due again later. Where that fails, the end of its
 // lease does.
 func (s *Server) postpone(held context.Context, event payment.WebhookEvent, until time.Time) {
-	ctx, cancel := context.WithTimeout(held, storeTimeout)
-	defer cancel()
-	if err := s.cfg.Store.PostponeWebhookEvent(ctx, event.ID, until); err != nil {
+	if err := s.cfg.Store.PostponeWebhookEvent(held, event.ID, until); err != nil {
 		s.cfg.Logger.LogAttrs(held, slog.LevelError, "webhook event not postponed",
 			slog.String("webhook_event_id", event.ID), slog.Any("error", err))
 	}

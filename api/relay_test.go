@@ -69,9 +69,11 @@ func (r *relay) take(_ context.Context, id string, event workflows.GatewayEvent)
 }
 
 // run starts the relay, and returns a function that stops it.
-func (r *relay) run() (stop func()) {
+func (r *relay) run() (stop func()) { return r.runOn(r.store) }
+
+func (r *relay) runOn(s api.Store) (stop func()) {
 	r.t.Helper()
-	server, err := api.New(config(r.store, r.flows, r.ring, r.logs, time.Now))
+	server, err := api.New(config(s, r.flows, r.ring, r.logs, time.Now))
 	require.NoError(r.t, err)
 	ctx, cancel := context.WithCancel(r.t.Context())
 	ended := make(chan error)
@@ -117,7 +119,7 @@ func (r *relay) post(body string) string {
 
 func (r *relay) event(id string) payment.WebhookEvent {
 	r.t.Helper()
-	events, err := r.store.WebhookEvents(r.t.Context(), "", "", 100)
+	events, _, err := r.store.WebhookEvents(r.t.Context(), payment.WebhookFilter{Limit: 100})
 	require.NoError(r.t, err)
 	for _, event := range events {
 		if event.ID == id {
@@ -250,6 +252,48 @@ func TestRelayGoesRoundAPoisonedEvent(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, payment.VerdictPending, r.event(poisoned).Verdict)
 		require.Equal(t, payment.VerdictSignalled, r.event(healthy).Verdict)
+	})
+}
+
+// blind is a store that cannot read one event.
+type blind struct {
+	api.Store
+	id string
+}
+
+func (b blind) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]payment.WebhookEvent, error) {
+	events, err := b.Store.LeaseWebhookEvents(ctx, limit, lease)
+	for i := range events {
+		if events[i].ID == b.id {
+			events[i].Body, events[i].Unreadable = "", seal.ErrUnknownKey
+		}
+	}
+	return events, err
+}
+
+// TestRelayGoesRoundAnUnreadableEvent: it is no malformed one, and waits for its
+// key.
+func TestRelayGoesRoundAnUnreadableEvent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRelay(t)
+		r.payment("unreadable", "ticket-1")
+		r.payment("healthy", "ticket-2")
+		unreadable, healthy := r.post(completedEvent("ticket-1", "3")), r.post(completedEvent("ticket-2", "3"))
+		stop := r.runOn(blind{r.store, unreadable})
+		settle(10 * time.Minute)
+		stop()
+		require.Equal(t, payment.VerdictSignalled, r.event(healthy).Verdict)
+		waiting := r.event(unreadable)
+		require.Equal(t, payment.VerdictPending, waiting.Verdict)
+		require.Equal(t, 1, waiting.Attempts, "not again and again")
+		require.Contains(t, r.logs.String(), "webhook event unreadable")
+		require.Contains(t, r.logs.String(), seal.ErrUnknownKey.Error())
+
+		stop = r.run() // with the key
+		settle(10 * time.Minute)
+		stop()
+		require.Equal(t, payment.VerdictSignalled, r.event(unreadable).Verdict)
 	})
 }
 

@@ -60,7 +60,9 @@ func (s *Server) reviewPayment(c *gin.Context) error {
 	return answerReview(c, err, outcome, about, seen.Payment)
 }
 
-// reviewRefund answers POST /v1/payments/{id}/refunds/{rid}/review.
+// reviewRefund answers POST /v1/payments/{id}/refunds/{rid}/review. A refund that
+// is pending and has no workflow any more needs a person, too, whether or not it
+// was in review.
 func (s *Server) reviewRefund(c *gin.Context) error {
 	id, refundID := c.Param("id"), c.Param("rid")
 	of, err := s.refundOf(c.Request.Context(), id, refundID)
@@ -68,7 +70,13 @@ func (s *Server) reviewRefund(c *gin.Context) error {
 		return err
 	}
 	outcome, err := s.review(c, func(ctx context.Context, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
-		return s.cfg.Flows.ReviewRefund(ctx, of.ID, updateID, in)
+		outcome, err := s.cfg.Flows.ReviewRefund(ctx, of.ID, updateID, in)
+		if errors.Is(err, ErrEnded) && of.Status == payment.RefundPending {
+			return s.cfg.Flows.SettleRefund(ctx, updateID, workflows.SettleRefundInput{
+				PaymentID: id, RefundID: of.ID, Word: in, Timing: s.cfg.Timing,
+			})
+		}
+		return outcome, err
 	})
 	if err != nil && !errors.Is(err, ErrStillWorking) {
 		return err

@@ -105,10 +105,40 @@ func TestReviewARefund(t *testing.T) {
 	problem := w.requireProblem(w.do("POST", path(p.ID, made.Refund.ID), body), http.StatusConflict, "review_contradicted")
 	require.Equal(t, made.Refund.ID, problem.RefundID)
 
-	w.decides(workflows.ReviewOutcome{}, fmt.Errorf("%w: closed", api.ErrEnded))
-	w.requireProblem(w.do("POST", path(p.ID, made.Refund.ID), body), http.StatusConflict, "not_in_review")
 	w.decides(workflows.ReviewOutcome{}, api.ErrStillWorking)
 	require.Equal(t, http.StatusAccepted, w.do("POST", path(p.ID, made.Refund.ID), body).status)
+}
+
+// TestReviewARefundWithoutAWorkflow: a pending refund that nobody works on needs
+// a person, and one that is settled needs nobody.
+func TestReviewARefundWithoutAWorkflow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.completed("one")
+	refundID := payment.DeriveRefundID(p.ID, "k")
+	reserved, err := w.store.ReserveRefund(t.Context(), payment.Reservation{RefundID: refundID, PaymentID: p.ID, Fingerprint: "f", At: start})
+	require.NoError(t, err)
+	w.decides(workflows.ReviewOutcome{}, fmt.Errorf("%w: terminated", api.ErrEnded))
+	var asked []workflows.SettleRefundInput
+	w.flows.settle = func(_ context.Context, _ string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error) {
+		asked = append(asked, in)
+		return workflows.ReviewOutcome{}, nil
+	}
+	const body = `{"verdict":"completed","reason":"seen in the app"}`
+	path := "/v1/payments/" + p.ID + "/refunds/" + refundID + "/review"
+	got := w.do("POST", path, body)
+	require.Equal(t, http.StatusOK, got.status, got.body)
+	require.Equal(t, []workflows.SettleRefundInput{{
+		PaymentID: p.ID, RefundID: refundID,
+		Word: workflows.ReviewRequest{Verdict: payment.VerdictCompleted, Reason: "seen in the app", By: "shop"},
+	}}, asked)
+
+	settled := reserved.Refund
+	settled.Status = payment.RefundCompleted
+	_, err = w.store.RecordRefund(t.Context(), payment.RefundChange{Record: payment.RefundRecord{Revision: 2, Refund: settled}})
+	require.NoError(t, err)
+	w.requireProblem(w.do("POST", path, body), http.StatusConflict, "not_in_review")
+	require.Len(t, asked, 1)
 }
 
 func TestReviewRules(t *testing.T) {

@@ -118,9 +118,8 @@ type Store interface {
 	// Attempts returns the calls of a delivery's receiver, oldest first.
 	Attempts(ctx context.Context, deliveryID string) ([]payment.Attempt, error)
 
-	// WebhookEvents returns events, newest first; verdict and matchedID narrow
-	// them down where they are not empty.
-	WebhookEvents(ctx context.Context, verdict payment.WebhookVerdict, matchedID string, limit int) ([]payment.WebhookEvent, error)
+	// WebhookEvents returns one page, newest first, as Payments does.
+	WebhookEvents(ctx context.Context, filter payment.WebhookFilter) ([]payment.WebhookEvent, payment.Cursor, error)
 	// AddWebhookEvent makes an event durable and reports whether its digest is
 	// new; a duplicate is only counted.
 	AddWebhookEvent(ctx context.Context, event payment.WebhookEvent) (added bool, err error)
@@ -153,6 +152,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg.fillDefaults()
+	cfg.Store = promptStore{cfg.Store}
 	s := &Server{
 		cfg:      cfg,
 		webhooks: newWebhookGate(cfg.WebhookSecret, cfg.Now),
@@ -193,6 +193,7 @@ func (s *Server) routes() http.Handler {
 	v1.GET("/notifications/:id", s.handle(s.showNotification))
 	v1.POST("/notifications/:id/redeliver", s.handle(s.redeliver))
 	v1.GET("/reviews", s.handle(s.listReviews))
+	v1.GET("/webhook-events", s.handle(s.listWebhookEvents))
 	v1.GET("/reconciliations", s.handle(s.listReconciliations))
 	v1.GET("/receivers", s.handle(s.listReceivers))
 	v1.PUT("/receivers/:host", s.handle(s.announceReceivers))

@@ -21,9 +21,6 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// storeTimeout is how long a webhook may take to become durable.
-const storeTimeout = 5 * time.Second
-
 // receiveWebhook answers POST /webhooks/athmovil/{secret}. An event is stored
 // before it is answered and looked at afterwards: the gateway documents no
 // retry (docs/athmovil.md §4.1), so nothing may be lost between the two.
@@ -40,8 +37,7 @@ func (s *Server) receiveWebhook(c *gin.Context) error {
 		return err
 	}
 	// Whoever hangs up now has sent the event all the same.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), storeTimeout)
-	defer cancel()
+	ctx := context.WithoutCancel(c.Request.Context())
 	failpoint.Reach(failpoint.WebhookBefore)
 	if _, err := s.cfg.Store.AddWebhookEvent(ctx, event); err != nil {
 		return &problem{kind: unavailable, retryAfter: retrySoon, cause: err}

@@ -40,7 +40,7 @@ func wire(t *testing.T, name string) string {
 
 func (w *world) events(verdict payment.WebhookVerdict) []payment.WebhookEvent {
 	w.t.Helper()
-	events, err := w.store.WebhookEvents(w.t.Context(), verdict, "", 100)
+	events, _, err := w.store.WebhookEvents(w.t.Context(), payment.WebhookFilter{Verdict: verdict, Limit: 100})
 	require.NoError(w.t, err)
 	return events
 }

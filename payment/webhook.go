@@ -28,6 +28,17 @@ type WebhookEvent struct {
 	NotBefore  time.Time      // the relay's next try
 	ReceivedAt time.Time
 	SettledAt  *time.Time
+	// Unreadable says why Body and Headers could not be read from the store; nil
+	// where they were.
+	Unreadable error
+}
+
+// WebhookFilter selects events of a list. Its zero value selects all.
+type WebhookFilter struct {
+	Verdict   WebhookVerdict
+	PaymentID string // whom the event was matched with
+	After     Cursor // of the last one that was seen, by the moment of its arrival
+	Limit     int    // 1 to 100
 }
 
 // WebhookVerdict is what became of an event. Stored: never rename a value.
@@ -45,3 +56,11 @@ const (
 	VerdictIgnored   WebhookVerdict = "ignored"   // a test, a donation or a "Pay a Business" payment
 	VerdictMalformed WebhookVerdict = "malformed" // not a JSON object, or unreadable
 )
+
+// WebhookVerdicts returns all verdicts.
+func WebhookVerdicts() []WebhookVerdict {
+	return []WebhookVerdict{
+		VerdictPending, VerdictSignalled, VerdictLate, VerdictApplied, VerdictKnown,
+		VerdictRefuted, VerdictUnmatched, VerdictIgnored, VerdictMalformed,
+	}
+}

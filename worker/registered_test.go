@@ -67,13 +67,13 @@ func TestRegisteredNames(t *testing.T) {
 		add(queue, "workflow", slices.Collect(maps.Keys(r.workflows))...)
 		add(queue, "activity", slices.Collect(maps.Keys(r.activities))...)
 	}
-	add(workflows.TaskQueue, "update", workflows.UpdateAwaitTicket, workflows.UpdateCancel, workflows.UpdateSetPhoneNumber,
+	add(workflows.TaskQueue, "update", workflows.UpdateAwaitTicket, workflows.UpdateAwaitSettlement, workflows.UpdateCancel, workflows.UpdateSetPhoneNumber,
 		workflows.UpdateAwaitRefund, workflows.UpdateReview)
 	add(workflows.TaskQueue, "signal", workflows.SignalGatewayEvent, workflows.SignalReportAnswered, workflows.SignalDeliveries)
 	add(workflows.NotifyQueue("cobro"), "activity", activities.ReceiverActivityName("{event}", "webhook-{endpoint}"))
 	add("-", "search attribute", slices.Collect(maps.Keys(engine.SearchAttributes()))...)
 	add("-", "workflow id", workflows.PaymentWorkflowID("{payment id}"), workflows.RefundWorkflowID("{refund id}"),
-		workflows.LateEventWorkflowID("{event digest}"), workflows.ReconcileWorkflowID("{day}"), workflows.RedeliveryWorkflowID("{notification id}"))
+		workflows.LateEventWorkflowID("{event digest}"), workflows.SettlementWorkflowID("{refund id}"), workflows.ReconcileWorkflowID("{day}"), workflows.RedeliveryWorkflowID("{notification id}"))
 	add("-", "schedule id", workflows.ReconcileSchedule)
 	slices.Sort(lines)
 	got := strings.Join(lines, "\n") + "\n"

@@ -231,6 +231,7 @@ func RegisterPayments(r Registry, gateway *activities.Gateway, records *activiti
 	r.RegisterWorkflowWithOptions(workflows.ProcessPayment, workflow.RegisterOptions{Name: workflows.ProcessPaymentName})
 	r.RegisterWorkflowWithOptions(workflows.ApplyLateEvent, workflow.RegisterOptions{Name: workflows.ApplyLateEventName})
 	r.RegisterWorkflowWithOptions(workflows.RefundPayment, workflow.RegisterOptions{Name: workflows.RefundPaymentName})
+	r.RegisterWorkflowWithOptions(workflows.SettleRefund, workflow.RegisterOptions{Name: workflows.SettleRefundName})
 	r.RegisterWorkflowWithOptions(workflows.RedeliverNotification, workflow.RegisterOptions{Name: workflows.RedeliverNotificationName})
 	for name, function := range map[string]any{
 		activities.CreateTicketName:   gateway.CreateTicket,
@@ -242,6 +243,7 @@ func RegisterPayments(r Registry, gateway *activities.Gateway, records *activiti
 		activities.RecordPaymentName:  records.RecordPayment,
 		activities.ReserveRefundName:  records.ReserveRefund,
 		activities.RecordRefundName:   records.RecordRefund,
+		activities.TakeRefundName:     records.TakeRefund,
 
 		activities.BookExternalRefundName: records.BookExternalRefund,
 		activities.RefundContextName:      records.RefundContext,

@@ -41,7 +41,7 @@ func (s *scene) late(event workflows.GatewayEvent, matched string) workflows.App
 	require.NoError(s.t, s.env.GetWorkflowError())
 	var result workflows.ApplyLateEventResult
 	require.NoError(s.t, s.env.GetWorkflowResult(&result))
-	events, err := s.db.WebhookEvents(s.t.Context(), result.Verdict, "", 10)
+	events, _, err := s.db.WebhookEvents(s.t.Context(), payment.WebhookFilter{Verdict: result.Verdict, Limit: 10})
 	require.NoError(s.t, err)
 	require.Len(s.t, events, 1, "the event has the verdict")
 	require.Equal(s.t, result.Effect, events[0].Effect)

@@ -16,6 +16,7 @@ func Classes() map[string]Class {
 		activities.RecordPaymentName:  ClassRecord,
 		activities.ReserveRefundName:  ClassRecord,
 		activities.RecordRefundName:   ClassRecord,
+		activities.TakeRefundName:     ClassRecord,
 
 		activities.BookExternalRefundName: ClassRecord,
 		activities.RefundContextName:      ClassRecord,

@@ -75,9 +75,17 @@ type ReviewRequest struct {
 	By      string          `json:"by"` // the API key, by its name
 }
 
-// ReviewOutcome answers UpdateReview. Where Refused is empty the decision was
-// recorded, or agrees with what the gateway says by now. Either way the row is
-// written.
+// SettleRefundInput starts SettleRefund.
+type SettleRefundInput struct {
+	PaymentID string        `json:"payment_id"`
+	RefundID  string        `json:"refund_id"`
+	Word      ReviewRequest `json:"word"`
+	Timing    Timing        `json:"timing"`
+}
+
+// ReviewOutcome answers UpdateReview and UpdateAwaitSettlement. Where Refused is
+// empty the decision was recorded, or agrees with what the gateway says by now.
+// Either way the row is written.
 type ReviewOutcome struct {
 	Refused ReviewRefusal `json:"refused,omitempty"`
 	// Says is what the gateway says, where that contradicts the verdict.

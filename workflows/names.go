@@ -28,6 +28,7 @@ const (
 	RefundPaymentName  = "RefundPayment"
 	ApplyLateEventName = "ApplyLateEvent"
 	ReconcileDayName   = "ReconcileDay"
+	SettleRefundName   = "SettleRefund"
 
 	RedeliverNotificationName = "RedeliverNotification"
 )
@@ -46,6 +47,9 @@ const (
 	// UpdateAwaitRefund of RefundPayment waits until the refund is settled or
 	// refused, and returns a RefundOutcome.
 	UpdateAwaitRefund = "AwaitRefund"
+	// UpdateAwaitSettlement of SettleRefund takes the ReviewRequest that it was
+	// started with, and returns a ReviewOutcome.
+	UpdateAwaitSettlement = "AwaitSettlement"
 	// UpdateReview of ProcessPayment and of RefundPayment takes a person's
 	// ReviewRequest and returns a ReviewOutcome.
 	UpdateReview = "Review"
@@ -63,6 +67,7 @@ const (
 	refundWorkflowPrefix = "refund/"
 	lateWorkflowPrefix   = "late/"
 	dayWorkflowPrefix    = "reconcile/"
+	settleWorkflowPrefix = "settle/"
 
 	redeliveryWorkflowPrefix = "redeliver/"
 )
@@ -92,6 +97,10 @@ func RefundWorkflowID(refundID string) string { return refundWorkflowPrefix + re
 func RefundIDOf(workflowID string) (string, bool) {
 	return strings.CutPrefix(workflowID, refundWorkflowPrefix)
 }
+
+// SettlementWorkflowID returns the id of the workflow that settles a refund whose
+// own workflow is gone.
+func SettlementWorkflowID(refundID string) string { return settleWorkflowPrefix + refundID }
 
 // LateEventWorkflowID returns the id of the workflow that applies an event whose
 // payment's own workflow cannot: one for each digest, so that a duplicate is

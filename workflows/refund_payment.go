@@ -318,25 +318,35 @@ func (r *refund) judge(ctx workflow.Context, heard *ruling, before money.Amount)
 		return nil
 	}
 	seen, err := r.timing.glance(ctx, r.payment.EcommerceID)
-	if err == nil {
-		rise := seen.TotalRefunded.Sub(before)
-		exactly := rise == r.refund.Amount && len(r.signs) == 0
-		if heard.Verdict == payment.VerdictCompleted && rise.Cmp(r.refund.Amount) < 0 ||
-			heard.Verdict == payment.VerdictNotExecuted && exactly {
-			heard.contradict("refunded in all: $" + seen.TotalRefunded.String() + ", before: $" + before.String())
-			return nil
-		}
+	if err == nil && r.contradicted(heard.Verdict, before, seen.TotalRefunded) {
+		heard.contradict("refunded in all: $" + seen.TotalRefunded.String() + ", before: $" + before.String())
+		return nil
 	}
+	r.rule(ctx, heard)
+	return nil
+}
+
+// contradicted reports whether the gateway's total, before and after the refund,
+// denies a person's word.
+func (r *refund) contradicted(word payment.Verdict, before, after money.Amount) bool {
+	rise := after.Sub(before)
+	if word == payment.VerdictCompleted {
+		return rise.Cmp(r.refund.Amount) < 0
+	}
+	return rise == r.refund.Amount && len(r.signs) == 0
+}
+
+// rule settles the refund by a person's word.
+func (r *refund) rule(ctx workflow.Context, heard *ruling) {
 	r.docket.decide(ctx, heard.byPerson())
 	heard.accept()
 	if heard.Verdict == payment.VerdictCompleted {
 		r.complete(ctx, "")
-		return nil
+		return
 	}
 	r.end(ctx, payment.RefundFailed, &payment.Failure{
 		Code: payment.FailureReviewed, Message: "a person decided that the refund was not executed",
 	})
-	return nil
 }
 
 // drainSigns takes the events that tell of other refunds of the payment.

@@ -33,6 +33,14 @@ func TestMain(m *testing.M) {
 	os.Exit(rig.WithPrograms(filepath.Join("..", ".."), &programs, m.Run))
 }
 
+// limit is for what is stuck, and no measure of anything.
+func limit() time.Duration {
+	if *long {
+		return 40 * time.Minute
+	}
+	return 10 * time.Minute
+}
+
 // lanes is how many clusters are killed beside each other: most of the time
 // they wait for somebody to miss the dead.
 const lanes = 3
@@ -92,7 +100,7 @@ func TestOneOfTwoDies(t *testing.T) {
 
 // survive lives through one death after another.
 func survive(t *testing.T, s *rig.System, deaths []string) {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), limit())
 	defer cancel()
 	hearing, deaf := context.WithCancel(ctx)
 	heard, stopped := s.Listen(hearing)
@@ -139,7 +147,7 @@ func TestEverythingDies(t *testing.T) {
 	t.Parallel()
 	server := startPostgres(t)
 	s := startCluster(t, server, "cobro")
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), limit())
 	defer cancel()
 	hearing, deaf := context.WithCancel(ctx)
 	heard, stopped := s.Listen(hearing)

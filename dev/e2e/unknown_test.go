@@ -50,6 +50,57 @@ func TestARefundThatNobodyKnows(t *testing.T) {
 	require.Equal(t, payment.DecidedByPerson, decided.Reviews[0].Decision.Source)
 }
 
+// TestARefundWhoseWorkflowIsGone runs what docs/operations.md says to do where a
+// Temporal was restored that would send a refund again: terminate its workflow,
+// and say what the ATH Business app shows.
+func TestARefundWhoseWorkflowIsGone(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		made         bool
+		wrong, right string // verdicts
+		becomes      string
+		refunded     []string
+	}{
+		"and that was made":  {made: true, wrong: "not_executed", right: "completed", becomes: "completed", refunded: []string{"3.00", "1.00"}},
+		"and that was never": {wrong: "completed", right: "not_executed", becomes: "failed", refunded: []string{"1.00"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opened := world.open(t, m{"total": "8.00", "phone_number": "7875550404"}) // whose first refund dies on its way
+			world.await(t, opened.ID, "completed")
+			refunds := "/v1/payments/" + opened.ID + "/refunds"
+			got := world.merchant(t, http.MethodPost, refunds, m{"amount": "3.00"}, "Idempotency-Key", "gone")
+			require.Equal(t, http.StatusAccepted, got.status, "%s", got.body)
+			gone := as[refund](t, got)
+			world.terminate(t, "refund/"+gone.ID)
+			if tt.made {
+				got := send(t, http.MethodPost, world.at.GatewayControl+"/_sim/external-refunds", m{"ecommerce_id": opened.EcommerceID, "amount": "3.00"}, nil)
+				require.Less(t, got.status, 300, "%s", got.body)
+			}
+			got = world.merchant(t, http.MethodPost, refunds, m{"amount": "1.00"}, "Idempotency-Key", "next")
+			require.Equal(t, "refund_in_progress", as[problem](t, got).Code)
+
+			review := refunds + "/" + gone.ID + "/review"
+			got = world.merchant(t, http.MethodPost, review, m{"verdict": tt.wrong, "reason": "I think so"})
+			require.Equal(t, http.StatusConflict, got.status, "%s", got.body)
+			require.Equal(t, "review_contradicted", as[problem](t, got).Code)
+			got = world.merchant(t, http.MethodPost, review, m{"verdict": tt.right, "reason": "looked it up"})
+			require.Equal(t, http.StatusOK, got.status, "%s", got.body)
+			require.Equal(t, tt.becomes, as[refund](t, got).Status)
+			got = world.merchant(t, http.MethodPost, refunds, m{"amount": "1.00"}, "Idempotency-Key", "next")
+			require.Equal(t, http.StatusCreated, got.status, "the way is free: %s", got.body)
+			world.requireBooks(t, opened.EcommerceID, []string{"8.00"}, tt.refunded)
+		})
+	}
+}
+
+// terminate ends a workflow as a person does in the Temporal UI.
+func (c *cobro) terminate(t *testing.T, workflowID string) {
+	t.Helper()
+	temporal, _ := c.dial(t)
+	require.NoError(t, temporal.TerminateWorkflow(t.Context(), workflowID, "", "looked up in the app"))
+}
+
 // TestRefundsMadeElsewhere: two equal ones, made in the ATH Business app, beside
 // one of ours.
 func TestRefundsMadeElsewhere(t *testing.T) {

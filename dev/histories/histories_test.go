@@ -172,6 +172,9 @@ func TestRecord(t *testing.T) {
 	if !exists("receiver-removed." + workflows.ProcessPaymentName) {
 		recordOrders(ctx, t, s)
 	}
+	if !exists("refund-without-a-workflow." + workflows.ProcessPaymentName) {
+		recordSettlement(ctx, t, s)
+	}
 	if !exists("reconciled." + workflows.ReconcileDayName) {
 		recordReconciliation(ctx, t, s)
 	}
@@ -228,6 +231,28 @@ func deliveries(ctx context.Context, t *testing.T, m *rig.Merchant, paymentID st
 	}
 	require.NoError(t, json.Unmarshal(body, &listed))
 	return listed.Notifications
+}
+
+// recordSettlement has a refund die on its way, its workflow terminated, and a
+// person say what became of it.
+func recordSettlement(ctx context.Context, t *testing.T, s *rig.System) {
+	t.Helper()
+	const name = "refund-without-a-workflow"
+	m := rig.NewMerchant(s)
+	p, err := m.Paid(ctx, name, rig.M{"phone_number": "7875550404"})
+	require.NoError(t, err)
+	_, body, err := m.Ask(ctx, http.MethodPost, "/v1/payments/"+p.ID+"/refunds", name, rig.M{"amount": "1.00"})
+	require.NoError(t, err)
+	var r payment.Refund
+	require.NoError(t, json.Unmarshal(body, &r))
+	require.Equal(t, payment.RefundPending, r.Status, "%s", body)
+	require.NoError(t, s.TerminateWorkflow(ctx, workflows.RefundWorkflowID(r.ID)))
+	settled, err := m.Review(ctx, p.ID, r.ID, payment.VerdictNotExecuted)
+	require.NoError(t, err)
+	require.True(t, settled)
+	prefix := filepath.Join(*record, name)
+	require.NoError(t, s.ExportPayment(ctx, p.ID, prefix))
+	require.NoError(t, s.ExportWorkflow(ctx, workflows.SettlementWorkflowID(r.ID), prefix+"."+workflows.SettleRefundName+".1.json"))
 }
 
 // recordReconciliation has a day with a refund and a payer that no event told

@@ -49,7 +49,7 @@ func (s *System) ExportPayment(ctx context.Context, paymentID, prefix string) er
 	if err != nil {
 		return err
 	}
-	events, err := e.store.WebhookEvents(ctx, "", paymentID, 100)
+	events, _, err := e.store.WebhookEvents(ctx, payment.WebhookFilter{PaymentID: paymentID, Limit: 100})
 	if err != nil {
 		return err
 	}

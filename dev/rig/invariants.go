@@ -132,6 +132,19 @@ func (s *System) dial(ctx context.Context, ring *seal.Ring) (client.Client, erro
 // CancelWorkflow cancels a payment's workflow as a person can in the Temporal
 // UI.
 func (s *System) CancelWorkflow(ctx context.Context, paymentID string) error {
+	return s.inTemporal(ctx, func(temporal client.Client) error {
+		return temporal.CancelWorkflow(ctx, workflows.PaymentWorkflowID(paymentID), "")
+	})
+}
+
+// TerminateWorkflow ends a workflow as a person can in the Temporal UI.
+func (s *System) TerminateWorkflow(ctx context.Context, id string) error {
+	return s.inTemporal(ctx, func(temporal client.Client) error {
+		return temporal.TerminateWorkflow(ctx, id, "", "by hand")
+	})
+}
+
+func (s *System) inTemporal(ctx context.Context, do func(client.Client) error) error {
 	ring, err := seal.Load(s.At().KeyFile)
 	if err != nil {
 		return err
@@ -141,7 +154,7 @@ func (s *System) CancelWorkflow(ctx context.Context, paymentID string) error {
 		return err
 	}
 	defer temporal.Close()
-	return temporal.CancelWorkflow(ctx, workflows.PaymentWorkflowID(paymentID), "")
+	return do(temporal)
 }
 
 func (e *eye) close() {
@@ -186,7 +199,7 @@ func (e *eye) unsettled(ctx context.Context) error {
 			}
 		}
 	}
-	waiting, err := e.store.WebhookEvents(ctx, payment.VerdictPending, "", 1)
+	waiting, _, err := e.store.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 1})
 	if err != nil || len(waiting) > 0 {
 		return errors.Join(err, fmt.Errorf("%d webhooks are pending", len(waiting)))
 	}
@@ -466,11 +479,11 @@ func (e *eye) checkNotifications(ctx context.Context) {
 
 // checkWebhooks says that no webhook which was answered is without a verdict.
 func (e *eye) checkWebhooks(ctx context.Context) {
-	waiting, err := e.store.WebhookEvents(ctx, payment.VerdictPending, "", 100)
+	waiting, _, err := e.store.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 100})
 	if err != nil || len(waiting) > 0 {
 		e.broken("%d webhooks have no verdict: %w", len(waiting), errors.Join(err))
 	}
-	late, err := e.store.WebhookEvents(ctx, payment.VerdictLate, "", 100)
+	late, _, err := e.store.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictLate, Limit: 100})
 	if err != nil {
 		e.broken("webhooks: %w", err)
 	}

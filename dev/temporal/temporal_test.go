@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -227,6 +228,53 @@ func TestADuplicateSignalLeavesNoEvent(t *testing.T) {
 	require.NoError(t, tell("digest-a", "a"), "known after the end as well")
 	var gone *serviceerror.NotFound
 	require.ErrorAs(t, tell("digest-c", "c"), &gone, "and a new one is told apart")
+}
+
+// Input and signals under a key that a worker lacks wait for it. Without the
+// panics of engine's converter the first workflow fails for good, and the second
+// never hears its signal.
+func TestAMissingKeyOnlyDelaysAWorkflow(t *testing.T) {
+	t.Parallel()
+	behindPath, aheadPath := filepath.Join(t.TempDir(), "keys.json"), filepath.Join(t.TempDir(), "keys.json")
+	behind, err := seal.Create(behindPath)
+	require.NoError(t, err)
+	queue := work(t, dial(t, one.server, behind))
+	copyFile(t, behindPath, aheadPath)
+	added, err := seal.AddKey(aheadPath, time.Now())
+	require.NoError(t, err)
+	require.NoError(t, seal.UseKey(aheadPath, added))
+	ring, err := seal.Load(aheadPath)
+	require.NoError(t, err)
+	ahead := dial(t, one.server, ring)
+
+	greeted, err := ahead.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: queue}, Greet, "Ana")
+	require.NoError(t, err)
+	collected, err := ahead.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: queue}, Collect)
+	require.NoError(t, err)
+	require.NoError(t, ahead.SignalWorkflow(t.Context(), collected.GetID(), "", "tell", "kept"))
+	require.NoError(t, ahead.SignalWorkflow(t.Context(), collected.GetID(), "", "tell", "end"))
+	for _, run := range []client.WorkflowRun{greeted, collected} {
+		require.Eventually(t, func() bool {
+			return slices.ContainsFunc(history(t, ahead, run.GetID()), func(e *historypb.HistoryEvent) bool {
+				return e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED
+			})
+		}, patience, tick)
+	}
+
+	copyFile(t, aheadPath, behindPath)
+	var greeting string
+	require.NoError(t, greeted.Get(t.Context(), &greeting))
+	require.Equal(t, "hello Ana", greeting)
+	var told []string
+	require.NoError(t, collected.Get(t.Context(), &told))
+	require.Equal(t, []string{"kept"}, told)
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(to, data, 0o600))
 }
 
 func TestARestartKeepsARunningWorkflow(t *testing.T) {

@@ -1,13 +1,17 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/cobropay/cobro/internal/seal"
 )
 
 const (
@@ -25,7 +29,8 @@ const (
 type Sealer interface {
 	// Seal encrypts plain with the primary key and binds it to context.
 	Seal(plain, context []byte) ([]byte, error)
-	// Open decrypts what any key of the ring has sealed in the same context.
+	// Open decrypts what any key of the ring has sealed in the same context. A key
+	// that it lacks is a [seal.ErrUnknownKey].
 	Open(sealed, context []byte) ([]byte, error)
 	// PrimaryID is the id of the key that Seal uses, which is not secret.
 	PrimaryID() string
@@ -33,9 +38,45 @@ type Sealer interface {
 
 // NewDataConverter returns the SDK's default converter with every payload
 // encrypted. A payload that arrives in clear is read as it is, so that one
-// typed into a command line works.
+// typed into a command line works. A workflow that meets a [seal.ErrUnknownKey]
+// waits until the key is there.
 func NewDataConverter(sealer Sealer) converter.DataConverter {
-	return converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec{sealer})
+	return dataConverter{converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec{sealer})}
+}
+
+// dataConverter tells the code of a workflow apart from everybody else.
+type dataConverter struct{ converter.DataConverter }
+
+// WithContext implements [workflow.ContextAware].
+func (c dataConverter) WithContext(context.Context) converter.DataConverter { return c }
+
+// WithWorkflowContext implements [workflow.ContextAware].
+func (c dataConverter) WithWorkflowContext(workflow.Context) converter.DataConverter {
+	return workflowConverter{c.DataConverter}
+}
+
+// workflowConverter panics where an error would be final: the SDK ends a workflow
+// whose input it cannot decode, and throws a signal away. A panic fails only the
+// workflow task, which is tried again until a worker has the key.
+type workflowConverter struct{ converter.DataConverter }
+
+// FromPayload implements [converter.DataConverter].
+func (c workflowConverter) FromPayload(payload *commonpb.Payload, dest any) error {
+	return keyed(c.DataConverter.FromPayload(payload, dest))
+}
+
+// FromPayloads implements [converter.DataConverter].
+func (c workflowConverter) FromPayloads(payloads *commonpb.Payloads, dest ...any) error {
+	return keyed(c.DataConverter.FromPayloads(payloads, dest...))
+}
+
+// keyed lets every error pass but that of a missing key. What is damaged no
+// waiting mends.
+func keyed(err error) error {
+	if errors.Is(err, seal.ErrUnknownKey) {
+		panic(err)
+	}
+	return err
 }
 
 // NewFailureConverter returns a converter that encrypts the messages and stack

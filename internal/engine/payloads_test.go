@@ -13,6 +13,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/cobropay/cobro/internal/engine"
@@ -88,6 +89,32 @@ func TestPayloadsOutliveARotation(t *testing.T) {
 	require.Equal(t, "new", string(payload.GetMetadata()["encryption-key-id"]))
 	payload.Data[len(payload.GetData())-1] ^= 1
 	require.ErrorIs(t, after.FromPayload(payload, &got), seal.ErrTampered)
+}
+
+// The SDK decodes inside a workflow with what the converter gives it for that. An
+// error there would end the workflow, or lose a signal; dev/temporal shows what a
+// panic does.
+func TestAWorkflowTakesNoMissingKeyForAnAnswer(t *testing.T) {
+	t.Parallel()
+	inside := func(r *seal.Ring) converter.DataConverter {
+		aware, ok := engine.NewDataConverter(r).(workflow.ContextAware)
+		require.True(t, ok)
+		return aware.WithContext(t.Context()).(workflow.ContextAware).WithWorkflowContext(nil)
+	}
+	old := inside(ring(t, "old", `"old":"`+oldKey+`"`))
+	dropped := inside(ring(t, "new", `"new":"`+newKey+`"`))
+	payloads, err := old.ToPayloads(canary)
+	require.NoError(t, err)
+	payload := payloads.GetPayloads()[0]
+	var got string
+	require.NoError(t, old.FromPayloads(payloads, &got))
+	require.Equal(t, canary, got)
+
+	const missing = `decrypt payload: seal: the ring does not hold the key "old": add it to the key file`
+	require.PanicsWithError(t, missing, func() { _ = dropped.FromPayloads(payloads, &got) })
+	require.PanicsWithError(t, missing, func() { _ = dropped.FromPayload(payload, &got) })
+	payload.Data[len(payload.GetData())-1] ^= 1
+	require.ErrorIs(t, old.FromPayload(payload, &got), seal.ErrTampered, "which waiting does not mend")
 }
 
 func TestAClearPayloadIsReadAsItIs(t *testing.T) {

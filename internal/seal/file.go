@@ -61,8 +61,8 @@ func decode(data []byte) (keyFile, error) {
 }
 
 // Load reads the key file at path, and follows it from then on: see [AddKey]. It
-// refuses a file that others than its owner can read or write. The error is
-// [fs.ErrNotExist] if there is none.
+// refuses a file that others than its owner can read or write; one of root's may
+// be read by its group. The error is [fs.ErrNotExist] if there is none.
 func Load(path string) (*Ring, error) {
 	data, seen, err := read(path)
 	if err != nil {
@@ -76,8 +76,8 @@ func Load(path string) (*Ring, error) {
 	return ring, nil
 }
 
-// read returns the content of a key file that only its owner can use, and what
-// tells it from a later one.
+// read returns the content of a key file that nobody else can use, and what tells
+// it from a later one.
 func read(path string) ([]byte, fs.FileInfo, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -88,9 +88,8 @@ func read(path string) ([]byte, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("seal: key file: %w", err)
 	}
-	// Windows has no such bits, and Go makes them up.
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, nil, fmt.Errorf("seal: key file %s can be used by others (mode %04o): run chmod 600 %s", path, mode, path)
+	if most, mode := permitted(owner(info), os.Geteuid()), info.Mode().Perm(); mode&^most&0o077 != 0 {
+		return nil, nil, fmt.Errorf("seal: key file %s can be used by others (mode %04o): run chmod %o %s", path, mode, most, path)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {
@@ -100,6 +99,20 @@ func read(path string) ([]byte, fs.FileInfo, error) {
 		return nil, nil, fmt.Errorf("seal: key file %s is larger than %d bytes", path, maxFile)
 	}
 	return data, info, nil
+}
+
+// permitted returns the most that the mode of a key file may allow, by the rule
+// of PostgreSQL for a server's key. What root owns a service cannot read but by
+// its group: so Kubernetes mounts a secret for a user who is not root.
+func permitted(owner, self int) fs.FileMode {
+	switch {
+	case owner < 0: // where there are no such bits, and Go makes them up
+		return fs.ModePerm
+	case owner == 0 && self != 0:
+		return 0o640
+	default:
+		return 0o600
+	}
 }
 
 // Create makes a ring with one fresh key and writes it to path, readable by its

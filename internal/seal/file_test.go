@@ -88,6 +88,67 @@ func TestLoadRefusesAFileThatOthersCanUse(t *testing.T) {
 	}
 }
 
+func TestAFileOfRootsIsReadThroughItsGroup(t *testing.T) {
+	t.Parallel()
+	const root, service, other = 0, 65532, 1000
+	for _, tt := range []struct {
+		owner, self int
+		most        fs.FileMode
+	}{
+		{root, service, 0o640},
+		{root, root, 0o600},
+		{service, service, 0o600},
+		{other, service, 0o600},
+		{other, root, 0o600},
+	} {
+		require.Equal(t, tt.most, seal.Permitted(tt.owner, tt.self), "owned by %d, read by %d", tt.owner, tt.self)
+	}
+}
+
+// TestKubernetesMountsWhatCanBeRead is a process of the image's user, in the
+// group that a mounted secret belongs to.
+func TestKubernetesMountsWhatCanBeRead(t *testing.T) {
+	t.Parallel()
+	if path := os.Getenv(mountedFile); path != "" {
+		_, err := seal.Load(path)
+		if want := os.Getenv(mountedRefusal); want != "" {
+			require.ErrorContains(t, err, want)
+		} else {
+			require.NoError(t, err)
+		}
+		return
+	}
+	asImage := asUser(t, 65532)
+	for mode, refusal := range map[fs.FileMode]string{
+		0o440: "", // of a secret with fsGroup
+		0o640: "",
+		0o444: "chmod 640",
+		0o660: "chmod 640",
+	} {
+		t.Run(fmt.Sprintf("%04o", mode), func(t *testing.T) {
+			t.Parallel()
+			dir, err := os.MkdirTemp("", "keys")
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+			require.NoError(t, os.Chmod(dir, 0o755))
+			path := filepath.Join(dir, "keys.json")
+			_, err = seal.Create(path)
+			require.NoError(t, err)
+			require.NoError(t, os.Chown(path, 0, 65532))
+			require.NoError(t, os.Chmod(path, mode))
+			output, err := asImage(t, mountedFile+"="+path, mountedRefusal+"="+refusal)
+			require.NoError(t, err, output)
+			require.Contains(t, output, "--- PASS")
+		})
+	}
+}
+
+// What a process of TestKubernetesMountsWhatCanBeRead is told.
+const (
+	mountedFile    = "COBRO_TEST_MOUNTED_FILE"
+	mountedRefusal = "COBRO_TEST_MOUNTED_REFUSAL"
+)
+
 func TestLoadWithoutAFile(t *testing.T) {
 	t.Parallel()
 	_, err := seal.Load(filepath.Join(t.TempDir(), "keys.json"))

@@ -13,13 +13,9 @@ import (
 	"time"
 )
 
-const (
-	// lookEvery is how long a changed key file may go unnoticed, at the most, by
-	// a process that seals or opens anything.
-	lookEvery = 5 * time.Second
-	// searchEvery bounds the reading that values under unknown keys can cause.
-	searchEvery = time.Second
-)
+// lookEvery is how long a changed key file may go unnoticed, at the most, by a
+// process that seals or opens anything.
+const lookEvery = 5 * time.Second
 
 // file is a key file that a ring follows.
 type file struct {
@@ -98,29 +94,29 @@ func (r *Ring) current() *keySet {
 	if r.held == nil {
 		return &keySet{}
 	}
-	if r.file != nil && r.file.due(lookEvery) {
+	if r.file != nil && r.file.due() {
 		_, _ = r.Refresh() // logged there, and the next one returns it too
 	}
 	return r.held.Load()
 }
 
-// meets looks for an unknown key in the file and reports whether it is worth
-// while to look into the ring again.
+// meets looks for an unknown key in the file and reports whether the ring has it
+// now. Nobody who asks is put off: a workflow may rest on the answer, and a file
+// that has not changed costs no more than a stat.
 func (r *Ring) meets(id string) bool {
-	if r.file == nil {
+	if r.held == nil {
 		return false
 	}
-	if r.file.due(searchEvery) {
-		_, _ = r.Refresh() // as above
-	}
+	_, _ = r.Refresh() // as above; it waits for whoever reads the file already
 	_, ok := r.held.Load().keys[id]
 	return ok
 }
 
-// due reports whether the last look is longer ago than every, to one caller.
-func (f *file) due(every time.Duration) bool {
+// due reports whether the last look is too long ago, to one caller. The others
+// go on with the keys that they have.
+func (f *file) due() bool {
 	last, now := f.looked.Load(), f.now().UnixNano()
-	return now-last >= int64(every) && f.looked.CompareAndSwap(last, now)
+	return now-last >= int64(lookEvery) && f.looked.CompareAndSwap(last, now)
 }
 
 // errBusy says that two people change a key file at once.

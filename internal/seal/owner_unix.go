@@ -17,3 +17,12 @@ func keepOwner(next *os.File, was fs.FileInfo) error {
 	}
 	return next.Chown(int(stat.Uid), int(stat.Gid))
 }
+
+// owner is the number of the user who owns a file.
+func owner(info fs.FileInfo) int {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return os.Geteuid() // it is no file; the strict rule holds
+	}
+	return int(stat.Uid)
+}

@@ -2,11 +2,14 @@ package seal_test
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -141,21 +144,29 @@ func sorted(ids []string, first string) []string {
 	return ids
 }
 
-func TestAnUnknownKeyIsLookedForAtOnce(t *testing.T) {
+// Each round has one look at the file that is due, and many who need its answer.
+func TestAnUnknownKeyIsLookedForAtOnceAndForEverybody(t *testing.T) {
 	t.Parallel()
+	const rounds, readers = 50, 8
 	path, ring := loaded(t)
-	now := time.Now()
-	ring.SetClock(func() time.Time { return now })
-	added, err := seal.AddKey(path, today)
-	require.NoError(t, err)
-	require.NoError(t, seal.UseKey(path, added))
-	sealed, err := load(t, path).Seal([]byte("787"), phones) // by a process that was told before
-	require.NoError(t, err)
+	var clock atomic.Int64
+	ring.SetClock(func() time.Time { return time.Unix(clock.Load(), 0) })
+	for round := range rounds {
+		added, err := seal.AddKey(path, today)
+		require.NoError(t, err)
+		require.NoError(t, seal.UseKey(path, added))
+		sealed, err := load(t, path).Seal([]byte("787"), phones) // by a process that was told before
+		require.NoError(t, err)
 
-	now = now.Add(time.Second)
-	plain, err := ring.Open(sealed, phones)
-	require.NoError(t, err)
-	require.Equal(t, "787", string(plain))
+		clock.Add(int64(round % 7)) // too soon for another look at times
+		errs := make([]error, readers)
+		var group sync.WaitGroup // waited for below
+		for i := range errs {
+			group.Go(func() { _, errs[i] = ring.Open(sealed, phones) })
+		}
+		group.Wait()
+		require.NoError(t, errors.Join(errs...))
+	}
 }
 
 func TestAFileThatCannotBeUsedChangesNothing(t *testing.T) {

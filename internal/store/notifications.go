@@ -26,18 +26,21 @@ type announcement struct {
 // announce gives an event its place among the payment's events, keeps what is
 // told, notes a pending delivery for each of its receivers and returns them,
 // ordered by host and name. The first announcement decides all of that: a retry
-// gives the same answer, and a receiver that appears in between hears of later
-// events only.
+// gives the same answer, a receiver that appears in between hears of later events
+// only, and one that is removed in between hears of this one.
 func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *payment.Announced) error {
 	event := a.told.Event
 	err := tx.QueryRowContext(ctx,
 		`SELECT sequence FROM announcements WHERE subject = $1 AND event = $2`, a.subject, event).Scan(&to.Sequence)
 	if err == nil {
+		// One that was removed since has its delivery all the same.
 		to.Receivers, err = list(ctx, tx, scanReceiver, `
-			SELECT `+receiverColumns+` FROM receivers r
-			JOIN notifications n ON n.host = r.host AND n.event = r.event AND n.receiver = r.name
+			SELECT n.host, n.event, n.receiver, COALESCE(r.timeout_ns, 0),
+				COALESCE(r.retry_first_ns, 0), COALESCE(r.retry_most_ns, 0), COALESCE(r.retry_for_ns, 0)
+			FROM notifications n
+			LEFT JOIN receivers r ON r.host = n.host AND r.event = n.event AND r.name = n.receiver
 			WHERE n.subject = $1 AND n.event = $2
-			ORDER BY r.host, r.name`, a.subject, event)
+			ORDER BY n.host, n.receiver`, a.subject, event)
 		return err
 	}
 	if !errors.Is(err, sql.ErrNoRows) {

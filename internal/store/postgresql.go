@@ -91,18 +91,29 @@ func postgresqlConfig(dsn string) (cfg *pgx.ConnConfig, size int, err error) {
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = connectLimit
 	}
-	for name, value := range map[string]string{
-		"application_name": "cobro",
-		// A machine that vanished in the middle of a transaction must not keep
-		// its locks for as long as TCP believes in it: hours.
-		"idle_in_transaction_session_timeout": "30s",
-	} {
-		if _, set := cfg.RuntimeParams[name]; !set {
-			cfg.RuntimeParams[name] = value
-		}
+	if _, set := cfg.RuntimeParams["application_name"]; !set {
+		cfg.RuntimeParams["application_name"] = "cobro"
+	}
+	// A machine that vanished in the middle of a transaction must not keep its
+	// locks for as long as TCP believes in it: hours. A pooler refuses this among
+	// the parameters of a connection, so that it is set after that.
+	limit, set := cfg.RuntimeParams[idleLimit]
+	if !set {
+		limit = "30s"
+	}
+	delete(cfg.RuntimeParams, idleLimit)
+	cfg.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		return conn.ExecParams(ctx, `SELECT set_config($1, $2, false)`, [][]byte{[]byte(idleLimit), []byte(limit)}, nil, nil, nil).Read().Err
+	}
+	// After a failover a name may lead to the old server for a while, or to a
+	// standby, where every write fails for as long as the connection lives.
+	if cfg.ValidateConnect == nil {
+		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	return cfg, size, nil
 }
+
+const idleLimit = "idle_in_transaction_session_timeout"
 
 // checkPostgreSQL refuses a server that could forget what it has committed, that
 // cannot be written, or that does not keep every text.
@@ -120,7 +131,7 @@ func checkPostgreSQL(ctx context.Context, db *sql.DB) error {
 	case encoding != "UTF8":
 		return fmt.Errorf("the database's encoding is %s: create it with ENCODING 'UTF8'", encoding)
 	case standby:
-		return errors.New("the database is a standby: name its primary, or all of its hosts and target_session_attrs=read-write")
+		return errors.New("the database is a standby: name its primary, or all of its hosts without target_session_attrs")
 	default:
 		return nil
 	}
@@ -129,7 +140,7 @@ func checkPostgreSQL(ctx context.Context, db *sql.DB) error {
 // passing reports whether PostgreSQL gave a transaction up for the sake of
 // others, or the connection was lost, or none could be made.
 func passing(err error) bool {
-	if errors.Is(err, errMoved) {
+	if errors.Is(err, errMoved) || readOnly(err) {
 		return true
 	}
 	if told, ok := errors.AsType[*pgconn.PgError](err); ok {
@@ -142,6 +153,8 @@ func passing(err error) bool {
 			"25P03", // idle_in_transaction_session_timeout: this process stood still
 			"53300": // too_many_connections
 			return true
+		case "08P01": // protocol_violation: a pooler refuses a parameter, now and always
+			return false
 		default:
 			return strings.HasPrefix(told.Code, "08") // connection_exception
 		}
@@ -157,11 +170,19 @@ func passing(err error) bool {
 	return pgconn.SafeToRetry(err) // nothing was sent
 }
 
+// readOnly reports whether a server that takes no writes was met: a standby, or
+// one that was the primary before a failover.
+func readOnly(err error) bool {
+	told, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && told.Code == "25006" || // read_only_sql_transaction
+		errors.Is(err, pgconn.ErrReadOnlyConnection) || errors.Is(err, pgconn.ErrStandbyConnection)
+}
+
 // refused reports whether a server answered and will answer the same next time:
-// it has no such database, or does not let this user in.
+// it has no such database, does not let this user in, or takes no such parameter.
 func refused(err error) bool {
 	told, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (told.Code == "3D000" || strings.HasPrefix(told.Code, "28"))
+	return ok && (told.Code == "3D000" || told.Code == "08P01" || strings.HasPrefix(told.Code, "28"))
 }
 
 // hint says what to do about an error of the first contact.
@@ -174,6 +195,10 @@ func hint(err error) error {
 		return fmt.Errorf("check the user, the password and sslmode of COBRO_STORE: %w", err)
 	case ok && told.Code == "42501": // insufficient_privilege
 		return fmt.Errorf("its user lacks a right; the one who migrates may create tables (GRANT CREATE ON SCHEMA …): %w", err)
+	case ok && told.Code == "08P01": // protocol_violation
+		return fmt.Errorf("a pooler refuses a parameter of COBRO_STORE: remove it there, or see the pooler's ignore_startup_parameters: %w", err)
+	case readOnly(err):
+		return fmt.Errorf("%w: the server takes no writes: name the primary, or all hosts: %w", ErrUnreachable, err)
 	case passing(err):
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	default:
@@ -194,16 +219,38 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("pgx made a %T", made), made.Close())
 	}
-	return connection{conn}, nil
+	return &connection{Conn: conn}, nil
 }
 
 // connection writes U+FFFD for what PostgreSQL's texts cannot hold: NUL, and
 // bytes that are no UTF-8. Strangers send both, in the ids of an event or in a
 // filter; they shall find nothing, and not be an error of the database.
-type connection struct{ *stdlib.Conn }
+//
+// One that has become read-only goes back to no pool.
+type connection struct {
+	*stdlib.Conn
+	stale bool
+}
+
+// ExecContext implements [driver.ExecerContext].
+func (c *connection) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	result, err := c.Conn.ExecContext(ctx, query, args)
+	c.stale = c.stale || readOnly(err)
+	return result, err
+}
+
+// QueryContext implements [driver.QueryerContext].
+func (c *connection) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := c.Conn.QueryContext(ctx, query, args)
+	c.stale = c.stale || readOnly(err)
+	return rows, err
+}
+
+// IsValid implements [driver.Validator].
+func (c *connection) IsValid() bool { return !c.stale }
 
 // CheckNamedValue implements [driver.NamedValueChecker].
-func (c connection) CheckNamedValue(v *driver.NamedValue) error {
+func (c *connection) CheckNamedValue(v *driver.NamedValue) error {
 	if _, writesItself := v.Value.(driver.Valuer); !writesItself {
 		if text := reflect.ValueOf(v.Value); text.Kind() == reflect.String {
 			v.Value = strings.ReplaceAll(strings.ToValidUTF8(text.String(), "\uFFFD"), "\x00", "\uFFFD")

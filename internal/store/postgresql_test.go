@@ -5,6 +5,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -17,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/internal/store"
@@ -43,7 +46,6 @@ func TestPostgreSQL(t *testing.T) {
 	})
 	for name, run := range map[string]func(*testing.T, *postgres){
 		"a database that does not fit is refused":         refusals,
-		"a database that takes no write is not well":      readOnly,
 		"a URL that cannot be read stays secret":          badURLs,
 		"many migrate at once":                            migrations,
 		"a migration waits for the one that runs":         waitingMigration,
@@ -54,8 +56,12 @@ func TestPostgreSQL(t *testing.T) {
 		"a lease passes over what is locked":              skipLocked,
 		"an event meets a ticket that is not committed":   uncommittedTicket,
 		"a process has as many connections as it may":     poolSize,
+		"a server that takes no writes is waited for":     standby,
+		"a connection that takes no writes is replaced":   demoted,
+		"a pooler in session mode is good enough":         pooled,
 		"both databases have the same tables":             sameTables,
 		"files hold no personal data":                     postgresFiles,
+		"an event that cannot be read hides no other":     func(t *testing.T, p *postgres) { unreadable(t, p.migrated(t)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -106,14 +112,6 @@ func begun(do func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- do() }() // whoever calls reads it
 	return done
-}
-
-// readOnly is what a server becomes that is demoted under open connections.
-func readOnly(t *testing.T, p *postgres) {
-	cfg := p.migrated(t)
-	require.NoError(t, open(t, cfg).Ping(t.Context()))
-	cfg.DSN = with(cfg.DSN, "default_transaction_read_only", "on")
-	require.ErrorContains(t, open(t, cfg).Ping(t.Context()), "read-only transaction")
 }
 
 func refusals(t *testing.T, p *postgres) {
@@ -369,7 +367,7 @@ func lostCommits(t *testing.T, p *postgres) {
 	refunds, err := s.Refunds(ctx, "pay_1")
 	require.NoError(t, err)
 	require.Len(t, refunds, 1)
-	events, err := s.WebhookEvents(ctx, "", "", 10)
+	events, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 	require.Equal(t, 1, events[0].Deliveries)
@@ -459,7 +457,7 @@ func uncommittedTicket(t *testing.T, p *postgres) {
 	require.NoError(t, tx.Rollback())
 	require.NoError(t, <-recorded)
 	require.NoError(t, <-settled)
-	events, err := s.WebhookEvents(ctx, payment.VerdictPending, "", 10)
+	events, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 }
@@ -485,6 +483,140 @@ func poolSize(t *testing.T, p *postgres) {
 		WHERE datname = current_database() AND application_name = 'cobro'`).Scan(&connections))
 	require.Positive(t, connections)
 	require.LessOrEqual(t, connections, 4)
+}
+
+// standby has a server like one that a failover left behind. Nobody may keep a
+// connection to it.
+func standby(t *testing.T, p *postgres) {
+	cfg := p.migrated(t)
+	admin := p.Raw(t, p.DSN("postgres"))
+	database := strings.TrimPrefix(parsed(t, cfg.DSN).Path, "/")
+	execute(t, admin, `ALTER DATABASE `+database+` SET default_transaction_read_only = on`)
+	_, err := store.Open(t.Context(), cfg)
+	require.ErrorIs(t, err, store.ErrUnreachable)
+	require.ErrorContains(t, err, "takes no writes: name the primary")
+
+	log := &signalled{told: make(chan struct{})}
+	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+	opened := begun(func() error {
+		s, err := store.Await(t.Context(), cfg, time.Minute)
+		if err != nil {
+			return err
+		}
+		return s.Close()
+	})
+	<-log.told
+	execute(t, admin, `ALTER DATABASE `+database+` RESET default_transaction_read_only`)
+	require.NoError(t, <-opened)
+}
+
+// demoted has a database whose every write makes the connection read-only that
+// made it.
+func demoted(t *testing.T, p *postgres) {
+	cfg := p.migrated(t)
+	s, raw := open(t, cfg), p.Raw(t, cfg.DSN)
+	execute(t, raw, `CREATE FUNCTION demote() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN PERFORM set_config('default_transaction_read_only', 'on', false); RETURN NEW; END $$`)
+	execute(t, raw, `CREATE TRIGGER demote BEFORE INSERT OR UPDATE ON payments FOR EACH ROW EXECUTE FUNCTION demote()`)
+	for i := range 5 {
+		_, err := s.RecordPayment(t.Context(), payment.Change{Record: sample(fmt.Sprintf("pay_%d", i))})
+		require.NoError(t, err)
+	}
+}
+
+// pooled has a wire that lets in who a session pooler lets in: one with no other
+// parameters than PgBouncer takes.
+func pooled(t *testing.T, p *postgres) {
+	cfg := p.migrated(t)
+	cfg.DSN = pooler(t, cfg.DSN)
+	s := open(t, cfg)
+	_, err := s.RecordPayment(t.Context(), payment.Change{Record: sample("pay_1")})
+	require.NoError(t, err)
+
+	raw := p.Raw(t, cfg.DSN)
+	execute(t, raw, `CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN RAISE EXCEPTION 'limit: %', current_setting('idle_in_transaction_session_timeout'); END $$`)
+	execute(t, raw, `CREATE TRIGGER tell BEFORE INSERT ON payments FOR EACH ROW EXECUTE FUNCTION tell()`)
+	for dsn, limit := range map[string]string{cfg.DSN: "30s", with(cfg.DSN, "idle_in_transaction_session_timeout", "7s"): "7s"} {
+		cfg.DSN = dsn
+		_, err = open(t, cfg).RecordPayment(t.Context(), payment.Change{Record: sample("pay_2")})
+		require.ErrorContains(t, err, "limit: "+limit)
+	}
+
+	cfg.DSN = with(cfg.DSN, "statement_timeout", "1s") // which the pooler does not know
+	_, err = store.Await(t.Context(), cfg, time.Hour)  // no wait would help
+	require.ErrorContains(t, err, "a pooler refuses a parameter")
+	require.NotErrorIs(t, err, store.ErrUnreachable)
+}
+
+func parsed(t *testing.T, dsn string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	require.NoError(t, err)
+	return u
+}
+
+// pooler returns the DSN of a wire to the database that refuses parameters as
+// PgBouncer does.
+func pooler(t *testing.T, dsn string) string {
+	t.Helper()
+	u := parsed(t, dsn)
+	server := u.Host
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() { // until the listener is closed
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go admit(client, server) // until either side is closed
+		}
+	}()
+	u.Host = listener.Addr().String()
+	return u.String()
+}
+
+// admit reads how a client introduces itself, and connects it or tells it off.
+func admit(client net.Conn, server string) {
+	defer func() { _ = client.Close() }()
+	front := pgproto3.NewBackend(client, client)
+	hello, err := front.ReceiveStartupMessage()
+	if _, asks := hello.(*pgproto3.SSLRequest); asks {
+		_, _ = client.Write([]byte("N"))
+		hello, err = front.ReceiveStartupMessage()
+	}
+	start, ok := hello.(*pgproto3.StartupMessage)
+	if err != nil || !ok {
+		return
+	}
+	for name := range start.Parameters {
+		switch name {
+		case "user", "database", "application_name", "client_encoding", "datestyle", "timezone", "standard_conforming_strings":
+		default:
+			front.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "08P01", Message: "unsupported startup parameter: " + name})
+			_ = front.Flush()
+			return
+		}
+	}
+	back, err := net.Dial("tcp", server)
+	if err != nil {
+		return
+	}
+	defer func() { _ = back.Close() }()
+	again, err := start.Encode(nil)
+	if err != nil {
+		return
+	}
+	if _, err := back.Write(again); err != nil {
+		return
+	}
+	go func() { // until either side is closed
+		_, _ = io.Copy(back, client)
+		_ = back.Close()
+	}()
+	_, _ = io.Copy(client, back)
 }
 
 // sameTables compares tables, columns and indexes, so that a migration of one

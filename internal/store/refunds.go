@@ -80,6 +80,38 @@ func (s *Store) ClaimRefund(ctx context.Context, refundID, runID string) error {
 	})
 }
 
+// TakeRefund takes the right to send a refund from whoever has it, and gives it to
+// nobody else: a person is about to say what became of it, because its workflow
+// is gone. by says who took it. One that is settled is a
+// [*payment.RefundRefusal] with RefusedHeld.
+func (s *Store) TakeRefund(ctx context.Context, paymentID, refundID, by string) (payment.Reserved, error) {
+	var taken payment.Reserved
+	err := s.write(ctx, "take refund "+refundID, func(tx *sql.Tx) error {
+		if _, err := s.lockPayment(ctx, tx, paymentID); err != nil {
+			return err
+		}
+		record, err := s.refundByID(ctx, tx, refundID)
+		switch {
+		case err != nil:
+			return err
+		case record.Refund.PaymentID != paymentID:
+			return payment.ErrNotFound
+		case record.Refund.Status != payment.RefundPending:
+			return &payment.RefundRefusal{Code: payment.RefusedHeld}
+		}
+		if _, err := exec(ctx, tx, `UPDATE refunds SET sent_by = $2 WHERE id = $1`, refundID, by); err != nil {
+			return err
+		}
+		of, err := s.paymentByID(ctx, tx, paymentID)
+		taken = payment.Reserved{Refund: record.Refund, Payment: of.Payment}
+		return err
+	})
+	if err != nil {
+		return payment.Reserved{}, err
+	}
+	return taken, nil
+}
+
 // reserve inserts a pending refund of a payment that is locked.
 func (s *Store) reserve(ctx context.Context, tx *sql.Tx, p payment.Payment, ask payment.Reservation) (payment.Refund, error) {
 	if p.Status != payment.StatusCompleted {

@@ -87,6 +87,20 @@ func (c sealedColumn) Scan(src any) error {
 	return nil
 }
 
+// unsealedColumn reads a sealed column where it can, and otherwise keeps why not.
+type unsealedColumn struct {
+	sealedColumn
+	why *error // the first one
+}
+
+// Scan implements [database/sql.Scanner].
+func (c unsealedColumn) Scan(src any) error {
+	if err := c.sealedColumn.Scan(src); err != nil && *c.why == nil {
+		*c.why = err
+	}
+	return nil
+}
+
 // place is what a sealed value is bound to, so that nobody who can write the
 // file moves a value to another row or column.
 func place(table, column, id string) []byte { return []byte(table + "." + column + "/" + id) }

@@ -257,6 +257,39 @@ func TestASealedValueStaysInItsPlace(t *testing.T) {
 	require.ErrorContains(t, err, "unseal", "another key")
 }
 
+func TestAnEventThatCannotBeReadHidesNoOther(t *testing.T) {
+	t.Parallel()
+	unreadable(t, migrated(t))
+}
+
+// unreadable adds an event under a key that is lost and one under the next.
+func unreadable(t *testing.T, cfg store.Config) {
+	t.Helper()
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	lost := payment.WebhookEvent{ID: "whe_1", Digest: "1", Body: "lost", Headers: "{}", ReceivedAt: now, NotBefore: now}
+	_, err := open(t, cfg).AddWebhookEvent(t.Context(), lost)
+	require.NoError(t, err)
+	cfg.Sealer = storetest.NewSealer(t)
+	s := open(t, cfg)
+	kept := payment.WebhookEvent{ID: "whe_2", Digest: "2", Body: "kept", Headers: "{}", ReceivedAt: now.Add(time.Second), NotBefore: now}
+	_, err = s.AddWebhookEvent(t.Context(), kept)
+	require.NoError(t, err)
+
+	leased, err := s.LeaseWebhookEvents(t.Context(), 10, time.Minute)
+	require.NoError(t, err)
+	require.Len(t, leased, 2)
+	require.ErrorContains(t, leased[0].Unreadable, "unseal webhook_events.body of whe_1")
+	require.Empty(t, leased[0].Body)
+	require.NoError(t, leased[1].Unreadable)
+	require.EqualValues(t, "kept", leased[1].Body)
+	listed, _, err := s.WebhookEvents(t.Context(), payment.WebhookFilter{})
+	require.NoError(t, err)
+	require.Len(t, listed, 2)
+	require.Error(t, listed[1].Unreadable)
+	require.NoError(t, s.PostponeWebhookEvent(t.Context(), "whe_1", now.Add(time.Hour)))
+	require.NoError(t, s.SettleWebhookEvent(t.Context(), "whe_1", payment.VerdictUnmatched, "", ""))
+}
+
 // brokenSealer fails where a test wants it to.
 type brokenSealer struct{ store.Sealer }
 
@@ -273,7 +306,7 @@ func TestNothingIsWrittenThatCannotBeSealed(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	_, err = s.Payment(t.Context(), "pay_1")
 	require.ErrorIs(t, err, payment.ErrNotFound)
-	events, err := s.WebhookEvents(t.Context(), "", "", 10)
+	events, _, err := s.WebhookEvents(t.Context(), payment.WebhookFilter{Limit: 10})
 	require.NoError(t, err)
 	require.Empty(t, events)
 }

@@ -16,8 +16,9 @@ import (
 
 // AddWebhookEvent keeps an event whole, and reports whether its digest is new.
 // When it returns, the event is durable. A duplicate is counted and changes
-// nothing else; the same event again, by its id, has the same answer again. An event without a verdict is pending; one whose verdict is
-// known on arrival is settled.
+// nothing else; the same event again, by its id, has the same answer again. An
+// event without a verdict is pending; one whose verdict is known on arrival is
+// settled.
 func (s *Store) AddWebhookEvent(ctx context.Context, e payment.WebhookEvent) (added bool, err error) {
 	if e.Verdict == "" {
 		e.Verdict = payment.VerdictPending
@@ -75,7 +76,8 @@ func (s *Store) AddWebhookEvent(ctx context.Context, e payment.WebhookEvent) (ad
 // LeaseWebhookEvents hands out the pending events whose time has come and that
 // nobody else has on lease, oldest first. No two callers get the same one,
 // whichever processes they run in, until the lease has run out. Each hand-out
-// counts as an attempt.
+// counts as an attempt. One that cannot be read says so and stands in nobody's
+// way: [payment.WebhookEvent].Unreadable.
 func (s *Store) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]payment.WebhookEvent, error) {
 	var leased []payment.WebhookEvent
 	err := s.write(ctx, "lease webhook events", func(tx *sql.Tx) error {
@@ -223,27 +225,38 @@ func (s *Store) PostponeWebhookEvent(ctx context.Context, id string, notBefore t
 	})
 }
 
-// WebhookEvents returns events, newest first: those with a verdict and those
-// that belong to a payment. An empty argument selects all; a limit outside 1
-// to 100 means 100.
-func (s *Store) WebhookEvents(
-	ctx context.Context, verdict payment.WebhookVerdict, paymentID string, limit int,
-) ([]payment.WebhookEvent, error) {
-	conditions, args := []string{"TRUE"}, []any{pageOf(limit)}
-	if verdict != "" {
-		args = append(args, verdict)
-		conditions = append(conditions, fmt.Sprintf("verdict = $%d", len(args)))
+// WebhookEvents returns one page of the events that a filter selects, newest
+// first, and the cursor of the next: the zero value at the end.
+func (s *Store) WebhookEvents(ctx context.Context, filter payment.WebhookFilter) ([]payment.WebhookEvent, payment.Cursor, error) {
+	conditions, args := []string{"TRUE"}, []any{}
+	where := func(condition string, value any) {
+		args = append(args, value)
+		conditions = append(conditions, fmt.Sprintf(condition, len(args)))
 	}
-	if paymentID != "" {
-		args = append(args, paymentID)
-		conditions = append(conditions, fmt.Sprintf("matched_id <> '' AND matched_id = $%d", len(args)))
+	if filter.Verdict != "" {
+		where("verdict = $%d", filter.Verdict)
 	}
-	events, err := list(ctx, s.readers, s.scanWebhookEvent, `SELECT `+webhookColumns+` FROM webhook_events
-		WHERE `+strings.Join(conditions, " AND ")+` ORDER BY received_at DESC, id DESC LIMIT $1`, args...)
+	if filter.PaymentID != "" {
+		where("matched_id <> '' AND matched_id = $%d", filter.PaymentID)
+	}
+	if filter.After != (payment.Cursor{}) {
+		args = append(args, micros(filter.After.CreatedAt), filter.After.ID)
+		conditions = append(conditions, fmt.Sprintf("(received_at, id) < ($%d, $%d)", len(args)-1, len(args)))
+	}
+	limit := pageOf(filter.Limit)
+	args = append(args, limit+1) // one more tells whether there is a next page
+	events, err := list(ctx, s.readers, s.scanWebhookEvent, fmt.Sprintf(`
+		SELECT %s FROM webhook_events WHERE %s ORDER BY received_at DESC, id DESC LIMIT $%d`,
+		webhookColumns, strings.Join(conditions, " AND "), len(args)), args...)
 	if err != nil {
-		return nil, fmt.Errorf("list webhook events: %w", err)
+		return nil, payment.Cursor{}, fmt.Errorf("list webhook events: %w", err)
 	}
-	return events, nil
+	if len(events) <= limit {
+		return events, payment.Cursor{}, nil
+	}
+	events = events[:limit]
+	last := events[limit-1]
+	return events, payment.Cursor{CreatedAt: last.ReceivedAt, ID: last.ID}, nil
 }
 
 // HasWebhookEvent reports whether an event with the digest is kept.
@@ -253,7 +266,10 @@ func (s *Store) HasWebhookEvent(ctx context.Context, digest string) (bool, error
 	if errors.Is(err, payment.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil, err
+	if err != nil {
+		return false, fmt.Errorf("look for webhook event %s: %w", digest, err)
+	}
+	return true, nil
 }
 
 // MatchWebhookEvent returns the id of the payment that an event is about: by
@@ -290,10 +306,12 @@ const webhookColumns = `
 	id, digest, kind, ecommerce_id, reference_number, payment_id, body_sealed, headers_sealed,
 	verdict, matched_id, effect, deliveries, attempts, not_before, received_at, settled_at`
 
+// scanWebhookEvent fails for no text that cannot be unsealed: one such event must
+// not hide the others of a list or of a lease.
 func (s *Store) scanWebhookEvent(row scanner) (payment.WebhookEvent, error) {
 	var e payment.WebhookEvent
-	sealed := func(column string, dest *private.Text) sealedColumn {
-		return sealedColumn{sealer: s.sealer, table: "webhook_events", column: column, id: &e.ID, dest: dest}
+	sealed := func(column string, dest *private.Text) unsealedColumn {
+		return unsealedColumn{sealedColumn{sealer: s.sealer, table: "webhook_events", column: column, id: &e.ID, dest: dest}, &e.Unreadable}
 	}
 	err := row.Scan(&e.ID, &e.Digest, &e.Kind, &e.EcommerceID, &e.ReferenceNumber, &e.PaymentID,
 		sealed("body", &e.Body), sealed("headers", &e.Headers),

@@ -182,7 +182,8 @@ func freePort(ctx context.Context) (int, error) {
 // input is closed, which the system does for a process however it dies. In that
 // case it removes the server's folder. $1 is the folder; the rest is the server.
 // Who reads the file keeps no other one open: the end of the server's output is
-// its end.
+// its end. It asks until the server has gone, since a shell's background job
+// ignores SIGQUIT until the server has a handler of its own.
 const guard = `
 folder=$1
 shift
@@ -193,7 +194,7 @@ server=$!
 	read -r word <&3
 	case $word in keep) ended=0 ;; *) ended=7 ;; esac
 	trap "exit $ended" TERM
-	kill -QUIT $server
+	while kill -QUIT $server; do sleep 0.1; done
 	exit $ended
 ) >/dev/null 2>&1 &
 reader=$!

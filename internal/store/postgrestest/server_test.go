@@ -2,6 +2,7 @@ package postgrestest_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net/url"
 	"os"
@@ -57,6 +58,18 @@ func TestAServerThatCannotStartSaysWhy(t *testing.T) {
 	_, err := postgrestest.Start(t.Context(), postgrestest.Config{Settings: map[string]string{"work_mem": "much"}})
 	require.ErrorContains(t, err, "the server ended")
 	require.ErrorContains(t, err, "work_mem")
+}
+
+// A server that is ended in the moment when it starts does not hear the first
+// signal.
+func TestAServerEndsWhileItStarts(t *testing.T) {
+	t.Parallel()
+	s := postgrestest.New(t, postgrestest.Config{})
+	require.NoError(t, s.Crash())
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, s.Resume(over), context.Canceled)
+	require.NoDirExists(t, s.Folder())
 }
 
 // orphan is set in a process that starts a server and waits to be killed.

@@ -288,7 +288,7 @@ func importedLater(t *testing.T, open Opener) {
 	require.NoError(t, err)
 	require.NoError(t, s.SettleWebhookEvent(ctx, early.ID, payment.VerdictUnmatched, "", "no payment"))
 	importing(ctx, t, s, in)
-	waiting, err := s.WebhookEvents(ctx, payment.VerdictPending, "", 10)
+	waiting, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, waiting, 1, "an event that came first is taken up again")
 	id, err := s.MatchWebhookEvent(ctx, early)

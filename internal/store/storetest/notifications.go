@@ -48,6 +48,13 @@ func announcements(t *testing.T, open Opener) {
 	require.Equal(t, want, got.Receivers, "a retry has the same answer")
 	require.Equal(t, 1, got.Sequence)
 
+	_, err = s.RemoveReceivers(ctx, "shop", payment.EventCompleted, "count")
+	require.NoError(t, err)
+	got, err = s.RecordPayment(ctx, change)
+	require.NoError(t, err)
+	want[1] = payment.Receiver{Host: "shop", Event: payment.EventCompleted, Name: "count"}
+	require.Equal(t, want, got.Receivers, "its delivery is pending, and somebody has to end it")
+
 	id := paid.Payment.ID
 	pendings := []payment.Delivery{
 		expected(id, payment.Delivery{WorkflowID: id, PaymentID: id, Event: payment.EventCompleted, Sequence: 1, Host: "cobro", Receiver: "webhook"}),

@@ -438,7 +438,7 @@ func ticketRace(t *testing.T, open Opener) {
 			return false, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictUnmatched, "", "")
 		})
 		allWell(t, errs)
-		events, err := stores[0].WebhookEvents(ctx, payment.VerdictPending, "", 100)
+		events, _, err := stores[0].WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 100})
 		require.NoError(t, err)
 		require.Contains(t, ids(events), e.ID, "the event has a payment and waits for the relay")
 	}

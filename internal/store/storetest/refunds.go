@@ -227,6 +227,35 @@ func claimRace(t *testing.T, open Opener) {
 	require.Equal(t, payment.RefusedHeld, refusal(t, err).Code, "a Temporal that was restored from a backup runs it again")
 }
 
+func takenRefund(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	paid, other := completed(t), completed(t)
+	record(ctx, t, s, paid)
+	record(ctx, t, s, other)
+	asked := ask(paid.Payment.ID, "k", amount(2_50))
+	granted, err := s.ReserveRefund(ctx, asked)
+	require.NoError(t, err)
+	require.NoError(t, s.ClaimRefund(ctx, asked.RefundID, "run 1"))
+
+	for range 2 {
+		taken, err := s.TakeRefund(ctx, paid.Payment.ID, asked.RefundID, "settle")
+		require.NoError(t, err)
+		require.Equal(t, granted.Refund, taken.Refund)
+		require.Equal(t, granted.Payment, taken.Payment)
+	}
+	for _, run := range []string{"run 1", "run 2"} {
+		require.Equal(t, payment.RefusedHeld, refusal(t, s.ClaimRefund(ctx, asked.RefundID, run)).Code)
+	}
+	_, err = s.TakeRefund(ctx, other.Payment.ID, asked.RefundID, "settle")
+	require.ErrorIs(t, err, payment.ErrNotFound)
+	_, err = s.TakeRefund(ctx, paid.Payment.ID, payment.DeriveRefundID(paid.Payment.ID, "none"), "settle")
+	require.ErrorIs(t, err, payment.ErrNotFound)
+
+	settle(ctx, t, s, asked.RefundID, payment.RefundFailed)
+	_, err = s.TakeRefund(ctx, paid.Payment.ID, asked.RefundID, "settle")
+	require.Equal(t, payment.RefusedHeld, refusal(t, err).Code)
+}
+
 func refundLife(t *testing.T, open Opener) {
 	s, ctx := open(nil), t.Context()
 	paid := completed(t)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"slices"
@@ -35,7 +36,7 @@ func add(t *testing.T, s *store.Store, e payment.WebhookEvent) payment.WebhookEv
 // only returns the one event that the store holds.
 func only(t *testing.T, s *store.Store) payment.WebhookEvent {
 	t.Helper()
-	events, err := s.WebhookEvents(t.Context(), "", "", 0)
+	events, _, err := s.WebhookEvents(t.Context(), payment.WebhookFilter{})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 	return events[0]
@@ -83,7 +84,7 @@ func webhookOnce(t *testing.T, open Opener) {
 	malformed := event(3)
 	malformed.Verdict = payment.VerdictMalformed
 	add(t, s, malformed)
-	events, err := s.WebhookEvents(t.Context(), payment.VerdictMalformed, "", 10)
+	events, _, err := s.WebhookEvents(t.Context(), payment.WebhookFilter{Verdict: payment.VerdictMalformed, Limit: 10})
 	require.NoError(t, err)
 	at := clock.now()
 	malformed.SettledAt = &at
@@ -183,16 +184,16 @@ func verdicts(t *testing.T, open Opener) {
 	want(payment.VerdictKnown, "pay_1", "an echo")
 
 	for verdict, of := range map[payment.WebhookVerdict]string{payment.VerdictKnown: "", "": "pay_1"} {
-		events, err := s.WebhookEvents(ctx, verdict, of, 1)
+		events, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Verdict: verdict, PaymentID: of, Limit: 1})
 		require.NoError(t, err)
 		require.Len(t, events, 1)
 	}
-	events, err := s.WebhookEvents(ctx, payment.VerdictSignalled, "pay_1", 1)
+	events, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictSignalled, PaymentID: "pay_1", Limit: 1})
 	require.NoError(t, err)
 	require.Empty(t, events)
 
 	newer := add(t, s, event(2))
-	events, err = s.WebhookEvents(ctx, "", "", 1)
+	events, _, err = s.WebhookEvents(ctx, payment.WebhookFilter{Limit: 1})
 	require.NoError(t, err)
 	require.Equal(t, []string{newer.ID}, ids(events), "newest first")
 }
@@ -220,7 +221,7 @@ func unmatched(t *testing.T, open Opener) {
 	require.Empty(t, lease(t, s, 10), "the payment has no ticket yet")
 	sale.Revision, sale.Payment.Status, sale.Payment.EcommerceID = 2, payment.StatusOpen, "ec-1"
 	record(ctx, t, s, sale)
-	events, err := s.WebhookEvents(ctx, payment.VerdictPending, "", 10)
+	events, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, []string{byPayment.ID, byTicket.ID}, ids(events))
 	require.Nil(t, events[0].SettledAt)
@@ -234,7 +235,7 @@ func unmatched(t *testing.T, open Opener) {
 	require.NoError(t, s.SettleWebhookEvent(ctx, byTicket.ID, payment.VerdictUnmatched, "", ""))
 	require.Equal(t, []string{byTicket.ID}, ids(lease(t, s, 10)), "looked up a moment too early")
 	require.NoError(t, s.SettleWebhookEvent(ctx, byTicket.ID, payment.VerdictUnmatched, sale.Payment.ID, "contradicts"))
-	events, err = s.WebhookEvents(ctx, payment.VerdictUnmatched, sale.Payment.ID, 10)
+	events, _, err = s.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictUnmatched, PaymentID: sale.Payment.ID, Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, []string{byTicket.ID}, ids(events), "a relay that knew the payment decides")
 }
@@ -273,4 +274,50 @@ func matching(t *testing.T, open Opener) {
 		require.NoError(t, err, tt.name)
 		require.Equal(t, tt.want, got, tt.name)
 	}
+}
+
+func webhookPages(t *testing.T, open Opener) {
+	s, ctx := open(newClock().now), t.Context()
+	var want []string
+	for n := range 5 {
+		e := event(n / 2) // two at a time have one moment
+		e.Verdict, e.MatchedID = payment.VerdictSignalled, "pay_1"
+		if n == 3 {
+			e.MatchedID = "pay_2"
+		}
+		add(t, s, e)
+		want = append(want, e.ID)
+	}
+	for _, tt := range []struct {
+		filter payment.WebhookFilter
+		want   []string
+	}{
+		{payment.WebhookFilter{Limit: 2}, want},
+		{payment.WebhookFilter{Limit: 1, PaymentID: "pay_1", Verdict: payment.VerdictSignalled}, slices.Delete(slices.Clone(want), 3, 4)},
+		{payment.WebhookFilter{Limit: 2, Verdict: payment.VerdictUnmatched}, nil},
+	} {
+		var got []string
+		for filter := tt.filter; ; {
+			page, next, err := s.WebhookEvents(ctx, filter)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(page), filter.Limit)
+			for i := range page {
+				require.False(t, i > 0 && page[i].ReceivedAt.After(page[i-1].ReceivedAt), "newest first")
+			}
+			got = append(got, ids(page)...)
+			if next == (payment.Cursor{}) {
+				break
+			}
+			filter.After = next
+		}
+		require.ElementsMatch(t, tt.want, got)
+	}
+
+	has, err := s.HasWebhookEvent(ctx, "unknown")
+	require.NoError(t, err)
+	require.False(t, has)
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err = s.HasWebhookEvent(ended, "d")
+	require.ErrorContains(t, err, "look for webhook event d")
 }

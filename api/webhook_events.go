@@ -1,0 +1,50 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/cobropay/cobro/payment"
+)
+
+// keptWebhookJSON is a webhook as it is kept, without what it says of people.
+type keptWebhookJSON struct {
+	webhookJSON
+	PaymentID  string     `json:"payment_id,omitempty"` // whom it was matched with
+	Attempts   int        `json:"attempts"`             // to hand it over
+	ReceivedAt time.Time  `json:"received_at"`
+	SettledAt  *time.Time `json:"settled_at,omitempty"`
+}
+
+// listWebhookEvents answers GET /v1/webhook-events, newest first: what the
+// gateway, or somebody who pretends to be, has posted, and what became of it.
+func (s *Server) listWebhookEvents(c *gin.Context) error {
+	q := readQuery(c.Request.URL.RawQuery, "verdict", "payment_id", "limit", "cursor")
+	filter := payment.WebhookFilter{
+		Verdict:   payment.WebhookVerdict(q.text("verdict")),
+		PaymentID: q.text("payment_id"),
+		Limit:     q.limit(),
+		After:     q.cursor("cursor", payment.IsWebhookEventID),
+	}
+	if filter.Verdict != "" && !slices.Contains(payment.WebhookVerdicts(), filter.Verdict) {
+		q.refuse("verdict", ruleOneOf(names(payment.WebhookVerdicts())))
+	}
+	if err := q.err(); err != nil {
+		return err
+	}
+	found, next, err := s.cfg.Store.WebhookEvents(c.Request.Context(), filter)
+	if err != nil {
+		return fromStore(err)
+	}
+	shown := make([]keptWebhookJSON, len(found))
+	for i, w := range found {
+		shown[i] = keptWebhookJSON{showWebhook(w), w.MatchedID, w.Attempts, w.ReceivedAt, w.SettledAt}
+	}
+	return answer(c, http.StatusOK, struct {
+		WebhookEvents []keptWebhookJSON `json:"webhook_events"`
+		NextCursor    *string           `json:"next_cursor"`
+	}{shown, formatCursor(next)})
+}
