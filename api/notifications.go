@@ -26,7 +26,7 @@ func (s *Server) listNotifications(c *gin.Context) error {
 		CreatedFrom: q.time("created_from"),
 		CreatedTo:   q.time("created_to"),
 		Limit:       q.limit(),
-		After:       q.cursor("cursor", payment.IsNotificationID),
+		After:       q.cursor(payment.IsNotificationID),
 	}
 	if filter.Status != "" && !slices.Contains(payment.DeliveryStatuses(), filter.Status) {
 		q.refuse("status", ruleOneOf(names(payment.DeliveryStatuses())))

@@ -367,7 +367,7 @@ func readFilter(query string) (payment.Filter, error) {
 		CreatedFrom: q.time("created_from"),
 		CreatedTo:   q.time("created_to"),
 		Limit:       q.limit(),
-		After:       q.cursor("cursor", payment.IsID),
+		After:       q.cursor(payment.IsID),
 	}
 	if filter.Status != "" && !slices.Contains(payment.Statuses(), filter.Status) {
 		q.refuse("status", ruleOneOf(names(payment.Statuses())))
@@ -475,7 +475,8 @@ func (q *query) limit() int {
 }
 
 // cursor reads what [formatCursor] wrote, of a list of things with such ids.
-func (q *query) cursor(name string, isID func(string) bool) payment.Cursor {
+func (q *query) cursor(isID func(string) bool) payment.Cursor {
+	const name = "cursor"
 	text := q.text(name)
 	if text == "" {
 		return payment.Cursor{}

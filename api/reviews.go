@@ -17,7 +17,7 @@ import (
 // with everything that was seen.
 func (s *Server) listReviews(c *gin.Context) error {
 	q := readQuery(c.Request.URL.RawQuery, "state", "payment_id", "limit", "cursor")
-	filter := payment.ReviewFilter{PaymentID: q.text("payment_id"), Limit: q.limit(), After: q.cursor("cursor", payment.IsReviewID)}
+	filter := payment.ReviewFilter{PaymentID: q.text("payment_id"), Limit: q.limit(), After: q.cursor(payment.IsReviewID)}
 	switch state := q.text("state"); state {
 	case "", "open", "decided":
 		open := state != "decided"

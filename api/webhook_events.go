@@ -27,7 +27,7 @@ func (s *Server) listWebhookEvents(c *gin.Context) error {
 		Verdict:   payment.WebhookVerdict(q.text("verdict")),
 		PaymentID: q.text("payment_id"),
 		Limit:     q.limit(),
-		After:     q.cursor("cursor", payment.IsWebhookEventID),
+		After:     q.cursor(payment.IsWebhookEventID),
 	}
 	if filter.Verdict != "" && !slices.Contains(payment.WebhookVerdicts(), filter.Verdict) {
 		q.refuse("verdict", ruleOneOf(names(payment.WebhookVerdicts())))

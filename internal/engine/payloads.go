@@ -52,7 +52,7 @@ func (c dataConverter) WithContext(context.Context) converter.DataConverter { re
 
 // WithWorkflowContext implements [workflow.ContextAware].
 func (c dataConverter) WithWorkflowContext(workflow.Context) converter.DataConverter {
-	return workflowConverter{c.DataConverter}
+	return workflowConverter(c)
 }
 
 // workflowConverter panics where an error would be final: the SDK ends a workflow
