@@ -1,10 +1,11 @@
 // Package workflows decides: what a payment or a refund does next, and nothing
 // else. Its code is deterministic; every side effect is an activity.
 //
-// Three workflows write. ProcessPayment owns a payment from the request to the
+// Four workflows write. ProcessPayment owns a payment from the request to the
 // end. RefundPayment owns one refund. ApplyLateEvent takes the events that no
 // payment's own workflow can take: those about refunds, and those that come
-// after it has closed. ReconcileDay compares a day with the gateway's report.
+// after it has closed. SettleRefund takes a person's word on a refund whose own
+// workflow is gone. ReconcileDay compares a day with the gateway's report.
 //
 // # Races
 //
@@ -51,6 +52,8 @@
 //	a refund elsewhere while ours is unsettled   its event waits until ours is settled, and counts as a sign
 //	two equal refunds elsewhere                  two bookings: each needs its own part of the total's rise
 //	a reset of a refund's workflow               the second run is not given the right to send
+//	a refund's workflow comes back, or meets     SettleRefund took the right to send from every run: nothing
+//	a person's word on what it left              is sent, and what it writes is not heard
 //
 // (§ numbers are of docs/athmovil.md.)
 package workflows

@@ -60,9 +60,10 @@ func TestARefundWhoseWorkflowIsGone(t *testing.T) {
 		wrong, right string // verdicts
 		becomes      string
 		refunded     []string
+		books        string // what is refunded in all
 	}{
-		"and that was made":  {made: true, wrong: "not_executed", right: "completed", becomes: "completed", refunded: []string{"3.00", "1.00"}},
-		"and that was never": {wrong: "completed", right: "not_executed", becomes: "failed", refunded: []string{"1.00"}},
+		"and that was made":  {made: true, wrong: "not_executed", right: "completed", becomes: "completed", refunded: []string{"3.00", "1.00"}, books: "4.00"},
+		"and that was never": {wrong: "completed", right: "not_executed", becomes: "failed", refunded: []string{"1.00"}, books: "1.00"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -90,6 +91,7 @@ func TestARefundWhoseWorkflowIsGone(t *testing.T) {
 			got = world.merchant(t, http.MethodPost, refunds, m{"amount": "1.00"}, "Idempotency-Key", "next")
 			require.Equal(t, http.StatusCreated, got.status, "the way is free: %s", got.body)
 			world.requireBooks(t, opened.EcommerceID, []string{"8.00"}, tt.refunded)
+			require.Equal(t, tt.books, world.show(t, opened.ID).RefundedAmount)
 		})
 	}
 }
