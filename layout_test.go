@@ -46,6 +46,7 @@ var layers = map[string]struct {
 		"athmovil", "private", "internal/store", "internal/engine", "internal/seal", "internal/settings",
 	}, "looks at everything that an installation needs, and changes nothing"},
 	"internal/djangoathm":         {[]string{"athmovil", "payment", "money", "private"}, "pure: a dump of another system goes in, the domain's records come out"},
+	"internal/ledger":             {[]string{"payment", "money", "private"}, "pure: what is kept and how it is asked for, without a database"},
 	"internal/orders":             {[]string{"payment", "workflows"}, "people's orders on their way to the workflows"},
 	"internal/store":              {[]string{"payment", "money", "private"}, "satisfies interfaces that its users declare"},
 	"internal/store/postgrestest": {nil, "starts a server for tests; it knows no tables"},

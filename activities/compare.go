@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
@@ -39,7 +40,7 @@ func (c *comparison) add(kind payment.MismatchKind, p *payment.Payment, referenc
 	if p != nil {
 		m.PaymentID, about = p.ID, p.ID
 	}
-	m.ID = payment.DeriveMismatchID(kind, about, ours, theirs)
+	m.ID = ledger.DeriveMismatchID(kind, about, ours, theirs)
 	c.found = append(c.found, m)
 }
 
@@ -108,7 +109,7 @@ func (c *comparison) unreadable(row athmovil.RowError) {
 // one that the merchant left empty.
 func paymentIDIn(row athmovil.ReportRow) string {
 	for _, metadata := range []string{string(row.Metadata2), string(row.Metadata1)} {
-		if payment.IsID(metadata) {
+		if ledger.IsID(metadata) {
 			return metadata
 		}
 	}
@@ -122,7 +123,7 @@ func lists(rows []athmovil.ReportRow, refund payment.Refund, p payment.Payment) 
 		if row.TransactionType != rowRefund || row.Total != refund.Amount {
 			continue
 		}
-		ours := strings.HasSuffix(strings.TrimSpace(string(row.Message)), "#"+payment.ShortRefundID(refund.ID))
+		ours := strings.HasSuffix(strings.TrimSpace(string(row.Message)), "#"+ledger.ShortRefundID(refund.ID))
 		named := row.ReferenceNumber != "" && (row.ReferenceNumber == p.ReferenceNumber || row.ReferenceNumber == refund.ReferenceNumber)
 		customer := row.PhoneNumber != "" && (row.PhoneNumber == p.Customer.PhoneNumber || row.PhoneNumber == p.PhoneNumber)
 		if ours || named || customer {

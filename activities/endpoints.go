@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/outbound"
 	"github.com/cobropay/cobro/payment"
 )
@@ -42,11 +43,11 @@ type Endpoints struct {
 
 // EndpointReceivers lists what the store is told of endpoints that belong to
 // host: a receiver for each event of each.
-func EndpointReceivers(host string, endpoints []outbound.Endpoint) []payment.Receiver {
-	var receivers []payment.Receiver
+func EndpointReceivers(host string, endpoints []outbound.Endpoint) []ledger.Receiver {
+	var receivers []ledger.Receiver
 	for _, e := range endpoints {
 		for _, event := range e.Events {
-			receivers = append(receivers, payment.Receiver{
+			receivers = append(receivers, ledger.Receiver{
 				Host: host, Event: event, Name: endpointPrefix + e.Name, Timeout: e.Timeout + endpointMargin, Retry: e.Retry,
 			})
 		}
@@ -68,13 +69,13 @@ func (e *Endpoints) Deliver(ctx context.Context, arguments converter.EncodedValu
 		now = time.Now
 	}
 	attempt := int(activity.GetInfo(ctx).Attempt)
-	return endpointError(attempt, Deliver(ctx, n, e.Attempts, now, func(ctx context.Context) (*payment.Answer, error) {
+	return endpointError(attempt, Deliver(ctx, n, e.Attempts, now, func(ctx context.Context) (*ledger.Answer, error) {
 		endpoint, err := e.find(activity.GetInfo(ctx).ActivityType.Name)
 		if err != nil {
 			return nil, err
 		}
 		answer, err := e.Sender.Send(ctx, endpoint, n)
-		return &payment.Answer{Status: answer.Status, Body: answer.Body}, err
+		return &ledger.Answer{Status: answer.Status, Body: answer.Body}, err
 	}))
 }
 
@@ -117,10 +118,10 @@ func endpointError(attempt int, err error) error {
 
 // LeftOver returns those of the known receivers that are endpoints of host, and
 // that the announced ones lack.
-func LeftOver(host string, known, announced []payment.Receiver) []payment.Receiver {
-	var left []payment.Receiver
+func LeftOver(host string, known, announced []ledger.Receiver) []ledger.Receiver {
+	var left []ledger.Receiver
 	for _, k := range known {
-		same := func(a payment.Receiver) bool { return a.Event == k.Event && a.Name == k.Name }
+		same := func(a ledger.Receiver) bool { return a.Event == k.Event && a.Name == k.Name }
 		if k.Host == host && strings.HasPrefix(k.Name, endpointPrefix) && !slices.ContainsFunc(announced, same) {
 			left = append(left, k)
 		}

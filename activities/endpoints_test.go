@@ -21,6 +21,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/outbound"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -49,14 +50,14 @@ func TestEndpointReceivers(t *testing.T) {
 		{Name: "shop", Events: []payment.Event{payment.EventCompleted, payment.EventFailed}, Timeout: 15 * time.Second},
 		{Name: strings.Repeat("x", 40), Events: []payment.Event{payment.EventCompleted}, Timeout: time.Minute},
 	})
-	require.Equal(t, []payment.Receiver{
+	require.Equal(t, []ledger.Receiver{
 		{Host: "cobro", Event: payment.EventCompleted, Name: "webhook-shop", Timeout: 25 * time.Second},
 		{Host: "cobro", Event: payment.EventFailed, Name: "webhook-shop", Timeout: 25 * time.Second},
 		{Host: "cobro", Event: payment.EventCompleted, Name: "webhook-" + strings.Repeat("x", 40), Timeout: 70 * time.Second},
 	}, known)
 
-	others := append(known, payment.Receiver{Host: "cobro", Event: payment.EventCreated, Name: "log"},
-		payment.Receiver{Host: "mine", Event: payment.EventCreated, Name: "webhook-mine"})
+	others := append(known, ledger.Receiver{Host: "cobro", Event: payment.EventCreated, Name: "log"},
+		ledger.Receiver{Host: "mine", Event: payment.EventCreated, Name: "webhook-mine"})
 	require.Empty(t, activities.LeftOver("cobro", others, known))
 	require.Equal(t, known[1:], activities.LeftOver("cobro", others, known[:1]))
 	require.Equal(t, known, activities.LeftOver("cobro", others, nil))
@@ -153,9 +154,9 @@ func TestEndpointDelivery(t *testing.T) {
 			case 0:
 				require.Nil(t, noted.Answer, "nothing was sent")
 			case http.StatusNoContent:
-				require.Equal(t, &payment.Answer{Status: tt.status}, noted.Answer)
+				require.Equal(t, &ledger.Answer{Status: tt.status}, noted.Answer)
 			default:
-				require.Equal(t, &payment.Answer{Status: tt.status, Body: personal + endpointSecret}, noted.Answer)
+				require.Equal(t, &ledger.Answer{Status: tt.status, Body: personal + endpointSecret}, noted.Answer)
 			}
 		})
 	}

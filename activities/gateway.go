@@ -12,6 +12,7 @@ import (
 
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/failpoint"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -243,7 +244,7 @@ func (g *Gateway) claim(ctx context.Context, refundID string) error {
 // limit leaves room: the refund event echoes the message, and nothing else in
 // it names our refund (docs/athmovil.md §4.2).
 func refundMessage(message private.Text, refundID string) private.Text {
-	with := strings.TrimSpace(string(message) + " #" + payment.ShortRefundID(refundID))
+	with := strings.TrimSpace(string(message) + " #" + ledger.ShortRefundID(refundID))
 	if utf8.RuneCountInString(with) > payment.MaxRefundMessage {
 		return message
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -35,8 +36,8 @@ const (
 
 var (
 	now       = time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)
-	paymentID = payment.DeriveID("default", "key")
-	refundID  = payment.DeriveRefundID(paymentID, "key")
+	paymentID = ledger.DeriveID("default", "key")
+	refundID  = ledger.DeriveRefundID(paymentID, "key")
 )
 
 // server is a gateway that answers as a test tells it to.

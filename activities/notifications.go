@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/cobropay/cobro/internal/failpoint"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/outbound"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -66,7 +67,7 @@ func (n *Notifications) Add(r Receiver) {
 	switch {
 	case !payment.IsEvent(r.Event):
 		n.mistake(r, "no such event; the events are %s", payment.EventNames())
-	case !payment.IsReceiverName(r.Name):
+	case !ledger.IsReceiverName(r.Name):
 		n.mistake(r, "a name is 1 to 60 of a-z, 0-9 and hyphens, such as \"send-receipt\"")
 	case r.Func == nil:
 		n.mistake(r, "the function is nil")
@@ -89,10 +90,10 @@ func (n *Notifications) mistake(r Receiver, format string, args ...any) {
 }
 
 // Announced lists the receivers as the store keeps them for a host.
-func (n *Notifications) Announced(host string) []payment.Receiver {
-	announced := make([]payment.Receiver, len(n.receivers))
+func (n *Notifications) Announced(host string) []ledger.Receiver {
+	announced := make([]ledger.Receiver, len(n.receivers))
 	for i, r := range n.receivers {
-		announced[i] = payment.Receiver{Host: host, Event: r.Event, Name: r.Name, Timeout: r.timeout(), Retry: r.Retry}
+		announced[i] = ledger.Receiver{Host: host, Event: r.Event, Name: r.Name, Timeout: r.timeout(), Retry: r.Retry}
 	}
 	return announced
 }
@@ -107,7 +108,7 @@ func (r Receiver) timeout() time.Duration {
 // AttemptStore notes how a delivery goes, for people to see. internal/store
 // satisfies it.
 type AttemptStore interface {
-	RecordAttempt(ctx context.Context, attempt payment.Attempt) error
+	RecordAttempt(ctx context.Context, attempt ledger.Attempt) error
 }
 
 // ActivityRegistry is the part of a Temporal worker that Register needs.
@@ -125,7 +126,7 @@ func (n *Notifications) Register(registry ActivityRegistry, attempts AttemptStor
 	for _, r := range n.receivers {
 		registry.RegisterActivityWithOptions(
 			func(ctx context.Context, n payment.Notification) error {
-				return Deliver(ctx, n, attempts, now, func(ctx context.Context) (*payment.Answer, error) { return nil, r.Func(ctx, n) })
+				return Deliver(ctx, n, attempts, now, func(ctx context.Context) (*ledger.Answer, error) { return nil, r.Func(ctx, n) })
 			},
 			activity.RegisterOptions{Name: ReceiverActivityName(string(r.Event), r.Name)},
 		)
@@ -138,7 +139,7 @@ func (n *Notifications) Register(registry ActivityRegistry, attempts AttemptStor
 // what an HTTP endpoint answered, to be kept with the attempt.
 func Deliver(
 	ctx context.Context, n payment.Notification, attempts AttemptStore, now func() time.Time,
-	send func(context.Context) (*payment.Answer, error),
+	send func(context.Context) (*ledger.Answer, error),
 ) error {
 	failpoint.Reach(failpoint.NotifyBefore)
 	answer, err := await(ctx, send)
@@ -147,7 +148,7 @@ func Deliver(
 	if err != nil {
 		activity.GetLogger(ctx).Warn("receiver failed", "receiver", info.ActivityType.Name, "notification", n.ID)
 	}
-	attempt := payment.Attempt{
+	attempt := ledger.Attempt{
 		DeliveryID: n.ID, Execution: info.WorkflowExecution.RunID + "/" + info.ActivityID, Number: int(info.Attempt),
 		At: now().UTC(), Answer: answer,
 	}
@@ -198,9 +199,9 @@ func cut(text string, most int) string {
 
 // await calls a receiver and waits for it, no longer than ctx lasts: one that
 // does not listen to its context must not take the others' places for ever.
-func await(ctx context.Context, send func(context.Context) (*payment.Answer, error)) (*payment.Answer, error) {
+func await(ctx context.Context, send func(context.Context) (*ledger.Answer, error)) (*ledger.Answer, error) {
 	type outcome struct {
-		answer *payment.Answer
+		answer *ledger.Answer
 		err    error
 	}
 	done := make(chan outcome, 1)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
@@ -78,7 +79,7 @@ func TestAnnounced(t *testing.T) {
 	retry := payment.Retry{First: time.Second, Most: time.Minute, For: time.Hour}
 	n.Add(activities.Receiver{Event: payment.EventFailed, Name: "x", Func: nothing, Timeout: time.Minute, Retry: retry})
 	require.NoError(t, n.Err())
-	require.Equal(t, []payment.Receiver{
+	require.Equal(t, []ledger.Receiver{
 		{Host: "shop", Event: payment.EventCompleted, Name: strings.Repeat("x", 60), Timeout: activities.DefaultReceiverTimeout},
 		{Host: "shop", Event: payment.EventFailed, Name: "x", Timeout: time.Minute, Retry: retry},
 	}, n.Announced("shop"))
@@ -89,10 +90,10 @@ type attempts struct {
 	err   error
 	hangs bool   // until its time is over
 	late  func() // called before the note is written
-	notes []payment.Attempt
+	notes []ledger.Attempt
 }
 
-func (a *attempts) RecordAttempt(ctx context.Context, attempt payment.Attempt) error {
+func (a *attempts) RecordAttempt(ctx context.Context, attempt ledger.Attempt) error {
 	if a.late != nil {
 		a.late()
 	}
@@ -108,7 +109,7 @@ func (a *attempts) RecordAttempt(ctx context.Context, attempt payment.Attempt) e
 
 // logger is the one that a worker gives to Temporal's SDK, and tells all.
 func logger(w io.Writer) log.Logger {
-	return log.NewStructuredLogger(engine.Logger(slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})), payment.IsID))
+	return log.NewStructuredLogger(engine.Logger(slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})), ledger.IsID))
 }
 
 // overtime is a context whose deadline passes when it is closed.

@@ -8,28 +8,29 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
 
 // ReconcileStore is what a report is compared with. internal/store satisfies it.
 type ReconcileStore interface {
-	// Payment returns a payment, or payment.ErrNotFound.
-	Payment(ctx context.Context, id string) (payment.Record, error)
+	// Payment returns a payment, or ledger.ErrNotFound.
+	Payment(ctx context.Context, id string) (ledger.Record, error)
 	// PaymentByReference returns the payment with the gateway's reference
-	// number, or payment.ErrNotFound.
+	// number, or ledger.ErrNotFound.
 	PaymentByReference(ctx context.Context, reference string) (payment.Payment, error)
 	// CompletedPayments returns payments completed from a moment on and before
 	// another, oldest first, after a cursor of completion time and id.
-	CompletedPayments(ctx context.Context, from, to time.Time, after payment.Cursor, limit int) ([]payment.Payment, error)
+	CompletedPayments(ctx context.Context, from, to time.Time, after ledger.Cursor, limit int) ([]payment.Payment, error)
 	// FillPayer writes who paid, where that is not known yet.
 	FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error)
 	// Reviews lists reviews.
-	Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, payment.Cursor, error)
+	Reviews(ctx context.Context, filter ledger.ReviewFilter) ([]payment.Review, ledger.Cursor, error)
 	// Refunds returns the refunds of a payment, oldest first.
 	Refunds(ctx context.Context, paymentID string) ([]payment.Refund, error)
-	// Refund returns a refund, or payment.ErrNotFound.
-	Refund(ctx context.Context, id string) (payment.RefundRecord, error)
+	// Refund returns a refund, or ledger.ErrNotFound.
+	Refund(ctx context.Context, id string) (ledger.RefundRecord, error)
 	// RecordReconciliation keeps what a run came to.
 	RecordReconciliation(ctx context.Context, r payment.Reconciliation) error
 }
@@ -136,13 +137,13 @@ func (r *Reconcile) paymentOf(ctx context.Context, row athmovil.ReportRow) (*pay
 	if err == nil {
 		return &p, nil
 	}
-	if id := paymentIDIn(row); id != "" && errors.Is(err, payment.ErrNotFound) {
-		var record payment.Record
+	if id := paymentIDIn(row); id != "" && errors.Is(err, ledger.ErrNotFound) {
+		var record ledger.Record
 		if record, err = r.Store.Payment(ctx, id); err == nil {
 			return &record.Payment, nil
 		}
 	}
-	if errors.Is(err, payment.ErrNotFound) {
+	if errors.Is(err, ledger.ErrNotFound) {
 		return nil, nil //nolint:nilnil // nobody knows it
 	}
 	return nil, err
@@ -164,7 +165,7 @@ const comparePage = 100
 // missing notes the completed payments of the span that the report ought to
 // list and does not.
 func (r *Reconcile) missing(ctx context.Context, in CompareSpanInput, c *comparison) error {
-	for after := (payment.Cursor{}); ; {
+	for after := (ledger.Cursor{}); ; {
 		page, err := r.Store.CompletedPayments(ctx, in.From, in.To, after, comparePage)
 		if err != nil {
 			return err
@@ -176,26 +177,26 @@ func (r *Reconcile) missing(ctx context.Context, in CompareSpanInput, c *compari
 			return nil
 		}
 		last := page[len(page)-1]
-		after = payment.Cursor{CreatedAt: *last.CompletedAt, ID: last.ID}
+		after = ledger.Cursor{CreatedAt: *last.CompletedAt, ID: last.ID}
 		heartbeat(ctx)
 	}
 }
 
 // LookForRefundsInput names one page of completed payments.
 type LookForRefundsInput struct {
-	From  time.Time      `json:"from"`
-	To    time.Time      `json:"to"`
-	After payment.Cursor `json:"after"`
+	From  time.Time     `json:"from"`
+	To    time.Time     `json:"to"`
+	After ledger.Cursor `json:"after"`
 }
 
 // LookForRefundsResult is what a page came to.
 type LookForRefundsResult struct {
 	Looked int `json:"looked"`
 	// Rises are what was refunded beyond the books.
-	Rises      []payment.ExternalRefund `json:"rises,omitempty"`
-	Mismatches []payment.Mismatch       `json:"mismatches,omitempty"`
+	Rises      []ledger.ExternalRefund `json:"rises,omitempty"`
+	Mismatches []payment.Mismatch      `json:"mismatches,omitempty"`
 	// Next is where the next page starts; zero at the end.
-	Next payment.Cursor `json:"next"`
+	Next ledger.Cursor `json:"next"`
 }
 
 // lookPage is how many payments one activity looks at.
@@ -228,8 +229,8 @@ func (r *Reconcile) LookForRefunds(ctx context.Context, in LookForRefundsInput) 
 		result.Mismatches = append(result.Mismatches, stuck...)
 		switch total.Cmp(p.RefundedAmount) {
 		case 1:
-			result.Rises = append(result.Rises, payment.ExternalRefund{
-				RefundID: payment.DeriveExternalRefundID(p.ID, "total "+total.String()), PaymentID: p.ID,
+			result.Rises = append(result.Rises, ledger.ExternalRefund{
+				RefundID: ledger.DeriveExternalRefundID(p.ID, "total "+total.String()), PaymentID: p.ID,
 				Amount: total.Sub(p.RefundedAmount), Total: total, Source: payment.SourceUnexplained, At: r.now().UTC(),
 			})
 		case -1:
@@ -240,7 +241,7 @@ func (r *Reconcile) LookForRefunds(ctx context.Context, in LookForRefundsInput) 
 	}
 	if len(page) == lookPage {
 		last := page[len(page)-1]
-		result.Next = payment.Cursor{CreatedAt: *last.CompletedAt, ID: last.ID}
+		result.Next = ledger.Cursor{CreatedAt: *last.CompletedAt, ID: last.ID}
 	}
 	return result, nil
 }
@@ -279,7 +280,7 @@ type RefundsInReviewResult struct {
 // RefundsInReview lists the refunds that wait for somebody to know.
 func (r *Reconcile) RefundsInReview(ctx context.Context, _ RefundsInReviewInput) (RefundsInReviewResult, error) {
 	open := true
-	filter := payment.ReviewFilter{Open: &open, Limit: 100}
+	filter := ledger.ReviewFilter{Open: &open, Limit: 100}
 	var result RefundsInReviewResult
 	for {
 		reviews, next, err := r.Store.Reviews(ctx, filter)
@@ -291,7 +292,7 @@ func (r *Reconcile) RefundsInReview(ctx context.Context, _ RefundsInReviewInput)
 				result.RefundIDs = append(result.RefundIDs, review.RefundID)
 			}
 		}
-		if next == (payment.Cursor{}) {
+		if next == (ledger.Cursor{}) {
 			return result, nil
 		}
 		filter.After = next

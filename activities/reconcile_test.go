@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
@@ -20,7 +21,7 @@ type shelf struct {
 	refunds []payment.Refund
 }
 
-func (s *shelf) CompletedPayments(context.Context, time.Time, time.Time, payment.Cursor, int) ([]payment.Payment, error) {
+func (s *shelf) CompletedPayments(context.Context, time.Time, time.Time, ledger.Cursor, int) ([]payment.Payment, error) {
 	p := payment.Payment{ID: paymentID, EcommerceID: ticketID, ReferenceNumber: reference, CompletedAt: &now}
 	for _, r := range s.refunds {
 		if r.Status == payment.RefundCompleted {
@@ -84,17 +85,17 @@ type pagedReviews struct {
 	reviews []payment.Review
 }
 
-func (s pagedReviews) Reviews(_ context.Context, filter payment.ReviewFilter) ([]payment.Review, payment.Cursor, error) {
+func (s pagedReviews) Reviews(_ context.Context, filter ledger.ReviewFilter) ([]payment.Review, ledger.Cursor, error) {
 	for i, r := range s.reviews {
-		if filter.After == (payment.Cursor{}) || i > 0 && filter.After.ID == s.reviews[i-1].ID {
-			next := payment.Cursor{CreatedAt: time.Unix(0, 0), ID: r.ID}
+		if filter.After == (ledger.Cursor{}) || i > 0 && filter.After.ID == s.reviews[i-1].ID {
+			next := ledger.Cursor{CreatedAt: time.Unix(0, 0), ID: r.ID}
 			if i == len(s.reviews)-1 {
-				next = payment.Cursor{}
+				next = ledger.Cursor{}
 			}
 			return []payment.Review{r}, next, nil
 		}
 	}
-	return nil, payment.Cursor{}, nil
+	return nil, ledger.Cursor{}, nil
 }
 
 // A refund beyond the first page waits like any other.

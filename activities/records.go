@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/cobropay/cobro/internal/failpoint"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -14,49 +15,49 @@ import (
 // idempotent; internal/store satisfies it.
 type RecordStore interface {
 	// RecordPayment writes a change and returns the sequence and the receivers of
-	// the event that it announces. It returns a *payment.ReferenceInUseError,
+	// the event that it announces. It returns a *ledger.ReferenceInUseError,
 	// having written nothing, where the payment's reference has another
 	// unfinished payment.
-	RecordPayment(ctx context.Context, change payment.Change) (payment.Announced, error)
+	RecordPayment(ctx context.Context, change ledger.Change) (ledger.Announced, error)
 	// ReserveRefund grants one refund the right to be sent. It returns a
 	// *payment.RefundRefusal where it must not be.
-	ReserveRefund(ctx context.Context, r payment.Reservation) (payment.Reserved, error)
+	ReserveRefund(ctx context.Context, r ledger.Reservation) (ledger.Reserved, error)
 	// RecordRefund writes a change of a reserved refund.
-	RecordRefund(ctx context.Context, change payment.RefundChange) (payment.Announced, error)
+	RecordRefund(ctx context.Context, change ledger.RefundChange) (ledger.Announced, error)
 	// ClaimRefund lets one workflow run send a refund. It returns a
 	// *payment.RefundRefusal with RefusedHeld to any other run.
 	ClaimRefund(ctx context.Context, refundID, runID string) error
 	// TakeRefund keeps every workflow from sending a refund. It returns a
 	// *payment.RefundRefusal with RefusedHeld where the refund is settled.
-	TakeRefund(ctx context.Context, paymentID, refundID, by string) (payment.Reserved, error)
+	TakeRefund(ctx context.Context, paymentID, refundID, by string) (ledger.Reserved, error)
 	// Reviews lists reviews, newest first.
-	Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, payment.Cursor, error)
+	Reviews(ctx context.Context, filter ledger.ReviewFilter) ([]payment.Review, ledger.Cursor, error)
 
 	// BookExternalRefund records a refund made elsewhere, once, as completed, and
 	// announces it. It returns a *payment.RefundRefusal with RefusedExplained
 	// where the books and the amount would exceed the gateway's total, with
 	// RefusedInProgress while a refund of ours is unsettled, and with
 	// RefusedNoPayment or RefusedNotCompleted.
-	BookExternalRefund(ctx context.Context, refund payment.ExternalRefund) (payment.Announced, payment.Refund, error)
+	BookExternalRefund(ctx context.Context, refund ledger.ExternalRefund) (ledger.Announced, payment.Refund, error)
 	// RefundContext finds what an event about a refund may be about.
-	RefundContext(ctx context.Context, claim payment.RefundClaim) (payment.RefundContext, error)
+	RefundContext(ctx context.Context, claim ledger.RefundClaim) (ledger.RefundContext, error)
 	// FillPayer writes who paid, where that is not known yet, and reports whether
 	// it did.
 	FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error)
 	// RecordMismatch keeps a difference, once. The first write announces it,
 	// where its kind is announced, for the workflow to deliver; a repetition
 	// answers the same.
-	RecordMismatch(ctx context.Context, mismatch payment.Mismatch, workflow string) (payment.Announced, error)
+	RecordMismatch(ctx context.Context, mismatch payment.Mismatch, workflow string) (ledger.Announced, error)
 	// RecordDeliveries notes how deliveries stand.
 	RecordDeliveries(ctx context.Context, deliveries []payment.Delivery) error
 	// ReopenDelivery makes a delivery that has ended, or that the workflow left
 	// has left, another workflow's to send again. It returns a
-	// *payment.DeliveryPendingError where a third one sends it.
-	ReopenDelivery(ctx context.Context, id, workflow, left string) (payment.Reopened, error)
+	// *ledger.DeliveryPendingError where a third one sends it.
+	ReopenDelivery(ctx context.Context, id, workflow, left string) (ledger.Reopened, error)
 	// SettleWebhookEvent records what became of an event.
-	SettleWebhookEvent(ctx context.Context, id string, verdict payment.WebhookVerdict, matchedID, effect string) error
-	// Payment returns a payment as it was last recorded, or payment.ErrNotFound.
-	Payment(ctx context.Context, id string) (payment.Record, error)
+	SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error
+	// Payment returns a payment as it was last recorded, or ledger.ErrNotFound.
+	Payment(ctx context.Context, id string) (ledger.Record, error)
 }
 
 // Records are the local activities that write to the store. Safe for
@@ -67,8 +68,8 @@ type Records struct {
 
 // RecordPaymentResult answers RecordPayment.
 type RecordPaymentResult struct {
-	Sequence  int                `json:"sequence,omitempty"` // of the event that was announced
-	Receivers []payment.Receiver `json:"receivers,omitempty"`
+	Sequence  int               `json:"sequence,omitempty"` // of the event that was announced
+	Receivers []ledger.Receiver `json:"receivers,omitempty"`
 	// InUseBy is the unfinished payment that has the same reference; then
 	// nothing was written.
 	InUseBy string `json:"in_use_by,omitempty"`
@@ -76,12 +77,12 @@ type RecordPaymentResult struct {
 
 // RecordPayment writes one step of a payment's life. A reference that is in use
 // is an answer, not an error.
-func (r *Records) RecordPayment(ctx context.Context, change payment.Change) (RecordPaymentResult, error) {
+func (r *Records) RecordPayment(ctx context.Context, change ledger.Change) (RecordPaymentResult, error) {
 	change.Workflow = workflowID(ctx)
 	failpoint.Reach(failpoint.RecordBefore)
 	announced, err := r.Store.RecordPayment(ctx, change)
 	failpoint.Reach(failpoint.RecordAfter)
-	var inUse *payment.ReferenceInUseError
+	var inUse *ledger.ReferenceInUseError
 	if errors.As(err, &inUse) {
 		return RecordPaymentResult{InUseBy: inUse.PaymentID}, nil
 	}
@@ -90,13 +91,13 @@ func (r *Records) RecordPayment(ctx context.Context, change payment.Change) (Rec
 
 // ReserveRefundResult answers ReserveRefund; exactly one field is set.
 type ReserveRefundResult struct {
-	Reserved *payment.Reserved      `json:"reserved,omitempty"`
+	Reserved *ledger.Reserved       `json:"reserved,omitempty"`
 	Refusal  *payment.RefundRefusal `json:"refusal,omitempty"`
 }
 
 // ReserveRefund asks the store for the right to send a refund. A refusal is an
 // answer, not an error.
-func (r *Records) ReserveRefund(ctx context.Context, reservation payment.Reservation) (ReserveRefundResult, error) {
+func (r *Records) ReserveRefund(ctx context.Context, reservation ledger.Reservation) (ReserveRefundResult, error) {
 	failpoint.Reach(failpoint.ReserveBefore)
 	reserved, err := r.Store.ReserveRefund(ctx, reservation)
 	failpoint.Reach(failpoint.ReserveAfter)
@@ -119,8 +120,8 @@ type TakeRefundInput struct {
 // TakeRefundResult is the refund, and the review that its workflow has left open.
 // Taken is nil where the refund is settled.
 type TakeRefundResult struct {
-	Taken  *payment.Reserved `json:"taken,omitempty"`
-	Review *payment.Review   `json:"review,omitempty"`
+	Taken  *ledger.Reserved `json:"taken,omitempty"`
+	Review *payment.Review  `json:"review,omitempty"`
 }
 
 // TakeRefund keeps every workflow from sending a refund.
@@ -134,7 +135,7 @@ func (r *Records) TakeRefund(ctx context.Context, in TakeRefundInput) (TakeRefun
 		return TakeRefundResult{}, err
 	}
 	result, open := TakeRefundResult{Taken: &taken}, true
-	left, _, err := r.Store.Reviews(ctx, payment.ReviewFilter{Open: &open, RefundID: in.RefundID, Limit: 1})
+	left, _, err := r.Store.Reviews(ctx, ledger.ReviewFilter{Open: &open, RefundID: in.RefundID, Limit: 1})
 	if err == nil && len(left) > 0 {
 		result.Review = &left[0]
 	}
@@ -142,7 +143,7 @@ func (r *Records) TakeRefund(ctx context.Context, in TakeRefundInput) (TakeRefun
 }
 
 // RecordRefund writes one step of a refund's life.
-func (r *Records) RecordRefund(ctx context.Context, change payment.RefundChange) (payment.Announced, error) {
+func (r *Records) RecordRefund(ctx context.Context, change ledger.RefundChange) (ledger.Announced, error) {
 	change.Workflow = workflowID(ctx)
 	failpoint.Reach(failpoint.RecordRefundBefore)
 	announced, err := r.Store.RecordRefund(ctx, change)
@@ -154,13 +155,13 @@ func (r *Records) RecordRefund(ctx context.Context, change payment.RefundChange)
 // others are set.
 type BookExternalRefundResult struct {
 	Refund    *payment.Refund        `json:"refund,omitempty"`
-	Announced payment.Announced      `json:"announced"`
+	Announced ledger.Announced       `json:"announced"`
 	Refusal   *payment.RefundRefusal `json:"refusal,omitempty"`
 }
 
 // BookExternalRefund writes a refund that was made elsewhere. A refusal is an
 // answer, not an error.
-func (r *Records) BookExternalRefund(ctx context.Context, external payment.ExternalRefund) (BookExternalRefundResult, error) {
+func (r *Records) BookExternalRefund(ctx context.Context, external ledger.ExternalRefund) (BookExternalRefundResult, error) {
 	external.Workflow = workflowID(ctx)
 	failpoint.Reach(failpoint.BookBefore)
 	announced, refund, err := r.Store.BookExternalRefund(ctx, external)
@@ -176,7 +177,7 @@ func (r *Records) BookExternalRefund(ctx context.Context, external payment.Exter
 }
 
 // RefundContext finds what an event about a refund may be about.
-func (r *Records) RefundContext(ctx context.Context, claim payment.RefundClaim) (payment.RefundContext, error) {
+func (r *Records) RefundContext(ctx context.Context, claim ledger.RefundClaim) (ledger.RefundContext, error) {
 	return r.Store.RefundContext(ctx, claim)
 }
 
@@ -198,7 +199,7 @@ func (r *Records) FillPayer(ctx context.Context, in FillPayerInput) (FillPayerRe
 }
 
 // RecordMismatch keeps a difference for people.
-func (r *Records) RecordMismatch(ctx context.Context, mismatch payment.Mismatch) (payment.Announced, error) {
+func (r *Records) RecordMismatch(ctx context.Context, mismatch payment.Mismatch) (ledger.Announced, error) {
 	return r.Store.RecordMismatch(ctx, mismatch, workflowID(ctx))
 }
 
@@ -220,17 +221,17 @@ type ReopenDeliveryInput struct {
 
 // ReopenDeliveryResult is what is sent again; or nil, and why not.
 type ReopenDeliveryResult struct {
-	Reopened *payment.Reopened `json:"reopened,omitempty"`
-	Refusal  string            `json:"refusal,omitempty"` // in words for people
+	Reopened *ledger.Reopened `json:"reopened,omitempty"`
+	Refusal  string           `json:"refusal,omitempty"` // in words for people
 }
 
 // ReopenDelivery makes a notification that has ended the calling workflow's to
 // send again. A refusal is an answer, not an error.
 func (r *Records) ReopenDelivery(ctx context.Context, in ReopenDeliveryInput) (ReopenDeliveryResult, error) {
 	reopened, err := r.Store.ReopenDelivery(ctx, in.NotificationID, workflowID(ctx), in.Left)
-	var pending *payment.DeliveryPendingError
+	var pending *ledger.DeliveryPendingError
 	switch {
-	case errors.As(err, &pending), errors.Is(err, payment.ErrNotFound):
+	case errors.As(err, &pending), errors.Is(err, ledger.ErrNotFound):
 		return ReopenDeliveryResult{Refusal: err.Error()}, nil
 	case err != nil:
 		return ReopenDeliveryResult{}, err
@@ -249,10 +250,10 @@ func workflowID(ctx context.Context) string {
 
 // SettleEventInput is what became of a webhook's event.
 type SettleEventInput struct {
-	EventID   string                 `json:"event_id"`
-	Verdict   payment.WebhookVerdict `json:"verdict"`
-	MatchedID string                 `json:"matched_id,omitempty"`
-	Effect    string                 `json:"effect"` // in words for people; no personal data
+	EventID   string                `json:"event_id"`
+	Verdict   ledger.WebhookVerdict `json:"verdict"`
+	MatchedID string                `json:"matched_id,omitempty"`
+	Effect    string                `json:"effect"` // in words for people; no personal data
 }
 
 // SettleEvent writes what became of a webhook's event.
@@ -274,7 +275,7 @@ type LookUpPaymentResult struct {
 // nobody knows is an answer, not an error.
 func (r *Records) LookUpPayment(ctx context.Context, in LookUpPaymentInput) (LookUpPaymentResult, error) {
 	record, err := r.Store.Payment(ctx, in.PaymentID)
-	if errors.Is(err, payment.ErrNotFound) {
+	if errors.Is(err, ledger.ErrNotFound) {
 		return LookUpPaymentResult{}, nil
 	}
 	return LookUpPaymentResult{Payment: &record.Payment}, err

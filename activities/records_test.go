@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -17,26 +18,26 @@ import (
 type records struct {
 	activities.RecordStore
 	booked    payment.Refund
-	record    payment.Record
+	record    ledger.Record
 	filled    bool
-	reserved  payment.Reserved
-	announced payment.Announced
+	reserved  ledger.Reserved
+	announced ledger.Announced
 	err       error
 }
 
-func (r records) RecordPayment(context.Context, payment.Change) (payment.Announced, error) {
+func (r records) RecordPayment(context.Context, ledger.Change) (ledger.Announced, error) {
 	return r.announced, r.err
 }
 
-func (r records) ReserveRefund(context.Context, payment.Reservation) (payment.Reserved, error) {
+func (r records) ReserveRefund(context.Context, ledger.Reservation) (ledger.Reserved, error) {
 	return r.reserved, r.err
 }
 
-func (r records) RecordRefund(context.Context, payment.RefundChange) (payment.Announced, error) {
+func (r records) RecordRefund(context.Context, ledger.RefundChange) (ledger.Announced, error) {
 	return r.announced, r.err
 }
 
-func (r records) BookExternalRefund(context.Context, payment.ExternalRefund) (payment.Announced, payment.Refund, error) {
+func (r records) BookExternalRefund(context.Context, ledger.ExternalRefund) (ledger.Announced, payment.Refund, error) {
 	return r.announced, r.booked, r.err
 }
 
@@ -44,68 +45,68 @@ func (r records) FillPayer(context.Context, string, payment.Customer) (bool, err
 	return r.filled, r.err
 }
 
-func (r records) Payment(context.Context, string) (payment.Record, error) { return r.record, r.err }
+func (r records) Payment(context.Context, string) (ledger.Record, error) { return r.record, r.err }
 
 func TestRecords(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the disk is full")
-	receivers := []payment.Receiver{{Host: "shop", Name: "books"}}
-	reserved := payment.Reserved{Refund: payment.Refund{ID: refundID}}
-	inUse := fmt.Errorf("record payment: %w", &payment.ReferenceInUseError{PaymentID: "pay_other"})
+	receivers := []ledger.Receiver{{Host: "shop", Name: "books"}}
+	reserved := ledger.Reserved{Refund: payment.Refund{ID: refundID}}
+	inUse := fmt.Errorf("record payment: %w", &ledger.ReferenceInUseError{PaymentID: "pay_other"})
 	refused := &payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: "ref_other"}
 
 	t.Run("a payment", func(t *testing.T) {
 		t.Parallel()
-		result, err := (&activities.Records{Store: records{announced: payment.Announced{Sequence: 2, Receivers: receivers}}}).RecordPayment(t.Context(), payment.Change{})
+		result, err := (&activities.Records{Store: records{announced: ledger.Announced{Sequence: 2, Receivers: receivers}}}).RecordPayment(t.Context(), ledger.Change{})
 		require.NoError(t, err)
 		require.Equal(t, activities.RecordPaymentResult{Sequence: 2, Receivers: receivers}, result)
 
-		result, err = (&activities.Records{Store: records{err: inUse}}).RecordPayment(t.Context(), payment.Change{})
+		result, err = (&activities.Records{Store: records{err: inUse}}).RecordPayment(t.Context(), ledger.Change{})
 		require.NoError(t, err, "a reference in use is an answer")
 		require.Equal(t, activities.RecordPaymentResult{InUseBy: "pay_other"}, result)
 
-		_, err = (&activities.Records{Store: records{err: broken}}).RecordPayment(t.Context(), payment.Change{})
+		_, err = (&activities.Records{Store: records{err: broken}}).RecordPayment(t.Context(), ledger.Change{})
 		require.ErrorIs(t, err, broken)
 	})
 
 	t.Run("a reservation", func(t *testing.T) {
 		t.Parallel()
-		result, err := (&activities.Records{Store: records{reserved: reserved}}).ReserveRefund(t.Context(), payment.Reservation{})
+		result, err := (&activities.Records{Store: records{reserved: reserved}}).ReserveRefund(t.Context(), ledger.Reservation{})
 		require.NoError(t, err)
 		require.Equal(t, activities.ReserveRefundResult{Reserved: &reserved}, result)
 
-		result, err = (&activities.Records{Store: records{err: fmt.Errorf("reserve: %w", refused)}}).ReserveRefund(t.Context(), payment.Reservation{})
+		result, err = (&activities.Records{Store: records{err: fmt.Errorf("reserve: %w", refused)}}).ReserveRefund(t.Context(), ledger.Reservation{})
 		require.NoError(t, err, "a refusal is an answer")
 		require.Equal(t, activities.ReserveRefundResult{Refusal: refused}, result)
 
-		result, err = (&activities.Records{Store: records{reserved: reserved, err: broken}}).ReserveRefund(t.Context(), payment.Reservation{})
+		result, err = (&activities.Records{Store: records{reserved: reserved, err: broken}}).ReserveRefund(t.Context(), ledger.Reservation{})
 		require.ErrorIs(t, err, broken)
 		require.Zero(t, result, "nothing is reserved")
 	})
 
 	t.Run("a refund", func(t *testing.T) {
 		t.Parallel()
-		announced := payment.Announced{Sequence: 3, Receivers: receivers}
-		result, err := (&activities.Records{Store: records{announced: announced}}).RecordRefund(t.Context(), payment.RefundChange{})
+		announced := ledger.Announced{Sequence: 3, Receivers: receivers}
+		result, err := (&activities.Records{Store: records{announced: announced}}).RecordRefund(t.Context(), ledger.RefundChange{})
 		require.NoError(t, err)
 		require.Equal(t, announced, result)
 
-		_, err = (&activities.Records{Store: records{err: broken}}).RecordRefund(t.Context(), payment.RefundChange{})
+		_, err = (&activities.Records{Store: records{err: broken}}).RecordRefund(t.Context(), ledger.RefundChange{})
 		require.ErrorIs(t, err, broken)
 	})
 
 	t.Run("a refund made elsewhere", func(t *testing.T) {
 		t.Parallel()
-		announced, booked := payment.Announced{Sequence: 3}, payment.Refund{ID: refundID}
-		result, err := (&activities.Records{Store: records{announced: announced, booked: booked}}).BookExternalRefund(t.Context(), payment.ExternalRefund{})
+		announced, booked := ledger.Announced{Sequence: 3}, payment.Refund{ID: refundID}
+		result, err := (&activities.Records{Store: records{announced: announced, booked: booked}}).BookExternalRefund(t.Context(), ledger.ExternalRefund{})
 		require.NoError(t, err)
 		require.Equal(t, activities.BookExternalRefundResult{Refund: &booked, Announced: announced}, result)
 
-		result, err = (&activities.Records{Store: records{err: refused}}).BookExternalRefund(t.Context(), payment.ExternalRefund{})
+		result, err = (&activities.Records{Store: records{err: refused}}).BookExternalRefund(t.Context(), ledger.ExternalRefund{})
 		require.NoError(t, err, "a refusal is an answer")
 		require.Equal(t, activities.BookExternalRefundResult{Refusal: refused}, result)
 
-		_, err = (&activities.Records{Store: records{err: broken}}).BookExternalRefund(t.Context(), payment.ExternalRefund{})
+		_, err = (&activities.Records{Store: records{err: broken}}).BookExternalRefund(t.Context(), ledger.ExternalRefund{})
 		require.ErrorIs(t, err, broken)
 	})
 
@@ -119,11 +120,11 @@ func TestRecords(t *testing.T) {
 	t.Run("a look-up", func(t *testing.T) {
 		t.Parallel()
 		known := payment.Payment{ID: "pay_known"}
-		result, err := (&activities.Records{Store: records{record: payment.Record{Payment: known}}}).LookUpPayment(t.Context(), activities.LookUpPaymentInput{})
+		result, err := (&activities.Records{Store: records{record: ledger.Record{Payment: known}}}).LookUpPayment(t.Context(), activities.LookUpPaymentInput{})
 		require.NoError(t, err)
 		require.Equal(t, &known, result.Payment)
 
-		result, err = (&activities.Records{Store: records{err: payment.ErrNotFound}}).LookUpPayment(t.Context(), activities.LookUpPaymentInput{})
+		result, err = (&activities.Records{Store: records{err: ledger.ErrNotFound}}).LookUpPayment(t.Context(), activities.LookUpPaymentInput{})
 		require.NoError(t, err, "nobody is an answer")
 		require.Nil(t, result.Payment)
 

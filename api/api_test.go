@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
@@ -299,8 +300,8 @@ func (w *world) requireProblem(r reply, status int, code string) problem {
 // goroutine.
 func (w *world) record(p payment.Payment, revision int64, fingerprint string) {
 	w.t.Helper()
-	_, err := w.store.RecordPayment(w.t.Context(), payment.Change{
-		Record: payment.Record{Payment: p, Revision: revision, Fingerprint: fingerprint},
+	_, err := w.store.RecordPayment(w.t.Context(), ledger.Change{
+		Record: ledger.Record{Payment: p, Revision: revision, Fingerprint: fingerprint},
 	})
 	if err != nil {
 		w.t.Error(err)
@@ -341,7 +342,7 @@ func (w *world) completed(key string) payment.Payment {
 	subtotal, tax, fee, net := money.MustParse("22.42"), money.MustParse("2.58"), money.MustParse("0.60"), money.MustParse("24.40")
 	at := start.Add(30 * time.Second)
 	p := payment.Payment{
-		ID: payment.DeriveID("default", key), Status: payment.StatusCompleted,
+		ID: ledger.DeriveID("default", key), Status: payment.StatusCompleted,
 		Request: payment.Request{
 			Reference: "order-" + key, Total: money.MustParse("25.00"), Subtotal: &subtotal, Tax: &tax,
 			PhoneNumber: phone, Metadata1: metadata,
@@ -363,7 +364,7 @@ func (w *world) completed(key string) payment.Payment {
 func (w *world) open(key string, change ...func(*payment.Payment)) payment.Payment {
 	w.t.Helper()
 	p := payment.Payment{
-		ID: payment.DeriveID("default", key), Status: payment.StatusOpen,
+		ID: ledger.DeriveID("default", key), Status: payment.StatusOpen,
 		Request:     payment.Request{Total: money.MustParse("10.00"), ExpiresIn: 10 * time.Minute},
 		EcommerceID: "ticket-" + key, ExpiresAt: start.Add(10 * time.Minute), CreatedAt: start, UpdatedAt: start,
 	}

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -158,7 +159,7 @@ func (quiet) Error(string, ...any) {}
 
 func ticketInput() workflows.ProcessPaymentInput {
 	return workflows.ProcessPaymentInput{
-		PaymentID: payment.DeriveID("default", "k"), Fingerprint: "f", CreatedAt: start,
+		PaymentID: ledger.DeriveID("default", "k"), Fingerprint: "f", CreatedAt: start,
 		Request: payment.Request{
 			Reference: "order-1042", Total: money.MustParse("25.00"), PhoneNumber: phone, Metadata1: metadata, ExpiresIn: time.Minute,
 		},

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -48,7 +49,7 @@ func TestIdempotencyKeys(t *testing.T) {
 				return
 			}
 			require.Equal(t, http.StatusCreated, got.status, got.body)
-			require.Equal(t, payment.DeriveID("default", tt.key), w.payment(got).ID)
+			require.Equal(t, ledger.DeriveID("default", tt.key), w.payment(got).ID)
 		})
 	}
 	t.Run("two headers", func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/oklog/ulid/v2"
 
-	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/internal/ledger"
 )
 
 // What handlers leave for the log line of their request.
@@ -40,7 +40,7 @@ func (s *Server) observe(c *gin.Context) {
 	c.Set(logRequestID, id)
 	c.Header("X-Request-Id", id)
 	c.Header("X-Content-Type-Options", "nosniff")
-	if payID := c.Param("id"); payment.IsID(payID) {
+	if payID := c.Param("id"); ledger.IsID(payID) {
 		c.Set(logPaymentID, payID)
 	}
 	ctx, answered := s.cfg.Watch.Request(c.Request, routeOf(c))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -17,7 +18,7 @@ import (
 func (s *Server) listNotifications(c *gin.Context) error {
 	q := readQuery(c.Request.URL.RawQuery, "payment_id", "status", "event", "host", "receiver",
 		"created_from", "created_to", "limit", "cursor")
-	filter := payment.DeliveryFilter{
+	filter := ledger.DeliveryFilter{
 		PaymentID:   q.text("payment_id"),
 		Status:      payment.DeliveryStatus(q.text("status")),
 		Event:       payment.Event(q.text("event")),
@@ -26,7 +27,7 @@ func (s *Server) listNotifications(c *gin.Context) error {
 		CreatedFrom: q.time("created_from"),
 		CreatedTo:   q.time("created_to"),
 		Limit:       q.limit(),
-		After:       q.cursor(payment.IsNotificationID),
+		After:       q.cursor(ledger.IsNotificationID),
 	}
 	if filter.Status != "" && !slices.Contains(payment.DeliveryStatuses(), filter.Status) {
 		q.refuse("status", ruleOneOf(names(payment.DeliveryStatuses())))
@@ -50,7 +51,7 @@ func (s *Server) listNotifications(c *gin.Context) error {
 // notificationJSON is one notification with every call of its receiver.
 type notificationJSON struct {
 	payment.Delivery
-	AttemptLog []payment.Attempt `json:"attempt_log"`
+	AttemptLog []ledger.Attempt `json:"attempt_log"`
 }
 
 // showNotification answers GET /v1/notifications/{id}.
@@ -97,11 +98,11 @@ func (s *Server) redeliver(c *gin.Context) error {
 }
 
 func (s *Server) notification(ctx context.Context, id string) (payment.Delivery, error) {
-	if !payment.IsNotificationID(id) {
+	if !ledger.IsNotificationID(id) {
 		return payment.Delivery{}, &problem{kind: notificationNotFound}
 	}
 	d, err := s.cfg.Store.Delivery(ctx, id)
-	if errors.Is(err, payment.ErrNotFound) {
+	if errors.Is(err, ledger.ErrNotFound) {
 		return d, &problem{kind: notificationNotFound}
 	}
 	return d, fromStore(err)
@@ -110,27 +111,27 @@ func (s *Server) notification(ctx context.Context, id string) (payment.Delivery,
 // moment is one line of a payment's timeline: one of its fields is set, and Kind
 // names which.
 type moment struct {
-	At           time.Time           `json:"at"`
-	Kind         string              `json:"kind"`
-	Transition   *payment.Transition `json:"transition,omitempty"`
-	Webhook      *webhookJSON        `json:"webhook,omitempty"`
-	Notification *payment.Delivery   `json:"notification,omitempty"`
-	Refund       *payment.Refund     `json:"refund,omitempty"`
-	Review       *payment.Review     `json:"review,omitempty"`
-	Mismatch     *payment.Mismatch   `json:"mismatch,omitempty"`
+	At           time.Time          `json:"at"`
+	Kind         string             `json:"kind"`
+	Transition   *ledger.Transition `json:"transition,omitempty"`
+	Webhook      *webhookJSON       `json:"webhook,omitempty"`
+	Notification *payment.Delivery  `json:"notification,omitempty"`
+	Refund       *payment.Refund    `json:"refund,omitempty"`
+	Review       *payment.Review    `json:"review,omitempty"`
+	Mismatch     *payment.Mismatch  `json:"mismatch,omitempty"`
 }
 
 // webhookJSON is a webhook as a timeline shows it. What it says is a claim of
 // anybody's, and stays out.
 type webhookJSON struct {
-	ID         string                 `json:"id"`
-	Kind       string                 `json:"kind"`
-	Verdict    payment.WebhookVerdict `json:"verdict"`
-	Effect     string                 `json:"effect"`
-	Deliveries int                    `json:"deliveries"`
+	ID         string                `json:"id"`
+	Kind       string                `json:"kind"`
+	Verdict    ledger.WebhookVerdict `json:"verdict"`
+	Effect     string                `json:"effect"`
+	Deliveries int                   `json:"deliveries"`
 }
 
-func showWebhook(w payment.WebhookEvent) webhookJSON {
+func showWebhook(w ledger.WebhookEvent) webhookJSON {
 	return webhookJSON{ID: w.ID, Kind: w.Kind, Verdict: w.Verdict, Effect: w.Effect, Deliveries: w.Deliveries}
 }
 
@@ -185,11 +186,11 @@ func (s *Server) timeline(ctx context.Context, id string) (timeline, error) {
 	for _, t := range transitions {
 		all.Events = append(all.Events, moment{At: t.At, Kind: "transition", Transition: &t})
 	}
-	events, _, err := s.cfg.Store.WebhookEvents(ctx, payment.WebhookFilter{PaymentID: id, Limit: maxPage})
+	events, _, err := s.cfg.Store.WebhookEvents(ctx, ledger.WebhookFilter{PaymentID: id, Limit: maxPage})
 	if err != nil {
 		return timeline{}, err
 	}
-	all.add("webhook", each(events, func(w payment.WebhookEvent) moment {
+	all.add("webhook", each(events, func(w ledger.WebhookEvent) moment {
 		shown := showWebhook(w)
 		return moment{At: w.ReceivedAt, Kind: "webhook", Webhook: &shown}
 	}))
@@ -200,14 +201,14 @@ func (s *Server) timeline(ctx context.Context, id string) (timeline, error) {
 	for _, r := range refunds {
 		all.Events = append(all.Events, moment{At: r.CreatedAt, Kind: "refund", Refund: &r})
 	}
-	reviews, _, err := s.cfg.Store.Reviews(ctx, payment.ReviewFilter{PaymentID: id, Limit: maxPage})
+	reviews, _, err := s.cfg.Store.Reviews(ctx, ledger.ReviewFilter{PaymentID: id, Limit: maxPage})
 	if err != nil {
 		return timeline{}, err
 	}
 	all.add("review", each(reviews, func(r payment.Review) moment {
 		return moment{At: r.OpenedAt, Kind: "review", Review: &r}
 	}))
-	mismatches, err := s.cfg.Store.Mismatches(ctx, payment.MismatchFilter{PaymentID: id, Limit: maxPage})
+	mismatches, err := s.cfg.Store.Mismatches(ctx, ledger.MismatchFilter{PaymentID: id, Limit: maxPage})
 	if err != nil {
 		return timeline{}, err
 	}

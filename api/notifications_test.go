@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
@@ -20,25 +21,25 @@ import (
 func (w *world) told() (paymentID, delivered, failed string) {
 	w.t.Helper()
 	ctx := w.t.Context()
-	require.NoError(w.t, w.store.AnnounceReceivers(ctx, "shop", []payment.Receiver{
+	require.NoError(w.t, w.store.AnnounceReceivers(ctx, "shop", []ledger.Receiver{
 		{Host: "shop", Event: payment.EventCompleted, Name: "book"}, {Host: "shop", Event: payment.EventCompleted, Name: "print"},
 	}))
 	at := start.Add(-time.Minute)
 	p := payment.Payment{
-		ID: payment.DeriveID("default", "told"), Status: payment.StatusCompleted,
+		ID: ledger.DeriveID("default", "told"), Status: payment.StatusCompleted,
 		Request:   payment.Request{Total: money.FromCents(10_00), ExpiresIn: time.Minute},
 		CreatedAt: at, UpdatedAt: at, ExpiresAt: start, CompletedAt: &at,
 	}
-	_, err := w.store.RecordPayment(ctx, payment.Change{
-		Record: payment.Record{Payment: p, Revision: 1}, Announce: payment.EventCompleted, Workflow: p.ID,
-		Transitions: []payment.Transition{{PaymentID: p.ID, Sequence: 1, From: payment.StatusPending, To: payment.StatusOpen, At: at}},
+	_, err := w.store.RecordPayment(ctx, ledger.Change{
+		Record: ledger.Record{Payment: p, Revision: 1}, Announce: payment.EventCompleted, Workflow: p.ID,
+		Transitions: []ledger.Transition{{PaymentID: p.ID, Sequence: 1, From: payment.StatusPending, To: payment.StatusOpen, At: at}},
 	})
 	require.NoError(w.t, err)
-	delivered = payment.NotificationID(p.ID, payment.EventCompleted, 1, "shop", "book")
-	failed = payment.NotificationID(p.ID, payment.EventCompleted, 1, "shop", "print")
-	require.NoError(w.t, w.store.RecordAttempt(ctx, payment.Attempt{
+	delivered = ledger.NotificationID(p.ID, payment.EventCompleted, 1, "shop", "book")
+	failed = ledger.NotificationID(p.ID, payment.EventCompleted, 1, "shop", "print")
+	require.NoError(w.t, w.store.RecordAttempt(ctx, ledger.Attempt{
 		DeliveryID: failed, Execution: "run/7", Number: 1, At: start, Error: "no ink for " + payerName,
-		Answer: &payment.Answer{Status: 503, Body: "later, " + payerName},
+		Answer: &ledger.Answer{Status: 503, Body: "later, " + payerName},
 	}))
 	require.NoError(w.t, w.store.RecordDeliveries(ctx, []payment.Delivery{
 		{ID: delivered, Status: payment.DeliveryDelivered, EndedAt: &start}, {ID: failed, Status: payment.DeliveryFailed, EndedAt: &start},
@@ -93,7 +94,7 @@ func TestNotifications(t *testing.T) {
 	require.Equal(t, 200, got.status)
 	var shown struct {
 		payment.Delivery
-		AttemptLog []payment.Attempt `json:"attempt_log"`
+		AttemptLog []ledger.Attempt `json:"attempt_log"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(got.body), &shown))
 	require.Equal(t, failed, shown.ID)
@@ -137,12 +138,12 @@ func TestTimeline(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	paymentID, _, _ := w.told()
-	_, err := w.store.AddWebhookEvent(t.Context(), payment.WebhookEvent{
-		ID: "whe_1", Digest: "d", Kind: "ecommerce_completed", Verdict: payment.VerdictSignalled, Effect: "told to look",
+	_, err := w.store.AddWebhookEvent(t.Context(), ledger.WebhookEvent{
+		ID: "whe_1", Digest: "d", Kind: "ecommerce_completed", Verdict: ledger.VerdictSignalled, Effect: "told to look",
 		Body: "Mallory", ReceivedAt: start.Add(-30 * time.Second), NotBefore: start,
 	})
 	require.NoError(t, err)
-	require.NoError(t, w.store.SettleWebhookEvent(t.Context(), "whe_1", payment.VerdictSignalled, paymentID, "told to look"))
+	require.NoError(t, w.store.SettleWebhookEvent(t.Context(), "whe_1", ledger.VerdictSignalled, paymentID, "told to look"))
 	got := w.do("GET", "/v1/payments/"+paymentID+"/events", "")
 	require.Equal(t, 200, got.status, got.body)
 	require.NotContains(t, got.body, "Mallory", "what a webhook claims stays out")
@@ -150,7 +151,7 @@ func TestTimeline(t *testing.T) {
 		Events []struct {
 			At         time.Time
 			Kind       string
-			Transition *payment.Transition
+			Transition *ledger.Transition
 		}
 	}
 	require.NoError(t, json.Unmarshal([]byte(got.body), &shown))
@@ -162,7 +163,7 @@ func TestTimeline(t *testing.T) {
 	require.Equal(t, []string{"transition", "webhook", "notification", "notification"}, kinds)
 	require.Equal(t, payment.StatusOpen, shown.Events[0].Transition.To)
 	w.requireProblem(w.do("GET", "/v1/payments/"+paymentID+"/events?kind=webhook", ""), 400, "parameter_invalid")
-	w.requireProblem(w.do("GET", "/v1/payments/"+payment.DeriveID("default", "none")+"/events", ""), 404, "payment_not_found")
+	w.requireProblem(w.do("GET", "/v1/payments/"+ledger.DeriveID("default", "none")+"/events", ""), 404, "payment_not_found")
 }
 
 // TestATimelineSaysWhatItLacks: whoever knows the webhook's secret can post
@@ -179,8 +180,8 @@ func TestATimelineSaysWhatItLacks(t *testing.T) {
 	}
 	post := func(n int) {
 		id := fmt.Sprintf("whe_%03d", n)
-		_, err := w.store.AddWebhookEvent(t.Context(), payment.WebhookEvent{
-			ID: id, Digest: id, Kind: "unknown", Verdict: payment.VerdictSignalled, MatchedID: p.ID, ReceivedAt: start.Add(time.Duration(n) * time.Second),
+		_, err := w.store.AddWebhookEvent(t.Context(), ledger.WebhookEvent{
+			ID: id, Digest: id, Kind: "unknown", Verdict: ledger.VerdictSignalled, MatchedID: p.ID, ReceivedAt: start.Add(time.Duration(n) * time.Second),
 		})
 		require.NoError(t, err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/failpoint"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
@@ -42,7 +43,7 @@ func (s *Server) createPayment(c *gin.Context) error {
 	ctx := c.Request.Context()
 	known, err := s.payment(ctx, input.PaymentID)
 	switch {
-	case errors.Is(err, payment.ErrNotFound):
+	case errors.Is(err, ledger.ErrNotFound):
 		if err := s.refuseReferenceInUse(ctx, input); err != nil {
 			return err
 		}
@@ -57,10 +58,10 @@ func (s *Server) createPayment(c *gin.Context) error {
 // paymentInput names the payment that a request asks for.
 func (s *Server) paymentInput(key string, request payment.Request) (workflows.ProcessPaymentInput, error) {
 	asked := s.now()
-	id := payment.DeriveID(s.cfg.MerchantID, key)
+	id := ledger.DeriveID(s.cfg.MerchantID, key)
 	if key == "" {
 		var err error
-		if id, err = payment.NewID(asked, s.cfg.Entropy); err != nil {
+		if id, err = ledger.NewID(asked, s.cfg.Entropy); err != nil {
 			return workflows.ProcessPaymentInput{}, err
 		}
 	}
@@ -77,7 +78,7 @@ func (s *Server) refuseReferenceInUse(ctx context.Context, in workflows.ProcessP
 	}
 	other, err := s.cfg.Store.UnfinishedByReference(ctx, in.Request.Reference)
 	switch {
-	case errors.Is(err, payment.ErrNotFound), err == nil && other == in.PaymentID:
+	case errors.Is(err, ledger.ErrNotFound), err == nil && other == in.PaymentID:
 		return nil
 	case err != nil:
 		return fromStore(err)
@@ -108,7 +109,7 @@ func (s *Server) openPayment(c *gin.Context, in workflows.ProcessPaymentInput) e
 	}
 	ended := errors.Is(err, ErrAlreadyEnded)
 	made, err := s.payment(ctx, in.PaymentID)
-	if errors.Is(err, payment.ErrNotFound) {
+	if errors.Is(err, ledger.ErrNotFound) {
 		if ended {
 			return fmt.Errorf("the workflow of payment %s ended and left no record", in.PaymentID)
 		}
@@ -121,8 +122,8 @@ func (s *Server) openPayment(c *gin.Context, in workflows.ProcessPaymentInput) e
 }
 
 // pendingRecord is the payment whose workflow has not written anything yet.
-func pendingRecord(in workflows.ProcessPaymentInput) payment.Record {
-	return payment.Record{Fingerprint: in.Fingerprint, Payment: payment.Payment{
+func pendingRecord(in workflows.ProcessPaymentInput) ledger.Record {
+	return ledger.Record{Fingerprint: in.Fingerprint, Payment: payment.Payment{
 		ID: in.PaymentID, Status: payment.StatusPending, Request: in.Request,
 		CreatedAt: in.CreatedAt, UpdatedAt: in.CreatedAt, ExpiresAt: in.CreatedAt.Add(in.Request.ExpiresIn),
 	}}
@@ -130,7 +131,7 @@ func pendingRecord(in workflows.ProcessPaymentInput) payment.Record {
 
 // answerOpening answers a POST, the first one or a replay, from what the
 // payment has become.
-func (s *Server) answerOpening(c *gin.Context, in workflows.ProcessPaymentInput, made payment.Record) error {
+func (s *Server) answerOpening(c *gin.Context, in workflows.ProcessPaymentInput, made ledger.Record) error {
 	if made.Fingerprint != in.Fingerprint {
 		return &problem{kind: keyReused}
 	}
@@ -153,17 +154,17 @@ func (s *Server) refuseUnopened(ctx context.Context, p payment.Payment) error {
 		return refused
 	}
 	other, err := s.cfg.Store.UnfinishedByReference(ctx, p.Reference)
-	if err != nil && !errors.Is(err, payment.ErrNotFound) {
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return fromStore(err)
 	}
 	refused.members.PaymentID = other // empty when the other one has ended by now
 	return refused
 }
 
-// payment reads one payment; an unknown id is [payment.ErrNotFound].
-func (s *Server) payment(ctx context.Context, id string) (payment.Record, error) {
-	if !payment.IsID(id) {
-		return payment.Record{}, payment.ErrNotFound
+// payment reads one payment; an unknown id is [ledger.ErrNotFound].
+func (s *Server) payment(ctx context.Context, id string) (ledger.Record, error) {
+	if !ledger.IsID(id) {
+		return ledger.Record{}, ledger.ErrNotFound
 	}
 	record, err := s.cfg.Store.Payment(ctx, id)
 	return record, fromStore(err)
@@ -199,7 +200,7 @@ func (s *Server) showPayment(c *gin.Context) error {
 
 // awaitPayment looks at a payment until it is as wanted, ctx ends or the
 // server drains, and returns it as it was last seen.
-func (s *Server) awaitPayment(ctx context.Context, seen payment.Record, wanted func(payment.Payment) bool) (payment.Record, error) {
+func (s *Server) awaitPayment(ctx context.Context, seen ledger.Record, wanted func(payment.Payment) bool) (ledger.Record, error) {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for !wanted(seen.Payment) {
@@ -355,10 +356,10 @@ func neverNull[T any](list []T) []T {
 	return list
 }
 
-func readFilter(query string) (payment.Filter, error) {
+func readFilter(query string) (ledger.Filter, error) {
 	q := readQuery(query, "status", "reference", "phone_number", "metadata1", "metadata2",
 		"needs_review", "created_from", "created_to", "limit", "cursor")
-	filter := payment.Filter{
+	filter := ledger.Filter{
 		Status:      payment.Status(q.text("status")),
 		Reference:   q.text("reference"),
 		PhoneNumber: private.Text(q.text("phone_number")),
@@ -367,7 +368,7 @@ func readFilter(query string) (payment.Filter, error) {
 		CreatedFrom: q.time("created_from"),
 		CreatedTo:   q.time("created_to"),
 		Limit:       q.limit(),
-		After:       q.cursor(payment.IsID),
+		After:       q.cursor(ledger.IsID),
 	}
 	if filter.Status != "" && !slices.Contains(payment.Statuses(), filter.Status) {
 		q.refuse("status", ruleOneOf(names(payment.Statuses())))
@@ -475,25 +476,25 @@ func (q *query) limit() int {
 }
 
 // cursor reads what [formatCursor] wrote, of a list of things with such ids.
-func (q *query) cursor(isID func(string) bool) payment.Cursor {
+func (q *query) cursor(isID func(string) bool) ledger.Cursor {
 	const name = "cursor"
 	text := q.text(name)
 	if text == "" {
-		return payment.Cursor{}
+		return ledger.Cursor{}
 	}
 	decoded, err := base64.RawURLEncoding.DecodeString(text)
 	at, id, ok := strings.Cut(string(decoded), " ")
 	createdAt, timeErr := time.Parse(time.RFC3339Nano, at)
 	if err != nil || timeErr != nil || !ok || !isID(id) {
 		q.refuse(name, ruleCursor())
-		return payment.Cursor{}
+		return ledger.Cursor{}
 	}
-	return payment.Cursor{CreatedAt: createdAt, ID: id}
+	return ledger.Cursor{CreatedAt: createdAt, ID: id}
 }
 
 // formatCursor is where the next page starts, or nil at the end.
-func formatCursor(c payment.Cursor) *string {
-	if c == (payment.Cursor{}) {
+func formatCursor(c ledger.Cursor) *string {
+	if c == (ledger.Cursor{}) {
 		return nil
 	}
 	text := base64.RawURLEncoding.EncodeToString([]byte(c.CreatedAt.UTC().Format(time.RFC3339Nano) + " " + c.ID))

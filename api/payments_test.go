@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -42,7 +43,7 @@ func TestCreatePayment(t *testing.T) {
 	require.Equal(t, http.StatusCreated, got.status, got.body)
 	requireGolden(t, "payment.open", got.body)
 	p := w.payment(got)
-	require.Equal(t, payment.DeriveID("default", "golden"), p.ID)
+	require.Equal(t, ledger.DeriveID("default", "golden"), p.ID)
 	require.Equal(t, "/v1/payments/"+p.ID, got.header.Get("Location"))
 	require.Equal(t, "no-store", got.header.Get("Cache-Control"))
 	require.Empty(t, got.header.Get("Idempotency-Replayed"))
@@ -66,7 +67,7 @@ func TestCreatePaymentWithoutAKeyIsAlwaysANewOne(t *testing.T) {
 	first := w.payment(w.do("POST", "/v1/payments", `{"total":"10"}`))
 	second := w.payment(w.do("POST", "/v1/payments", `{"total":"10"}`))
 	require.NotEqual(t, first.ID, second.ID)
-	require.True(t, payment.IsID(first.ID))
+	require.True(t, ledger.IsID(first.ID))
 	require.Equal(t, payment.DefaultExpiresIn, first.ExpiresIn)
 }
 
@@ -174,7 +175,7 @@ func TestBadPayments(t *testing.T) {
 			require.Contains(t, p.Errors[0].Rule, tt.rule)
 		})
 	}
-	payments, _, err := w.store.Payments(t.Context(), payment.Filter{})
+	payments, _, err := w.store.Payments(t.Context(), ledger.Filter{})
 	require.NoError(t, err)
 	require.Empty(t, payments)
 }
@@ -231,7 +232,7 @@ func TestPaymentsThatNeverOpened(t *testing.T) {
 				require.Equal(t, "what the gateway said", p.GatewayMessage)
 			}
 			if tt.status != 409 {
-				require.Equal(t, payment.DeriveID("default", "k"), p.PaymentID)
+				require.Equal(t, ledger.DeriveID("default", "k"), p.PaymentID)
 				require.Equal(t, payment.StatusFailed, p.PaymentStatus)
 			}
 
@@ -254,7 +255,7 @@ func TestPaymentStillBeingMade(t *testing.T) {
 		got := w.do("POST", "/v1/payments", fullRequest, "Idempotency-Key", "slow")
 		require.Equal(t, http.StatusAccepted, got.status, got.body)
 		requireGolden(t, "payment.pending", got.body)
-		require.Equal(t, "/v1/payments/"+payment.DeriveID("default", "slow"), got.header.Get("Location"))
+		require.Equal(t, "/v1/payments/"+ledger.DeriveID("default", "slow"), got.header.Get("Location"))
 	})
 	t.Run("the pending row is written, and a replay joins", func(t *testing.T) {
 		open := w.flows.open
@@ -287,7 +288,7 @@ func TestPaymentStillBeingMade(t *testing.T) {
 		got := w.do("POST", "/v1/payments", `{"total":"10"}`, "Idempotency-Key", "away")
 		p := w.requireProblem(got, 503, "temporarily_unavailable")
 		require.NotEmpty(t, got.header.Get("Retry-After"))
-		require.Equal(t, payment.DeriveID("default", "away"), p.PaymentID)
+		require.Equal(t, ledger.DeriveID("default", "away"), p.PaymentID)
 		require.Contains(t, w.logs.String(), api.ErrUnavailable.Error())
 	})
 	t.Run("the workflow ended and left nothing", func(t *testing.T) {
@@ -364,7 +365,7 @@ func TestShowPayment(t *testing.T) {
 	require.Equal(t, 200, got.status)
 	requireGolden(t, "payment.completed", got.body)
 
-	w.requireProblem(w.do("GET", "/v1/payments/"+payment.DeriveID("default", "other"), ""), 404, "payment_not_found")
+	w.requireProblem(w.do("GET", "/v1/payments/"+ledger.DeriveID("default", "other"), ""), 404, "payment_not_found")
 	w.requireProblem(w.do("GET", "/v1/payments/7875550199", ""), 404, "payment_not_found")
 	for _, wait := range []string{"61s", "-1s", "soon", "30"} {
 		refused := w.requireProblem(w.do("GET", "/v1/payments/"+p.ID+"?wait="+wait, ""), 400, "parameter_invalid")

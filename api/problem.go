@@ -11,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -228,7 +229,7 @@ func problemOf(err error) *problem {
 		return problemOfRefusal(refusal)
 	case errors.As(err, &tooLarge):
 		return &problem{kind: bodyTooLarge, fields: payment.FieldErrors{{Field: "body", Rule: ruleBytes(tooLarge.Limit)}}}
-	case errors.Is(err, payment.ErrNotFound):
+	case errors.Is(err, ledger.ErrNotFound):
 		return &problem{kind: paymentNotFound}
 	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrStillWorking),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -241,7 +242,7 @@ func problemOf(err error) *problem {
 // fromStore marks an error of the store as one that time may heal. What the
 // store does not know is no such error.
 func fromStore(err error) error {
-	if err == nil || errors.Is(err, payment.ErrNotFound) {
+	if err == nil || errors.Is(err, ledger.ErrNotFound) {
 		return err
 	}
 	return &problem{kind: unavailable, retryAfter: retrySoon, cause: err}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -58,7 +59,7 @@ func TestProblemsInSpanish(t *testing.T) {
 func TestRoutes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	id := payment.DeriveID("default", "k")
+	id := ledger.DeriveID("default", "k")
 	tests := []struct {
 		method, path string
 		status       int
@@ -136,18 +137,18 @@ func TestPanics(t *testing.T) {
 // away is a store that cannot be reached.
 type away struct{ api.Store }
 
-func (away) Payment(context.Context, string) (payment.Record, error) {
-	return payment.Record{}, errDisk
+func (away) Payment(context.Context, string) (ledger.Record, error) {
+	return ledger.Record{}, errDisk
 }
 
-func (away) Payments(context.Context, payment.Filter) ([]payment.Payment, payment.Cursor, error) {
-	return nil, payment.Cursor{}, errDisk
+func (away) Payments(context.Context, ledger.Filter) ([]payment.Payment, ledger.Cursor, error) {
+	return nil, ledger.Cursor{}, errDisk
 }
 
 func TestStoreAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(cfg *api.Config) { cfg.Store = away{cfg.Store} })
-	path := "/v1/payments/" + payment.DeriveID("default", "k")
+	path := "/v1/payments/" + ledger.DeriveID("default", "k")
 	for _, got := range []reply{
 		w.do("GET", path, ""),
 		w.do("GET", "/v1/payments", ""),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -22,13 +23,13 @@ func promptly(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, storeTimeout)
 }
 
-func (p promptStore) Payment(ctx context.Context, id string) (payment.Record, error) {
+func (p promptStore) Payment(ctx context.Context, id string) (ledger.Record, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.Payment(ctx, id)
 }
 
-func (p promptStore) Payments(ctx context.Context, filter payment.Filter) ([]payment.Payment, payment.Cursor, error) {
+func (p promptStore) Payments(ctx context.Context, filter ledger.Filter) ([]payment.Payment, ledger.Cursor, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.Payments(ctx, filter)
@@ -40,7 +41,7 @@ func (p promptStore) UnfinishedByReference(ctx context.Context, reference string
 	return p.store.UnfinishedByReference(ctx, reference)
 }
 
-func (p promptStore) Refund(ctx context.Context, id string) (payment.RefundRecord, error) {
+func (p promptStore) Refund(ctx context.Context, id string) (ledger.RefundRecord, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.Refund(ctx, id)
@@ -52,7 +53,7 @@ func (p promptStore) Refunds(ctx context.Context, paymentID string) ([]payment.R
 	return p.store.Refunds(ctx, paymentID)
 }
 
-func (p promptStore) Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, payment.Cursor, error) {
+func (p promptStore) Reviews(ctx context.Context, filter ledger.ReviewFilter) ([]payment.Review, ledger.Cursor, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.Reviews(ctx, filter)
@@ -64,25 +65,25 @@ func (p promptStore) Reconciliations(ctx context.Context, limit int) ([]payment.
 	return p.store.Reconciliations(ctx, limit)
 }
 
-func (p promptStore) Mismatches(ctx context.Context, filter payment.MismatchFilter) ([]payment.Mismatch, error) {
+func (p promptStore) Mismatches(ctx context.Context, filter ledger.MismatchFilter) ([]payment.Mismatch, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.Mismatches(ctx, filter)
 }
 
-func (p promptStore) AnnounceReceivers(ctx context.Context, host string, receivers []payment.Receiver) error {
+func (p promptStore) AnnounceReceivers(ctx context.Context, host string, receivers []ledger.Receiver) error {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.AnnounceReceivers(ctx, host, receivers)
 }
 
-func (p promptStore) Receivers(ctx context.Context) ([]payment.Receiver, error) {
+func (p promptStore) Receivers(ctx context.Context) ([]ledger.Receiver, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.Receivers(ctx)
 }
 
-func (p promptStore) Transitions(ctx context.Context, paymentID string) ([]payment.Transition, error) {
+func (p promptStore) Transitions(ctx context.Context, paymentID string) ([]ledger.Transition, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.Transitions(ctx, paymentID)
@@ -94,7 +95,7 @@ func (p promptStore) Deliveries(ctx context.Context, paymentID string) ([]paymen
 	return p.store.Deliveries(ctx, paymentID)
 }
 
-func (p promptStore) Notifications(ctx context.Context, filter payment.DeliveryFilter) ([]payment.Delivery, payment.Cursor, error) {
+func (p promptStore) Notifications(ctx context.Context, filter ledger.DeliveryFilter) ([]payment.Delivery, ledger.Cursor, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.Notifications(ctx, filter)
@@ -106,31 +107,31 @@ func (p promptStore) Delivery(ctx context.Context, id string) (payment.Delivery,
 	return p.store.Delivery(ctx, id)
 }
 
-func (p promptStore) Attempts(ctx context.Context, deliveryID string) ([]payment.Attempt, error) {
+func (p promptStore) Attempts(ctx context.Context, deliveryID string) ([]ledger.Attempt, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.Attempts(ctx, deliveryID)
 }
 
-func (p promptStore) WebhookEvents(ctx context.Context, filter payment.WebhookFilter) ([]payment.WebhookEvent, payment.Cursor, error) {
+func (p promptStore) WebhookEvents(ctx context.Context, filter ledger.WebhookFilter) ([]ledger.WebhookEvent, ledger.Cursor, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.WebhookEvents(ctx, filter)
 }
 
-func (p promptStore) AddWebhookEvent(ctx context.Context, event payment.WebhookEvent) (added bool, err error) {
+func (p promptStore) AddWebhookEvent(ctx context.Context, event ledger.WebhookEvent) (added bool, err error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.AddWebhookEvent(ctx, event)
 }
 
-func (p promptStore) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]payment.WebhookEvent, error) {
+func (p promptStore) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.LeaseWebhookEvents(ctx, limit, lease)
 }
 
-func (p promptStore) SettleWebhookEvent(ctx context.Context, id string, verdict payment.WebhookVerdict, matchedID, effect string) error {
+func (p promptStore) SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.SettleWebhookEvent(ctx, id, verdict, matchedID, effect)
@@ -142,7 +143,7 @@ func (p promptStore) PostponeWebhookEvent(ctx context.Context, id string, notBef
 	return p.store.PostponeWebhookEvent(ctx, id, notBefore)
 }
 
-func (p promptStore) MatchWebhookEvent(ctx context.Context, event payment.WebhookEvent) (paymentID string, err error) {
+func (p promptStore) MatchWebhookEvent(ctx context.Context, event ledger.WebhookEvent) (paymentID string, err error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.MatchWebhookEvent(ctx, event)

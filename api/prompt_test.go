@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/payment"
 )
@@ -21,22 +22,22 @@ import (
 // that.
 type silent struct{ api.Store }
 
-func (silent) Payment(ctx context.Context, _ string) (payment.Record, error) {
+func (silent) Payment(ctx context.Context, _ string) (ledger.Record, error) {
 	<-ctx.Done()
-	return payment.Record{}, ctx.Err()
+	return ledger.Record{}, ctx.Err()
 }
 
-func (silent) Payments(ctx context.Context, _ payment.Filter) ([]payment.Payment, payment.Cursor, error) {
+func (silent) Payments(ctx context.Context, _ ledger.Filter) ([]payment.Payment, ledger.Cursor, error) {
 	<-ctx.Done()
-	return nil, payment.Cursor{}, ctx.Err()
+	return nil, ledger.Cursor{}, ctx.Err()
 }
 
-func (silent) Receivers(ctx context.Context) ([]payment.Receiver, error) {
+func (silent) Receivers(ctx context.Context) ([]ledger.Receiver, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
-func (silent) AddWebhookEvent(ctx context.Context, _ payment.WebhookEvent) (bool, error) {
+func (silent) AddWebhookEvent(ctx context.Context, _ ledger.WebhookEvent) (bool, error) {
 	<-ctx.Done()
 	return false, ctx.Err()
 }
@@ -47,7 +48,7 @@ func TestASilentDatabaseIsAnswered(t *testing.T) {
 	t.Parallel()
 	ring, err := seal.New()
 	require.NoError(t, err)
-	id := payment.DeriveID("default", "k")
+	id := ledger.DeriveID("default", "k")
 	for _, tt := range []struct{ method, path, body string }{
 		{"GET", "/v1/payments", ""},
 		{"GET", "/v1/payments/" + id, ""},

@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -52,7 +53,7 @@ func (s *Server) announceReceivers(c *gin.Context) error {
 	if err := s.cfg.Store.AnnounceReceivers(ctx, host, announced); err != nil {
 		return fromStore(err)
 	}
-	return s.answerReceivers(ctx, c, func(r payment.Receiver) bool { return r.Host == host })
+	return s.answerReceivers(ctx, c, func(r ledger.Receiver) bool { return r.Host == host })
 }
 
 // listReceivers answers GET /v1/receivers, by host, event and name. Cobro's own
@@ -61,10 +62,10 @@ func (s *Server) listReceivers(c *gin.Context) error {
 	if err := readQuery(c.Request.URL.RawQuery).err(); err != nil {
 		return err
 	}
-	return s.answerReceivers(c.Request.Context(), c, func(payment.Receiver) bool { return true })
+	return s.answerReceivers(c.Request.Context(), c, func(ledger.Receiver) bool { return true })
 }
 
-func (s *Server) answerReceivers(ctx context.Context, c *gin.Context, wanted func(payment.Receiver) bool) error {
+func (s *Server) answerReceivers(ctx context.Context, c *gin.Context, wanted func(ledger.Receiver) bool) error {
 	all, err := s.cfg.Store.Receivers(ctx)
 	if err != nil {
 		return fromStore(err)
@@ -92,26 +93,26 @@ func span(d time.Duration) string {
 
 // readReceivers reads and validates the body of PUT /v1/receivers/{host}. The
 // host of the address is reported along with the fields.
-func (s *Server) readReceivers(c *gin.Context, host string) ([]payment.Receiver, error) {
+func (s *Server) readReceivers(c *gin.Context, host string) ([]ledger.Receiver, error) {
 	o, err := s.readObject(c)
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case !payment.IsHost(host):
-		o.refuse("host", payment.RuleHost())
-	case host == payment.BuiltInHost:
-		o.refuse("host", payment.RuleBuiltInHost())
+	case !ledger.IsHost(host):
+		o.refuse("host", ledger.RuleHost())
+	case host == ledger.BuiltInHost:
+		o.refuse("host", ledger.RuleBuiltInHost())
 	}
 	if list, given := o.members["receivers"].([]any); given && len(list) == 0 {
 		o.refuse("receivers", ruleReceivers())
 	}
-	var receivers []payment.Receiver
+	var receivers []ledger.Receiver
 	for _, one := range o.required("receivers").objects("receivers") {
-		r := payment.Receiver{
+		r := ledger.Receiver{
 			Host:    host,
 			Event:   payment.Event(one.textWhere("event", isEvent, ruleOneOf(payment.EventNames()))),
-			Name:    one.textWhere("name", payment.IsReceiverName, payment.RuleReceiverName()),
+			Name:    one.textWhere("name", ledger.IsReceiverName, ledger.RuleReceiverName()),
 			Timeout: one.duration("timeout", activities.DefaultReceiverTimeout),
 			Retry: payment.Retry{
 				First: one.duration("retry_first", 0), Most: one.duration("retry_most", 0), For: one.duration("retry_for", 0),
@@ -120,7 +121,7 @@ func (s *Server) readReceivers(c *gin.Context, host string) ([]payment.Receiver,
 		if broken := r.Retry.Broken(); broken != (payment.Rule{}) {
 			one.refuse("retry_most", broken)
 		}
-		if slices.ContainsFunc(receivers, func(other payment.Receiver) bool { return other.Event == r.Event && other.Name == r.Name }) {
+		if slices.ContainsFunc(receivers, func(other ledger.Receiver) bool { return other.Event == r.Event && other.Name == r.Name }) {
 			one.refuse("name", ruleReceiverOnce())
 		}
 		one.refuseRest()

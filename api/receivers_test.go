@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -65,7 +66,7 @@ func TestAnnounceReceivers(t *testing.T) {
 
 	kept, err := w.store.Receivers(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, payment.Receiver{
+	require.Equal(t, ledger.Receiver{
 		Host: "shop", Event: payment.EventCompleted, Name: "send-receipt", Timeout: 90 * time.Second,
 	}, kept[0])
 }

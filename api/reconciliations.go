@@ -6,6 +6,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -13,7 +14,7 @@ import (
 // differences from ATH Móvil's books that were found, both newest first.
 func (s *Server) listReconciliations(c *gin.Context) error {
 	q := readQuery(c.Request.URL.RawQuery, "kind", "payment_id", "found_from", "found_to", "limit")
-	filter := payment.MismatchFilter{
+	filter := ledger.MismatchFilter{
 		Kind: payment.MismatchKind(q.text("kind")), PaymentID: q.text("payment_id"),
 		FoundFrom: q.time("found_from"), FoundTo: q.time("found_to"), Limit: q.limit(),
 	}

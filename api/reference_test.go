@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -219,7 +220,7 @@ func exemplary(t *testing.T, operation string) *world {
 	t.Helper()
 	w := newWorld(t)
 	p := payment.Payment{
-		ID: payment.DeriveID("default", "order-1042"), Status: payment.StatusCompleted,
+		ID: ledger.DeriveID("default", "order-1042"), Status: payment.StatusCompleted,
 		Request:   payment.Request{Total: money.MustParse("25.00"), ExpiresIn: 5 * time.Minute},
 		CreatedAt: start, UpdatedAt: start, ExpiresAt: start.Add(5 * time.Minute),
 	}
@@ -227,20 +228,20 @@ func exemplary(t *testing.T, operation string) *world {
 		p.Status = payment.StatusOpen
 	}
 	if operation != "createPayment" {
-		require.NoError(t, w.store.AnnounceReceivers(t.Context(), "shop", []payment.Receiver{{Host: "shop", Event: payment.EventCompleted, Name: "send-receipt"}}))
-		_, err := w.store.RecordPayment(t.Context(), payment.Change{
-			Record: payment.Record{Payment: p, Revision: 1, Fingerprint: "f"}, Announce: payment.EventCreated,
+		require.NoError(t, w.store.AnnounceReceivers(t.Context(), "shop", []ledger.Receiver{{Host: "shop", Event: payment.EventCompleted, Name: "send-receipt"}}))
+		_, err := w.store.RecordPayment(t.Context(), ledger.Change{
+			Record: ledger.Record{Payment: p, Revision: 1, Fingerprint: "f"}, Announce: payment.EventCreated,
 		})
 		require.NoError(t, err)
-		_, err = w.store.RecordPayment(t.Context(), payment.Change{
-			Record: payment.Record{Payment: p, Revision: 2, Fingerprint: "f"}, Announce: payment.EventCompleted, Workflow: p.ID,
+		_, err = w.store.RecordPayment(t.Context(), ledger.Change{
+			Record: ledger.Record{Payment: p, Revision: 2, Fingerprint: "f"}, Announce: payment.EventCompleted, Workflow: p.ID,
 		})
 		require.NoError(t, err)
 	}
 	if operation == "reviewRefund" {
 		amount := money.MustParse("5.00")
-		_, err := w.store.ReserveRefund(t.Context(), payment.Reservation{
-			RefundID: payment.DeriveRefundID(p.ID, "return-7"), PaymentID: p.ID, Amount: &amount, Fingerprint: "f", At: start,
+		_, err := w.store.ReserveRefund(t.Context(), ledger.Reservation{
+			RefundID: ledger.DeriveRefundID(p.ID, "return-7"), PaymentID: p.ID, Amount: &amount, Fingerprint: "f", At: start,
 		})
 		require.NoError(t, err)
 	}
@@ -330,25 +331,25 @@ func requireExamples(t *testing.T, spec *openapi3.T, name, body string) {
 // failed is a store that fails whatever it is asked.
 type failed struct{ api.Store }
 
-func (failed) Payment(context.Context, string) (payment.Record, error) {
-	return payment.Record{}, errDisk
+func (failed) Payment(context.Context, string) (ledger.Record, error) {
+	return ledger.Record{}, errDisk
 }
-func (failed) Payments(context.Context, payment.Filter) ([]payment.Payment, payment.Cursor, error) {
-	return nil, payment.Cursor{}, errDisk
+func (failed) Payments(context.Context, ledger.Filter) ([]payment.Payment, ledger.Cursor, error) {
+	return nil, ledger.Cursor{}, errDisk
 }
-func (failed) Reviews(context.Context, payment.ReviewFilter) ([]payment.Review, payment.Cursor, error) {
-	return nil, payment.Cursor{}, errDisk
+func (failed) Reviews(context.Context, ledger.ReviewFilter) ([]payment.Review, ledger.Cursor, error) {
+	return nil, ledger.Cursor{}, errDisk
 }
 func (failed) Reconciliations(context.Context, int) ([]payment.Reconciliation, error) {
 	return nil, errDisk
 }
-func (failed) AnnounceReceivers(context.Context, string, []payment.Receiver) error { return errDisk }
-func (failed) Receivers(context.Context) ([]payment.Receiver, error)               { return nil, errDisk }
-func (failed) Notifications(context.Context, payment.DeliveryFilter) ([]payment.Delivery, payment.Cursor, error) {
-	return nil, payment.Cursor{}, errDisk
+func (failed) AnnounceReceivers(context.Context, string, []ledger.Receiver) error { return errDisk }
+func (failed) Receivers(context.Context) ([]ledger.Receiver, error)               { return nil, errDisk }
+func (failed) Notifications(context.Context, ledger.DeliveryFilter) ([]payment.Delivery, ledger.Cursor, error) {
+	return nil, ledger.Cursor{}, errDisk
 }
-func (failed) WebhookEvents(context.Context, payment.WebhookFilter) ([]payment.WebhookEvent, payment.Cursor, error) {
-	return nil, payment.Cursor{}, errDisk
+func (failed) WebhookEvents(context.Context, ledger.WebhookFilter) ([]ledger.WebhookEvent, ledger.Cursor, error) {
+	return nil, ledger.Cursor{}, errDisk
 }
 func (failed) Delivery(context.Context, string) (payment.Delivery, error) {
 	return payment.Delivery{}, errDisk
@@ -427,7 +428,7 @@ func agreeing() []struct {
 		`"30s"`, `"1m30s"`, `"+1.5h"`, `".5s"`, `"1us"`, `"1µs"`, `"0s"`, `"0h0m"`, `"-1s"`, `"soon"`, `"30"`, `"s"`, `""`, `null`, `30`,
 	}
 	name := func(n int) string { return `"` + strings.Repeat("a", n) + `"` }
-	of := func(key string) string { return "/v1/payments/" + payment.DeriveID("default", key) }
+	of := func(key string) string { return "/v1/payments/" + ledger.DeriveID("default", key) }
 	return []struct {
 		method, path, before, after string
 		sound                       map[string]string
@@ -467,7 +468,7 @@ func agreeing() []struct {
 			"PUT", "/v1/receivers/shop", `{"receivers":[{`, `}]}`, map[string]string{"event": `"payment_completed"`, "name": `"a"`},
 			map[string][]string{
 				"event":   {`"payment_completed"`, `"paid"`, `""`, `null`, `7`},
-				"name":    {name(1), name(payment.MaxReceiverName), name(payment.MaxReceiverName + 1), `"a-b"`, `"-a"`, `"a-"`, `"A"`, `""`, `null`, `7`},
+				"name":    {name(1), name(ledger.MaxReceiverName), name(ledger.MaxReceiverName + 1), `"a-b"`, `"-a"`, `"a-"`, `"A"`, `""`, `null`, `7`},
 				"timeout": span, "retry_first": span, "retry_most": span, "retry_for": span, "colour": {`null`},
 			},
 		},

@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/cobropay/cobro/internal/failpoint"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -38,7 +39,7 @@ func (s *Server) createRefund(c *gin.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), s.cfg.Wait)
 	defer cancel()
 	in := workflows.RefundPaymentInput{
-		RefundID: payment.DeriveRefundID(paymentID, key), PaymentID: paymentID, Amount: amount, Message: message,
+		RefundID: ledger.DeriveRefundID(paymentID, key), PaymentID: paymentID, Amount: amount, Message: message,
 		Fingerprint: fingerprint, CreatedAt: asked, WaitUntil: asked.Add(s.refundPatience()), Timing: s.cfg.Timing,
 	}
 	of, err := s.payment(ctx, paymentID)
@@ -47,7 +48,7 @@ func (s *Server) createRefund(c *gin.Context) error {
 	}
 	known, err := s.cfg.Store.Refund(ctx, in.RefundID)
 	switch {
-	case errors.Is(err, payment.ErrNotFound):
+	case errors.Is(err, ledger.ErrNotFound):
 		if of.Payment.Status != payment.StatusCompleted {
 			return &payment.RefundRefusal{Code: payment.RefusedNotCompleted, Status: of.Payment.Status}
 		}
@@ -119,9 +120,9 @@ func (s *Server) refundPayment(ctx context.Context, c *gin.Context, in workflows
 	ended := errors.Is(err, ErrAlreadyEnded)
 	made, err := s.cfg.Store.Refund(c.Request.Context(), in.RefundID)
 	switch {
-	case errors.Is(err, payment.ErrNotFound) && ended:
+	case errors.Is(err, ledger.ErrNotFound) && ended:
 		return fmt.Errorf("the workflow of refund %s ended and left no record", in.RefundID)
-	case errors.Is(err, payment.ErrNotFound):
+	case errors.Is(err, ledger.ErrNotFound):
 		made = pendingRefund(in, of) // not reserved yet
 	case err != nil:
 		return fromStore(err)
@@ -130,12 +131,12 @@ func (s *Server) refundPayment(ctx context.Context, c *gin.Context, in workflows
 }
 
 // pendingRefund is the refund whose workflow has not written anything yet.
-func pendingRefund(in workflows.RefundPaymentInput, of payment.Payment) payment.RefundRecord {
+func pendingRefund(in workflows.RefundPaymentInput, of payment.Payment) ledger.RefundRecord {
 	amount := of.Total.Sub(of.RefundedAmount)
 	if in.Amount != nil {
 		amount = *in.Amount
 	}
-	return payment.RefundRecord{Fingerprint: in.Fingerprint, Refund: payment.Refund{
+	return ledger.RefundRecord{Fingerprint: in.Fingerprint, Refund: payment.Refund{
 		ID: in.RefundID, PaymentID: in.PaymentID, Amount: amount, Status: payment.RefundPending,
 		Message: in.Message, Source: payment.SourceAPI, CreatedAt: in.CreatedAt,
 	}}
@@ -143,7 +144,7 @@ func pendingRefund(in workflows.RefundPaymentInput, of payment.Payment) payment.
 
 // answerRefund answers a POST, the first one or a replay. A declined refund is
 // an answer like any other: it was made, and it failed.
-func answerRefund(c *gin.Context, in workflows.RefundPaymentInput, made payment.RefundRecord) error {
+func answerRefund(c *gin.Context, in workflows.RefundPaymentInput, made ledger.RefundRecord) error {
 	if made.Fingerprint != in.Fingerprint {
 		return &problem{kind: keyReused}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -35,15 +36,15 @@ func (w *world) refunds(status payment.RefundStatus) {
 		case payment.RefundPending:
 			r.NeedsReview = true
 		}
-		_, err = w.store.RecordRefund(ctx, payment.RefundChange{
-			Record: payment.RefundRecord{Refund: r, Revision: 1, Fingerprint: in.Fingerprint},
+		_, err = w.store.RecordRefund(ctx, ledger.RefundChange{
+			Record: ledger.RefundRecord{Refund: r, Revision: 1, Fingerprint: in.Fingerprint},
 		})
 		return workflows.RefundOutcome{Refund: &r}, err
 	}
 }
 
-func reservation(in workflows.RefundPaymentInput) payment.Reservation {
-	return payment.Reservation{
+func reservation(in workflows.RefundPaymentInput) ledger.Reservation {
+	return ledger.Reservation{
 		RefundID: in.RefundID, PaymentID: in.PaymentID, Amount: in.Amount, Message: in.Message,
 		Fingerprint: in.Fingerprint, At: in.CreatedAt,
 	}
@@ -68,7 +69,7 @@ func TestCreateRefund(t *testing.T) {
 	require.Equal(t, http.StatusCreated, got.status, got.body)
 	requireGolden(t, "refund.completed", got.body)
 	require.Equal(t, path, got.header.Get("Location"))
-	require.Equal(t, payment.DeriveRefundID(p.ID, "part"), in.RefundID)
+	require.Equal(t, ledger.DeriveRefundID(p.ID, "part"), in.RefundID)
 	require.Equal(t, time.Minute, in.Timing.Settle)
 	require.Equal(t, start.Add(8*time.Second), in.WaitUntil, "the workflow gives up before the request does")
 
@@ -94,7 +95,7 @@ func TestCreateRefund(t *testing.T) {
 		}
 		require.NoError(t, json.Unmarshal([]byte(w.do("GET", path, "").body), &list))
 		require.Len(t, list.Refunds, 2)
-		require.ElementsMatch(t, []string{in.RefundID, payment.DeriveRefundID(p.ID, "rest")},
+		require.ElementsMatch(t, []string{in.RefundID, ledger.DeriveRefundID(p.ID, "rest")},
 			[]string{list.Refunds[0].ID, list.Refunds[1].ID})
 		require.Equal(t, money.MustParse("25.00"), w.payment(w.do("GET", "/v1/payments/"+p.ID, "")).RefundedAmount)
 	})
@@ -113,7 +114,7 @@ func TestRefundOutcomes(t *testing.T) {
 	}{
 		{name: "no payment", outcome: refused(payment.RefundRefusal{Code: payment.RefusedNoPayment}), status: 404, code: "payment_not_found"},
 		{name: "not completed", outcome: refused(payment.RefundRefusal{Code: payment.RefusedNotCompleted, Status: payment.StatusOpen}), status: 409, code: "payment_not_completed"},
-		{name: "in progress", outcome: refused(payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: payment.DeriveRefundID("p", "other")}), status: 409, code: "refund_in_progress"},
+		{name: "in progress", outcome: refused(payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: ledger.DeriveRefundID("p", "other")}), status: 409, code: "refund_in_progress"},
 		{name: "exceeds", outcome: refused(payment.RefundRefusal{Code: payment.RefusedExceeds, Left: left}), status: 409, code: "refund_exceeds_balance"},
 		{name: "key reused", outcome: refused(payment.RefundRefusal{Code: payment.RefusedKeyReused}), status: 422, code: "idempotency_key_reused"},
 		{name: "held", outcome: refused(payment.RefundRefusal{Code: payment.RefusedHeld}), status: 409, code: "refund_in_progress"},
@@ -136,7 +137,7 @@ func TestRefundOutcomes(t *testing.T) {
 				r := w.refund(got)
 				require.Equal(t, payment.RefundPending, r.Status)
 				require.Equal(t, p.Total, r.Amount)
-				require.Equal(t, payment.DeriveRefundID(p.ID, "k"), r.ID)
+				require.Equal(t, ledger.DeriveRefundID(p.ID, "k"), r.ID)
 				return
 			}
 			refusal := w.requireProblem(got, tt.status, tt.code)
@@ -144,7 +145,7 @@ func TestRefundOutcomes(t *testing.T) {
 			case "exceeds":
 				require.Equal(t, "3.00", refusal.Left)
 			case "in progress":
-				require.Equal(t, payment.DeriveRefundID("p", "other"), refusal.RefundID)
+				require.Equal(t, ledger.DeriveRefundID("p", "other"), refusal.RefundID)
 			case "not completed":
 				require.Equal(t, payment.StatusOpen, refusal.PaymentStatus)
 			}
@@ -178,7 +179,7 @@ func TestRefundWaitsForAnother(t *testing.T) {
 	w := newWorld(t)
 	p := w.completed("refunds")
 	path := "/v1/payments/" + p.ID + "/refunds"
-	other := workflows.RefundPaymentInput{RefundID: payment.DeriveRefundID(p.ID, "other"), PaymentID: p.ID, CreatedAt: start}
+	other := workflows.RefundPaymentInput{RefundID: ledger.DeriveRefundID(p.ID, "other"), PaymentID: p.ID, CreatedAt: start}
 	one := money.MustParse("1.00")
 	other.Amount = &one
 	reserved, err := w.store.ReserveRefund(t.Context(), reservation(other))
@@ -200,7 +201,7 @@ func TestRefundWaitsForAnother(t *testing.T) {
 	go func() { answered <- w.do("POST", path, `{"amount":"2"}`, "Idempotency-Key", "mine") }()
 	reserved.Refund.Status = payment.RefundFailed
 	settled.Store(true)
-	_, err = w.store.RecordRefund(t.Context(), payment.RefundChange{Record: payment.RefundRecord{Refund: reserved.Refund, Revision: 1}})
+	_, err = w.store.RecordRefund(t.Context(), ledger.RefundChange{Record: ledger.RefundRecord{Refund: reserved.Refund, Revision: 1}})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusCreated, (<-answered).status)
 }
@@ -224,7 +225,7 @@ func TestBadRefunds(t *testing.T) {
 		{"long message", path, `{"message":"` + strings.Repeat("m", 51) + `"}`, "k", 422, "validation_failed", "message"},
 		{"unknown field", path, `{"reason":"x"}`, "k", 422, "validation_failed", "reason"},
 		{"no object", path, `[]`, "k", 400, "body_malformed", "body"},
-		{"no payment", "/v1/payments/" + payment.DeriveID("default", "none") + "/refunds", `{}`, "k", 404, "payment_not_found", ""},
+		{"no payment", "/v1/payments/" + ledger.DeriveID("default", "none") + "/refunds", `{}`, "k", 404, "payment_not_found", ""},
 		{"no id", "/v1/payments/x/refunds", `{}`, "k", 404, "payment_not_found", ""},
 		{"not paid", "/v1/payments/" + open.ID + "/refunds", `{}`, "k", 409, "payment_not_completed", ""},
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/failpoint"
-	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -85,7 +85,7 @@ func (s *Server) relayBatch(ctx context.Context) bool {
 
 // relayEvent hands one event over, and records what became of it. It reports
 // whether Temporal is away, so that the rest of a lease is not tried in vain.
-func (s *Server) relayEvent(held context.Context, event payment.WebhookEvent) (away bool) {
+func (s *Server) relayEvent(held context.Context, event ledger.WebhookEvent) (away bool) {
 	held, handedOver := s.cfg.Watch.Handover(held)
 	end := HandedOver{EventID: event.ID, Kind: event.Kind}
 	defer func() { handedOver(end) }()
@@ -117,30 +117,30 @@ func (s *Server) relayEvent(held context.Context, event payment.WebhookEvent) (a
 
 // delivery is what became of an event.
 type delivery struct {
-	verdict   payment.WebhookVerdict
+	verdict   ledger.WebhookVerdict
 	paymentID string
 	effect    string // for people
 }
 
 // deliver gives an event to its payment's workflow, where it has one.
-func (s *Server) deliver(ctx context.Context, event payment.WebhookEvent) (delivery, error) {
+func (s *Server) deliver(ctx context.Context, event ledger.WebhookEvent) (delivery, error) {
 	claim, err := athmovil.ParseWebhook([]byte(event.Body))
 	if errors.Is(err, athmovil.ErrNotObject) {
-		return delivery{verdict: payment.VerdictMalformed, effect: "not a JSON object"}, nil
+		return delivery{verdict: ledger.VerdictMalformed, effect: "not a JSON object"}, nil
 	}
 	if effect, ignored := ignoredKind(claim.Kind); ignored {
-		return delivery{verdict: payment.VerdictIgnored, effect: effect}, nil
+		return delivery{verdict: ledger.VerdictIgnored, effect: effect}, nil
 	}
 	paymentID, err := s.cfg.Store.MatchWebhookEvent(ctx, event)
 	known := err == nil
-	if err != nil && !errors.Is(err, payment.ErrNotFound) {
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return delivery{}, fmt.Errorf("match: %w", err)
 	}
 	if claim.Kind == athmovil.EventRefund { // which names a payment seldom, and concerns no payment's own workflow
 		return s.deliverLate(ctx, event, claim, paymentID, "a refund: the books and ATH Móvil are compared")
 	}
 	if !known {
-		return delivery{verdict: payment.VerdictUnmatched, effect: "no payment has this ticket, reference number or id"}, nil
+		return delivery{verdict: ledger.VerdictUnmatched, effect: "no payment has this ticket, reference number or id"}, nil
 	}
 	switch err := s.cfg.Flows.RelayEvent(ctx, paymentID, gatewayEvent(event, claim)); {
 	case errors.Is(err, ErrEnded):
@@ -148,13 +148,13 @@ func (s *Server) deliver(ctx context.Context, event payment.WebhookEvent) (deliv
 	case err != nil:
 		return delivery{}, fmt.Errorf("signal: %w", err)
 	default:
-		return delivery{payment.VerdictSignalled, paymentID, "the payment's workflow was told to look"}, nil
+		return delivery{ledger.VerdictSignalled, paymentID, "the payment's workflow was told to look"}, nil
 	}
 }
 
 // deliverLate gives an event to a workflow of its own, which settles its verdict.
 func (s *Server) deliverLate(
-	ctx context.Context, event payment.WebhookEvent, claim athmovil.Event, paymentID, effect string,
+	ctx context.Context, event ledger.WebhookEvent, claim athmovil.Event, paymentID, effect string,
 ) (delivery, error) {
 	err := s.cfg.Flows.ApplyLateEvent(ctx, workflows.ApplyLateEventInput{
 		EventID: event.ID, Event: gatewayEvent(event, claim), PaymentID: paymentID, ReceivedAt: event.ReceivedAt, Timing: s.cfg.Timing,
@@ -162,7 +162,7 @@ func (s *Server) deliverLate(
 	if err != nil {
 		return delivery{}, fmt.Errorf("apply late: %w", err)
 	}
-	return delivery{payment.VerdictLate, paymentID, effect}, nil
+	return delivery{ledger.VerdictLate, paymentID, effect}, nil
 }
 
 // ignoredKind reports the kinds of event that concern no payment of ours, and
@@ -186,7 +186,7 @@ func ignoredKind(kind athmovil.EventKind) (effect string, ignored bool) {
 }
 
 // gatewayEvent is what a workflow is told.
-func gatewayEvent(event payment.WebhookEvent, claim athmovil.Event) workflows.GatewayEvent {
+func gatewayEvent(event ledger.WebhookEvent, claim athmovil.Event) workflows.GatewayEvent {
 	return workflows.GatewayEvent{
 		Digest:          event.Digest,
 		Kind:            string(claim.Kind),
@@ -203,7 +203,7 @@ func gatewayEvent(event payment.WebhookEvent, claim athmovil.Event) workflows.Ga
 
 // postpone makes an event due again later. Where that fails, the end of its
 // lease does.
-func (s *Server) postpone(held context.Context, event payment.WebhookEvent, until time.Time) {
+func (s *Server) postpone(held context.Context, event ledger.WebhookEvent, until time.Time) {
 	if err := s.cfg.Store.PostponeWebhookEvent(held, event.ID, until); err != nil {
 		s.cfg.Logger.LogAttrs(held, slog.LevelError, "webhook event not postponed",
 			slog.String("webhook_event_id", event.ID), slog.Any("error", err))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
@@ -89,11 +90,11 @@ func (r *relay) payment(key, ecommerceID string) payment.Payment {
 	r.t.Helper()
 	now := time.Now().UTC()
 	p := payment.Payment{
-		ID: payment.DeriveID("default", key), Status: payment.StatusOpen,
+		ID: ledger.DeriveID("default", key), Status: payment.StatusOpen,
 		Request:     payment.Request{Total: money.MustParse("3.00"), ExpiresIn: 10 * time.Minute},
 		EcommerceID: ecommerceID, ExpiresAt: now.Add(10 * time.Minute), CreatedAt: now, UpdatedAt: now,
 	}
-	_, err := r.store.RecordPayment(r.t.Context(), payment.Change{Record: payment.Record{Payment: p, Revision: 1}})
+	_, err := r.store.RecordPayment(r.t.Context(), ledger.Change{Record: ledger.Record{Payment: p, Revision: 1}})
 	require.NoError(r.t, err)
 	return p
 }
@@ -104,12 +105,12 @@ func (r *relay) post(body string) string {
 	claim, err := athmovil.ParseWebhook([]byte(body))
 	require.NoError(r.t, err)
 	now := time.Now()
-	event := payment.WebhookEvent{
+	event := ledger.WebhookEvent{
 		ID: fmt.Sprintf("whe_%s", claim.Digest()[:26]), Digest: claim.Digest(), Kind: string(claim.Kind),
 		EcommerceID: claim.EcommerceID, ReferenceNumber: claim.ReferenceNumber,
 		Body: private.Text(body), ReceivedAt: now, NotBefore: now,
 	}
-	if payment.IsID(string(claim.Metadata1)) {
+	if ledger.IsID(string(claim.Metadata1)) {
 		event.PaymentID = string(claim.Metadata1)
 	}
 	_, err = r.store.AddWebhookEvent(r.t.Context(), event)
@@ -117,9 +118,9 @@ func (r *relay) post(body string) string {
 	return event.ID
 }
 
-func (r *relay) event(id string) payment.WebhookEvent {
+func (r *relay) event(id string) ledger.WebhookEvent {
 	r.t.Helper()
-	events, _, err := r.store.WebhookEvents(r.t.Context(), payment.WebhookFilter{Limit: 100})
+	events, _, err := r.store.WebhookEvents(r.t.Context(), ledger.WebhookFilter{Limit: 100})
 	require.NoError(r.t, err)
 	for _, event := range events {
 		if event.ID == id {
@@ -127,7 +128,7 @@ func (r *relay) event(id string) payment.WebhookEvent {
 		}
 	}
 	require.FailNow(r.t, "no such event")
-	return payment.WebhookEvent{}
+	return ledger.WebhookEvent{}
 }
 
 // settle lets the relay look d later, and waits until it has.
@@ -151,20 +152,20 @@ func TestRelayVerdicts(t *testing.T) {
 			`{"transactionType":"ecommerce","status":"expired","date":"2026-01-15 08:00:31","total":"3.00","metadata1":%q}`, ours.ID)
 		tests := []struct {
 			name, body string
-			verdict    payment.WebhookVerdict
+			verdict    ledger.WebhookVerdict
 			matched    string
 			effect     string
 		}{
-			{"ours by its ticket", completedEvent("ticket-ours", "3"), payment.VerdictSignalled, ours.ID, "told to look"},
-			{"ours by its id", expired, payment.VerdictSignalled, ours.ID, "told to look"},
-			{"late", completedEvent("ticket-late", "3"), payment.VerdictLate, late.ID, "had ended"},
-			{"nobody's", completedEvent("ticket-nobody", "3"), payment.VerdictUnmatched, "", "no payment"},
-			{"nobody's refund", wire(t, "webhook.refund.captured.json"), payment.VerdictLate, "", "a refund"},
-			{"simulated", wire(t, "webhook.simulated.json"), payment.VerdictIgnored, "", "test"},
-			{"simulated with our ticket", strings.Replace(completedEvent("ticket-ours", "3"), "ECOMMERCE", "simulated", 1), payment.VerdictIgnored, "", "test"},
-			{"donation", wire(t, "webhook.donation.json"), payment.VerdictIgnored, "", "donation"},
-			{"pay a business", wire(t, "webhook.payment.json"), payment.VerdictIgnored, "", "Pay a Business"},
-			{"unknown", `{"transactionType":"lottery","ecommerceId":"ticket-ours"}`, payment.VerdictIgnored, "", "unknown kind"},
+			{"ours by its ticket", completedEvent("ticket-ours", "3"), ledger.VerdictSignalled, ours.ID, "told to look"},
+			{"ours by its id", expired, ledger.VerdictSignalled, ours.ID, "told to look"},
+			{"late", completedEvent("ticket-late", "3"), ledger.VerdictLate, late.ID, "had ended"},
+			{"nobody's", completedEvent("ticket-nobody", "3"), ledger.VerdictUnmatched, "", "no payment"},
+			{"nobody's refund", wire(t, "webhook.refund.captured.json"), ledger.VerdictLate, "", "a refund"},
+			{"simulated", wire(t, "webhook.simulated.json"), ledger.VerdictIgnored, "", "test"},
+			{"simulated with our ticket", strings.Replace(completedEvent("ticket-ours", "3"), "ECOMMERCE", "simulated", 1), ledger.VerdictIgnored, "", "test"},
+			{"donation", wire(t, "webhook.donation.json"), ledger.VerdictIgnored, "", "donation"},
+			{"pay a business", wire(t, "webhook.payment.json"), ledger.VerdictIgnored, "", "Pay a Business"},
+			{"unknown", `{"transactionType":"lottery","ecommerceId":"ticket-ours"}`, ledger.VerdictIgnored, "", "unknown kind"},
 		}
 		ids := make([]string, len(tests))
 		for i, tt := range tests {
@@ -218,15 +219,15 @@ func TestRelayWaitsForTemporal(t *testing.T) {
 		stop := r.run()
 		defer stop()
 		settle(10 * time.Minute)
-		require.Equal(t, payment.VerdictPending, r.event(first).Verdict)
+		require.Equal(t, ledger.VerdictPending, r.event(first).Verdict)
 		require.Equal(t, []time.Duration{0, 1 * time.Second, 3 * time.Second, 7 * time.Second, 15 * time.Second, 31 * time.Second},
 			tries[:6], "the pauses double, and of a lease only one event is tried in vain")
 		require.Less(t, len(tries), 20, "and end at a minute")
 
 		back.Store(true)
 		settle(2 * time.Minute)
-		require.Equal(t, payment.VerdictSignalled, r.event(first).Verdict)
-		require.Equal(t, payment.VerdictSignalled, r.event(second).Verdict)
+		require.Equal(t, ledger.VerdictSignalled, r.event(first).Verdict)
+		require.Equal(t, ledger.VerdictSignalled, r.event(second).Verdict)
 		require.Len(t, r.relayed, 2)
 		require.Contains(t, []string{r.relayed[0].paymentID, r.relayed[1].paymentID}, p.ID)
 	})
@@ -250,8 +251,8 @@ func TestRelayGoesRoundAPoisonedEvent(t *testing.T) {
 		stop := r.run()
 		defer stop()
 		synctest.Wait()
-		require.Equal(t, payment.VerdictPending, r.event(poisoned).Verdict)
-		require.Equal(t, payment.VerdictSignalled, r.event(healthy).Verdict)
+		require.Equal(t, ledger.VerdictPending, r.event(poisoned).Verdict)
+		require.Equal(t, ledger.VerdictSignalled, r.event(healthy).Verdict)
 	})
 }
 
@@ -261,7 +262,7 @@ type blind struct {
 	id string
 }
 
-func (b blind) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]payment.WebhookEvent, error) {
+func (b blind) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error) {
 	events, err := b.Store.LeaseWebhookEvents(ctx, limit, lease)
 	for i := range events {
 		if events[i].ID == b.id {
@@ -283,9 +284,9 @@ func TestRelayGoesRoundAnUnreadableEvent(t *testing.T) {
 		stop := r.runOn(blind{r.store, unreadable})
 		settle(10 * time.Minute)
 		stop()
-		require.Equal(t, payment.VerdictSignalled, r.event(healthy).Verdict)
+		require.Equal(t, ledger.VerdictSignalled, r.event(healthy).Verdict)
 		waiting := r.event(unreadable)
-		require.Equal(t, payment.VerdictPending, waiting.Verdict)
+		require.Equal(t, ledger.VerdictPending, waiting.Verdict)
 		require.Equal(t, 1, waiting.Attempts, "not again and again")
 		require.Contains(t, r.logs.String(), "webhook event unreadable")
 		require.Contains(t, r.logs.String(), seal.ErrUnknownKey.Error())
@@ -293,7 +294,7 @@ func TestRelayGoesRoundAnUnreadableEvent(t *testing.T) {
 		stop = r.run() // with the key
 		settle(10 * time.Minute)
 		stop()
-		require.Equal(t, payment.VerdictSignalled, r.event(unreadable).Verdict)
+		require.Equal(t, ledger.VerdictSignalled, r.event(unreadable).Verdict)
 	})
 }
 
@@ -356,8 +357,8 @@ func TestRelayFinishesWhatItHolds(t *testing.T) {
 		synctest.Wait()
 		close(finish)
 		<-stopped
-		require.Equal(t, payment.VerdictSignalled, r.event(first).Verdict)
-		require.Equal(t, payment.VerdictPending, r.event(second).Verdict)
+		require.Equal(t, ledger.VerdictSignalled, r.event(first).Verdict)
+		require.Equal(t, ledger.VerdictPending, r.event(second).Verdict)
 
 		free, err := r.store.LeaseWebhookEvents(t.Context(), 10, time.Minute)
 		require.NoError(t, err)
@@ -374,10 +375,10 @@ func TestRelayHearsOfLateTickets(t *testing.T) {
 		defer stop()
 		id := r.post(completedEvent("ticket-1", "3"))
 		settle(2 * time.Second)
-		require.Equal(t, payment.VerdictUnmatched, r.event(id).Verdict)
+		require.Equal(t, ledger.VerdictUnmatched, r.event(id).Verdict)
 		r.payment("late", "ticket-1")
 		settle(2 * time.Second)
-		require.Equal(t, payment.VerdictSignalled, r.event(id).Verdict)
+		require.Equal(t, ledger.VerdictSignalled, r.event(id).Verdict)
 	})
 }
 
@@ -396,14 +397,14 @@ func (s *sick) fails(left *int) bool {
 	return *left >= 0
 }
 
-func (s *sick) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]payment.WebhookEvent, error) {
+func (s *sick) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error) {
 	if s.fails(&s.leases) {
 		return nil, errDisk
 	}
 	return s.Store.LeaseWebhookEvents(ctx, limit, lease)
 }
 
-func (s *sick) SettleWebhookEvent(ctx context.Context, id string, verdict payment.WebhookVerdict, matchedID, effect string) error {
+func (s *sick) SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error {
 	if s.fails(&s.settles) {
 		return errDisk
 	}
@@ -422,9 +423,9 @@ func TestRelayOutlivesTheStoresFailures(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- server.Run(ctx) }()
 		settle(5 * time.Second)
-		require.Equal(t, payment.VerdictPending, r.event(id).Verdict, "handed over, and not settled")
+		require.Equal(t, ledger.VerdictPending, r.event(id).Verdict, "handed over, and not settled")
 		settle(time.Minute)
-		require.Equal(t, payment.VerdictSignalled, r.event(id).Verdict)
+		require.Equal(t, ledger.VerdictSignalled, r.event(id).Verdict)
 		require.Len(t, r.relayed, 2, "under one digest, which the workflow takes once")
 		require.Equal(t, r.relayed[0].event.Digest, r.relayed[1].event.Digest)
 		cancel()
@@ -449,5 +450,5 @@ func TestWebhookWakesTheRelay(t *testing.T) {
 	require.Equal(t, p.ID, <-told)
 	cancel()
 	require.NoError(t, <-ended)
-	require.Len(t, w.events(payment.VerdictSignalled), 1)
+	require.Len(t, w.events(ledger.VerdictSignalled), 1)
 }

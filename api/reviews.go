@@ -8,6 +8,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
@@ -17,7 +18,7 @@ import (
 // with everything that was seen.
 func (s *Server) listReviews(c *gin.Context) error {
 	q := readQuery(c.Request.URL.RawQuery, "state", "payment_id", "limit", "cursor")
-	filter := payment.ReviewFilter{PaymentID: q.text("payment_id"), Limit: q.limit(), After: q.cursor(payment.IsReviewID)}
+	filter := ledger.ReviewFilter{PaymentID: q.text("payment_id"), Limit: q.limit(), After: q.cursor(ledger.IsReviewID)}
 	switch state := q.text("state"); state {
 	case "", "open", "decided":
 		open := state != "decided"
@@ -95,7 +96,7 @@ func (s *Server) refundOf(ctx context.Context, paymentID, refundID string) (paym
 		return payment.Refund{}, err
 	}
 	record, err := s.cfg.Store.Refund(ctx, refundID)
-	if errors.Is(err, payment.ErrNotFound) || err == nil && record.Refund.PaymentID != paymentID {
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && record.Refund.PaymentID != paymentID {
 		return payment.Refund{}, &problem{kind: refundNotFound, members: members{PaymentID: paymentID}}
 	}
 	return record.Refund, fromStore(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -81,8 +82,8 @@ func TestReviewARefund(t *testing.T) {
 	w := newWorld(t)
 	p, other := w.completed("one"), w.completed("two")
 	amount := money.FromCents(1_00)
-	made, err := w.store.ReserveRefund(t.Context(), payment.Reservation{
-		RefundID: payment.DeriveRefundID(p.ID, "k"), PaymentID: p.ID, Amount: &amount, Fingerprint: "f", At: start,
+	made, err := w.store.ReserveRefund(t.Context(), ledger.Reservation{
+		RefundID: ledger.DeriveRefundID(p.ID, "k"), PaymentID: p.ID, Amount: &amount, Fingerprint: "f", At: start,
 	})
 	require.NoError(t, err)
 	all := w.decides(workflows.ReviewOutcome{}, nil)
@@ -97,7 +98,7 @@ func TestReviewARefund(t *testing.T) {
 	require.Equal(t, made.Refund.ID, (*all)[0].id)
 
 	w.requireProblem(w.do("POST", path(other.ID, made.Refund.ID), body), http.StatusNotFound, "refund_not_found")
-	w.requireProblem(w.do("POST", path(p.ID, payment.DeriveRefundID(p.ID, "none")), body), http.StatusNotFound, "refund_not_found")
+	w.requireProblem(w.do("POST", path(p.ID, ledger.DeriveRefundID(p.ID, "none")), body), http.StatusNotFound, "refund_not_found")
 	w.requireProblem(w.do("POST", path("pay_none", made.Refund.ID), body), http.StatusNotFound, "payment_not_found")
 	require.Len(t, *all, 1)
 
@@ -115,8 +116,8 @@ func TestReviewARefundWithoutAWorkflow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.completed("one")
-	refundID := payment.DeriveRefundID(p.ID, "k")
-	reserved, err := w.store.ReserveRefund(t.Context(), payment.Reservation{RefundID: refundID, PaymentID: p.ID, Fingerprint: "f", At: start})
+	refundID := ledger.DeriveRefundID(p.ID, "k")
+	reserved, err := w.store.ReserveRefund(t.Context(), ledger.Reservation{RefundID: refundID, PaymentID: p.ID, Fingerprint: "f", At: start})
 	require.NoError(t, err)
 	w.decides(workflows.ReviewOutcome{}, fmt.Errorf("%w: terminated", api.ErrEnded))
 	var asked []workflows.SettleRefundInput
@@ -135,7 +136,7 @@ func TestReviewARefundWithoutAWorkflow(t *testing.T) {
 
 	settled := reserved.Refund
 	settled.Status = payment.RefundCompleted
-	_, err = w.store.RecordRefund(t.Context(), payment.RefundChange{Record: payment.RefundRecord{Revision: 2, Refund: settled}})
+	_, err = w.store.RecordRefund(t.Context(), ledger.RefundChange{Record: ledger.RefundRecord{Revision: 2, Refund: settled}})
 	require.NoError(t, err)
 	w.requireProblem(w.do("POST", path, body), http.StatusConflict, "not_in_review")
 	require.Len(t, asked, 1)
@@ -179,10 +180,10 @@ func TestListReviews(t *testing.T) {
 	add := func(key string, decision *payment.Decision) payment.Review {
 		p := w.open(key)
 		r := payment.Review{
-			ID: payment.DeriveReviewID(p.ID, 1), PaymentID: p.ID, Cause: payment.CauseUndecided, OpenedAt: start,
+			ID: ledger.DeriveReviewID(p.ID, 1), PaymentID: p.ID, Cause: payment.CauseUndecided, OpenedAt: start,
 			Evidence: []payment.Evidence{{At: start, What: "the ticket is PAUSED"}}, Decision: decision,
 		}
-		_, err := w.store.RecordPayment(t.Context(), payment.Change{Record: payment.Record{Payment: p, Revision: 9}, Review: &r})
+		_, err := w.store.RecordPayment(t.Context(), ledger.Change{Record: ledger.Record{Payment: p, Revision: 9}, Review: &r})
 		require.NoError(t, err)
 		return r
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
@@ -79,58 +80,58 @@ type Config struct {
 }
 
 // Store is what the API reads, and where webhooks are kept. It returns errors
-// that are [payment.ErrNotFound] where an id is unknown, and is safe for
+// that are [ledger.ErrNotFound] where an id is unknown, and is safe for
 // concurrent use.
 type Store interface {
-	Payment(ctx context.Context, id string) (payment.Record, error)
+	Payment(ctx context.Context, id string) (ledger.Record, error)
 	// Payments returns one page, newest first, and the cursor of the next: the
 	// zero value at the end.
-	Payments(ctx context.Context, filter payment.Filter) ([]payment.Payment, payment.Cursor, error)
+	Payments(ctx context.Context, filter ledger.Filter) ([]payment.Payment, ledger.Cursor, error)
 	// UnfinishedByReference returns the id of the payment that is not terminal
 	// and has the reference.
 	UnfinishedByReference(ctx context.Context, reference string) (string, error)
-	Refund(ctx context.Context, id string) (payment.RefundRecord, error)
+	Refund(ctx context.Context, id string) (ledger.RefundRecord, error)
 	// Refunds returns a payment's refunds, oldest first.
 	Refunds(ctx context.Context, paymentID string) ([]payment.Refund, error)
 
 	// Reviews returns one page of what people were asked, newest first, as
 	// Payments does.
-	Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, payment.Cursor, error)
+	Reviews(ctx context.Context, filter ledger.ReviewFilter) ([]payment.Review, ledger.Cursor, error)
 
 	// Reconciliations returns the latest runs, newest first.
 	Reconciliations(ctx context.Context, limit int) ([]payment.Reconciliation, error)
 	// Mismatches returns differences, newest first.
-	Mismatches(ctx context.Context, filter payment.MismatchFilter) ([]payment.Mismatch, error)
+	Mismatches(ctx context.Context, filter ledger.MismatchFilter) ([]payment.Mismatch, error)
 
 	// AnnounceReceivers adds a host's receivers or updates them; it never
 	// removes one.
-	AnnounceReceivers(ctx context.Context, host string, receivers []payment.Receiver) error
+	AnnounceReceivers(ctx context.Context, host string, receivers []ledger.Receiver) error
 	// Receivers returns every receiver, ordered by host, event and name.
-	Receivers(ctx context.Context) ([]payment.Receiver, error)
+	Receivers(ctx context.Context) ([]ledger.Receiver, error)
 
 	// Transitions returns a payment's, oldest first.
-	Transitions(ctx context.Context, paymentID string) ([]payment.Transition, error)
+	Transitions(ctx context.Context, paymentID string) ([]ledger.Transition, error)
 	// Deliveries returns the notifications of a payment and of its refunds.
 	Deliveries(ctx context.Context, paymentID string) ([]payment.Delivery, error)
 	// Notifications returns one page, newest first, as Payments does.
-	Notifications(ctx context.Context, filter payment.DeliveryFilter) ([]payment.Delivery, payment.Cursor, error)
+	Notifications(ctx context.Context, filter ledger.DeliveryFilter) ([]payment.Delivery, ledger.Cursor, error)
 	Delivery(ctx context.Context, id string) (payment.Delivery, error)
 	// Attempts returns the calls of a delivery's receiver, oldest first.
-	Attempts(ctx context.Context, deliveryID string) ([]payment.Attempt, error)
+	Attempts(ctx context.Context, deliveryID string) ([]ledger.Attempt, error)
 
 	// WebhookEvents returns one page, newest first, as Payments does.
-	WebhookEvents(ctx context.Context, filter payment.WebhookFilter) ([]payment.WebhookEvent, payment.Cursor, error)
+	WebhookEvents(ctx context.Context, filter ledger.WebhookFilter) ([]ledger.WebhookEvent, ledger.Cursor, error)
 	// AddWebhookEvent makes an event durable and reports whether its digest is
 	// new; a duplicate is only counted.
-	AddWebhookEvent(ctx context.Context, event payment.WebhookEvent) (added bool, err error)
+	AddWebhookEvent(ctx context.Context, event ledger.WebhookEvent) (added bool, err error)
 	// LeaseWebhookEvents hands out pending events, oldest first, each to one
 	// caller until the lease has run out.
-	LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]payment.WebhookEvent, error)
-	SettleWebhookEvent(ctx context.Context, id string, verdict payment.WebhookVerdict, matchedID, effect string) error
+	LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error)
+	SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error
 	// PostponeWebhookEvent ends the lease; the event stays pending.
 	PostponeWebhookEvent(ctx context.Context, id string, notBefore time.Time) error
 	// MatchWebhookEvent returns the id of the payment that an event is about.
-	MatchWebhookEvent(ctx context.Context, event payment.WebhookEvent) (paymentID string, err error)
+	MatchWebhookEvent(ctx context.Context, event ledger.WebhookEvent) (paymentID string, err error)
 }
 
 // Server answers HTTP requests and relays webhooks. Make one with [New]; it is

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/internal/ledger"
 )
 
 // Watcher follows what the API does, to measure and to trace it. It learns
@@ -30,9 +30,9 @@ type Answered struct {
 // HandedOver is what became of an event.
 type HandedOver struct {
 	EventID   string
-	Kind      string                 // the parser's
-	Verdict   payment.WebhookVerdict // empty where it has to be tried again
-	PaymentID string                 // or empty
+	Kind      string                // the parser's
+	Verdict   ledger.WebhookVerdict // empty where it has to be tried again
+	PaymentID string                // or empty
 }
 
 // unwatched is the Watcher of a server that has none.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/internal/ledger"
 )
 
 // keptWebhookJSON is a webhook as it is kept, without what it says of people.
@@ -23,14 +23,14 @@ type keptWebhookJSON struct {
 // gateway, or somebody who pretends to be, has posted, and what became of it.
 func (s *Server) listWebhookEvents(c *gin.Context) error {
 	q := readQuery(c.Request.URL.RawQuery, "verdict", "payment_id", "limit", "cursor")
-	filter := payment.WebhookFilter{
-		Verdict:   payment.WebhookVerdict(q.text("verdict")),
+	filter := ledger.WebhookFilter{
+		Verdict:   ledger.WebhookVerdict(q.text("verdict")),
 		PaymentID: q.text("payment_id"),
 		Limit:     q.limit(),
-		After:     q.cursor(payment.IsWebhookEventID),
+		After:     q.cursor(ledger.IsWebhookEventID),
 	}
-	if filter.Verdict != "" && !slices.Contains(payment.WebhookVerdicts(), filter.Verdict) {
-		q.refuse("verdict", ruleOneOf(names(payment.WebhookVerdicts())))
+	if filter.Verdict != "" && !slices.Contains(ledger.WebhookVerdicts(), filter.Verdict) {
+		q.refuse("verdict", ruleOneOf(names(ledger.WebhookVerdicts())))
 	}
 	if err := q.err(); err != nil {
 		return err

@@ -9,21 +9,21 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/internal/ledger"
 )
 
 func TestListWebhookEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := func(n string) string { return "whe_0000000000000000000000000" + n }
-	for i, verdict := range []payment.WebhookVerdict{payment.VerdictUnmatched, payment.VerdictSignalled, payment.VerdictUnmatched} {
+	for i, verdict := range []ledger.WebhookVerdict{ledger.VerdictUnmatched, ledger.VerdictSignalled, ledger.VerdictUnmatched} {
 		n := string(rune('1' + i))
-		e := payment.WebhookEvent{
+		e := ledger.WebhookEvent{
 			ID: id(n), Digest: n, Kind: "refund", Verdict: verdict, Effect: "looked at", Body: payerName, Headers: phone,
 			ReceivedAt: start.Add(time.Duration(i) * time.Second),
 		}
-		if verdict == payment.VerdictSignalled {
-			e.MatchedID = payment.DeriveID("default", "k")
+		if verdict == ledger.VerdictSignalled {
+			e.MatchedID = ledger.DeriveID("default", "k")
 		}
 		_, err := w.store.AddWebhookEvent(t.Context(), e)
 		require.NoError(t, err)
@@ -47,9 +47,9 @@ func TestListWebhookEvents(t *testing.T) {
 	require.Equal(t, []string{id("3"), id("2"), id("1")}, ids, "newest first")
 	require.Equal(t, map[string]any{
 		"id": id("2"), "kind": "refund", "verdict": "signalled", "effect": "looked at", "deliveries": 1.0, "attempts": 0.0,
-		"payment_id": payment.DeriveID("default", "k"), "received_at": "2026-01-15T12:00:01Z", "settled_at": "2026-01-15T12:00:00Z",
+		"payment_id": ledger.DeriveID("default", "k"), "received_at": "2026-01-15T12:00:01Z", "settled_at": "2026-01-15T12:00:00Z",
 	}, all.WebhookEvents[1])
-	_, ids = list("payment_id=" + payment.DeriveID("default", "k"))
+	_, ids = list("payment_id=" + ledger.DeriveID("default", "k"))
 	require.Equal(t, []string{id("2")}, ids)
 	first, ids := list("verdict=unmatched&limit=1")
 	require.Equal(t, []string{id("3")}, ids)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/failpoint"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -43,7 +44,7 @@ func (s *Server) receiveWebhook(c *gin.Context) error {
 		return &problem{kind: unavailable, retryAfter: retrySoon, cause: err}
 	}
 	failpoint.Reach(failpoint.WebhookStored)
-	if event.Verdict == payment.VerdictMalformed {
+	if event.Verdict == ledger.VerdictMalformed {
 		return &problem{kind: bodyMalformed, fields: payment.FieldErrors{{Field: "body", Rule: ruleObject()}}}
 	}
 	s.wakeRelay()
@@ -53,25 +54,25 @@ func (s *Server) receiveWebhook(c *gin.Context) error {
 
 // webhookEvent is what the store keeps of a request. An event that lacks a
 // field is still a hint to look, and is relayed like any other.
-func (s *Server) webhookEvent(r *http.Request, body []byte) (payment.WebhookEvent, error) {
+func (s *Server) webhookEvent(r *http.Request, body []byte) (ledger.WebhookEvent, error) {
 	id, err := s.freshID("whe_")
 	if err != nil {
-		return payment.WebhookEvent{}, err
+		return ledger.WebhookEvent{}, err
 	}
 	headers, err := json.Marshal(worthKeeping(r))
 	if err != nil {
-		return payment.WebhookEvent{}, err
+		return ledger.WebhookEvent{}, err
 	}
 	now := s.now()
-	event := payment.WebhookEvent{
+	event := ledger.WebhookEvent{
 		ID: id, Body: private.Text(body), Headers: private.Text(headers), ReceivedAt: now, NotBefore: now,
-		Verdict: payment.VerdictPending,
+		Verdict: ledger.VerdictPending,
 	}
 	claim, err := athmovil.ParseWebhook(body)
 	if errors.Is(err, athmovil.ErrNotObject) {
 		event.Digest = athmovil.RawDigest(body)
 		event.Kind = string(athmovil.EventUnknown)
-		event.Verdict, event.SettledAt = payment.VerdictMalformed, &now
+		event.Verdict, event.SettledAt = ledger.VerdictMalformed, &now
 		event.Effect = "not a JSON object"
 		return event, nil
 	}
@@ -87,7 +88,7 @@ func (s *Server) webhookEvent(r *http.Request, body []byte) (payment.WebhookEven
 // into the one of the two that the merchant left empty, the second first.
 func claimedPaymentID(claim athmovil.Event) string {
 	for _, metadata := range []private.Text{claim.Metadata2, claim.Metadata1} {
-		if id := string(metadata); payment.IsID(id) {
+		if id := string(metadata); ledger.IsID(id) {
 			return id
 		}
 	}

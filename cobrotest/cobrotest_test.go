@@ -14,6 +14,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/cobrotest"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -76,7 +77,7 @@ func TestNotification(t *testing.T) {
 			require.Equal(t, n, read)
 
 			p := n.Payment
-			require.True(t, payment.IsID(p.ID))
+			require.True(t, ledger.IsID(p.ID))
 			require.NoError(t, p.Validate(payment.MinExpiresIn), "a payment that could have been asked for")
 			lines := money.Amount{}
 			for _, item := range p.Items {

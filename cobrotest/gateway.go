@@ -13,7 +13,7 @@ import (
 
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
-	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -68,7 +68,7 @@ func (s *Shop) takeWebhook(_ http.ResponseWriter, r *http.Request) {
 		return
 	}
 	paymentID := string(e.Metadata2) // unless the merchant wrote into it
-	if !payment.IsID(paymentID) {
+	if !ledger.IsID(paymentID) {
 		paymentID = string(e.Metadata1)
 	}
 	s.during(func(env *testsuite.TestWorkflowEnvironment) {

@@ -3,6 +3,7 @@ package cobrotest
 import (
 	"time"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
@@ -83,7 +84,7 @@ func idFor(n payment.Notification, receiver string) string {
 	case n.Refund != nil:
 		subject = n.Refund.ID
 	}
-	return payment.NotificationID(subject, n.Event, n.Sequence, host, receiver)
+	return ledger.NotificationID(subject, n.Event, n.Sequence, host, receiver)
 }
 
 // sale is a payment of $25.00 as it stood some time after it was asked for.
@@ -91,7 +92,7 @@ func sale(reference string, status payment.Status, after time.Duration) payment.
 	subtotal, tax := money.FromCents(22_42), money.FromCents(2_58)
 	created := opening()
 	return payment.Payment{
-		ID: payment.DeriveID("default", reference), Status: status,
+		ID: ledger.DeriveID("default", reference), Status: status,
 		Request: payment.Request{
 			Reference: reference, Total: subtotal.Add(tax), Subtotal: &subtotal, Tax: &tax,
 			PhoneNumber: "7875550101", Metadata1: "pick-up in Río Piedras",
@@ -122,7 +123,7 @@ func refund(of payment.Payment, key string, cents int64) *payment.Refund {
 	created := of.CompletedAt.Add(time.Hour)
 	ended := created.Add(2 * time.Second)
 	return &payment.Refund{
-		ID: payment.DeriveRefundID(of.ID, key), PaymentID: of.ID, Amount: money.FromCents(cents),
+		ID: ledger.DeriveRefundID(of.ID, key), PaymentID: of.ID, Amount: money.FromCents(cents),
 		Message: "one quesito was missing", Source: payment.SourceAPI, CreatedAt: created, CompletedAt: &ended,
 	}
 }
@@ -130,7 +131,7 @@ func refund(of payment.Payment, key string, cents int64) *payment.Refund {
 func review(of payment.Payment) *payment.Review {
 	asked := of.CreatedAt.Add(30 * time.Second)
 	return &payment.Review{
-		ID: payment.DeriveReviewID(of.ID, 1), PaymentID: of.ID, Cause: payment.CauseUndecided, OpenedAt: of.UpdatedAt,
+		ID: ledger.DeriveReviewID(of.ID, 1), PaymentID: of.ID, Cause: payment.CauseUndecided, OpenedAt: of.UpdatedAt,
 		Evidence: []payment.Evidence{
 			{At: asked, What: "Authorize, try 1: unknown"},
 			{At: of.UpdatedAt, What: "ATH Móvil gave no terminal answer by the end of the grace period"},
@@ -141,7 +142,7 @@ func review(of payment.Payment) *payment.Review {
 func mismatch(of payment.Payment) *payment.Mismatch {
 	ours, theirs := of.Fee.String(), "0.58"
 	return &payment.Mismatch{
-		ID:   payment.DeriveMismatchID(payment.MismatchFee, of.ID, ours, theirs),
+		ID:   ledger.DeriveMismatchID(payment.MismatchFee, of.ID, ours, theirs),
 		Kind: payment.MismatchFee, PaymentID: of.ID, ReferenceNumber: of.ReferenceNumber, Ours: ours, Theirs: theirs,
 		Source: payment.FoundByReconciliation, FoundAt: time.Date(2026, time.November, 3, 6, 0, 0, 0, time.UTC),
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/money"
@@ -156,7 +157,7 @@ func (s *Shop) Sell(r payment.Request, changes ...func(*payment.Request)) paymen
 		change(&r)
 	}
 	s.need(r.Validate(payment.MinExpiresIn), "ask for a payment")
-	id := payment.DeriveID("default", fmt.Sprintf("sale %d", s.sold))
+	id := ledger.DeriveID("default", fmt.Sprintf("sale %d", s.sold))
 	s.run(workflows.PaymentWorkflowID(id), workflows.ProcessPaymentName, workflows.ProcessPaymentInput{
 		PaymentID: id, Request: r, CreatedAt: s.Now(),
 	}, nil)
@@ -170,7 +171,7 @@ func (s *Shop) Refund(p payment.Payment, amount string) payment.Refund {
 	parsed, err := money.Parse(amount)
 	s.need(err, "read the amount")
 	s.refunded++
-	id, now := payment.DeriveRefundID(p.ID, fmt.Sprintf("refund %d", s.refunded)), s.Now()
+	id, now := ledger.DeriveRefundID(p.ID, fmt.Sprintf("refund %d", s.refunded)), s.Now()
 	var outcome workflows.RefundOutcome
 	s.run(workflows.RefundWorkflowID(id), workflows.RefundPaymentName, workflows.RefundPaymentInput{
 		RefundID: id, PaymentID: p.ID, Amount: &parsed, CreatedAt: now, WaitUntil: now.Add(10 * time.Second),

@@ -82,17 +82,6 @@ func (n Notification) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// Receiver is one piece of merchant's code that is told of an event: where it
-// runs, how long one attempt may take, and how it is tried again. (Host, Event,
-// Name) is unique. Durations are nanoseconds in JSON; zero means the default.
-type Receiver struct {
-	Host    string        `json:"host"` // its task queue is "notify-" and this
-	Event   Event         `json:"event"`
-	Name    string        `json:"name"`
-	Timeout time.Duration `json:"timeout"` // of one attempt
-	Retry
-}
-
 // Retry says how a receiver that fails is tried again: after First, then after
 // twice that, and so on up to Most, for For in all. The zero value means the
 // defaults: a second, an hour and a week.

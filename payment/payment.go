@@ -102,13 +102,3 @@ func (p Payment) LogValue() slog.Value {
 		slog.String("total", p.Total.String()),
 	)
 }
-
-// Transition is one step of a payment's life, kept for its timeline.
-type Transition struct {
-	PaymentID string    `json:"payment_id"`
-	Sequence  int       `json:"sequence"` // 1 for the first
-	From      Status    `json:"from"`
-	To        Status    `json:"to"`
-	At        time.Time `json:"at"`
-	Reason    string    `json:"reason,omitempty"` // a Failure's code, or empty
-}

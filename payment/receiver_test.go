@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -19,10 +20,10 @@ func TestNamesOfHostsAndReceivers(t *testing.T) {
 		{"one letter", "a", true, true},
 		{"a digit", "7", true, true},
 		{"with hyphens", "send-receipt-2", true, true},
-		{"the longest host", strings.Repeat("h", payment.MaxHost), true, true},
-		{"longer than a host", strings.Repeat("h", payment.MaxHost+1), false, true},
-		{"the longest receiver", strings.Repeat("r", payment.MaxReceiverName), false, true},
-		{"longer than a receiver", strings.Repeat("r", payment.MaxReceiverName+1), false, false},
+		{"the longest host", strings.Repeat("h", ledger.MaxHost), true, true},
+		{"longer than a host", strings.Repeat("h", ledger.MaxHost+1), false, true},
+		{"the longest receiver", strings.Repeat("r", ledger.MaxReceiverName), false, true},
+		{"longer than a receiver", strings.Repeat("r", ledger.MaxReceiverName+1), false, false},
 		{"nothing", "", false, false},
 		{"a hyphen", "-", false, false},
 		{"a hyphen first", "-shop", false, false},
@@ -35,11 +36,11 @@ func TestNamesOfHostsAndReceivers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, tt.host, payment.IsHost(tt.text))
-			require.Equal(t, tt.receiver, payment.IsReceiverName(tt.text))
+			require.Equal(t, tt.host, ledger.IsHost(tt.text))
+			require.Equal(t, tt.receiver, ledger.IsReceiverName(tt.text))
 		})
 	}
-	require.True(t, payment.IsHost(payment.BuiltInHost))
+	require.True(t, ledger.IsHost(ledger.BuiltInHost))
 }
 
 func TestEventNames(t *testing.T) {

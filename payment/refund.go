@@ -30,14 +30,6 @@ const (
 	SourceImported    RefundSource = "imported" // made by the system that Cobro replaced
 )
 
-// shortRefundID is how many characters of its id a refund shows to people.
-const shortRefundID = 8
-
-// ShortRefundID returns the end of a refund's id. Where there is room it follows
-// "#" at the end of the message that the gateway echoes in its event
-// (docs/athmovil.md §4.2).
-func ShortRefundID(id string) string { return id[max(0, len(id)-shortRefundID):] }
-
 // Refund gives money of one payment back. Its JSON is the API's.
 type Refund struct {
 	ID              string // "ref_" and 26 characters

@@ -1,7 +1,6 @@
 package payment
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/cobropay/cobro/private"
@@ -68,18 +67,3 @@ const (
 	DecidedByGateway DecisionSource = "gateway"
 	DecidedByPerson  DecisionSource = "person"
 )
-
-// ReviewFilter selects reviews of a list. Its zero value selects all.
-type ReviewFilter struct {
-	Open      *bool // nil selects both
-	PaymentID string
-	RefundID  string
-	After     Cursor // where the last page ended, by the time that a review was opened
-	Limit     int    // 1 to 100
-}
-
-// DeriveReviewID returns the id of the number-th review, from 1, of a payment
-// or a refund.
-func DeriveReviewID(subject string, number int) string {
-	return reviewIDPrefix + derive("review", subject, strconv.Itoa(number))
-}

@@ -12,15 +12,15 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/tracing"
-	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
 
 // builtInHost is the host of the receivers that Cobro brings along.
-const builtInHost = payment.BuiltInHost
+const builtInHost = ledger.BuiltInHost
 
 // Config says what a worker runs and what it runs on. Fill it with
 // [ConfigFromEnv] or by hand.
@@ -197,7 +197,7 @@ func (c *Config) validate(receivers int) error {
 	require(c.KeyFile != "", "worker: no key ring: set COBRO_KEY_FILE, or start dev in this folder")
 	require(c.Payments || receivers > 0, "worker: nothing to run: register a receiver, or set Payments")
 	if receivers > 0 {
-		require(payment.IsHost(c.Host), `worker: Config.Host must name this program with 1 to 40 of a-z, 0-9 and hyphens, such as "shop"`)
+		require(ledger.IsHost(c.Host), `worker: Config.Host must name this program with 1 to 40 of a-z, 0-9 and hyphens, such as "shop"`)
 		require(c.Host != builtInHost, `worker: the host "cobro" is Cobro's own; give this program another name`)
 	}
 	if c.Payments {

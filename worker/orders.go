@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/orders"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/payment"
@@ -30,7 +31,7 @@ func (c *Config) connect(ctx context.Context, order func(*store.Store, client.Cl
 }
 
 // Receivers lists every receiver that was announced and not removed.
-func Receivers(ctx context.Context, cfg Config) (receivers []payment.Receiver, err error) {
+func Receivers(ctx context.Context, cfg Config) (receivers []ledger.Receiver, err error) {
 	cfg.setDefaults()
 	db, _, err := cfg.open(ctx)
 	if err != nil {
@@ -46,9 +47,9 @@ func Receivers(ctx context.Context, cfg Config) (receivers []payment.Receiver, e
 // forgotten, and how many deliveries it dropped. Doing
 // it again is harmless, and drops what an announcement in the same moment had
 // still made.
-func RemoveReceivers(ctx context.Context, cfg Config, host string, event payment.Event, name string) ([]payment.Receiver, int, error) {
+func RemoveReceivers(ctx context.Context, cfg Config, host string, event payment.Event, name string) ([]ledger.Receiver, int, error) {
 	var (
-		removed []payment.Receiver
+		removed []ledger.Receiver
 		dropped int
 	)
 	err := cfg.connect(ctx, func(db *store.Store, temporal client.Client) (err error) {
@@ -56,7 +57,7 @@ func RemoveReceivers(ctx context.Context, cfg Config, host string, event payment
 			return err
 		}
 		for _, status := range []payment.DeliveryStatus{payment.DeliveryPending, payment.DeliveryFailed} {
-			filter := payment.DeliveryFilter{Host: host, Event: event, Receiver: name, Status: status}
+			filter := ledger.DeliveryFilter{Host: host, Event: event, Receiver: name, Status: status}
 			if err := eachPage(ctx, db, filter, func(page []payment.Delivery) error {
 				dropped += len(page)
 				return orders.Drop(ctx, temporal, db, page, cfg.Now().UTC())
@@ -71,7 +72,7 @@ func RemoveReceivers(ctx context.Context, cfg Config, host string, event payment
 
 // Redeliver has every notification sent again that a filter selects, and
 // returns them as they stood. With dryRun it only lists them.
-func Redeliver(ctx context.Context, cfg Config, filter payment.DeliveryFilter, dryRun bool) ([]payment.Delivery, error) {
+func Redeliver(ctx context.Context, cfg Config, filter ledger.DeliveryFilter, dryRun bool) ([]payment.Delivery, error) {
 	var found []payment.Delivery
 	err := cfg.connect(ctx, func(db *store.Store, temporal client.Client) error {
 		return eachPage(ctx, db, filter, func(page []payment.Delivery) error {
@@ -90,13 +91,13 @@ func Redeliver(ctx context.Context, cfg Config, filter payment.DeliveryFilter, d
 }
 
 // eachPage walks through the deliveries that a filter selects.
-func eachPage(ctx context.Context, db *store.Store, filter payment.DeliveryFilter, see func([]payment.Delivery) error) error {
+func eachPage(ctx context.Context, db *store.Store, filter ledger.DeliveryFilter, see func([]payment.Delivery) error) error {
 	for {
 		page, next, err := db.Notifications(ctx, filter)
 		if err != nil {
 			return err
 		}
-		if err := see(page); err != nil || next == (payment.Cursor{}) {
+		if err := see(page); err != nil || next == (ledger.Cursor{}) {
 			return err
 		}
 		filter.After = next

@@ -13,6 +13,7 @@ import (
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/payment"
@@ -87,7 +88,7 @@ func ReconcileDays(ctx context.Context, cfg Config, from, to time.Time) ([]payme
 		}
 		runs = append(runs, result.Reconciliation)
 	}
-	found, err := db.Mismatches(ctx, payment.MismatchFilter{FoundFrom: began.Add(-time.Hour)})
+	found, err := db.Mismatches(ctx, ledger.MismatchFilter{FoundFrom: began.Add(-time.Hour)})
 	return runs, slices.DeleteFunc(found, func(m payment.Mismatch) bool {
 		return !slices.ContainsFunc(runs, func(r payment.Reconciliation) bool { return r.RunID == m.FoundBy })
 	}), err

@@ -13,9 +13,9 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
-	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -99,7 +99,7 @@ func (c *Config) run(ctx context.Context, notifications *activities.Notification
 
 func (c *Config) engineOptions(ring *seal.Ring) engine.Options {
 	options := c.temporal
-	options.Sealer, options.Logger = ring, engine.Logger(c.Logger, payment.IsID)
+	options.Sealer, options.Logger = ring, engine.Logger(c.Logger, ledger.IsID)
 	options.Metrics, options.Interceptors = c.Metrics.Temporal(), c.interceptors
 	options.Address, options.Namespace = c.TemporalAddress, c.TemporalNamespace
 	options.Wait = c.StartTimeout

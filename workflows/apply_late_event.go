@@ -9,15 +9,16 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
 
 // ApplyLateEventResult is what ApplyLateEvent ends with.
 type ApplyLateEventResult struct {
-	Verdict   payment.WebhookVerdict `json:"verdict"`
-	PaymentID string                 `json:"payment_id,omitempty"`
-	Effect    string                 `json:"effect"` // in words for people
+	Verdict   ledger.WebhookVerdict `json:"verdict"`
+	PaymentID string                `json:"payment_id,omitempty"`
+	Effect    string                `json:"effect"` // in words for people
 }
 
 // ApplyLateEvent takes an event that no payment's own workflow can take: one
@@ -54,13 +55,13 @@ func (l *lateEvent) run(ctx workflow.Context) (ApplyLateEventResult, error) {
 	case athmovil.EventEcommerceCancelled, athmovil.EventEcommerceExpired:
 		return l.over(ctx)
 	case athmovil.EventSimulated, athmovil.EventPayment, athmovil.EventDonation, athmovil.EventUnknown:
-		return verdict(payment.VerdictIgnored, "", "not about a payment of ours"), nil
+		return verdict(ledger.VerdictIgnored, "", "not about a payment of ours"), nil
 	default:
-		return verdict(payment.VerdictIgnored, "", "an unknown kind of event"), nil
+		return verdict(ledger.VerdictIgnored, "", "an unknown kind of event"), nil
 	}
 }
 
-func verdict(v payment.WebhookVerdict, paymentID, format string, args ...any) ApplyLateEventResult {
+func verdict(v ledger.WebhookVerdict, paymentID, format string, args ...any) ApplyLateEventResult {
 	return ApplyLateEventResult{Verdict: v, PaymentID: paymentID, Effect: fmt.Sprintf(format, args...)}
 }
 
@@ -90,11 +91,11 @@ const parkFirst = 5 * time.Second
 func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 	e := l.input.Event
 	if e.Total == nil || e.Total.Cmp(money.FromCents(1)) < 0 {
-		return verdict(payment.VerdictMalformed, "", "a refund event without an amount"), nil
+		return verdict(ledger.VerdictMalformed, "", "a refund event without an amount"), nil
 	}
 	lagging := true // the gateway's own answers may lag behind its events
 	for pause := min(parkFirst, l.timing.Review); ; {
-		known, err := persist[payment.RefundContext](ctx, activities.RefundContextName, payment.RefundClaim{
+		known, err := persist[ledger.RefundContext](ctx, activities.RefundContextName, ledger.RefundClaim{
 			PaymentID: e.PaymentID, EcommerceID: e.EcommerceID, ReferenceNumber: e.ReferenceNumber, PhoneNumber: e.PhoneNumber,
 			Amount: *e.Total, Message: e.Message, CompletedAfter: l.input.ReceivedAt.Add(-refundCandidatesSince),
 		})
@@ -102,7 +103,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 			return ApplyLateEventResult{}, err
 		}
 		if known.EchoOf != "" {
-			return verdict(payment.VerdictKnown, l.input.PaymentID, "tells of our own refund %s", known.EchoOf), nil
+			return verdict(ledger.VerdictKnown, l.input.PaymentID, "tells of our own refund %s", known.EchoOf), nil
 		}
 		if parked, err := l.park(ctx, known.Candidates, pause); err != nil {
 			return ApplyLateEventResult{}, err
@@ -133,7 +134,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 			continue
 		}
 		if known.Named && len(known.Candidates) == 1 {
-			return verdict(payment.VerdictKnown, known.Candidates[0].Payment.ID,
+			return verdict(ledger.VerdictKnown, known.Candidates[0].Payment.ID,
 				"ATH Móvil's total of refunds is explained by the books"), nil
 		}
 		return l.unmatched(ctx, len(risen))
@@ -142,7 +143,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 
 // park tells the refunds of ours that are unsettled that another one may exist,
 // and waits a while. It reports whether there were any.
-func (l *lateEvent) park(ctx workflow.Context, candidates []payment.RefundCandidate, pause time.Duration) (bool, error) {
+func (l *lateEvent) park(ctx workflow.Context, candidates []ledger.RefundCandidate, pause time.Duration) (bool, error) {
 	parked := false
 	for _, c := range candidates {
 		if c.Unsettled == "" {
@@ -174,7 +175,7 @@ type rise struct {
 
 // risen looks at every candidate and returns those whose unexplained rise has
 // room for the event's amount.
-func (l *lateEvent) risen(ctx workflow.Context, candidates []payment.RefundCandidate) ([]rise, error) {
+func (l *lateEvent) risen(ctx workflow.Context, candidates []ledger.RefundCandidate) ([]rise, error) {
 	var found []rise
 	for _, c := range candidates {
 		seen, err := l.look(ctx, c.Payment)
@@ -201,8 +202,8 @@ func (l *lateEvent) look(ctx workflow.Context, p payment.Payment) (activities.Ti
 // meanwhile.
 func (l *lateEvent) book(ctx workflow.Context, r rise) (result ApplyLateEventResult, again bool, err error) {
 	e := l.input.Event
-	external := payment.ExternalRefund{
-		RefundID:  payment.DeriveExternalRefundID(r.payment.ID, e.Digest),
+	external := ledger.ExternalRefund{
+		RefundID:  ledger.DeriveExternalRefundID(r.payment.ID, e.Digest),
 		PaymentID: r.payment.ID, Amount: *e.Total, Total: r.total, Source: payment.SourceExternal,
 		ReferenceNumber: e.ReferenceNumber, Message: e.Message, At: l.input.ReceivedAt.UTC(), BookedAt: workflow.Now(ctx).UTC(),
 	}
@@ -212,12 +213,12 @@ func (l *lateEvent) book(ctx workflow.Context, r rise) (result ApplyLateEventRes
 		return ApplyLateEventResult{}, false, err
 	case booked.Refusal == nil:
 		l.outbox.announceRefund(ctx, external, booked)
-		return verdict(payment.VerdictApplied, r.payment.ID, "booked %s, made elsewhere", booked.Refund.ID), false, nil
+		return verdict(ledger.VerdictApplied, r.payment.ID, "booked %s, made elsewhere", booked.Refund.ID), false, nil
 	case booked.Refusal.Code == payment.RefusedInProgress, booked.Refusal.Code == payment.RefusedExplained:
 		return ApplyLateEventResult{}, true, nil
 	default:
 		err := l.mismatch(ctx, r.payment, payment.MismatchRefunded, r.payment.RefundedAmount.String(), r.total.String())
-		return verdict(payment.VerdictApplied, r.payment.ID, "recorded a difference: %s", booked.Refusal.Code), false, err
+		return verdict(ledger.VerdictApplied, r.payment.ID, "recorded a difference: %s", booked.Refusal.Code), false, err
 	}
 }
 
@@ -225,10 +226,10 @@ func (l *lateEvent) book(ctx workflow.Context, r rise) (result ApplyLateEventRes
 func (l *lateEvent) unmatched(ctx workflow.Context, several int) (ApplyLateEventResult, error) {
 	e := l.input.Event
 	err := l.outbox.recordMismatch(ctx, payment.Mismatch{
-		ID:   payment.DeriveMismatchID(payment.MismatchUnmatchedRefund, e.Digest),
+		ID:   ledger.DeriveMismatchID(payment.MismatchUnmatchedRefund, e.Digest),
 		Kind: payment.MismatchUnmatchedRefund, ReferenceNumber: e.ReferenceNumber, Theirs: e.Total.String(), Source: payment.FoundByEvent,
 	})
-	return verdict(payment.VerdictUnmatched, "", "a refund made elsewhere that fits %d payments", several), err
+	return verdict(ledger.VerdictUnmatched, "", "a refund made elsewhere that fits %d payments", several), err
 }
 
 // completed fills in who paid, where the event agrees with the authorisation's
@@ -236,7 +237,7 @@ func (l *lateEvent) unmatched(ctx workflow.Context, several int) (ApplyLateEvent
 func (l *lateEvent) completed(ctx workflow.Context) (ApplyLateEventResult, error) {
 	p, err := l.payment(ctx)
 	if err != nil || p == nil {
-		return verdict(payment.VerdictUnmatched, "", "no payment has this ticket, reference number or id"), err
+		return verdict(ledger.VerdictUnmatched, "", "no payment has this ticket, reference number or id"), err
 	}
 	e := l.input.Event
 	if p.Status == payment.StatusCompleted && e.agrees(*p) {
@@ -244,9 +245,9 @@ func (l *lateEvent) completed(ctx workflow.Context) (ApplyLateEventResult, error
 			PaymentID: p.ID, Payer: e.payer(),
 		})
 		if err != nil || !filled.Filled {
-			return verdict(payment.VerdictKnown, p.ID, "the payment is completed, and its payer known"), err
+			return verdict(ledger.VerdictKnown, p.ID, "the payment is completed, and its payer known"), err
 		}
-		return verdict(payment.VerdictApplied, p.ID, "told who paid"), nil
+		return verdict(ledger.VerdictApplied, p.ID, "told who paid"), nil
 	}
 	return l.compare(ctx, *p)
 }
@@ -256,9 +257,9 @@ func (l *lateEvent) over(ctx workflow.Context) (ApplyLateEventResult, error) {
 	p, err := l.payment(ctx)
 	switch {
 	case err != nil || p == nil:
-		return verdict(payment.VerdictUnmatched, "", "no payment has this ticket, reference number or id"), err
+		return verdict(ledger.VerdictUnmatched, "", "no payment has this ticket, reference number or id"), err
 	case p.Status != payment.StatusCompleted:
-		return verdict(payment.VerdictKnown, p.ID, "the payment is %s", p.Status), nil
+		return verdict(ledger.VerdictKnown, p.ID, "the payment is %s", p.Status), nil
 	default:
 		return l.compare(ctx, *p)
 	}
@@ -268,7 +269,7 @@ func (l *lateEvent) over(ctx workflow.Context) (ApplyLateEventResult, error) {
 // terminal status never changes: a difference is recorded for people.
 func (l *lateEvent) compare(ctx workflow.Context, p payment.Payment) (ApplyLateEventResult, error) {
 	if p.EcommerceID == "" {
-		return verdict(payment.VerdictRefuted, p.ID, "the payment never had a ticket"), nil
+		return verdict(ledger.VerdictRefuted, p.ID, "the payment never had a ticket"), nil
 	}
 	seen, err := l.look(ctx, p)
 	if err != nil {
@@ -276,10 +277,10 @@ func (l *lateEvent) compare(ctx workflow.Context, p payment.Payment) (ApplyLateE
 	}
 	if (seen.Status == athmovil.StatusCompleted) != (p.Status == payment.StatusCompleted) {
 		err := l.mismatch(ctx, p, payment.MismatchStatus, string(p.Status), string(seen.Status))
-		return verdict(payment.VerdictApplied, p.ID, "recorded a difference: ATH Móvil says %s", seen.Status), err
+		return verdict(ledger.VerdictApplied, p.ID, "recorded a difference: ATH Móvil says %s", seen.Status), err
 	}
 	err = l.mismatch(ctx, p, payment.MismatchContradictingEvent, string(p.Status), l.input.Event.claim())
-	return verdict(payment.VerdictRefuted, p.ID, "ATH Móvil itself says %s", seen.Status), err
+	return verdict(ledger.VerdictRefuted, p.ID, "ATH Móvil itself says %s", seen.Status), err
 }
 
 // payment reads the payment that the event was matched with; nil where there is
@@ -295,7 +296,7 @@ func (l *lateEvent) payment(ctx workflow.Context) (*payment.Payment, error) {
 
 func (l *lateEvent) mismatch(ctx workflow.Context, p payment.Payment, kind payment.MismatchKind, ours, theirs string) error {
 	return l.outbox.recordMismatch(ctx, payment.Mismatch{
-		ID: payment.DeriveMismatchID(kind, p.ID, ours, theirs), Kind: kind, PaymentID: p.ID,
+		ID: ledger.DeriveMismatchID(kind, p.ID, ours, theirs), Kind: kind, PaymentID: p.ID,
 		ReferenceNumber: p.ReferenceNumber, Ours: ours, Theirs: theirs, Source: payment.FoundByEvent,
 	})
 }

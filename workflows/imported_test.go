@@ -8,6 +8,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -91,7 +92,7 @@ func TestLateEventsOfAnImportedPayment(t *testing.T) {
 		s := newScene(t)
 		s.imported()
 		result := s.late(echo, "")
-		require.Equal(t, payment.VerdictKnown, result.Verdict, result.Effect)
+		require.Equal(t, ledger.VerdictKnown, result.Verdict, result.Effect)
 		require.Equal(t, money.FromCents(5_00), s.record().Payment.RefundedAmount)
 		require.Empty(t, s.inbox.events(books))
 	})
@@ -101,7 +102,7 @@ func TestLateEventsOfAnImportedPayment(t *testing.T) {
 		s.imported()
 		s.gateway.refunded(money.FromCents(8_00))
 		result := s.late(elsewhere, "")
-		require.Equal(t, payment.VerdictApplied, result.Verdict, result.Effect)
+		require.Equal(t, ledger.VerdictApplied, result.Verdict, result.Effect)
 		require.Equal(t, money.FromCents(8_00), s.record().Payment.RefundedAmount)
 		require.Equal(t, "refund_completed", s.inbox.events(books))
 	})
@@ -110,7 +111,7 @@ func TestLateEventsOfAnImportedPayment(t *testing.T) {
 		s := newScene(t)
 		s.imported()
 		result := s.late(sold, paymentID)
-		require.Equal(t, payment.VerdictKnown, result.Verdict, result.Effect)
+		require.Equal(t, ledger.VerdictKnown, result.Verdict, result.Effect)
 		require.Empty(t, s.inbox.events(books))
 	})
 }

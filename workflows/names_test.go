@@ -13,6 +13,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -25,12 +26,12 @@ func TestNotifyQueue(t *testing.T) {
 
 func TestWorkflowIDs(t *testing.T) {
 	t.Parallel()
-	id := payment.DeriveRefundID(payment.DeriveID("default", "key"), "key")
+	id := ledger.DeriveRefundID(ledger.DeriveID("default", "key"), "key")
 	got, ok := workflows.RefundIDOf(workflows.RefundWorkflowID(id))
 	require.True(t, ok)
 	require.Equal(t, id, got)
 
-	_, ok = workflows.RefundIDOf(workflows.PaymentWorkflowID(payment.DeriveID("default", "key")))
+	_, ok = workflows.RefundIDOf(workflows.PaymentWorkflowID(ledger.DeriveID("default", "key")))
 	require.False(t, ok, "a payment's workflow is no refund's")
 }
 
@@ -45,12 +46,12 @@ func TestNamesFit(t *testing.T) {
 			longest = string(event)
 		}
 	}
-	id := payment.DeriveID("default", "key")
+	id := ledger.DeriveID("default", "key")
 	for _, name := range []string{
 		workflows.PaymentWorkflowID(id),
-		workflows.RefundWorkflowID(payment.DeriveRefundID(id, "key")),
-		workflows.NotifyQueue(strings.Repeat("h", payment.MaxHost)),
-		activities.ReceiverActivityName(longest, strings.Repeat("r", payment.MaxReceiverName)),
+		workflows.RefundWorkflowID(ledger.DeriveRefundID(id, "key")),
+		workflows.NotifyQueue(strings.Repeat("h", ledger.MaxHost)),
+		activities.ReceiverActivityName(longest, strings.Repeat("r", ledger.MaxReceiverName)),
 	} {
 		require.LessOrEqual(t, len(name), most, name)
 	}

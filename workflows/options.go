@@ -8,7 +8,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/internal/ledger"
 )
 
 // Class says how an activity may be tried again. Every activity has one, in
@@ -91,7 +91,7 @@ func recordOptions() workflow.LocalActivityOptions {
 }
 
 // notifyOptions returns the options of one receiver's activity.
-func notifyOptions(r payment.Receiver) workflow.ActivityOptions {
+func notifyOptions(r ledger.Receiver) workflow.ActivityOptions {
 	first := cmp.Or(r.Retry.First, notifyFirst)
 	return workflow.ActivityOptions{
 		TaskQueue:              NotifyQueue(r.Host),

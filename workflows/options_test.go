@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/internal/ledger"
 )
 
 // TestActivityOptions says for each class how often Temporal itself tries, since
@@ -51,12 +51,12 @@ func TestAwaitOptions(t *testing.T) {
 
 func TestNotifyOptions(t *testing.T) {
 	t.Parallel()
-	options := notifyOptions(payment.Receiver{Host: "shop", Timeout: time.Minute})
+	options := notifyOptions(ledger.Receiver{Host: "shop", Timeout: time.Minute})
 	require.Equal(t, "notify-shop", options.TaskQueue)
 	require.Equal(t, time.Minute, options.StartToCloseTimeout)
 	require.Equal(t, 7*24*time.Hour, options.ScheduleToCloseTimeout)
 
-	options = notifyOptions(payment.Receiver{Host: "shop"})
+	options = notifyOptions(ledger.Receiver{Host: "shop"})
 	require.Equal(t, activities.DefaultReceiverTimeout, options.StartToCloseTimeout, "zero means the default")
 }
 

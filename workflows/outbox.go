@@ -5,6 +5,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -63,7 +64,7 @@ func (o *outbox) obey(ctx workflow.Context, order DeliveryOrder) {
 
 // announce tells an event once the store has given it its place and its
 // receivers. subject is what the notifications' ids are derived from.
-func (o *outbox) announce(ctx workflow.Context, subject string, n payment.Notification, told func(workflow.Context) (payment.Announced, error)) {
+func (o *outbox) announce(ctx workflow.Context, subject string, n payment.Notification, told func(workflow.Context) (ledger.Announced, error)) {
 	o.listen(ctx)
 	o.spawn(ctx, func(ctx workflow.Context) {
 		announced, err := told(ctx)
@@ -73,14 +74,14 @@ func (o *outbox) announce(ctx workflow.Context, subject string, n payment.Notifi
 		n.Sequence = announced.Sequence
 		for _, r := range announced.Receivers {
 			one := n
-			one.ID = payment.NotificationID(subject, n.Event, n.Sequence, r.Host, r.Name)
+			one.ID = ledger.NotificationID(subject, n.Event, n.Sequence, r.Host, r.Name)
 			o.spawn(ctx, func(ctx workflow.Context) { o.deliver(ctx, one, r) })
 		}
 	})
 }
 
 // announceRefund tells that a refund made elsewhere was booked.
-func (o *outbox) announceRefund(ctx workflow.Context, external payment.ExternalRefund, booked activities.BookExternalRefundResult) {
+func (o *outbox) announceRefund(ctx workflow.Context, external ledger.ExternalRefund, booked activities.BookExternalRefundResult) {
 	o.announce(ctx, booked.Refund.ID, external.Notification(*booked.Refund, booked.Announced.Payment), at(booked.Announced))
 }
 
@@ -88,7 +89,7 @@ func (o *outbox) announceRefund(ctx workflow.Context, external payment.ExternalR
 // harmless.
 func (o *outbox) recordMismatch(ctx workflow.Context, m payment.Mismatch) error {
 	m.FoundAt, m.FoundBy = workflow.Now(ctx).UTC(), workflow.GetInfo(ctx).WorkflowExecution.RunID
-	announced, err := persist[payment.Announced](ctx, activities.RecordMismatchName, m)
+	announced, err := persist[ledger.Announced](ctx, activities.RecordMismatchName, m)
 	if err != nil {
 		return err
 	}
@@ -97,8 +98,8 @@ func (o *outbox) recordMismatch(ctx workflow.Context, m payment.Mismatch) error 
 }
 
 // at is an announcement that is in the store already.
-func at(announced payment.Announced) func(workflow.Context) (payment.Announced, error) {
-	return func(workflow.Context) (payment.Announced, error) { return announced, nil }
+func at(announced ledger.Announced) func(workflow.Context) (ledger.Announced, error) {
+	return func(workflow.Context) (ledger.Announced, error) { return announced, nil }
 }
 
 // keepUp tells the store, in the background, what came of the deliveries under
@@ -140,7 +141,7 @@ func (o *outbox) spawn(ctx workflow.Context, work func(workflow.Context)) {
 
 // deliver calls one receiver until it succeeds, its time is over, or a person
 // orders otherwise.
-func (o *outbox) deliver(ctx workflow.Context, n payment.Notification, r payment.Receiver) payment.DeliveryStatus {
+func (o *outbox) deliver(ctx workflow.Context, n payment.Notification, r ledger.Receiver) payment.DeliveryStatus {
 	delivery := payment.Delivery{
 		ID: n.ID, PaymentID: n.Payment.ID, Event: n.Event, Receiver: r.Name, Host: r.Host,
 		Sequence: n.Sequence, Status: payment.DeliveryDelivered, CreatedAt: n.OccurredAt,

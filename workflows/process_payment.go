@@ -9,6 +9,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -47,9 +48,9 @@ type process struct {
 	payment     payment.Payment
 	fingerprint string
 	revision    int64
-	transitions int                  // how many there were
-	unwritten   []payment.Transition // those that the store was not given yet
-	token       private.Text         // the ticket's; see activities.CreateTicketResult
+	transitions int                 // how many there were
+	unwritten   []ledger.Transition // those that the store was not given yet
+	token       private.Text        // the ticket's; see activities.CreateTicketResult
 
 	recorder recorder
 	outbox   outbox
@@ -529,7 +530,7 @@ func (p *process) learn(ctx workflow.Context, fact payment.Fact, reason *payment
 		return
 	}
 	p.transitions++
-	step := payment.Transition{
+	step := ledger.Transition{
 		PaymentID: p.payment.ID, Sequence: p.transitions, From: p.payment.Status, To: next, At: workflow.Now(ctx).UTC(),
 	}
 	if reason != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -117,7 +118,7 @@ func (p *process) contradictions(ctx workflow.Context) {
 		}
 		p.contradicted = true
 		m := payment.Mismatch{
-			ID:   payment.DeriveMismatchID(payment.MismatchContradictingEvent, p.payment.ID),
+			ID:   ledger.DeriveMismatchID(payment.MismatchContradictingEvent, p.payment.ID),
 			Kind: payment.MismatchContradictingEvent, PaymentID: p.payment.ID, ReferenceNumber: p.payment.ReferenceNumber,
 			Ours: string(p.payment.Status), Theirs: claim.claim(), Source: payment.FoundByEvent,
 		}

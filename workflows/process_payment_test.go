@@ -12,6 +12,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -465,16 +466,16 @@ func TestCreate(t *testing.T) {
 			script: func(s *scene) {
 				create()(s)
 				other := payment.Payment{
-					ID: payment.DeriveID("default", "another"), Status: payment.StatusOpen,
+					ID: ledger.DeriveID("default", "another"), Status: payment.StatusOpen,
 					Request:   payment.Request{Reference: order, Total: total, ExpiresIn: time.Minute},
 					CreatedAt: start, UpdatedAt: start, ExpiresAt: start.Add(time.Minute),
 				}
-				_, err := s.db.RecordPayment(s.t.Context(), payment.Change{Record: payment.Record{Payment: other, Revision: 1}})
+				_, err := s.db.RecordPayment(s.t.Context(), ledger.Change{Record: ledger.Record{Payment: other, Revision: 1}})
 				require.NoError(s.t, err)
 			},
 			path: failed, failure: payment.FailureReferenceInUse, told: "payment_failed",
 			also: func(s *scene) {
-				require.Equal(s.t, payment.DeriveID("default", "another"), answerOf[workflows.TicketOutcome](s, "ticket").InProgressID)
+				require.Equal(s.t, ledger.DeriveID("default", "another"), answerOf[workflows.TicketOutcome](s, "ticket").InProgressID)
 			},
 		},
 	})
@@ -807,7 +808,7 @@ func TestReceivers(t *testing.T) {
 		for _, n := range tries {
 			require.Equal(t, tries[0], n, "every attempt is the same notification")
 		}
-		require.Equal(t, payment.NotificationID(paymentID, payment.EventCompleted, 2, host, "printer"), tries[0].ID)
+		require.Equal(t, ledger.NotificationID(paymentID, payment.EventCompleted, 2, host, "printer"), tries[0].ID)
 		d := s.delivery(payment.EventCompleted, "printer")
 		require.Equal(t, payment.DeliveryDelivered, d.Status)
 		require.Equal(t, 4, d.Attempts)
@@ -884,7 +885,7 @@ func TestReceivers(t *testing.T) {
 		s.receivers.On(payment.EventCreated, "printer", s.inbox.receiver("printer", failures(1000)...))
 		s.at(10*time.Second, func() {
 			s.env.SignalWorkflow(workflows.SignalDeliveries, workflows.DeliveryOrder{
-				Drop: []string{payment.NotificationID(paymentID, payment.EventCreated, 1, host, "printer")},
+				Drop: []string{ledger.NotificationID(paymentID, payment.EventCreated, 1, host, "printer")},
 			})
 		})
 		s.at(20*time.Second, func() {
@@ -904,7 +905,7 @@ func TestReceivers(t *testing.T) {
 			Event: payment.EventCreated, Name: "printer", Func: s.inbox.receiver("printer", failures(1)...),
 			Retry: payment.Retry{First: time.Hour},
 		})
-		id := payment.NotificationID(paymentID, payment.EventCreated, 1, host, "printer")
+		id := ledger.NotificationID(paymentID, payment.EventCreated, 1, host, "printer")
 		s.at(10*time.Second, func() {
 			s.env.SignalWorkflow(workflows.SignalDeliveries, workflows.DeliveryOrder{Now: []string{id, "ntf_unknown"}})
 		})

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -129,7 +130,7 @@ func (r *reconcileDay) compare(ctx workflow.Context, from, to time.Time) error {
 	if err != nil {
 		r.result.Quarantined++
 		return r.mismatch(ctx, payment.Mismatch{
-			ID:   payment.DeriveMismatchID(payment.MismatchReportUnavailable, name),
+			ID:   ledger.DeriveMismatchID(payment.MismatchReportUnavailable, name),
 			Kind: payment.MismatchReportUnavailable, Theirs: name,
 		})
 	}
@@ -177,7 +178,7 @@ func (r *reconcileDay) lookBack(ctx workflow.Context, end time.Time) error {
 		if err := r.mismatches(ctx, looked.Mismatches); err != nil {
 			return err
 		}
-		if looked.Next == (payment.Cursor{}) {
+		if looked.Next == (ledger.Cursor{}) {
 			return nil
 		}
 		page.After = looked.Next
@@ -186,7 +187,7 @@ func (r *reconcileDay) lookBack(ctx workflow.Context, end time.Time) error {
 
 // book books a refund made elsewhere. Where a refund of ours is under way, or
 // the books have explained it meanwhile, tomorrow is another day.
-func (r *reconcileDay) book(ctx workflow.Context, rise payment.ExternalRefund) error {
+func (r *reconcileDay) book(ctx workflow.Context, rise ledger.ExternalRefund) error {
 	rise.BookedAt = workflow.Now(ctx).UTC()
 	booked, err := persist[activities.BookExternalRefundResult](ctx, activities.BookExternalRefundName, rise)
 	if err != nil || booked.Refusal != nil {

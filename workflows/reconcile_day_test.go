@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/worker"
@@ -70,7 +71,7 @@ func TestReconcileDay(t *testing.T) {
 			compared := activities.CompareSpanResult{Rows: 1}
 			if in.From.Equal(midnight) {
 				compared.Mismatches = []payment.Mismatch{{
-					ID: payment.DeriveMismatchID(payment.MismatchMissingThere, paymentID), Kind: payment.MismatchMissingThere, PaymentID: paymentID,
+					ID: ledger.DeriveMismatchID(payment.MismatchMissingThere, paymentID), Kind: payment.MismatchMissingThere, PaymentID: paymentID,
 				}}
 			}
 			return compared, nil
@@ -115,12 +116,12 @@ func TestReconcileDay(t *testing.T) {
 		r := &report{look: func(in activities.LookForRefundsInput) (activities.LookForRefundsResult, error) {
 			if pages++; pages == 1 {
 				require.Equal(t, 30*24*time.Hour, in.To.Sub(in.From))
-				return activities.LookForRefundsResult{Next: payment.Cursor{CreatedAt: start, ID: paymentID}}, nil
+				return activities.LookForRefundsResult{Next: ledger.Cursor{CreatedAt: start, ID: paymentID}}, nil
 			}
 			require.Equal(t, paymentID, in.After.ID)
 			two := money.FromCents(2_00)
-			return activities.LookForRefundsResult{Rises: []payment.ExternalRefund{{
-				RefundID: payment.DeriveExternalRefundID(paymentID, "total 2.00"), PaymentID: paymentID, Amount: two, Total: two,
+			return activities.LookForRefundsResult{Rises: []ledger.ExternalRefund{{
+				RefundID: ledger.DeriveExternalRefundID(paymentID, "total 2.00"), PaymentID: paymentID, Amount: two, Total: two,
 				Source: payment.SourceUnexplained, At: start,
 			}}}, nil
 		}}
@@ -166,11 +167,11 @@ func TestReconcileDay(t *testing.T) {
 		s := newScene(t)
 		s.paid()
 		s.reserve(refundID, "fingerprint", given)
-		_, err := s.db.RecordRefund(t.Context(), payment.RefundChange{
-			Record: payment.RefundRecord{Revision: 1, Refund: payment.Refund{
+		_, err := s.db.RecordRefund(t.Context(), ledger.RefundChange{
+			Record: ledger.RefundRecord{Revision: 1, Refund: payment.Refund{
 				ID: refundID, PaymentID: paymentID, Amount: given, Status: payment.RefundPending, NeedsReview: true, Source: payment.SourceAPI, CreatedAt: start,
 			}},
-			Review: &payment.Review{ID: payment.DeriveReviewID(refundID, 1), PaymentID: paymentID, RefundID: refundID, Cause: payment.CauseRefundUnknown, OpenedAt: start},
+			Review: &payment.Review{ID: ledger.DeriveReviewID(refundID, 1), PaymentID: paymentID, RefundID: refundID, Cause: payment.CauseRefundUnknown, OpenedAt: start},
 		})
 		require.NoError(t, err)
 		told := 0

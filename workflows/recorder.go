@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -16,7 +17,7 @@ type recorder struct {
 }
 
 type queued struct {
-	change payment.Change
+	change ledger.Change
 	done   workflow.Settable
 }
 
@@ -48,11 +49,11 @@ func (r *recorder) idle() bool { return len(r.queue) == 0 }
 func (p *process) write(ctx workflow.Context) written { return p.enqueue(ctx, p.change(ctx, "")) }
 
 // change is the payment as it stands, with the event to announce, or none.
-func (p *process) change(ctx workflow.Context, event payment.Event) payment.Change {
+func (p *process) change(ctx workflow.Context, event payment.Event) ledger.Change {
 	p.revision++
 	p.payment.UpdatedAt = workflow.Now(ctx).UTC()
-	change := payment.Change{
-		Record: payment.Record{
+	change := ledger.Change{
+		Record: ledger.Record{
 			Payment: p.payment, Revision: p.revision, Fingerprint: p.fingerprint,
 		},
 		Transitions: p.unwritten,
@@ -74,7 +75,7 @@ func (p *process) whenWritten(ctx workflow.Context, written written, next func()
 }
 
 // enqueue puts a change in line.
-func (p *process) enqueue(ctx workflow.Context, change payment.Change) written {
+func (p *process) enqueue(ctx workflow.Context, change ledger.Change) written {
 	future, done := workflow.NewFuture(ctx)
 	p.recorder.queue = append(p.recorder.queue, queued{change: change, done: done})
 	return written{future: future}
@@ -84,9 +85,9 @@ func (p *process) enqueue(ctx workflow.Context, change payment.Change) written {
 func (p *process) announce(ctx workflow.Context, event payment.Event) written {
 	change := p.change(ctx, event)
 	w := p.enqueue(ctx, change)
-	p.outbox.announce(ctx, p.payment.ID, change.Notification(), func(ctx workflow.Context) (payment.Announced, error) {
+	p.outbox.announce(ctx, p.payment.ID, change.Notification(), func(ctx workflow.Context) (ledger.Announced, error) {
 		result, err := w.get(ctx)
-		return payment.Announced{Sequence: result.Sequence, Receivers: result.Receivers}, err
+		return ledger.Announced{Sequence: result.Sequence, Receivers: result.Receivers}, err
 	})
 	return w
 }
@@ -96,8 +97,8 @@ func (p *process) writeDeliveries(ctx workflow.Context) {
 	if !p.outbox.hasEnded() {
 		return
 	}
-	p.enqueue(ctx, payment.Change{
-		Record: payment.Record{
+	p.enqueue(ctx, ledger.Change{
+		Record: ledger.Record{
 			Payment: p.payment, Revision: p.revision, Fingerprint: p.fingerprint,
 		},
 		Deliveries: p.outbox.take(),

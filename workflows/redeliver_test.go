@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -17,11 +18,11 @@ func TestRedeliver(t *testing.T) {
 	s.receivers.On(payment.EventCompleted, "printer", s.inbox.receiver("printer", failures(2)...))
 	require.NoError(t, s.db.AnnounceReceivers(t.Context(), host, s.receivers.Announced(host)))
 	s.paid()
-	change := payment.Change{Record: s.record(), Announce: payment.EventCompleted, Workflow: paymentID}
+	change := ledger.Change{Record: s.record(), Announce: payment.EventCompleted, Workflow: paymentID}
 	change.Record.Revision++
 	announced, err := s.db.RecordPayment(t.Context(), change)
 	require.NoError(t, err)
-	id := payment.NotificationID(paymentID, payment.EventCompleted, announced.Sequence, host, "printer")
+	id := ledger.NotificationID(paymentID, payment.EventCompleted, announced.Sequence, host, "printer")
 	require.NoError(t, s.db.RecordDeliveries(t.Context(), []payment.Delivery{{ID: id, Status: payment.DeliveryFailed}}))
 
 	s.execute(workflows.RedeliveryWorkflowID(id), workflows.RedeliverNotificationName,
@@ -51,10 +52,10 @@ func TestRedeliverWhatIsUnderWay(t *testing.T) {
 	s := newScene(t)
 	require.NoError(t, s.db.AnnounceReceivers(t.Context(), host, s.receivers.Announced(host)))
 	s.paid()
-	change := payment.Change{Record: s.record(), Announce: payment.EventCompleted, Workflow: paymentID}
+	change := ledger.Change{Record: s.record(), Announce: payment.EventCompleted, Workflow: paymentID}
 	announced, err := s.db.RecordPayment(t.Context(), change)
 	require.NoError(t, err)
-	id := payment.NotificationID(paymentID, payment.EventCompleted, announced.Sequence, host, books)
+	id := ledger.NotificationID(paymentID, payment.EventCompleted, announced.Sequence, host, books)
 	s.execute(workflows.RedeliveryWorkflowID(id), workflows.RedeliverNotificationName,
 		workflows.RedeliverNotificationInput{NotificationID: id})
 	var result workflows.RedeliverNotificationResult

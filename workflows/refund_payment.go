@@ -9,6 +9,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
@@ -103,7 +104,7 @@ func (r *refund) finish(ctx workflow.Context) error {
 		if !r.outbox.hasEnded() {
 			return nil
 		}
-		if _, err := persist[payment.Announced](ctx, activities.RecordRefundName, payment.RefundChange{
+		if _, err := persist[ledger.Announced](ctx, activities.RecordRefundName, ledger.RefundChange{
 			Record: r.record(), Deliveries: r.outbox.take(),
 		}); err != nil {
 			return err
@@ -115,7 +116,7 @@ func (r *refund) finish(ctx workflow.Context) error {
 // payment is in the way, it asks again until the request's own deadline.
 func (r *refund) reserve(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "Reserves the amount.")
-	reservation := payment.Reservation{
+	reservation := ledger.Reservation{
 		RefundID: r.input.RefundID, PaymentID: r.input.PaymentID, Amount: r.input.Amount, Message: r.input.Message,
 		Fingerprint: r.input.Fingerprint, At: r.input.CreatedAt.UTC(),
 	}
@@ -196,12 +197,12 @@ func (r *refund) explain(ctx workflow.Context, before money.Amount) error {
 		return nil
 	case -1:
 		return r.mismatch(ctx, payment.Mismatch{
-			ID:   payment.DeriveMismatchID(payment.MismatchRefunded, r.payment.ID, booked.String(), before.String()),
+			ID:   ledger.DeriveMismatchID(payment.MismatchRefunded, r.payment.ID, booked.String(), before.String()),
 			Kind: payment.MismatchRefunded, Ours: booked.String(), Theirs: before.String(),
 		})
 	}
-	external := payment.ExternalRefund{
-		RefundID:  payment.DeriveExternalRefundID(r.payment.ID, "total "+before.String()),
+	external := ledger.ExternalRefund{
+		RefundID:  ledger.DeriveExternalRefundID(r.payment.ID, "total "+before.String()),
 		PaymentID: r.payment.ID, Amount: before.Sub(booked), Total: before, Source: payment.SourceUnexplained,
 		For: r.refund.ID, At: workflow.Now(ctx).UTC(), BookedAt: workflow.Now(ctx).UTC(),
 	}
@@ -212,7 +213,7 @@ func (r *refund) explain(ctx workflow.Context, before money.Amount) error {
 	if result.Refusal != nil {
 		// More was refunded than was captured: nothing that we know explains it.
 		if err := r.mismatch(ctx, payment.Mismatch{
-			ID:   payment.DeriveMismatchID(payment.MismatchRefunded, r.payment.ID, booked.String(), before.String()),
+			ID:   ledger.DeriveMismatchID(payment.MismatchRefunded, r.payment.ID, booked.String(), before.String()),
 			Kind: payment.MismatchRefunded, Ours: booked.String(), Theirs: before.String(),
 		}); err != nil {
 			return err
@@ -432,10 +433,10 @@ func (r *refund) announceEnd(ctx workflow.Context) error {
 // the event's receivers in the background.
 func (r *refund) announce(ctx workflow.Context, event payment.Event) error {
 	r.revision++
-	change := payment.RefundChange{
+	change := ledger.RefundChange{
 		Record: r.record(), Announce: event, At: workflow.Now(ctx).UTC(), Review: r.docket.take(),
 	}
-	announced, err := persist[payment.Announced](ctx, activities.RecordRefundName, change)
+	announced, err := persist[ledger.Announced](ctx, activities.RecordRefundName, change)
 	if err != nil {
 		return err
 	}
@@ -443,6 +444,6 @@ func (r *refund) announce(ctx workflow.Context, event payment.Event) error {
 	return nil
 }
 
-func (r *refund) record() payment.RefundRecord {
-	return payment.RefundRecord{Refund: r.refund, Revision: r.revision, Fingerprint: r.input.Fingerprint}
+func (r *refund) record() ledger.RefundRecord {
+	return ledger.RefundRecord{Refund: r.refund, Revision: r.revision, Fingerprint: r.input.Fingerprint}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -17,8 +18,8 @@ import (
 
 // The refund of every refund scene, of the payment that paid completes.
 var (
-	refundID = payment.DeriveRefundID(paymentID, "key-2")
-	otherID  = payment.DeriveRefundID(paymentID, "another")
+	refundID = ledger.DeriveRefundID(paymentID, "key-2")
+	otherID  = ledger.DeriveRefundID(paymentID, "another")
 	given    = money.FromCents(10_00)
 )
 
@@ -39,8 +40,8 @@ func (s *scene) paidBy(payer payment.Customer) {
 		Customer: payer, CreatedAt: at, UpdatedAt: at, ExpiresAt: at.Add(10 * time.Minute), CompletedAt: &at,
 	}
 	for _, event := range []payment.Event{payment.EventCreated, payment.EventCompleted} {
-		_, err := s.db.RecordPayment(s.t.Context(), payment.Change{
-			Record: payment.Record{Payment: p, Revision: 4}, Announce: event, Workflow: paymentID,
+		_, err := s.db.RecordPayment(s.t.Context(), ledger.Change{
+			Record: ledger.Record{Payment: p, Revision: 4}, Announce: event, Workflow: paymentID,
 		})
 		require.NoError(s.t, err)
 	}
@@ -51,7 +52,7 @@ func (s *scene) paidBy(payer payment.Customer) {
 // reserve makes a refund of the store's own, as another workflow run would.
 func (s *scene) reserve(id, fingerprint string, amount money.Amount) {
 	s.t.Helper()
-	_, err := s.db.ReserveRefund(s.t.Context(), payment.Reservation{
+	_, err := s.db.ReserveRefund(s.t.Context(), ledger.Reservation{
 		RefundID: id, PaymentID: paymentID, Amount: &amount, Fingerprint: fingerprint, At: start,
 	})
 	require.NoError(s.t, err)
@@ -61,7 +62,7 @@ func (s *scene) reserve(id, fingerprint string, amount money.Amount) {
 func (s *scene) settle(id string, amount money.Amount) {
 	s.t.Helper()
 	at := start.Add(time.Second)
-	_, err := s.db.RecordRefund(s.t.Context(), payment.RefundChange{Record: payment.RefundRecord{Revision: 2, Refund: payment.Refund{
+	_, err := s.db.RecordRefund(s.t.Context(), ledger.RefundChange{Record: ledger.RefundRecord{Revision: 2, Refund: payment.Refund{
 		ID: id, PaymentID: paymentID, Amount: amount, Status: payment.RefundCompleted, Source: payment.SourceAPI, CreatedAt: start, CompletedAt: &at,
 	}}})
 	require.NoError(s.t, err)
@@ -323,7 +324,7 @@ func (s *scene) checkRefund(r payment.Refund) {
 	}
 	for i, n := range s.inbox.told(books) {
 		require.Equal(t, 3+i, n.Sequence, "the payment's two events came before")
-		require.Equal(t, payment.NotificationID(refundID, n.Event, n.Sequence, host, books), n.ID)
+		require.Equal(t, ledger.NotificationID(refundID, n.Event, n.Sequence, host, books), n.ID)
 		require.Equal(t, refundID, n.Refund.ID)
 		require.Equal(t, paymentID, n.Payment.ID, "the payment travels along")
 		if n.Event == payment.EventRefundCompleted {
@@ -388,7 +389,7 @@ func TestRefundRefused(t *testing.T) {
 		},
 		{
 			name:  "no such payment",
-			input: func(in *workflows.RefundPaymentInput) { in.PaymentID = payment.DeriveID("default", "none") },
+			input: func(in *workflows.RefundPaymentInput) { in.PaymentID = ledger.DeriveID("default", "none") },
 			want:  payment.RefundRefusal{Code: payment.RefusedNoPayment},
 		},
 	} {

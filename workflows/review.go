@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -110,7 +111,7 @@ func (d *docket) open(ctx workflow.Context, cause payment.ReviewCause) bool {
 		subject = d.refundID
 	}
 	d.review = &payment.Review{
-		ID: payment.DeriveReviewID(subject, d.opened), PaymentID: d.paymentID, RefundID: d.refundID,
+		ID: ledger.DeriveReviewID(subject, d.opened), PaymentID: d.paymentID, RefundID: d.refundID,
 		Cause: cause, OpenedAt: workflow.Now(ctx).UTC(),
 	}
 	d.unsaved = true

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -35,7 +36,7 @@ func (s *scene) lookLost() {
 // reviewed is the payment's or the refund's one review, as the store has it.
 func (s *scene) reviewed() payment.Review {
 	s.t.Helper()
-	reviews, _, err := s.db.Reviews(s.t.Context(), payment.ReviewFilter{PaymentID: paymentID})
+	reviews, _, err := s.db.Reviews(s.t.Context(), ledger.ReviewFilter{PaymentID: paymentID})
 	require.NoError(s.t, err)
 	require.Len(s.t, reviews, 1)
 	return reviews[0]

@@ -21,6 +21,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
@@ -46,7 +47,7 @@ var (
 	total = money.FromCents(25_00)
 	fee   = money.FromCents(60)
 
-	paymentID = payment.DeriveID("default", "key-1")
+	paymentID = ledger.DeriveID("default", "key-1")
 )
 
 // tester is a test, or one case of a property test.
@@ -181,7 +182,7 @@ func answerOf[T any](s *scene, id string) T {
 }
 
 // record reads the payment as it is stored.
-func (s *scene) record() payment.Record {
+func (s *scene) record() ledger.Record {
 	s.t.Helper()
 	r, err := s.db.Payment(context.WithoutCancel(s.t.Context()), paymentID)
 	require.NoError(s.t, err)
@@ -219,23 +220,23 @@ func (f *flakyRecords) answers() error {
 	return errStoreAway
 }
 
-func (f *flakyRecords) RecordPayment(ctx context.Context, c payment.Change) (payment.Announced, error) {
+func (f *flakyRecords) RecordPayment(ctx context.Context, c ledger.Change) (ledger.Announced, error) {
 	if err := f.answers(); err != nil {
-		return payment.Announced{}, err
+		return ledger.Announced{}, err
 	}
 	return f.Store.RecordPayment(ctx, c)
 }
 
-func (f *flakyRecords) ReserveRefund(ctx context.Context, r payment.Reservation) (payment.Reserved, error) {
+func (f *flakyRecords) ReserveRefund(ctx context.Context, r ledger.Reservation) (ledger.Reserved, error) {
 	if err := f.answers(); err != nil {
-		return payment.Reserved{}, err
+		return ledger.Reserved{}, err
 	}
 	return f.Store.ReserveRefund(ctx, r)
 }
 
-func (f *flakyRecords) RecordRefund(ctx context.Context, c payment.RefundChange) (payment.Announced, error) {
+func (f *flakyRecords) RecordRefund(ctx context.Context, c ledger.RefundChange) (ledger.Announced, error) {
 	if err := f.answers(); err != nil {
-		return payment.Announced{}, err
+		return ledger.Announced{}, err
 	}
 	return f.Store.RecordRefund(ctx, c)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -114,7 +115,7 @@ func TestSettleRefund(t *testing.T) {
 			require.Equal(t, "till", r.Decision.By)
 			require.NotEmpty(t, r.Evidence)
 			// The next refund is free, and what the old run still writes is not heard.
-			_, err := s.db.RecordRefund(t.Context(), payment.RefundChange{Record: payment.RefundRecord{
+			_, err := s.db.RecordRefund(t.Context(), ledger.RefundChange{Record: ledger.RefundRecord{
 				Revision: 7, Refund: payment.Refund{ID: refundID, PaymentID: paymentID, Amount: given, Status: payment.RefundPending, NeedsReview: true},
 			}})
 			require.NoError(t, err)
@@ -128,8 +129,8 @@ func TestSettleRefund(t *testing.T) {
 func booked(s *scene, amount money.Amount) {
 	s.t.Helper()
 	at := start.Add(-time.Minute)
-	_, err := s.db.RecordRefund(s.t.Context(), payment.RefundChange{Record: payment.RefundRecord{Revision: 1, Refund: payment.Refund{
-		ID: payment.DeriveExternalRefundID(paymentID, "x"), PaymentID: paymentID, Amount: amount, Status: payment.RefundCompleted,
+	_, err := s.db.RecordRefund(s.t.Context(), ledger.RefundChange{Record: ledger.RefundRecord{Revision: 1, Refund: payment.Refund{
+		ID: ledger.DeriveExternalRefundID(paymentID, "x"), PaymentID: paymentID, Amount: amount, Status: payment.RefundCompleted,
 		Source: payment.SourceExternal, CreatedAt: at, CompletedAt: &at,
 	}}})
 	require.NoError(s.t, err)
@@ -143,10 +144,10 @@ func TestSettleRefundInReview(t *testing.T) {
 	s.reserve(refundID, "fingerprint", given)
 	row := s.refundRow()
 	row.NeedsReview = true
-	_, err := s.db.RecordRefund(t.Context(), payment.RefundChange{
-		Record: payment.RefundRecord{Revision: 2, Refund: row},
+	_, err := s.db.RecordRefund(t.Context(), ledger.RefundChange{
+		Record: ledger.RefundRecord{Revision: 2, Refund: row},
 		Review: &payment.Review{
-			ID: payment.DeriveReviewID(refundID, 1), PaymentID: paymentID, RefundID: refundID, Cause: payment.CauseRefundUnknown,
+			ID: ledger.DeriveReviewID(refundID, 1), PaymentID: paymentID, RefundID: refundID, Cause: payment.CauseRefundUnknown,
 			Evidence: []payment.Evidence{{At: start, What: "the answer was lost"}}, OpenedAt: start,
 		},
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -194,7 +195,7 @@ func (s *scene) checkNotifications(p payment.Payment) {
 		if n.Mismatch != nil {
 			subject = n.Mismatch.ID
 		}
-		require.Equal(t, payment.NotificationID(subject, n.Event, n.Sequence, host, books), n.ID)
+		require.Equal(t, ledger.NotificationID(subject, n.Event, n.Sequence, host, books), n.ID)
 		require.Equal(t, payment.NotificationVersion, n.Version)
 		require.Equal(t, p.ID, n.Payment.ID)
 		require.Contains(t, known, n.ID)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/money"
@@ -62,17 +63,17 @@ func TestKeysAreRotated(t *testing.T) {
 }
 
 // sale is a completed payment with personal data.
-func sale(t *testing.T, number string) payment.Record {
+func sale(t *testing.T, number string) ledger.Record {
 	t.Helper()
 	now := time.Now().UTC().Truncate(time.Second)
-	return payment.Record{Revision: 1, Payment: payment.Payment{
-		ID: payment.DeriveID("default", number), Status: payment.StatusCompleted,
+	return ledger.Record{Revision: 1, Payment: payment.Payment{
+		ID: ledger.DeriveID("default", number), Status: payment.StatusCompleted,
 		Request:   payment.Request{Total: money.FromCents(10_00), PhoneNumber: "7875550001", Metadata1: "table 7"},
 		CreatedAt: now, UpdatedAt: now, ExpiresAt: now,
 	}}
 }
 
-func keep(t *testing.T, db *store.Store, change payment.Change) {
+func keep(t *testing.T, db *store.Store, change ledger.Change) {
 	t.Helper()
 	_, err := db.RecordPayment(t.Context(), change)
 	require.NoError(t, err)
@@ -84,7 +85,7 @@ func TestOldRowsAndHistoriesAreReadAfterARotation(t *testing.T) {
 	code, _, stderr := cobro(t, env, "migrate")
 	require.Zero(t, code, stderr)
 	running, runningRing := open(t, env) // by a process that is never restarted
-	keep(t, running, payment.Change{Record: sale(t, "before")})
+	keep(t, running, ledger.Change{Record: sale(t, "before")})
 	history, err := engine.NewDataConverter(runningRing).ToPayload("canary")
 	require.NoError(t, err)
 	fingerprint := runningRing.Digest("fingerprint", []byte("body"))
@@ -97,14 +98,14 @@ func TestOldRowsAndHistoriesAreReadAfterARotation(t *testing.T) {
 	require.Zero(t, code, stderr)
 
 	restarted, restartedRing := open(t, env)
-	keep(t, restarted, payment.Change{Record: sale(t, "after")})
+	keep(t, restarted, ledger.Change{Record: sale(t, "after")})
 	changed, err := runningRing.Refresh() // within five seconds by itself
 	require.NoError(t, err)
 	require.True(t, changed)
 	for name, db := range map[string]interface {
-		Payments(context.Context, payment.Filter) ([]payment.Payment, payment.Cursor, error)
+		Payments(context.Context, ledger.Filter) ([]payment.Payment, ledger.Cursor, error)
 	}{"a running process": running, "a restarted process": restarted} {
-		for _, filter := range []payment.Filter{{Limit: 10}, {PhoneNumber: "7875550001", Limit: 10}, {Metadata1: "table 7", Limit: 10}} {
+		for _, filter := range []ledger.Filter{{Limit: 10}, {PhoneNumber: "7875550001", Limit: 10}, {Metadata1: "table 7", Limit: 10}} {
 			found, _, err := db.Payments(t.Context(), filter)
 			require.NoError(t, err, name)
 			require.Len(t, found, 2, "%s finds what both keys sealed, by digests that stay the same", name)
@@ -242,8 +243,8 @@ func TestReview(t *testing.T) {
 	db, _ := open(t, env)
 	record := sale(t, "in review")
 	record.Payment.Status, record.Payment.NeedsReview = payment.StatusConfirmed, true
-	keep(t, db, payment.Change{Record: record, Review: &payment.Review{
-		ID: payment.DeriveReviewID(record.Payment.ID, 1), PaymentID: record.Payment.ID, Cause: payment.CauseUndecided, OpenedAt: time.Now().UTC(),
+	keep(t, db, ledger.Change{Record: record, Review: &payment.Review{
+		ID: ledger.DeriveReviewID(record.Payment.ID, 1), PaymentID: record.Payment.ID, Cause: payment.CauseUndecided, OpenedAt: time.Now().UTC(),
 		Evidence: []payment.Evidence{{At: time.Now().UTC(), What: "ATH Móvil says CONFIRM"}},
 	}})
 	flows := &reviewer{}
@@ -294,8 +295,8 @@ func TestEveryReviewIsListed(t *testing.T) {
 	db, _ := open(t, env)
 	record := sale(t, "in review")
 	for number := range 101 {
-		keep(t, db, payment.Change{Record: record, Review: &payment.Review{
-			ID: payment.DeriveReviewID(record.Payment.ID, number), PaymentID: record.Payment.ID, Cause: payment.CauseUndecided, OpenedAt: time.Now().UTC(),
+		keep(t, db, ledger.Change{Record: record, Review: &payment.Review{
+			ID: ledger.DeriveReviewID(record.Payment.ID, number), PaymentID: record.Payment.ID, Cause: payment.CauseUndecided, OpenedAt: time.Now().UTC(),
 		}})
 	}
 	env["COBRO_API_URL"] = merchantAPIOver(t, env, noFlows{})

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/worker"
 )
@@ -71,7 +72,7 @@ func (c *receiverRemoveCommand) Run(p *program) error {
 	return err
 }
 
-func printReceivers(w io.Writer, asJSON bool, receivers []payment.Receiver) error {
+func printReceivers(w io.Writer, asJSON bool, receivers []ledger.Receiver) error {
 	if asJSON {
 		return writeJSON(w, neverNull(receivers))
 	}
@@ -108,7 +109,7 @@ func (c *redeliverCommand) Run(p *program) error {
 		return err
 	}
 	cfg.Logger = p.logger
-	sent, err := worker.Redeliver(p.ctx, cfg, payment.DeliveryFilter{
+	sent, err := worker.Redeliver(p.ctx, cfg, ledger.DeliveryFilter{
 		Host: c.Host, Receiver: c.Receiver, Event: payment.Event(c.Event), Status: payment.DeliveryStatus(c.Status),
 		CreatedFrom: c.Since, CreatedTo: c.Until,
 	}, c.DryRun)

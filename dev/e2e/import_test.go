@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
@@ -105,7 +106,7 @@ func TestAnImportedPaymentIsRefundedLikeAnyOther(t *testing.T) {
 	listed := as[struct{ Payments []sale }](t, got).Payments
 	require.Len(t, listed, 1)
 	old := listed[0]
-	require.Equal(t, payment.DeriveID("default", "django-athm:"+ecommerceID), old.ID)
+	require.Equal(t, ledger.DeriveID("default", "django-athm:"+ecommerceID), old.ID)
 	require.Equal(t, "completed", old.Status)
 	require.Equal(t, "2.00", old.RefundedAmount)
 	require.Equal(t, "María Ñeco", *old.Customer.Name)

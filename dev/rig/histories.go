@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -49,7 +50,7 @@ func (s *System) ExportPayment(ctx context.Context, paymentID, prefix string) er
 	if err != nil {
 		return err
 	}
-	events, _, err := e.store.WebhookEvents(ctx, payment.WebhookFilter{PaymentID: paymentID, Limit: 100})
+	events, _, err := e.store.WebhookEvents(ctx, ledger.WebhookFilter{PaymentID: paymentID, Limit: 100})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/money"
@@ -199,7 +200,7 @@ func (e *eye) unsettled(ctx context.Context) error {
 			}
 		}
 	}
-	waiting, _, err := e.store.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 1})
+	waiting, _, err := e.store.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictPending, Limit: 1})
 	if err != nil || len(waiting) > 0 {
 		return errors.Join(err, fmt.Errorf("%d webhooks are pending", len(waiting)))
 	}
@@ -215,13 +216,13 @@ func (e *eye) unsettled(ctx context.Context) error {
 func (e *eye) openWorkflows(ctx context.Context) ([]string, error) {
 	open := true
 	var reviews []payment.Review
-	for filter := (payment.ReviewFilter{Open: &open, Limit: 100}); ; {
+	for filter := (ledger.ReviewFilter{Open: &open, Limit: 100}); ; {
 		page, next, err := e.store.Reviews(ctx, filter)
 		if err != nil {
 			return nil, err
 		}
 		reviews = append(reviews, page...)
-		if next == (payment.Cursor{}) {
+		if next == (ledger.Cursor{}) {
 			break
 		}
 		filter.After = next
@@ -465,7 +466,7 @@ func (e *eye) checkNotifications(ctx context.Context) {
 		}
 	}
 	// What concerns no payment is told too: refunds that fit none.
-	all, err := e.store.Mismatches(ctx, payment.MismatchFilter{Limit: 100})
+	all, err := e.store.Mismatches(ctx, ledger.MismatchFilter{Limit: 100})
 	strange := 0
 	for _, m := range all {
 		if m.PaymentID == "" && m.Kind.Announced() {
@@ -479,11 +480,11 @@ func (e *eye) checkNotifications(ctx context.Context) {
 
 // checkWebhooks says that no webhook which was answered is without a verdict.
 func (e *eye) checkWebhooks(ctx context.Context) {
-	waiting, _, err := e.store.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 100})
+	waiting, _, err := e.store.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictPending, Limit: 100})
 	if err != nil || len(waiting) > 0 {
 		e.broken("%d webhooks have no verdict: %w", len(waiting), errors.Join(err))
 	}
-	late, _, err := e.store.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictLate, Limit: 100})
+	late, _, err := e.store.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictLate, Limit: 100})
 	if err != nil {
 		e.broken("webhooks: %w", err)
 	}

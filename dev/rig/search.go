@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/payment"
@@ -113,13 +114,13 @@ func (s *Search) forKeys(keyFile string) error {
 // everyPayment reads every page.
 func everyPayment(ctx context.Context, db *store.Store) ([]payment.Payment, error) {
 	var all []payment.Payment
-	for filter := (payment.Filter{Limit: 100}); ; {
+	for filter := (ledger.Filter{Limit: 100}); ; {
 		page, next, err := db.Payments(ctx, filter)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, page...)
-		if next == (payment.Cursor{}) {
+		if next == (ledger.Cursor{}) {
 			return all, nil
 		}
 		filter.After = next

@@ -23,6 +23,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -241,7 +242,7 @@ func examples() []payment.Notification {
 	}
 	completedAt, refundedAt := at(30), at(50)
 	open := payment.Payment{
-		ID: payment.DeriveID("default", "example"), Status: payment.StatusOpen,
+		ID: ledger.DeriveID("default", "example"), Status: payment.StatusOpen,
 		Request:     payment.Request{Total: *amount("25.00"), ExpiresIn: 10 * time.Minute},
 		EcommerceID: "5f0c2a9d-0000-4000-8000-000000000000",
 		ExpiresAt:   at(600), CreatedAt: at(0), UpdatedAt: at(1),
@@ -267,7 +268,7 @@ func examples() []payment.Notification {
 	inReview.NeedsReview = true
 
 	refund := payment.Refund{
-		ID: payment.DeriveRefundID(open.ID, "example"), PaymentID: open.ID, Amount: *amount("5.00"),
+		ID: ledger.DeriveRefundID(open.ID, "example"), PaymentID: open.ID, Amount: *amount("5.00"),
 		Status: payment.RefundCompleted, ReferenceNumber: "reference-2", Message: "sorry", Source: payment.SourceAPI,
 		CreatedAt: at(40), CompletedAt: &refundedAt,
 	}
@@ -276,7 +277,7 @@ func examples() []payment.Notification {
 		Failure: &payment.Failure{Code: "BTRA_0044", Message: "the balance is too low"}, Source: payment.SourceAPI, CreatedAt: at(40),
 	}
 	review := payment.Review{
-		ID: payment.DeriveReviewID(open.ID, 1), PaymentID: open.ID, Cause: payment.CauseUndecided,
+		ID: ledger.DeriveReviewID(open.ID, 1), PaymentID: open.ID, Cause: payment.CauseUndecided,
 		Evidence: []payment.Evidence{{At: at(55), What: "the ticket is PAUSED"}}, OpenedAt: at(56),
 	}
 	decided, settled := review, review
@@ -286,12 +287,12 @@ func examples() []payment.Notification {
 	}
 	settled.Decision = &payment.Decision{Verdict: payment.VerdictCompleted, Source: payment.DecidedByGateway, At: at(59)}
 	mismatch := payment.Mismatch{
-		ID:   payment.DeriveMismatchID(payment.MismatchFee, open.ID),
+		ID:   ledger.DeriveMismatchID(payment.MismatchFee, open.ID),
 		Kind: payment.MismatchFee, PaymentID: open.ID, ReferenceNumber: "reference-1", Ours: "0.56", Theirs: "0.60",
 		Source: payment.FoundByReconciliation, FoundBy: "0198f0c2-0000-7000-8000-000000000000", FoundAt: at(58),
 	}
 	nobodys := payment.Mismatch{
-		ID:   payment.DeriveMismatchID(payment.MismatchMissingHere, "reference-9"),
+		ID:   ledger.DeriveMismatchID(payment.MismatchMissingHere, "reference-9"),
 		Kind: payment.MismatchMissingHere, Source: payment.FoundByReconciliation, FoundAt: at(58),
 	}
 
@@ -311,7 +312,7 @@ func examples() []payment.Notification {
 	for i := range told {
 		n := &told[i]
 		n.Version, n.Sequence, n.OccurredAt = payment.NotificationVersion, i+1, at(i)
-		n.ID = payment.NotificationID(n.Payment.ID, n.Event, n.Sequence, "typescript", "send-receipt")
+		n.ID = ledger.NotificationID(n.Payment.ID, n.Event, n.Sequence, "typescript", "send-receipt")
 	}
 	return told
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
@@ -132,7 +133,7 @@ func (r *reader) sale(read *row, clients map[string]payment.Customer, sales map[
 // payment reads what every payment has.
 func (r *reader) payment(read *row, ecommerceID string, clients map[string]payment.Customer) payment.Payment {
 	p := payment.Payment{
-		ID:     payment.DeriveID(r.settings.Merchant, Origin+":"+ecommerceID),
+		ID:     ledger.DeriveID(r.settings.Merchant, Origin+":"+ecommerceID),
 		Status: payment.StatusPending,
 		Request: payment.Request{
 			Total: read.price("total"), Subtotal: optional(read.amount("subtotal")), Tax: optional(read.amount("tax")),
@@ -180,7 +181,7 @@ func (s *Sale) live(way []payment.Fact, ended time.Time) error {
 		if err != nil {
 			return err
 		}
-		step := payment.Transition{PaymentID: p.ID, Sequence: i + 1, From: p.Status, To: next, At: ended}
+		step := ledger.Transition{PaymentID: p.ID, Sequence: i + 1, From: p.Status, To: next, At: ended}
 		switch fact {
 		case payment.FactOpened:
 			step.At = earlier(p.CreatedAt, ended)
@@ -261,7 +262,7 @@ func (r *reader) refund(read *row, sales map[string]*Sale, known map[string]paym
 		return
 	}
 	given.PaymentID = sale.Payment.ID
-	given.ID = payment.DeriveRefundID(given.PaymentID, Origin+":"+id)
+	given.ID = ledger.DeriveRefundID(given.PaymentID, Origin+":"+id)
 	if before, twice := known[given.ID]; twice {
 		if before.Amount != given.Amount {
 			read.problem("another row of the dump is the same refund, with another amount")

@@ -17,6 +17,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -85,7 +86,7 @@ type Dump struct {
 type Sale struct {
 	At          Remark // without a reason
 	Payment     payment.Payment
-	Transitions []payment.Transition
+	Transitions []ledger.Transition
 	Refunds     []Refund // oldest first
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/internal/djangoathm"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
@@ -63,7 +64,7 @@ func TestASaleSaysWhatTheRowSays(t *testing.T) {
 	require.Len(t, dump.Sales, 6)
 
 	const ticket = "7d40a101-5f1e-11f0-8d3a-0242ac120002"
-	id := payment.DeriveID("default", "django-athm:"+ticket)
+	id := ledger.DeriveID("default", "django-athm:"+ticket)
 	created := time.Date(2026, time.January, 3, 15, 3, 50, 123000000, time.UTC)
 	completed := time.Date(2026, time.January, 3, 15, 4, 19, 0, time.UTC) // 11:04:19 in Puerto Rico, which Django took for UTC
 	require.Equal(t, payment.Payment{
@@ -78,19 +79,19 @@ func TestASaleSaysWhatTheRowSays(t *testing.T) {
 		CreatedAt: created, UpdatedAt: time.Date(2026, time.January, 3, 15, 4, 21, 456000000, time.UTC),
 		ExpiresAt: created.Add(10 * time.Minute), CompletedAt: &completed,
 	}, dump.Sales[0].Payment)
-	require.Equal(t, []payment.Transition{
+	require.Equal(t, []ledger.Transition{
 		{PaymentID: id, Sequence: 1, From: payment.StatusPending, To: payment.StatusOpen, At: created},
 		{PaymentID: id, Sequence: 2, From: payment.StatusOpen, To: payment.StatusConfirmed, At: completed},
 		{PaymentID: id, Sequence: 3, From: payment.StatusConfirmed, To: payment.StatusCompleted, At: completed},
 	}, dump.Sales[0].Transitions)
-	require.True(t, payment.IsID(id))
+	require.True(t, ledger.IsID(id))
 
 	second := dump.Sales[1]
 	require.Equal(t, "7875550202", string(second.Payment.Customer.PhoneNumber), "a country code is no part of it")
 	require.Nil(t, second.Payment.Subtotal, "nobody gave one")
 	at, done := time.Date(2026, time.January, 9, 18, 30, 0, 650000000, time.UTC), time.Date(2026, time.January, 9, 18, 29, 58, 0, time.UTC)
 	require.Equal(t, payment.Refund{
-		ID: payment.DeriveRefundID(second.Payment.ID, "django-athm:9b7d2c10-6a51-4f0e-8c77-000000000001"), PaymentID: second.Payment.ID,
+		ID: ledger.DeriveRefundID(second.Payment.ID, "django-athm:9b7d2c10-6a51-4f0e-8c77-000000000001"), PaymentID: second.Payment.ID,
 		Amount: money.FromCents(25_50), Status: payment.RefundCompleted, ReferenceNumber: "402894d56b240610016b2e6c78a60001",
 		Message: "Faltó un artículo", Source: payment.SourceImported, CreatedAt: at, CompletedAt: &done,
 	}, second.Refunds[0].Refund)
@@ -379,7 +380,7 @@ func FuzzRead(f *testing.F) {
 			p := sale.Payment
 			require.False(t, ids[p.ID], "each payment once")
 			ids[p.ID] = true
-			require.True(t, payment.IsID(p.ID))
+			require.True(t, ledger.IsID(p.ID))
 			require.True(t, p.Status.Terminal())
 			require.Len(t, p.EcommerceID, 36)
 			require.Positive(t, p.Total.Cents())
@@ -388,7 +389,7 @@ func FuzzRead(f *testing.F) {
 			require.Equal(t, p.Status, sale.Transitions[len(sale.Transitions)-1].To)
 			for _, refund := range sale.Refunds {
 				require.Equal(t, p.ID, refund.Refund.PaymentID)
-				require.True(t, payment.IsRefundID(refund.Refund.ID))
+				require.True(t, ledger.IsRefundID(refund.Refund.ID))
 				require.Positive(t, refund.Refund.Amount.Cents())
 			}
 		}

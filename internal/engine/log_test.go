@@ -11,14 +11,14 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/cobropay/cobro/internal/engine"
-	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/private"
 )
 
 func TestLinesOfTheSDKLookLikeOurs(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	logger := engine.Logger(slog.New(slog.NewJSONHandler(&out, nil)), payment.IsID)
+	logger := engine.Logger(slog.New(slog.NewJSONHandler(&out, nil)), ledger.IsID)
 	const id = "pay_00000000000000000000000000"
 	logger.With("WorkflowID", id, "RunID", "r").Info("said", "ActivityType", "Authorize", "payment_id2", 1, "TraceID", "t")
 	require.Contains(t, out.String(),
@@ -36,7 +36,7 @@ func TestBenignErrorsSayNothing(t *testing.T) {
 		Category: temporal.ApplicationErrorCategoryBenign,
 	})
 	var out bytes.Buffer
-	logger := engine.Logger(slog.New(slog.NewTextHandler(&out, nil)), payment.IsID)
+	logger := engine.Logger(slog.New(slog.NewTextHandler(&out, nil)), ledger.IsID)
 	logger.Info("said", "Error", said)
 	logger.Info("said", "Error", fmt.Errorf("told: %w", said))
 	logger.With("Error", said).Info("said")

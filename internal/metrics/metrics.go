@@ -28,6 +28,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -121,9 +122,9 @@ func (m *Metrics) startAtZero(programs []string) {
 			m.payments.WithLabelValues(string(status))
 		}
 	}
-	for _, verdict := range []payment.WebhookVerdict{
-		payment.VerdictSignalled, payment.VerdictLate, payment.VerdictApplied, payment.VerdictKnown, payment.VerdictRefuted,
-		payment.VerdictUnmatched, payment.VerdictIgnored, payment.VerdictMalformed,
+	for _, verdict := range []ledger.WebhookVerdict{
+		ledger.VerdictSignalled, ledger.VerdictLate, ledger.VerdictApplied, ledger.VerdictKnown, ledger.VerdictRefuted,
+		ledger.VerdictUnmatched, ledger.VerdictIgnored, ledger.VerdictMalformed,
 	} {
 		m.verdicts.WithLabelValues(string(verdict))
 	}
@@ -194,7 +195,7 @@ func (m *Metrics) Temporal() client.MetricsHandler {
 }
 
 // PaymentMoved implements store.Observer.
-func (m *Metrics) PaymentMoved(step payment.Transition, askedAt time.Time) {
+func (m *Metrics) PaymentMoved(step ledger.Transition, askedAt time.Time) {
 	m.payments.WithLabelValues(string(step.To)).Inc()
 	took := max(0, step.At.Sub(askedAt)).Seconds()
 	switch step.To { //nolint:exhaustive // the others have no time that anybody waits for
@@ -206,12 +207,12 @@ func (m *Metrics) PaymentMoved(step payment.Transition, askedAt time.Time) {
 }
 
 // WebhookSettled implements store.Observer.
-func (m *Metrics) WebhookSettled(verdict payment.WebhookVerdict) {
+func (m *Metrics) WebhookSettled(verdict ledger.WebhookVerdict) {
 	m.verdicts.WithLabelValues(string(verdict)).Inc()
 }
 
 // ReceiverCalled implements store.Observer.
-func (m *Metrics) ReceiverCalled(r payment.Receiver, failed bool) {
+func (m *Metrics) ReceiverCalled(r ledger.Receiver, failed bool) {
 	outcome := outcomeOK
 	if failed {
 		outcome = "error"

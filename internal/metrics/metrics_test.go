@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
@@ -90,9 +91,9 @@ func lively(t *testing.T) *metrics.Metrics {
 	m := metrics.New(metrics.ProgramAPI, metrics.ProgramWorker)
 	m.RequestAnswered("POST", "/v1/payments", "201", time.Second)
 	m.GatewayCalled(athmovil.Call{Op: athmovil.OpFind, Duration: time.Second})
-	m.ReceiverCalled(payment.Receiver{Host: "shop", Event: payment.EventCompleted, Name: "book"}, true)
+	m.ReceiverCalled(ledger.Receiver{Host: "shop", Event: payment.EventCompleted, Name: "book"}, true)
 	m.WatchStore(t.Context(), &books{backlog: store.Backlog{
-		Notifications: []payment.DeliveryCount{{Host: "shop", Event: payment.EventCompleted, Receiver: "book", Status: payment.DeliveryFailed, Count: 1}},
+		Notifications: []ledger.DeliveryCount{{Host: "shop", Event: payment.EventCompleted, Receiver: "book", Status: payment.DeliveryFailed, Count: 1}},
 		ReconciledAt:  noon,
 	}}, slog.New(slog.DiscardHandler), nil)
 	m.Temporal().WithTags(map[string]string{"operation": "RespondWorkflowTaskCompleted"}).Counter("temporal_request").Inc(1)
@@ -144,16 +145,16 @@ func newStore(t *testing.T, m *metrics.Metrics) *store.Store {
 const paymentID = "pay_00000000000000000000000000"
 
 // sale returns the write by which a payment of $10.00 is confirmed and debited.
-func sale() payment.Change {
-	step := func(n int, from, to payment.Status, at time.Duration) payment.Transition {
-		return payment.Transition{PaymentID: paymentID, Sequence: n, From: from, To: to, At: noon.Add(at)}
+func sale() ledger.Change {
+	step := func(n int, from, to payment.Status, at time.Duration) ledger.Transition {
+		return ledger.Transition{PaymentID: paymentID, Sequence: n, From: from, To: to, At: noon.Add(at)}
 	}
-	return payment.Change{
-		Record: payment.Record{Revision: 3, Payment: payment.Payment{
+	return ledger.Change{
+		Record: ledger.Record{Revision: 3, Payment: payment.Payment{
 			ID: paymentID, Status: payment.StatusCompleted, CreatedAt: noon, UpdatedAt: noon, ExpiresAt: noon.Add(time.Hour),
 			Request: payment.Request{Total: money.FromCents(10_00), PhoneNumber: "7875550199", Metadata1: "canary-metadata"},
 		}},
-		Transitions: []payment.Transition{
+		Transitions: []ledger.Transition{
 			step(1, payment.StatusPending, payment.StatusOpen, time.Second),
 			step(2, payment.StatusOpen, payment.StatusConfirmed, 12*time.Second),
 			step(3, payment.StatusConfirmed, payment.StatusCompleted, 14*time.Second),
@@ -167,15 +168,15 @@ func TestWhatIsWrittenTwiceCountsOnce(t *testing.T) {
 	t.Parallel()
 	m := metrics.New(metrics.ProgramWorker)
 	s, ctx := newStore(t, m), t.Context()
-	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{{Host: "shop", Event: payment.EventCompleted, Name: "book"}}))
-	event := payment.WebhookEvent{ID: "whe_1", Digest: "d1", ReceivedAt: noon, NotBefore: noon}
-	malformed := payment.WebhookEvent{ID: "whe_2", Digest: "d2", ReceivedAt: noon, NotBefore: noon, Verdict: payment.VerdictMalformed}
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{{Host: "shop", Event: payment.EventCompleted, Name: "book"}}))
+	event := ledger.WebhookEvent{ID: "whe_1", Digest: "d1", ReceivedAt: noon, NotBefore: noon}
+	malformed := ledger.WebhookEvent{ID: "whe_2", Digest: "d2", ReceivedAt: noon, NotBefore: noon, Verdict: ledger.VerdictMalformed}
 	for range 3 {
 		_, err := s.RecordPayment(ctx, sale())
 		require.NoError(t, err)
 		for number := range 2 {
-			attempt := payment.Attempt{
-				DeliveryID: payment.NotificationID(paymentID, payment.EventCompleted, 1, "shop", "book"),
+			attempt := ledger.Attempt{
+				DeliveryID: ledger.NotificationID(paymentID, payment.EventCompleted, 1, "shop", "book"),
 				Execution:  "run/1", Number: number + 1, At: noon,
 			}
 			if number == 0 {
@@ -183,14 +184,14 @@ func TestWhatIsWrittenTwiceCountsOnce(t *testing.T) {
 			}
 			require.NoError(t, s.RecordAttempt(ctx, attempt))
 		}
-		for _, e := range []payment.WebhookEvent{event, malformed} {
+		for _, e := range []ledger.WebhookEvent{event, malformed} {
 			_, err = s.AddWebhookEvent(ctx, e)
 			require.NoError(t, err)
 		}
-		require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", payment.VerdictSignalled, paymentID, "told"))
+		require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", ledger.VerdictSignalled, paymentID, "told"))
 	}
-	require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", payment.VerdictApplied, paymentID, "who paid"))
-	require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", payment.VerdictSignalled, paymentID, "too late"), "changes nothing")
+	require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", ledger.VerdictApplied, paymentID, "who paid"))
+	require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", ledger.VerdictSignalled, paymentID, "too late"), "changes nothing")
 
 	body := scrape(t, m)
 	for _, line := range []string{
@@ -229,11 +230,11 @@ func TestTheStoreIsAskedWhenSomebodyLooks(t *testing.T) {
 
 	open := sale()
 	open.Record.Payment.Status, open.Announce, open.Transitions = payment.StatusOpen, payment.EventCreated, nil
-	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{{Host: "shop", Event: payment.EventCreated, Name: "book"}}))
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{{Host: "shop", Event: payment.EventCreated, Name: "book"}}))
 	open.Review = &payment.Review{ID: "rev_1", PaymentID: paymentID, OpenedAt: noon}
 	_, err := s.RecordPayment(ctx, open)
 	require.NoError(t, err)
-	_, err = s.AddWebhookEvent(ctx, payment.WebhookEvent{ID: "whe_1", Digest: "d", ReceivedAt: noon.Add(-time.Minute), NotBefore: noon})
+	_, err = s.AddWebhookEvent(ctx, ledger.WebhookEvent{ID: "whe_1", Digest: "d", ReceivedAt: noon.Add(-time.Minute), NotBefore: noon})
 	require.NoError(t, err)
 	require.NoError(t, s.RecordReconciliation(ctx, payment.Reconciliation{RunID: "r", Day: "2026-03-01", StartedAt: noon, EndedAt: noon}))
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
@@ -25,7 +26,7 @@ const (
 // endpoint with. Its id, fresh each time, begins with "ntf_test"; its payment
 // has an id that no payment ever gets, and a reference that is nobody's order. It reads 10 bytes of entropy.
 func Example(event payment.Event, now time.Time, entropy io.Reader) (payment.Notification, error) {
-	fresh, err := payment.NewID(now, entropy)
+	fresh, err := ledger.NewID(now, entropy)
 	if err != nil {
 		return payment.Notification{}, err
 	}
@@ -54,13 +55,13 @@ func Example(event payment.Event, now time.Time, entropy io.Reader) (payment.Not
 	case payment.EventNeedsReview:
 		p.Status, p.NeedsReview = payment.StatusConfirmed, true
 		n.Review = &payment.Review{
-			ID: payment.DeriveReviewID(examplePayment, 1), PaymentID: examplePayment, Cause: payment.CauseUndecided,
+			ID: ledger.DeriveReviewID(examplePayment, 1), PaymentID: examplePayment, Cause: payment.CauseUndecided,
 			Evidence: []payment.Evidence{{At: now, What: "the gateway says CONFIRM"}}, OpenedAt: now,
 		}
 	case payment.EventReconciliationMismatch:
 		complete(p, now.Add(-24*time.Hour))
 		n.Mismatch = &payment.Mismatch{
-			ID:   payment.DeriveMismatchID(payment.MismatchFee, examplePayment),
+			ID:   ledger.DeriveMismatchID(payment.MismatchFee, examplePayment),
 			Kind: payment.MismatchFee, PaymentID: examplePayment, ReferenceNumber: p.ReferenceNumber,
 			Ours: "0.56", Theirs: "0.55", Source: payment.FoundByReconciliation, FoundAt: now,
 		}

@@ -17,6 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -211,7 +212,7 @@ func (r *reader) endpoint(n *yaml.Node) Endpoint {
 	var events, secrets *yaml.Node
 	r.fields(n, "an endpoint", []field{
 		{"name", func(n *yaml.Node) {
-			if e.Name = n.Value; len(e.Name) > maxName || !payment.IsReceiverName(e.Name) {
+			if e.Name = n.Value; len(e.Name) > maxName || !ledger.IsReceiverName(e.Name) {
 				r.problem(n, `a name is 1 to 40 of a-z, 0-9 and hyphens, such as "shop"`)
 				e.Name = ""
 			}

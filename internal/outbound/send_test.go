@@ -20,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/outbound"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -349,7 +350,7 @@ func TestExamples(t *testing.T) {
 		require.True(t, strings.HasPrefix(n.ID, "ntf_test"), n.ID)
 		require.Equal(t, event, n.Event)
 		require.Equal(t, "cobro-endpoint-test", n.Payment.Reference, "no shop has such an order")
-		require.True(t, payment.IsID(n.Payment.ID))
+		require.True(t, ledger.IsID(n.Payment.ID))
 		require.NoError(t, n.Payment.Request.Validate(payment.MinExpiresIn), event)
 		require.Equal(t, strings.HasPrefix(string(event), "refund"), n.Refund != nil)
 		require.Equal(t, event == payment.EventNeedsReview, n.Review != nil)

@@ -18,13 +18,13 @@ import (
 
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/operations"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/internal/tracing"
-	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -167,7 +167,7 @@ func (cfg *Config) run(ctx context.Context) error {
 	}
 	front.Await("temporal")
 	options := cfg.Temporal
-	options.Sealer, options.Logger = ring, engine.Logger(cfg.Logger, payment.IsID)
+	options.Sealer, options.Logger = ring, engine.Logger(cfg.Logger, ledger.IsID)
 	options.Wait = cmp.Or(options.Wait, cfg.StartTimeout)
 	options.Metrics = cfg.Metrics.Temporal()
 	if options.Interceptors, err = traces.Interceptors(); err != nil {

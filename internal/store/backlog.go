@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -16,7 +17,7 @@ type Backlog struct {
 	RefundReviews  int                    // open reviews of refunds
 	Webhooks       int                    // events that no workflow has yet
 	OldestWebhook  time.Time              // when the oldest of them came; zero where there is none
-	Notifications  []payment.DeliveryCount
+	Notifications  []ledger.DeliveryCount
 	// ReconciledAt is when the latest reconciliation ended; zero where there was
 	// none.
 	ReconciledAt time.Time
@@ -49,7 +50,7 @@ func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 			Scan(&b.Webhooks, &oldest)
 	}
 	if err == nil {
-		b.Notifications, err = list(ctx, s.readers, func(row scanner) (c payment.DeliveryCount, err error) {
+		b.Notifications, err = list(ctx, s.readers, func(row scanner) (c ledger.DeliveryCount, err error) {
 			return c, row.Scan(&c.Host, &c.Receiver, &c.Event, &c.Status, &c.Count)
 		}, `SELECT host, receiver, event, status, COUNT(*) FROM notifications WHERE status <> 'delivered'
 			GROUP BY host, receiver, event, status`)

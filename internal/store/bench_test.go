@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/store/postgrestest"
 	"github.com/cobropay/cobro/internal/store/storetest"
@@ -38,7 +39,7 @@ func BenchmarkPayment(b *testing.B) {
 			require.NoError(b, err)
 			defer func() { require.NoError(b, s.Close()) }()
 			for _, event := range payment.Events() {
-				require.NoError(b, s.AnnounceReceivers(b.Context(), "shop", []payment.Receiver{{Host: "shop", Event: event, Name: "note"}}))
+				require.NoError(b, s.AnnounceReceivers(b.Context(), "shop", []ledger.Receiver{{Host: "shop", Event: event, Name: "note"}}))
 			}
 			b.Run("1", func(b *testing.B) {
 				for b.Loop() {
@@ -70,12 +71,12 @@ func life(b *testing.B, s *store.Store) error {
 	p := &r.Payment
 	p.Reference, p.Customer = "order "+p.ID, payment.Customer{Name: "Ana Ruiz", PhoneNumber: private.Text("787555" + p.ID[len(p.ID)-4:])}
 	var ended []payment.Delivery
-	announced := func(subject string, event payment.Event, told payment.Announced) {
+	announced := func(subject string, event payment.Event, told ledger.Announced) {
 		ended = nil
 		for _, receiver := range told.Receivers {
 			at := p.CreatedAt
 			ended = append(ended, payment.Delivery{
-				ID: payment.NotificationID(subject, event, told.Sequence, receiver.Host, receiver.Name), Status: payment.DeliveryDelivered, EndedAt: &at,
+				ID: ledger.NotificationID(subject, event, told.Sequence, receiver.Host, receiver.Name), Status: payment.DeliveryDelivered, EndedAt: &at,
 			})
 		}
 	}
@@ -90,9 +91,9 @@ func life(b *testing.B, s *store.Store) error {
 		if step.status == payment.StatusOpen {
 			p.EcommerceID = "ticket " + p.ID
 		}
-		told, err := s.RecordPayment(ctx, payment.Change{
+		told, err := s.RecordPayment(ctx, ledger.Change{
 			Record: r, Announce: step.event, Workflow: p.ID, Deliveries: ended,
-			Transitions: []payment.Transition{{PaymentID: p.ID, Sequence: i + 1, To: step.status, At: p.CreatedAt}},
+			Transitions: []ledger.Transition{{PaymentID: p.ID, Sequence: i + 1, To: step.status, At: p.CreatedAt}},
 		})
 		if err != nil {
 			return err
@@ -102,7 +103,7 @@ func life(b *testing.B, s *store.Store) error {
 	if err := s.RecordDeliveries(ctx, ended); err != nil {
 		return err
 	}
-	ask := payment.Reservation{RefundID: payment.DeriveRefundID(p.ID, "k"), PaymentID: p.ID, At: p.CreatedAt}
+	ask := ledger.Reservation{RefundID: ledger.DeriveRefundID(p.ID, "k"), PaymentID: p.ID, At: p.CreatedAt}
 	granted, err := s.ReserveRefund(ctx, ask)
 	if err != nil {
 		return err
@@ -110,8 +111,8 @@ func life(b *testing.B, s *store.Store) error {
 	if err := s.ClaimRefund(ctx, ask.RefundID, "run"); err != nil {
 		return err
 	}
-	done := payment.RefundRecord{Refund: granted.Refund, Revision: 1}
+	done := ledger.RefundRecord{Refund: granted.Refund, Revision: 1}
 	done.Refund.Status = payment.RefundCompleted
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: done, Announce: payment.EventRefundCompleted, Workflow: ask.RefundID})
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: done, Announce: payment.EventRefundCompleted, Workflow: ask.RefundID})
 	return err
 }

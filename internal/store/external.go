@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -15,15 +16,15 @@ import (
 // so it is refused where the books explain that total without it; the payment's
 // lock makes two bookings of one rise impossible. Every refusal is a
 // [*payment.RefundRefusal], and nothing is written.
-func (s *Store) BookExternalRefund(ctx context.Context, external payment.ExternalRefund) (payment.Announced, payment.Refund, error) {
+func (s *Store) BookExternalRefund(ctx context.Context, external ledger.ExternalRefund) (ledger.Announced, payment.Refund, error) {
 	var (
-		announced payment.Announced
+		announced ledger.Announced
 		booked    payment.Refund
 	)
 	err := s.write(ctx, "book refund "+external.RefundID, func(tx *sql.Tx) error {
-		announced = payment.Announced{}
+		announced = ledger.Announced{}
 		_, err := s.lockPayment(ctx, tx, external.PaymentID)
-		if errors.Is(err, payment.ErrNotFound) {
+		if errors.Is(err, ledger.ErrNotFound) {
 			return &payment.RefundRefusal{Code: payment.RefusedNoPayment}
 		}
 		if err != nil {
@@ -31,7 +32,7 @@ func (s *Store) BookExternalRefund(ctx context.Context, external payment.Externa
 		}
 		before, err := s.refundByID(ctx, tx, external.RefundID)
 		booked = before.Refund
-		if errors.Is(err, payment.ErrNotFound) {
+		if errors.Is(err, ledger.ErrNotFound) {
 			booked, err = s.book(ctx, tx, external)
 		}
 		if err != nil {
@@ -45,13 +46,13 @@ func (s *Store) BookExternalRefund(ctx context.Context, external payment.Externa
 		return s.announceRefund(ctx, tx, booked, external.Notification(booked, record.Payment), external.Workflow, &announced)
 	})
 	if err != nil {
-		return payment.Announced{}, payment.Refund{}, err
+		return ledger.Announced{}, payment.Refund{}, err
 	}
 	return announced, booked, nil
 }
 
 // book inserts a refund made elsewhere of a payment that is locked.
-func (s *Store) book(ctx context.Context, tx *sql.Tx, external payment.ExternalRefund) (payment.Refund, error) {
+func (s *Store) book(ctx context.Context, tx *sql.Tx, external ledger.ExternalRefund) (payment.Refund, error) {
 	record, err := s.paymentByID(ctx, tx, external.PaymentID)
 	if err != nil {
 		return payment.Refund{}, err
@@ -72,7 +73,7 @@ func (s *Store) book(ctx context.Context, tx *sql.Tx, external payment.ExternalR
 		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedExceeds, Left: p.Total.Sub(p.RefundedAmount)}
 	}
 	at := external.At
-	err = s.insertRefund(ctx, tx, payment.RefundRecord{Revision: 1, Refund: payment.Refund{
+	err = s.insertRefund(ctx, tx, ledger.RefundRecord{Revision: 1, Refund: payment.Refund{
 		ID: external.RefundID, PaymentID: p.ID, Amount: external.Amount, Status: payment.RefundCompleted,
 		ReferenceNumber: external.ReferenceNumber, Message: external.Message, Source: external.Source,
 		CreatedAt: at, CompletedAt: &at,
@@ -90,20 +91,20 @@ const refundCandidates = 20
 
 // RefundContext finds what an event about a refund may be about: a refund of
 // ours, the payment that it names, or the payments of its phone number.
-func (s *Store) RefundContext(ctx context.Context, claim payment.RefundClaim) (payment.RefundContext, error) {
+func (s *Store) RefundContext(ctx context.Context, claim ledger.RefundClaim) (ledger.RefundContext, error) {
 	found, err := s.refundContext(ctx, claim)
 	if err != nil {
-		return payment.RefundContext{}, fmt.Errorf("find the refund of an event: %w", err)
+		return ledger.RefundContext{}, fmt.Errorf("find the refund of an event: %w", err)
 	}
 	return found, nil
 }
 
-func (s *Store) refundContext(ctx context.Context, claim payment.RefundClaim) (payment.RefundContext, error) {
+func (s *Store) refundContext(ctx context.Context, claim ledger.RefundClaim) (ledger.RefundContext, error) {
 	echo, err := s.echoed(ctx, claim)
 	if err != nil || echo != "" {
-		return payment.RefundContext{EchoOf: echo}, err
+		return ledger.RefundContext{EchoOf: echo}, err
 	}
-	var found payment.RefundContext
+	var found ledger.RefundContext
 	for _, by := range []struct{ condition, claim string }{
 		{`p.id = $1`, claim.PaymentID},
 		{`p.ecommerce_id <> '' AND p.ecommerce_id = $1`, claim.EcommerceID},
@@ -113,7 +114,7 @@ func (s *Store) refundContext(ctx context.Context, claim payment.RefundClaim) (p
 			continue
 		}
 		if found.Candidates, err = s.candidates(ctx, by.condition+` AND p.status = 'completed'`, by.claim); err != nil {
-			return payment.RefundContext{}, err
+			return ledger.RefundContext{}, err
 		}
 		found.Named = len(found.Candidates) > 0
 	}
@@ -135,7 +136,7 @@ func (s *Store) refundContext(ctx context.Context, claim payment.RefundClaim) (p
 // echoed returns the refund of ours, or of the system before us, that an event
 // tells of, or "": the one whose short id ends the message, or whose own
 // reference the event has.
-func (s *Store) echoed(ctx context.Context, claim payment.RefundClaim) (string, error) {
+func (s *Store) echoed(ctx context.Context, claim ledger.RefundClaim) (string, error) {
 	short := ""
 	if i := strings.LastIndexByte(string(claim.Message), '#'); i >= 0 {
 		short = strings.TrimSpace(string(claim.Message)[i+1:])
@@ -154,19 +155,19 @@ func (s *Store) echoed(ctx context.Context, claim payment.RefundClaim) (string, 
 	return id, err
 }
 
-func (s *Store) candidates(ctx context.Context, condition string, args ...any) ([]payment.RefundCandidate, error) {
+func (s *Store) candidates(ctx context.Context, condition string, args ...any) ([]ledger.RefundCandidate, error) {
 	records, err := list(ctx, s.readers, s.scanPayment,
 		`SELECT `+paymentColumns+` FROM payments p WHERE `+condition+` ORDER BY p.completed_at DESC, p.id DESC`, args...)
 	if err != nil {
 		return nil, err
 	}
-	var found []payment.RefundCandidate
+	var found []ledger.RefundCandidate
 	for _, r := range records {
 		unsettled, err := unsettledRefund(ctx, s.readers, r.Payment.ID)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, payment.RefundCandidate{Payment: r.Payment, Unsettled: unsettled})
+		found = append(found, ledger.RefundCandidate{Payment: r.Payment, Unsettled: unsettled})
 	}
 	return found, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
@@ -22,7 +23,7 @@ type Import struct {
 	Origin string
 
 	Payment     payment.Payment
-	Transitions []payment.Transition
+	Transitions []ledger.Transition
 	Refunds     []payment.Refund // completed ones, oldest first
 }
 
@@ -154,24 +155,24 @@ func (s *Store) importPayment(ctx context.Context, tx *sql.Tx, in Import) (Impor
 		}
 		return ImportResult{Outcome: ImportKnown}, nil
 	}
-	if !errors.Is(err, payment.ErrNotFound) {
+	if !errors.Is(err, ledger.ErrNotFound) {
 		return ImportResult{}, err
 	}
 	// The gateway may have told django-athm of tickets that Cobro made.
-	other, err := match(ctx, tx, payment.WebhookEvent{EcommerceID: p.EcommerceID})
+	other, err := match(ctx, tx, ledger.WebhookEvent{EcommerceID: p.EcommerceID})
 	if err == nil {
 		return ImportResult{ImportOwn, "it is Cobro's own payment " + other}, nil
 	}
-	if errors.Is(err, payment.ErrNotFound) {
-		other, err = match(ctx, tx, payment.WebhookEvent{ReferenceNumber: p.ReferenceNumber})
+	if errors.Is(err, ledger.ErrNotFound) {
+		other, err = match(ctx, tx, ledger.WebhookEvent{ReferenceNumber: p.ReferenceNumber})
 	}
 	if err == nil {
 		return ImportResult{ImportContradicts, "its reference number belongs to " + other}, nil
 	}
-	if !errors.Is(err, payment.ErrNotFound) {
+	if !errors.Is(err, ledger.ErrNotFound) {
 		return ImportResult{}, err
 	}
-	if err := s.putPayment(ctx, tx, payment.Record{Payment: p, Revision: 1, Fingerprint: in.Origin}); err != nil {
+	if err := s.putPayment(ctx, tx, ledger.Record{Payment: p, Revision: 1, Fingerprint: in.Origin}); err != nil {
 		return ImportResult{}, err
 	}
 	for _, t := range in.Transitions {
@@ -184,7 +185,7 @@ func (s *Store) importPayment(ctx context.Context, tx *sql.Tx, in Import) (Impor
 
 // contradiction says what of a payment is there and is not what the import says.
 // What one of them does not know contradicts nothing.
-func contradiction(there payment.Record, in Import) string {
+func contradiction(there ledger.Record, in Import) string {
 	was, is := there.Payment, in.Payment
 	differ := func(a, b *money.Amount) bool { return a != nil && b != nil && *a != *b }
 	switch {
@@ -217,7 +218,7 @@ func (s *Store) importRefund(ctx context.Context, tx *sql.Tx, origin string, ref
 		return ImportResult{ImportContradicts, fmt.Sprintf("it was imported with $%s and has $%s now", there.Refund.Amount, refund.Amount)}, nil
 	case err == nil:
 		return ImportResult{Outcome: ImportKnown}, nil
-	case !errors.Is(err, payment.ErrNotFound):
+	case !errors.Is(err, ledger.ErrNotFound):
 		return ImportResult{}, err
 	}
 	record, err := s.paymentByID(ctx, tx, refund.PaymentID)
@@ -242,7 +243,7 @@ func (s *Store) importRefund(ctx context.Context, tx *sql.Tx, origin string, ref
 	if left := p.Total.Sub(p.RefundedAmount); refund.Amount.Cmp(left) > 0 {
 		return ImportResult{ImportContradicts, fmt.Sprintf("it is of $%s, and $%s of its payment is left", refund.Amount, left)}, nil
 	}
-	return ImportResult{Outcome: ImportWritten}, s.insertRefund(ctx, tx, payment.RefundRecord{Refund: refund, Revision: 1, Fingerprint: origin})
+	return ImportResult{Outcome: ImportWritten}, s.insertRefund(ctx, tx, ledger.RefundRecord{Refund: refund, Revision: 1, Fingerprint: origin})
 }
 
 func (s *Store) importCustomer(ctx context.Context, tx *sql.Tx, in CustomerImport) (ImportOutcome, error) {
@@ -253,7 +254,7 @@ func (s *Store) importCustomer(ctx context.Context, tx *sql.Tx, in CustomerImpor
 		return "", errors.New("a customer is known by a phone number")
 	}
 	before, err := s.customer(ctx, tx, in.Customer.PhoneNumber)
-	if err != nil && !errors.Is(err, payment.ErrNotFound) {
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return "", err
 	}
 	if err := s.keepCustomer(ctx, tx, in.Customer, in.At); err != nil {

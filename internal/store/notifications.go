@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -28,7 +29,7 @@ type announcement struct {
 // ordered by host and name. The first announcement decides all of that: a retry
 // gives the same answer, a receiver that appears in between hears of later events
 // only, and one that is removed in between hears of this one.
-func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *payment.Announced) error {
+func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *ledger.Announced) error {
 	event := a.told.Event
 	err := tx.QueryRowContext(ctx,
 		`SELECT sequence FROM announcements WHERE subject = $1 AND event = $2`, a.subject, event).Scan(&to.Sequence)
@@ -73,7 +74,7 @@ func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *pa
 	}
 	for _, r := range to.Receivers {
 		err := s.putDelivery(ctx, tx, a.subject, payment.Delivery{
-			ID:        payment.NotificationID(a.subject, event, to.Sequence, r.Host, r.Name),
+			ID:        ledger.NotificationID(a.subject, event, to.Sequence, r.Host, r.Name),
 			PaymentID: a.paymentID, RefundID: a.refundID,
 			Event: event, Receiver: r.Name, Host: r.Host, Sequence: to.Sequence,
 			Status: payment.DeliveryPending, WorkflowID: a.workflow,
@@ -162,8 +163,8 @@ func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d p
 
 // RecordAttempt notes that a receiver was called, and how that ended. The same
 // attempt again changes nothing.
-func (s *Store) RecordAttempt(ctx context.Context, a payment.Attempt) error {
-	var to payment.Receiver
+func (s *Store) RecordAttempt(ctx context.Context, a ledger.Attempt) error {
+	var to ledger.Receiver
 	var fresh bool
 	err := s.write(ctx, "record an attempt of "+a.DeliveryID, func(tx *sql.Tx) error {
 		fresh = false
@@ -210,7 +211,7 @@ func attemptPlace(deliveryID, execution string, number int) string {
 }
 
 // Attempts returns the calls of a delivery's receiver, oldest first.
-func (s *Store) Attempts(ctx context.Context, deliveryID string) ([]payment.Attempt, error) {
+func (s *Store) Attempts(ctx context.Context, deliveryID string) ([]ledger.Attempt, error) {
 	attempts, err := list(ctx, s.readers, s.scanAttempt, `
 		SELECT notification_id, execution, number, at, error_sealed, answer_status, answer_sealed
 		FROM notification_attempts WHERE notification_id = $1
@@ -221,9 +222,9 @@ func (s *Store) Attempts(ctx context.Context, deliveryID string) ([]payment.Atte
 	return attempts, nil
 }
 
-func (s *Store) scanAttempt(row scanner) (payment.Attempt, error) {
+func (s *Store) scanAttempt(row scanner) (ledger.Attempt, error) {
 	var (
-		a      payment.Attempt
+		a      ledger.Attempt
 		place  string
 		status sql.NullInt64
 		body   private.Text
@@ -234,7 +235,7 @@ func (s *Store) scanAttempt(row scanner) (payment.Attempt, error) {
 	err := row.Scan(&a.DeliveryID, &a.Execution, placeColumn{&a, &place}, timeColumn{&a.At},
 		sealed("error", &a.Error), &status, sealed("answer", &body))
 	if status.Valid {
-		a.Answer = &payment.Answer{Status: int(status.Int64), Body: body}
+		a.Answer = &ledger.Answer{Status: int(status.Int64), Body: body}
 	}
 	return a, err
 }
@@ -242,7 +243,7 @@ func (s *Store) scanAttempt(row scanner) (payment.Attempt, error) {
 // placeColumn reads an attempt's number, which completes the place that its
 // sealed columns are bound to.
 type placeColumn struct {
-	attempt *payment.Attempt
+	attempt *ledger.Attempt
 	place   *string
 }
 
@@ -261,17 +262,17 @@ func (c placeColumn) Scan(src any) error {
 // to send, and returns what is sent and to whom; the same workflow gets the same
 // answer again. left is a workflow that ended without having delivered, or
 // empty. One that is being sent by any other workflow is a
-// [*payment.DeliveryPendingError].
-func (s *Store) ReopenDelivery(ctx context.Context, id, workflow, left string) (payment.Reopened, error) {
-	var reopened payment.Reopened
+// [*ledger.DeliveryPendingError].
+func (s *Store) ReopenDelivery(ctx context.Context, id, workflow, left string) (ledger.Reopened, error) {
+	var reopened ledger.Reopened
 	err := s.write(ctx, "reopen notification "+id, func(tx *sql.Tx) error {
-		reopened = payment.Reopened{}
+		reopened = ledger.Reopened{}
 		d, err := s.deliveryByID(ctx, tx, id, s.dialect.forUpdate)
 		if err != nil {
 			return err
 		}
 		if d.Status == payment.DeliveryPending && d.WorkflowID != workflow && (left == "" || d.WorkflowID != left) {
-			return &payment.DeliveryPendingError{WorkflowID: d.WorkflowID}
+			return &ledger.DeliveryPendingError{WorkflowID: d.WorkflowID}
 		}
 		if _, err := exec(ctx, tx, `UPDATE notifications SET status = 'pending', workflow_id = $2, ended_at = NULL WHERE id = $1`,
 			id, workflow); err != nil {
@@ -280,7 +281,7 @@ func (s *Store) ReopenDelivery(ctx context.Context, id, workflow, left string) (
 		reopened.Receiver, err = scanReceiver(tx.QueryRowContext(ctx, `SELECT `+receiverColumns+` FROM receivers r
 			WHERE host = $1 AND event = $2 AND name = $3`, d.Host, d.Event, d.Receiver))
 		if errors.Is(err, sql.ErrNoRows) { // removed since; whoever asks wants it all the same
-			reopened.Receiver, err = payment.Receiver{Host: d.Host, Event: d.Event, Name: d.Receiver}, nil
+			reopened.Receiver, err = ledger.Receiver{Host: d.Host, Event: d.Event, Name: d.Receiver}, nil
 		}
 		if err != nil {
 			return err
@@ -289,12 +290,12 @@ func (s *Store) ReopenDelivery(ctx context.Context, id, workflow, left string) (
 		return err
 	})
 	if err != nil {
-		return payment.Reopened{}, err
+		return ledger.Reopened{}, err
 	}
 	return reopened, nil
 }
 
-// exists returns [payment.ErrNotFound] unless the table has the id.
+// exists returns [ledger.ErrNotFound] unless the table has the id.
 func exists(ctx context.Context, q queryer, table, id string) error {
 	var one int
 	return known(q.QueryRowContext(ctx, `SELECT 1 FROM `+table+` WHERE id = $1`, id).Scan(&one))
@@ -352,7 +353,7 @@ func (s *Store) deliveryByID(ctx context.Context, q queryer, id, forUpdate strin
 
 // Notifications returns one page of the deliveries that a filter selects, newest
 // first, and the cursor of the next: the zero value at the end.
-func (s *Store) Notifications(ctx context.Context, filter payment.DeliveryFilter) ([]payment.Delivery, payment.Cursor, error) {
+func (s *Store) Notifications(ctx context.Context, filter ledger.DeliveryFilter) ([]payment.Delivery, ledger.Cursor, error) {
 	conditions, args := []string{"TRUE"}, []any{}
 	where := func(condition string, value any) {
 		args = append(args, value)
@@ -372,7 +373,7 @@ func (s *Store) Notifications(ctx context.Context, filter payment.DeliveryFilter
 	if !filter.CreatedTo.IsZero() {
 		where("created_at < $%d", micros(filter.CreatedTo))
 	}
-	if filter.After != (payment.Cursor{}) {
+	if filter.After != (ledger.Cursor{}) {
 		args = append(args, micros(filter.After.CreatedAt), filter.After.ID)
 		conditions = append(conditions, fmt.Sprintf("(created_at, id) < ($%d, $%d)", len(args)-1, len(args)))
 	}
@@ -382,19 +383,19 @@ func (s *Store) Notifications(ctx context.Context, filter payment.DeliveryFilter
 		SELECT %s FROM notifications n WHERE %s ORDER BY created_at DESC, id DESC LIMIT $%d`,
 		deliveryColumns, strings.Join(conditions, " AND "), len(args)), args...)
 	if err != nil {
-		return nil, payment.Cursor{}, fmt.Errorf("list notifications: %w", err)
+		return nil, ledger.Cursor{}, fmt.Errorf("list notifications: %w", err)
 	}
 	if len(found) <= limit {
-		return found, payment.Cursor{}, nil
+		return found, ledger.Cursor{}, nil
 	}
 	found = found[:limit]
 	last := found[limit-1]
-	return found, payment.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}, nil
+	return found, ledger.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}, nil
 }
 
 // CountDeliveries counts the notifications of each receiver by their status.
-func (s *Store) CountDeliveries(ctx context.Context) ([]payment.DeliveryCount, error) {
-	counts, err := list(ctx, s.readers, func(row scanner) (c payment.DeliveryCount, err error) {
+func (s *Store) CountDeliveries(ctx context.Context) ([]ledger.DeliveryCount, error) {
+	counts, err := list(ctx, s.readers, func(row scanner) (c ledger.DeliveryCount, err error) {
 		return c, row.Scan(&c.Host, &c.Receiver, &c.Event, &c.Status, &c.Count)
 	}, `SELECT host, receiver, event, status, COUNT(*) FROM notifications GROUP BY host, receiver, event, status`)
 	if err != nil {
@@ -417,7 +418,7 @@ func (s *Store) scanDelivery(row scanner) (payment.Delivery, error) {
 
 // AnnounceReceivers notes which receivers a host has. It adds and updates, and
 // never removes: an absent one may be a program of an older version.
-func (s *Store) AnnounceReceivers(ctx context.Context, host string, receivers []payment.Receiver) error {
+func (s *Store) AnnounceReceivers(ctx context.Context, host string, receivers []ledger.Receiver) error {
 	// In one order, so that two announcements never wait for each other.
 	receivers = slices.Clone(receivers)
 	slices.SortFunc(receivers, byEventAndName)
@@ -440,15 +441,15 @@ func (s *Store) AnnounceReceivers(ctx context.Context, host string, receivers []
 	})
 }
 
-func byEventAndName(a, b payment.Receiver) int {
+func byEventAndName(a, b ledger.Receiver) int {
 	return cmp.Or(cmp.Compare(a.Event, b.Event), cmp.Compare(a.Name, b.Name))
 }
 
 // RemoveReceivers forgets the receivers of a host; event and name narrow them
 // down where they are not empty. It returns those that were forgotten. What is
 // on its way to them is not touched.
-func (s *Store) RemoveReceivers(ctx context.Context, host string, event payment.Event, name string) ([]payment.Receiver, error) {
-	var removed []payment.Receiver
+func (s *Store) RemoveReceivers(ctx context.Context, host string, event payment.Event, name string) ([]ledger.Receiver, error) {
+	var removed []ledger.Receiver
 	err := s.write(ctx, "remove the receivers of "+host, func(tx *sql.Tx) (err error) {
 		removed, err = list(ctx, tx, scanReceiver, `
 			DELETE FROM receivers WHERE host = $1 AND ($2 = '' OR event = $2) AND ($3 = '' OR name = $3)
@@ -462,7 +463,7 @@ func (s *Store) RemoveReceivers(ctx context.Context, host string, event payment.
 const receiverColumns = `r.host, r.event, r.name, r.timeout_ns, r.retry_first_ns, r.retry_most_ns, r.retry_for_ns`
 
 // Receivers returns every receiver, ordered by host, event and name.
-func (s *Store) Receivers(ctx context.Context) ([]payment.Receiver, error) {
+func (s *Store) Receivers(ctx context.Context) ([]ledger.Receiver, error) {
 	receivers, err := list(ctx, s.readers, scanReceiver,
 		`SELECT `+receiverColumns+` FROM receivers r ORDER BY host, event, name`)
 	if err != nil {
@@ -471,8 +472,8 @@ func (s *Store) Receivers(ctx context.Context) ([]payment.Receiver, error) {
 	return receivers, nil
 }
 
-func scanReceiver(row scanner) (payment.Receiver, error) {
-	var r payment.Receiver
+func scanReceiver(row scanner) (ledger.Receiver, error) {
+	var r ledger.Receiver
 	err := row.Scan(&r.Host, &r.Event, &r.Name, &r.Timeout, &r.First, &r.Most, &r.For)
 	return r, err
 }

@@ -3,7 +3,7 @@ package store
 import (
 	"time"
 
-	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/internal/ledger"
 )
 
 // Observer hears of what was written for the first time, after the commit:
@@ -13,17 +13,17 @@ import (
 type Observer interface {
 	// PaymentMoved hears of a step of a payment that was asked for at a moment.
 	// Imported payments are not heard of.
-	PaymentMoved(step payment.Transition, askedAt time.Time)
+	PaymentMoved(step ledger.Transition, askedAt time.Time)
 	// WebhookSettled hears of a verdict that replaces another one.
-	WebhookSettled(verdict payment.WebhookVerdict)
+	WebhookSettled(verdict ledger.WebhookVerdict)
 	// ReceiverCalled hears of an attempt to notify. Of the receiver only its host,
 	// event and name are given.
-	ReceiverCalled(receiver payment.Receiver, failed bool)
+	ReceiverCalled(receiver ledger.Receiver, failed bool)
 }
 
 // nobody is the observer of a store that has none.
 type nobody struct{}
 
-func (nobody) PaymentMoved(payment.Transition, time.Time) {}
-func (nobody) WebhookSettled(payment.WebhookVerdict)      {}
-func (nobody) ReceiverCalled(payment.Receiver, bool)      {}
+func (nobody) PaymentMoved(ledger.Transition, time.Time) {}
+func (nobody) WebhookSettled(ledger.WebhookVerdict)      {}
+func (nobody) ReceiverCalled(ledger.Receiver, bool)      {}

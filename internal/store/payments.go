@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -25,13 +26,13 @@ const unfinished = `status IN ('pending', 'open', 'confirmed')`
 // announcement are still kept.
 //
 // The first write of an unfinished payment whose reference has another one is
-// a [*payment.ReferenceInUseError].
-func (s *Store) RecordPayment(ctx context.Context, change payment.Change) (payment.Announced, error) {
+// a [*ledger.ReferenceInUseError].
+func (s *Store) RecordPayment(ctx context.Context, change ledger.Change) (ledger.Announced, error) {
 	p := change.Record.Payment
-	var announced payment.Announced
-	var fresh []payment.Transition
+	var announced ledger.Announced
+	var fresh []ledger.Transition
 	err := s.write(ctx, "record payment "+p.ID, func(tx *sql.Tx) error {
-		announced, fresh = payment.Announced{}, nil // what is tried again is written again
+		announced, fresh = ledger.Announced{}, nil // what is tried again is written again
 		if err := s.putPayment(ctx, tx, change.Record); err != nil {
 			return err
 		}
@@ -63,7 +64,7 @@ func (s *Store) RecordPayment(ctx context.Context, change payment.Change) (payme
 		}, &announced)
 	})
 	if err != nil {
-		return payment.Announced{}, err
+		return ledger.Announced{}, err
 	}
 	for _, t := range fresh {
 		s.observer.PaymentMoved(t, p.CreatedAt)
@@ -72,7 +73,7 @@ func (s *Store) RecordPayment(ctx context.Context, change payment.Change) (payme
 }
 
 // putPayment inserts the payment, or overwrites an older revision of it.
-func (s *Store) putPayment(ctx context.Context, tx *sql.Tx, r payment.Record) error {
+func (s *Store) putPayment(ctx context.Context, tx *sql.Tx, r ledger.Record) error {
 	row, err := s.paymentRow(r)
 	if err != nil {
 		return err
@@ -85,7 +86,7 @@ func (s *Store) putPayment(ctx context.Context, tx *sql.Tx, r payment.Record) er
 	if !inserted {
 		held, err = s.lockPayment(ctx, tx, r.Payment.ID)
 		switch {
-		case errors.Is(err, payment.ErrNotFound):
+		case errors.Is(err, ledger.ErrNotFound):
 			return referenceInUse(ctx, tx, r.Payment.Reference)
 		case err != nil:
 			return err
@@ -107,7 +108,7 @@ func (s *Store) putPayment(ctx context.Context, tx *sql.Tx, r payment.Record) er
 	return s.putCustomer(ctx, tx, r.Payment)
 }
 
-func (s *Store) paymentRow(r payment.Record) ([]column, error) {
+func (s *Store) paymentRow(r ledger.Record) ([]column, error) {
 	p := r.Payment
 	items, err := encodeItems(p.Items)
 	if err != nil {
@@ -170,9 +171,9 @@ const paymentColumns = `
 	CAST((SELECT COALESCE(SUM(r.amount_cents), 0) FROM refunds r
 		WHERE r.payment_id = p.id AND r.status = 'completed') AS BIGINT)`
 
-func (s *Store) scanPayment(row scanner) (payment.Record, error) {
+func (s *Store) scanPayment(row scanner) (ledger.Record, error) {
 	var (
-		r       payment.Record
+		r       ledger.Record
 		items   private.Text
 		failure payment.Failure
 	)
@@ -193,13 +194,13 @@ func (s *Store) scanPayment(row scanner) (payment.Record, error) {
 		&p.RefundedAmount,
 	)
 	if err != nil {
-		return payment.Record{}, known(err)
+		return ledger.Record{}, known(err)
 	}
 	p.Failure = failureOf(failure)
 	p.ExpiresIn = p.ExpiresAt.Sub(p.CreatedAt)
 	if items != "" {
 		if err := json.Unmarshal([]byte(items), &p.Items); err != nil {
-			return payment.Record{}, fmt.Errorf("read the items of %s: %w", p.ID, err)
+			return ledger.Record{}, fmt.Errorf("read the items of %s: %w", p.ID, err)
 		}
 	}
 	return r, nil
@@ -245,17 +246,17 @@ var errMoved = errors.New("the reference became free in this moment: try again")
 // referenceInUse explains why a payment that is not stored was not inserted.
 func referenceInUse(ctx context.Context, q queryer, reference string) error {
 	other, err := unfinishedByReference(ctx, q, reference)
-	if errors.Is(err, payment.ErrNotFound) {
+	if errors.Is(err, ledger.ErrNotFound) {
 		return errMoved
 	}
 	if err != nil {
 		return err
 	}
-	return &payment.ReferenceInUseError{PaymentID: other}
+	return &ledger.ReferenceInUseError{PaymentID: other}
 }
 
 // putTransition writes a step and reports whether it was not there yet.
-func putTransition(ctx context.Context, tx *sql.Tx, t payment.Transition) (inserted bool, err error) {
+func putTransition(ctx context.Context, tx *sql.Tx, t ledger.Transition) (inserted bool, err error) {
 	return insert(ctx, tx, "transitions", []column{
 		{"payment_id", t.PaymentID},
 		{"sequence", t.Sequence},
@@ -338,15 +339,15 @@ func (s *Store) customer(ctx context.Context, q queryer, phone private.Text) (pa
 }
 
 // Payment returns the payment as it was last recorded.
-func (s *Store) Payment(ctx context.Context, id string) (payment.Record, error) {
+func (s *Store) Payment(ctx context.Context, id string) (ledger.Record, error) {
 	r, err := s.paymentByID(ctx, s.readers, id)
 	if err != nil {
-		return payment.Record{}, fmt.Errorf("read payment %s: %w", id, err)
+		return ledger.Record{}, fmt.Errorf("read payment %s: %w", id, err)
 	}
 	return r, nil
 }
 
-func (s *Store) paymentByID(ctx context.Context, q queryer, id string) (payment.Record, error) {
+func (s *Store) paymentByID(ctx context.Context, q queryer, id string) (ledger.Record, error) {
 	return s.scanPayment(q.QueryRowContext(ctx, `SELECT `+paymentColumns+` FROM payments p WHERE p.id = $1`, id))
 }
 
@@ -365,7 +366,7 @@ func pageOf(limit int) int {
 // Payments returns one page of the payments that a filter selects, newest
 // first, and where the next page starts: the zero cursor at the end. A phone
 // number selects both whom the merchant asked and who paid.
-func (s *Store) Payments(ctx context.Context, filter payment.Filter) ([]payment.Payment, payment.Cursor, error) {
+func (s *Store) Payments(ctx context.Context, filter ledger.Filter) ([]payment.Payment, ledger.Cursor, error) {
 	where, args := s.conditions(filter)
 	limit := pageOf(filter.Limit)
 	args = append(args, limit+1)
@@ -373,13 +374,13 @@ func (s *Store) Payments(ctx context.Context, filter payment.Filter) ([]payment.
 		paymentColumns, where, len(args))
 	records, err := list(ctx, s.readers, s.scanPayment, query, args...)
 	if err != nil {
-		return nil, payment.Cursor{}, fmt.Errorf("list payments: %w", err)
+		return nil, ledger.Cursor{}, fmt.Errorf("list payments: %w", err)
 	}
-	var next payment.Cursor
+	var next ledger.Cursor
 	if len(records) > limit {
 		records = records[:limit]
 		last := records[limit-1].Payment
-		next = payment.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}
+		next = ledger.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}
 	}
 	payments := make([]payment.Payment, len(records))
 	for i, r := range records {
@@ -390,7 +391,7 @@ func (s *Store) Payments(ctx context.Context, filter payment.Filter) ([]payment.
 
 // conditions returns the filter as SQL, and its arguments. That a digest is not
 // empty goes without saying, but a partial index serves only who says it.
-func (s *Store) conditions(f payment.Filter) (where string, args []any) {
+func (s *Store) conditions(f ledger.Filter) (where string, args []any) {
 	conditions := []string{"TRUE"}
 	// Every $? of a condition becomes the number of its one argument.
 	add := func(condition string, arg any) {
@@ -424,7 +425,7 @@ func (s *Store) conditions(f payment.Filter) (where string, args []any) {
 	if !f.CreatedTo.IsZero() {
 		add("p.created_at < $?", micros(f.CreatedTo))
 	}
-	if f.After != (payment.Cursor{}) {
+	if f.After != (ledger.Cursor{}) {
 		args = append(args, micros(f.After.CreatedAt), f.After.ID)
 		conditions = append(conditions, fmt.Sprintf("(p.created_at, p.id) < ($%d, $%d)", len(args)-1, len(args)))
 	}
@@ -450,7 +451,7 @@ func unfinishedByReference(ctx context.Context, q queryer, reference string) (st
 
 // Transitions returns the steps of a payment's life, first to last; none for
 // an unknown payment.
-func (s *Store) Transitions(ctx context.Context, paymentID string) ([]payment.Transition, error) {
+func (s *Store) Transitions(ctx context.Context, paymentID string) ([]ledger.Transition, error) {
 	transitions, err := list(ctx, s.readers, scanTransition, `
 		SELECT payment_id, sequence, from_status, to_status, at, reason
 		FROM transitions WHERE payment_id = $1 ORDER BY sequence`, paymentID)
@@ -460,8 +461,8 @@ func (s *Store) Transitions(ctx context.Context, paymentID string) ([]payment.Tr
 	return transitions, nil
 }
 
-func scanTransition(row scanner) (payment.Transition, error) {
-	var t payment.Transition
+func scanTransition(row scanner) (ledger.Transition, error) {
+	var t ledger.Transition
 	err := row.Scan(&t.PaymentID, &t.Sequence, &t.From, &t.To, timeColumn{&t.At}, &t.Reason)
 	return t, err
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/store/postgrestest"
 	"github.com/cobropay/cobro/internal/store/storetest"
@@ -200,7 +201,7 @@ func migrations(t *testing.T, p *postgres) {
 	require.Equal(t, 1, strings.Count(log.String(), `msg="store migrated" schema=1`), "one does the work: %s", log.String())
 
 	s := open(t, cfg)
-	_, err := s.RecordPayment(t.Context(), payment.Change{Record: sample("pay_1")})
+	_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_1")})
 	require.NoError(t, err)
 	log.Reset()
 	require.NoError(t, store.Migrate(t.Context(), cfg), "beside an open store")
@@ -235,11 +236,11 @@ func lostConnections(t *testing.T, p *postgres) {
 	cfg := p.migrated(t)
 	s, raw := open(t, cfg), p.Raw(t, cfg.DSN)
 	for range 10 {
-		_, err := s.RecordPayment(t.Context(), payment.Change{Record: sample("pay_1")})
+		_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_1")})
 		require.NoError(t, err)
 		_, err = s.Payment(t.Context(), "pay_1")
 		require.NoError(t, err)
-		found, _, err := s.Payments(t.Context(), payment.Filter{})
+		found, _, err := s.Payments(t.Context(), ledger.Filter{})
 		require.NoError(t, err)
 		require.Len(t, found, 1)
 		execute(t, raw, cutOff)
@@ -249,12 +250,12 @@ func lostConnections(t *testing.T, p *postgres) {
 func lostTransaction(t *testing.T, p *postgres) {
 	cfg := p.migrated(t)
 	s, raw := open(t, cfg), p.Raw(t, cfg.DSN)
-	_, err := s.RecordPayment(t.Context(), payment.Change{Record: sample("pay_1")})
+	_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_1")})
 	require.NoError(t, err)
 	tx, err := raw.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	execute(t, tx, `SELECT 1 FROM payments FOR UPDATE`)
-	ask := payment.Reservation{RefundID: payment.DeriveRefundID("pay_1", "k"), PaymentID: "pay_1"}
+	ask := ledger.Reservation{RefundID: ledger.DeriveRefundID("pay_1", "k"), PaymentID: "pay_1"}
 	done := begun(func() error { _, err := s.ReserveRefund(t.Context(), ask); return err })
 	waits(t, raw, 1)
 	execute(t, raw, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
@@ -333,13 +334,13 @@ func lostCommits(t *testing.T, p *postgres) {
 	w, dsn := robbed(t, cfg.DSN)
 	cfg.DSN = dsn
 	s, ctx := open(t, cfg), t.Context()
-	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{{Host: "shop", Event: payment.EventCompleted, Name: "book"}}))
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{{Host: "shop", Event: payment.EventCompleted, Name: "book"}}))
 
-	ask := payment.Reservation{RefundID: payment.DeriveRefundID("pay_1", "k"), PaymentID: "pay_1"}
-	event := payment.WebhookEvent{ID: "whe_1", Digest: "d"}
+	ask := ledger.Reservation{RefundID: ledger.DeriveRefundID("pay_1", "k"), PaymentID: "pay_1"}
+	event := ledger.WebhookEvent{ID: "whe_1", Digest: "d"}
 	for name, write := range map[string]func() error{
 		"payment": func() error {
-			announced, err := s.RecordPayment(ctx, payment.Change{Record: sample("pay_1"), Announce: payment.EventCompleted})
+			announced, err := s.RecordPayment(ctx, ledger.Change{Record: sample("pay_1"), Announce: payment.EventCompleted})
 			require.Equal(t, 1, announced.Sequence)
 			require.Len(t, announced.Receivers, 1)
 			return err
@@ -367,7 +368,7 @@ func lostCommits(t *testing.T, p *postgres) {
 	refunds, err := s.Refunds(ctx, "pay_1")
 	require.NoError(t, err)
 	require.Len(t, refunds, 1)
-	events, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Limit: 10})
+	events, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 	require.Equal(t, 1, events[0].Deliveries)
@@ -382,7 +383,7 @@ func deadlock(t *testing.T, p *postgres) {
 	raw := p.Raw(t, cfg.DSN)
 	cfg.DSN = with(cfg.DSN, "deadlock_timeout", "1s")
 	s, ctx := open(t, cfg), t.Context()
-	_, err := s.RecordPayment(ctx, payment.Change{Record: sample("pay_1")})
+	_, err := s.RecordPayment(ctx, ledger.Change{Record: sample("pay_1")})
 	require.NoError(t, err)
 	both := []payment.Delivery{
 		{ID: "ntf_1", PaymentID: "pay_1", Status: payment.DeliveryPending}, {ID: "ntf_2", PaymentID: "pay_1", Status: payment.DeliveryPending},
@@ -411,7 +412,7 @@ func skipLocked(t *testing.T, p *postgres) {
 	cfg := p.migrated(t)
 	s, raw, ctx := open(t, cfg), p.Raw(t, cfg.DSN), t.Context()
 	for _, id := range []string{"whe_1", "whe_2"} {
-		_, err := s.AddWebhookEvent(ctx, payment.WebhookEvent{ID: id, Digest: id})
+		_, err := s.AddWebhookEvent(ctx, ledger.WebhookEvent{ID: id, Digest: id})
 		require.NoError(t, err)
 	}
 	tx, err := raw.BeginTx(ctx, nil)
@@ -436,7 +437,7 @@ func uncommittedTicket(t *testing.T, p *postgres) {
 	s, raw, ctx := open(t, cfg), p.Raw(t, cfg.DSN), t.Context()
 	first := sample("pay_1")
 	first.Payment.Customer = payment.Customer{Name: "Ana", PhoneNumber: "7875550001"}
-	_, err := s.RecordPayment(ctx, payment.Change{Record: first})
+	_, err := s.RecordPayment(ctx, ledger.Change{Record: first})
 	require.NoError(t, err)
 	tx, err := raw.BeginTx(ctx, nil)
 	require.NoError(t, err)
@@ -444,11 +445,11 @@ func uncommittedTicket(t *testing.T, p *postgres) {
 
 	second := first
 	second.Payment.ID, second.Payment.EcommerceID = "pay_2", "ticket"
-	recorded := begun(func() error { _, err := s.RecordPayment(ctx, payment.Change{Record: second}); return err })
+	recorded := begun(func() error { _, err := s.RecordPayment(ctx, ledger.Change{Record: second}); return err })
 	waits(t, raw, 1)
-	_, err = s.AddWebhookEvent(ctx, payment.WebhookEvent{ID: "whe_1", Digest: "d", EcommerceID: "ticket"})
+	_, err = s.AddWebhookEvent(ctx, ledger.WebhookEvent{ID: "whe_1", Digest: "d", EcommerceID: "ticket"})
 	require.NoError(t, err)
-	settled := begun(func() error { return s.SettleWebhookEvent(ctx, "whe_1", payment.VerdictUnmatched, "", "") })
+	settled := begun(func() error { return s.SettleWebhookEvent(ctx, "whe_1", ledger.VerdictUnmatched, "", "") })
 	select {
 	case err = <-settled:
 		t.Fatalf("it was given up although its ticket is on its way: %v", err)
@@ -457,7 +458,7 @@ func uncommittedTicket(t *testing.T, p *postgres) {
 	require.NoError(t, tx.Rollback())
 	require.NoError(t, <-recorded)
 	require.NoError(t, <-settled)
-	events, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 10})
+	events, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictPending, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 }
@@ -471,7 +472,7 @@ func poolSize(t *testing.T, p *postgres) {
 	var all sync.WaitGroup
 	for i := range errs {
 		all.Go(func() {
-			_, err := s.RecordPayment(t.Context(), payment.Change{Record: sample("pay_1")})
+			_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_1")})
 			_, readErr := s.Payment(t.Context(), "pay_1")
 			errs[i] = errors.Join(err, readErr)
 		})
@@ -519,7 +520,7 @@ func demoted(t *testing.T, p *postgres) {
 		BEGIN PERFORM set_config('default_transaction_read_only', 'on', false); RETURN NEW; END $$`)
 	execute(t, raw, `CREATE TRIGGER demote BEFORE INSERT OR UPDATE ON payments FOR EACH ROW EXECUTE FUNCTION demote()`)
 	for i := range 5 {
-		_, err := s.RecordPayment(t.Context(), payment.Change{Record: sample(fmt.Sprintf("pay_%d", i))})
+		_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample(fmt.Sprintf("pay_%d", i))})
 		require.NoError(t, err)
 	}
 }
@@ -530,7 +531,7 @@ func pooled(t *testing.T, p *postgres) {
 	cfg := p.migrated(t)
 	cfg.DSN = pooler(t, cfg.DSN)
 	s := open(t, cfg)
-	_, err := s.RecordPayment(t.Context(), payment.Change{Record: sample("pay_1")})
+	_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_1")})
 	require.NoError(t, err)
 
 	raw := p.Raw(t, cfg.DSN)
@@ -539,7 +540,7 @@ func pooled(t *testing.T, p *postgres) {
 	execute(t, raw, `CREATE TRIGGER tell BEFORE INSERT ON payments FOR EACH ROW EXECUTE FUNCTION tell()`)
 	for dsn, limit := range map[string]string{cfg.DSN: "30s", with(cfg.DSN, "idle_in_transaction_session_timeout", "7s"): "7s"} {
 		cfg.DSN = dsn
-		_, err = open(t, cfg).RecordPayment(t.Context(), payment.Change{Record: sample("pay_2")})
+		_, err = open(t, cfg).RecordPayment(t.Context(), ledger.Change{Record: sample("pay_2")})
 		require.ErrorContains(t, err, "limit: "+limit)
 	}
 
@@ -681,7 +682,7 @@ func TestPostgreSQLCrashes(t *testing.T) {
 	cfg := store.Config{DSN: server.Database(t, ""), Sealer: storetest.NewSealer(t)}
 	require.NoError(t, store.Migrate(t.Context(), cfg))
 	s := open(t, cfg)
-	_, err := s.RecordPayment(t.Context(), payment.Change{Record: sample("pay_1")})
+	_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_1")})
 	require.NoError(t, err)
 
 	require.NoError(t, server.Crash())
@@ -692,6 +693,6 @@ func TestPostgreSQLCrashes(t *testing.T) {
 	got, err := s.Payment(t.Context(), "pay_1")
 	require.NoError(t, err)
 	require.Equal(t, sample("pay_1"), got)
-	_, err = s.RecordPayment(t.Context(), payment.Change{Record: sample("pay_2")})
+	_, err = s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_2")})
 	require.NoError(t, err)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -23,9 +24,9 @@ func (s *Store) PaymentByReference(ctx context.Context, reference string) (payme
 // CompletedPayments returns payments that were completed from a moment on and
 // before another, oldest first. The cursor holds the completion time and the id
 // of the last one of the page before.
-func (s *Store) CompletedPayments(ctx context.Context, from, to time.Time, after payment.Cursor, limit int) ([]payment.Payment, error) {
+func (s *Store) CompletedPayments(ctx context.Context, from, to time.Time, after ledger.Cursor, limit int) ([]payment.Payment, error) {
 	afterTime := int64(-1)
-	if after != (payment.Cursor{}) {
+	if after != (ledger.Cursor{}) {
 		afterTime = micros(after.CreatedAt)
 	}
 	records, err := list(ctx, s.readers, s.scanPayment, `SELECT `+paymentColumns+` FROM payments p

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -19,11 +20,11 @@ var errNotPositive = errors.New("the amount of a refund must be positive")
 // same id and fingerprint again get the same answer, whatever became of the
 // refund since. Every refusal is a [*payment.RefundRefusal], and nothing is
 // written.
-func (s *Store) ReserveRefund(ctx context.Context, ask payment.Reservation) (payment.Reserved, error) {
-	var granted payment.Reserved
+func (s *Store) ReserveRefund(ctx context.Context, ask ledger.Reservation) (ledger.Reserved, error) {
+	var granted ledger.Reserved
 	err := s.write(ctx, "reserve refund "+ask.RefundID, func(tx *sql.Tx) error {
 		_, err := s.lockPayment(ctx, tx, ask.PaymentID)
-		if errors.Is(err, payment.ErrNotFound) {
+		if errors.Is(err, ledger.ErrNotFound) {
 			return &payment.RefundRefusal{Code: payment.RefusedNoPayment}
 		}
 		if err != nil {
@@ -36,22 +37,22 @@ func (s *Store) ReserveRefund(ctx context.Context, ask payment.Reservation) (pay
 		granted.Payment = record.Payment
 
 		refund, err := s.reservedBefore(ctx, tx, ask)
-		if errors.Is(err, payment.ErrNotFound) {
+		if errors.Is(err, ledger.ErrNotFound) {
 			refund, err = s.reserve(ctx, tx, record.Payment, ask)
 		}
 		granted.Refund = refund
 		return err
 	})
 	if err != nil {
-		return payment.Reserved{}, err
+		return ledger.Reserved{}, err
 	}
 	return granted, nil
 }
 
 // reservedBefore returns the refund that the same ask made earlier,
-// [payment.ErrNotFound] where there is none, and refuses a different ask under
+// [ledger.ErrNotFound] where there is none, and refuses a different ask under
 // the same id.
-func (s *Store) reservedBefore(ctx context.Context, tx *sql.Tx, ask payment.Reservation) (payment.Refund, error) {
+func (s *Store) reservedBefore(ctx context.Context, tx *sql.Tx, ask ledger.Reservation) (payment.Refund, error) {
 	before, err := s.refundByID(ctx, tx, ask.RefundID)
 	if err != nil {
 		return payment.Refund{}, err
@@ -84,8 +85,8 @@ func (s *Store) ClaimRefund(ctx context.Context, refundID, runID string) error {
 // nobody else: a person is about to say what became of it, because its workflow
 // is gone. by says who took it. One that is settled is a
 // [*payment.RefundRefusal] with RefusedHeld.
-func (s *Store) TakeRefund(ctx context.Context, paymentID, refundID, by string) (payment.Reserved, error) {
-	var taken payment.Reserved
+func (s *Store) TakeRefund(ctx context.Context, paymentID, refundID, by string) (ledger.Reserved, error) {
+	var taken ledger.Reserved
 	err := s.write(ctx, "take refund "+refundID, func(tx *sql.Tx) error {
 		if _, err := s.lockPayment(ctx, tx, paymentID); err != nil {
 			return err
@@ -95,7 +96,7 @@ func (s *Store) TakeRefund(ctx context.Context, paymentID, refundID, by string) 
 		case err != nil:
 			return err
 		case record.Refund.PaymentID != paymentID:
-			return payment.ErrNotFound
+			return ledger.ErrNotFound
 		case record.Refund.Status != payment.RefundPending:
 			return &payment.RefundRefusal{Code: payment.RefusedHeld}
 		}
@@ -103,17 +104,17 @@ func (s *Store) TakeRefund(ctx context.Context, paymentID, refundID, by string) 
 			return err
 		}
 		of, err := s.paymentByID(ctx, tx, paymentID)
-		taken = payment.Reserved{Refund: record.Refund, Payment: of.Payment}
+		taken = ledger.Reserved{Refund: record.Refund, Payment: of.Payment}
 		return err
 	})
 	if err != nil {
-		return payment.Reserved{}, err
+		return ledger.Reserved{}, err
 	}
 	return taken, nil
 }
 
 // reserve inserts a pending refund of a payment that is locked.
-func (s *Store) reserve(ctx context.Context, tx *sql.Tx, p payment.Payment, ask payment.Reservation) (payment.Refund, error) {
+func (s *Store) reserve(ctx context.Context, tx *sql.Tx, p payment.Payment, ask ledger.Reservation) (payment.Refund, error) {
 	if p.Status != payment.StatusCompleted {
 		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedNotCompleted, Status: p.Status}
 	}
@@ -135,7 +136,7 @@ func (s *Store) reserve(ctx context.Context, tx *sql.Tx, p payment.Payment, ask 
 	if amount.Cmp(left) > 0 || left.Cmp(money.FromCents(1)) < 0 {
 		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedExceeds, Left: left}
 	}
-	record := payment.RefundRecord{
+	record := ledger.RefundRecord{
 		Refund: payment.Refund{
 			ID: ask.RefundID, PaymentID: p.ID, Amount: amount, Status: payment.RefundPending,
 			Message: ask.Message, Source: payment.SourceAPI, CreatedAt: ask.At,
@@ -172,11 +173,11 @@ func unsettledRefund(ctx context.Context, q queryer, paymentID string) (string, 
 // A refund made elsewhere needs no reservation and is inserted by its first
 // write. A write after which the completed refunds exceed what was captured is
 // a [*payment.RefundRefusal] with RefusedExceeds, and nothing is written.
-func (s *Store) RecordRefund(ctx context.Context, change payment.RefundChange) (payment.Announced, error) {
+func (s *Store) RecordRefund(ctx context.Context, change ledger.RefundChange) (ledger.Announced, error) {
 	refund := change.Record.Refund
-	var announced payment.Announced
+	var announced ledger.Announced
 	err := s.write(ctx, "record refund "+refund.ID, func(tx *sql.Tx) error {
-		announced = payment.Announced{}
+		announced = ledger.Announced{}
 		if _, err := s.lockPayment(ctx, tx, refund.PaymentID); err != nil {
 			return fmt.Errorf("payment %s: %w", refund.PaymentID, err)
 		}
@@ -203,16 +204,16 @@ func (s *Store) RecordRefund(ctx context.Context, change payment.RefundChange) (
 		return s.announceRefund(ctx, tx, refund, change.Notification(record.Payment), change.Workflow, &announced)
 	})
 	if err != nil {
-		return payment.Announced{}, err
+		return ledger.Announced{}, err
 	}
 	return announced, nil
 }
 
 // putRefund inserts the refund, or overwrites an older revision of it. What was
 // reserved stays: the amount and the source.
-func (s *Store) putRefund(ctx context.Context, tx *sql.Tx, r payment.RefundRecord) error {
+func (s *Store) putRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRecord) error {
 	before, err := s.refundByID(ctx, tx, r.Refund.ID)
-	if errors.Is(err, payment.ErrNotFound) {
+	if errors.Is(err, ledger.ErrNotFound) {
 		return s.insertRefund(ctx, tx, r)
 	}
 	if err != nil || before.Revision >= r.Revision {
@@ -248,7 +249,7 @@ func reopens(was, is payment.Refund) bool {
 	}
 }
 
-func (s *Store) insertRefund(ctx context.Context, tx *sql.Tx, r payment.RefundRecord) error {
+func (s *Store) insertRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRecord) error {
 	if r.Refund.Amount.Cmp(money.FromCents(1)) < 0 {
 		return errNotPositive
 	}
@@ -261,7 +262,7 @@ func (s *Store) insertRefund(ctx context.Context, tx *sql.Tx, r payment.RefundRe
 		{"payment_id", r.Refund.PaymentID},
 		{"fingerprint", r.Fingerprint},
 		{"sent_by", ""},
-		{"short_id", payment.ShortRefundID(r.Refund.ID)},
+		{"short_id", ledger.ShortRefundID(r.Refund.ID)},
 		{"amount_cents", r.Refund.Amount},
 		{"source", r.Refund.Source},
 		{"created_at", micros(r.Refund.CreatedAt)},
@@ -277,7 +278,7 @@ func (s *Store) insertRefund(ctx context.Context, tx *sql.Tx, r payment.RefundRe
 }
 
 // refundChanges is what may change in a refund's life.
-func (s *Store) refundChanges(r payment.RefundRecord) ([]column, error) {
+func (s *Store) refundChanges(r ledger.RefundRecord) ([]column, error) {
 	failure := failureColumns(r.Refund.Failure)
 	sealed := s.sealing("refunds", r.Refund.ID)
 	row := []column{
@@ -310,7 +311,7 @@ func (s *Store) neverBelowZero(ctx context.Context, tx *sql.Tx, refund payment.R
 }
 
 func (s *Store) announceRefund(
-	ctx context.Context, tx *sql.Tx, refund payment.Refund, told payment.Notification, workflow string, to *payment.Announced,
+	ctx context.Context, tx *sql.Tx, refund payment.Refund, told payment.Notification, workflow string, to *ledger.Announced,
 ) error {
 	return s.announce(ctx, tx, announcement{
 		subject: refund.ID, paymentID: refund.PaymentID, refundID: refund.ID, told: told, workflow: workflow,
@@ -321,9 +322,9 @@ const refundColumns = `
 	id, payment_id, revision, fingerprint, amount_cents, status, needs_review,
 	failure_code, failure_message, reference_number, message_sealed, source, created_at, completed_at`
 
-func (s *Store) scanRefund(row scanner) (payment.RefundRecord, error) {
+func (s *Store) scanRefund(row scanner) (ledger.RefundRecord, error) {
 	var (
-		r       payment.RefundRecord
+		r       ledger.RefundRecord
 		failure payment.Failure
 	)
 	refund := &r.Refund
@@ -336,22 +337,22 @@ func (s *Store) scanRefund(row scanner) (payment.RefundRecord, error) {
 		timeColumn{&refund.CreatedAt}, maybeTimeColumn{&refund.CompletedAt},
 	)
 	if err != nil {
-		return payment.RefundRecord{}, known(err)
+		return ledger.RefundRecord{}, known(err)
 	}
 	refund.Failure = failureOf(failure)
 	return r, nil
 }
 
 // Refund returns the refund as it was last recorded.
-func (s *Store) Refund(ctx context.Context, id string) (payment.RefundRecord, error) {
+func (s *Store) Refund(ctx context.Context, id string) (ledger.RefundRecord, error) {
 	r, err := s.refundByID(ctx, s.readers, id)
 	if err != nil {
-		return payment.RefundRecord{}, fmt.Errorf("read refund %s: %w", id, err)
+		return ledger.RefundRecord{}, fmt.Errorf("read refund %s: %w", id, err)
 	}
 	return r, nil
 }
 
-func (s *Store) refundByID(ctx context.Context, q queryer, id string) (payment.RefundRecord, error) {
+func (s *Store) refundByID(ctx context.Context, q queryer, id string) (ledger.RefundRecord, error) {
 	return s.scanRefund(q.QueryRowContext(ctx, `SELECT `+refundColumns+` FROM refunds WHERE id = $1`, id))
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -59,7 +60,7 @@ func (s *Store) putReview(ctx context.Context, tx *sql.Tx, r *payment.Review) er
 
 // Reviews returns one page of what a filter selects, newest first, and the cursor
 // of the next: the zero value at the end.
-func (s *Store) Reviews(ctx context.Context, filter payment.ReviewFilter) ([]payment.Review, payment.Cursor, error) {
+func (s *Store) Reviews(ctx context.Context, filter ledger.ReviewFilter) ([]payment.Review, ledger.Cursor, error) {
 	limit := pageOf(filter.Limit)
 	conditions, args := []string{"TRUE"}, []any{limit + 1} // one more tells whether there is a next page
 	add := func(column, value string) {
@@ -75,7 +76,7 @@ func (s *Store) Reviews(ctx context.Context, filter payment.ReviewFilter) ([]pay
 	} else if filter.Open != nil {
 		conditions = append(conditions, "decided_at IS NOT NULL")
 	}
-	if filter.After != (payment.Cursor{}) {
+	if filter.After != (ledger.Cursor{}) {
 		args = append(args, micros(filter.After.CreatedAt), filter.After.ID)
 		conditions = append(conditions, fmt.Sprintf("(opened_at, id) < ($%d, $%d)", len(args)-1, len(args)))
 	}
@@ -83,14 +84,14 @@ func (s *Store) Reviews(ctx context.Context, filter payment.ReviewFilter) ([]pay
 		SELECT id, payment_id, refund_id, cause, evidence_sealed, opened_at, verdict, source, decided_by, reason_sealed, decided_at
 		FROM reviews WHERE `+strings.Join(conditions, " AND ")+` ORDER BY opened_at DESC, id DESC LIMIT $1`, args...)
 	if err != nil {
-		return nil, payment.Cursor{}, fmt.Errorf("list reviews: %w", err)
+		return nil, ledger.Cursor{}, fmt.Errorf("list reviews: %w", err)
 	}
 	if len(reviews) <= limit {
-		return reviews, payment.Cursor{}, nil
+		return reviews, ledger.Cursor{}, nil
 	}
 	reviews = reviews[:limit]
 	last := reviews[limit-1]
-	return reviews, payment.Cursor{CreatedAt: last.OpenedAt, ID: last.ID}, nil
+	return reviews, ledger.Cursor{CreatedAt: last.OpenedAt, ID: last.ID}, nil
 }
 
 func (s *Store) scanReview(row scanner) (payment.Review, error) {
@@ -118,10 +119,10 @@ func (s *Store) scanReview(row scanner) (payment.Review, error) {
 // RecordMismatch keeps a difference, once. The run that found it first announces
 // it, where its kind is announced, and gets the same answer when it asks again;
 // another run that finds it gets no receivers. workflow is the one that delivers.
-func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch, workflow string) (payment.Announced, error) {
-	var announced payment.Announced
+func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch, workflow string) (ledger.Announced, error) {
+	var announced ledger.Announced
 	err := s.write(ctx, "record mismatch "+m.ID, func(tx *sql.Tx) error {
-		announced = payment.Announced{}
+		announced = ledger.Announced{}
 		if _, err := insert(ctx, tx, "mismatches", []column{
 			{"id", m.ID},
 			{"kind", m.Kind},
@@ -154,13 +155,13 @@ func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch, workflow
 		}, &announced)
 	})
 	if err != nil {
-		return payment.Announced{}, err
+		return ledger.Announced{}, err
 	}
 	return announced, nil
 }
 
 // Mismatches returns what a filter selects, newest first.
-func (s *Store) Mismatches(ctx context.Context, filter payment.MismatchFilter) ([]payment.Mismatch, error) {
+func (s *Store) Mismatches(ctx context.Context, filter ledger.MismatchFilter) ([]payment.Mismatch, error) {
 	conditions, args := []string{"TRUE"}, []any{pageOf(filter.Limit)}
 	add := func(condition string, value any) {
 		args = append(args, value)

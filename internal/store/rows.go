@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -78,10 +79,10 @@ func list[T any](ctx context.Context, q queryer, read func(scanner) (T, error), 
 	return found, rows.Err()
 }
 
-// known turns the absence of a row into [payment.ErrNotFound].
+// known turns the absence of a row into [ledger.ErrNotFound].
 func known(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
-		return payment.ErrNotFound
+		return ledger.ErrNotFound
 	}
 	return err
 }

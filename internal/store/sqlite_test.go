@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/store/storetest"
 	"github.com/cobropay/cobro/money"
@@ -63,9 +64,9 @@ func raw(t *testing.T, cfg store.Config) *sql.DB {
 
 func path(cfg store.Config) string { return strings.TrimPrefix(cfg.DSN, "sqlite:") }
 
-func sample(id string) payment.Record {
+func sample(id string) ledger.Record {
 	now := time.Date(2026, time.March, 2, 12, 0, 0, 0, time.UTC)
-	return payment.Record{Revision: 1, Payment: payment.Payment{
+	return ledger.Record{Revision: 1, Payment: payment.Payment{
 		ID: id, Status: payment.StatusCompleted,
 		Request:   payment.Request{Total: money.FromCents(10_00), PhoneNumber: "7875550001"},
 		CreatedAt: now, UpdatedAt: now, ExpiresAt: now,
@@ -120,7 +121,7 @@ func TestMigrateAtOnceAndAgain(t *testing.T) {
 		require.NoError(t, err)
 	}
 	s := open(t, cfg)
-	_, err := s.RecordPayment(t.Context(), payment.Change{Record: sample("pay_1")})
+	_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_1")})
 	require.NoError(t, err)
 
 	var log bytes.Buffer
@@ -144,7 +145,7 @@ func TestFilesAreTheOwnersAlone(t *testing.T) {
 	cfg := migrated(t)
 	require.NoError(t, os.Chmod(path(cfg), 0o644))
 	s := open(t, cfg)
-	_, err := s.RecordPayment(t.Context(), payment.Change{Record: sample("pay_1")})
+	_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_1")})
 	require.NoError(t, err)
 	files, err := filepath.Glob(filepath.Join(filepath.Dir(path(cfg)), "*"))
 	require.NoError(t, err)
@@ -162,7 +163,7 @@ func TestEverythingIsThereAfterClose(t *testing.T) {
 	s, err := store.Open(t.Context(), cfg)
 	require.NoError(t, err)
 	want := sample("pay_1")
-	_, err = s.RecordPayment(t.Context(), payment.Change{Record: want})
+	_, err = s.RecordPayment(t.Context(), ledger.Change{Record: want})
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
 	require.NoError(t, s.Close(), "twice")
@@ -190,11 +191,11 @@ func confide(t *testing.T, s *store.Store) (found string, canaries []string) {
 	p.Metadata1, p.Metadata2 = "canary-first", "canary-second"
 	p.Items = []payment.Item{{Name: "canary-item", Quantity: 1}}
 	p.Customer = payment.Customer{Name: "canary-name", PhoneNumber: "7875552222", Email: "canary-mail@example.com"}
-	_, err := s.RecordPayment(ctx, payment.Change{Record: r})
+	_, err := s.RecordPayment(ctx, ledger.Change{Record: r})
 	require.NoError(t, err)
-	_, err = s.ReserveRefund(ctx, payment.Reservation{RefundID: "ref_1", PaymentID: p.ID, Message: "canary-message"})
+	_, err = s.ReserveRefund(ctx, ledger.Reservation{RefundID: "ref_1", PaymentID: p.ID, Message: "canary-message"})
 	require.NoError(t, err)
-	_, err = s.AddWebhookEvent(ctx, payment.WebhookEvent{
+	_, err = s.AddWebhookEvent(ctx, ledger.WebhookEvent{
 		ID: "whe_1", Digest: "d", Body: `{"name":"canary-body"}`, Headers: `{"X":"canary-header"}`,
 	})
 	require.NoError(t, err)
@@ -237,7 +238,7 @@ func TestASealedValueStaysInItsPlace(t *testing.T) {
 	cfg := migrated(t)
 	s := open(t, cfg)
 	for _, id := range []string{"pay_1", "pay_2", "pay_3"} {
-		_, err := s.RecordPayment(t.Context(), payment.Change{Record: sample(id)})
+		_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample(id)})
 		require.NoError(t, err)
 	}
 	for _, attack := range []string{
@@ -266,12 +267,12 @@ func TestAnEventThatCannotBeReadHidesNoOther(t *testing.T) {
 func unreadable(t *testing.T, cfg store.Config) {
 	t.Helper()
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	lost := payment.WebhookEvent{ID: "whe_1", Digest: "1", Body: "lost", Headers: "{}", ReceivedAt: now, NotBefore: now}
+	lost := ledger.WebhookEvent{ID: "whe_1", Digest: "1", Body: "lost", Headers: "{}", ReceivedAt: now, NotBefore: now}
 	_, err := open(t, cfg).AddWebhookEvent(t.Context(), lost)
 	require.NoError(t, err)
 	cfg.Sealer = storetest.NewSealer(t)
 	s := open(t, cfg)
-	kept := payment.WebhookEvent{ID: "whe_2", Digest: "2", Body: "kept", Headers: "{}", ReceivedAt: now.Add(time.Second), NotBefore: now}
+	kept := ledger.WebhookEvent{ID: "whe_2", Digest: "2", Body: "kept", Headers: "{}", ReceivedAt: now.Add(time.Second), NotBefore: now}
 	_, err = s.AddWebhookEvent(t.Context(), kept)
 	require.NoError(t, err)
 
@@ -282,12 +283,12 @@ func unreadable(t *testing.T, cfg store.Config) {
 	require.Empty(t, leased[0].Body)
 	require.NoError(t, leased[1].Unreadable)
 	require.EqualValues(t, "kept", leased[1].Body)
-	listed, _, err := s.WebhookEvents(t.Context(), payment.WebhookFilter{})
+	listed, _, err := s.WebhookEvents(t.Context(), ledger.WebhookFilter{})
 	require.NoError(t, err)
 	require.Len(t, listed, 2)
 	require.Error(t, listed[1].Unreadable)
 	require.NoError(t, s.PostponeWebhookEvent(t.Context(), "whe_1", now.Add(time.Hour)))
-	require.NoError(t, s.SettleWebhookEvent(t.Context(), "whe_1", payment.VerdictUnmatched, "", ""))
+	require.NoError(t, s.SettleWebhookEvent(t.Context(), "whe_1", ledger.VerdictUnmatched, "", ""))
 }
 
 // brokenSealer fails where a test wants it to.
@@ -300,13 +301,13 @@ func TestNothingIsWrittenThatCannotBeSealed(t *testing.T) {
 	cfg := migrated(t)
 	cfg.Sealer = brokenSealer{cfg.Sealer}
 	s := open(t, cfg)
-	_, err := s.RecordPayment(t.Context(), payment.Change{Record: sample("pay_1")})
+	_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_1")})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	_, err = s.AddWebhookEvent(t.Context(), payment.WebhookEvent{ID: "whe_1", Digest: "d", Body: private.Text("{}")})
+	_, err = s.AddWebhookEvent(t.Context(), ledger.WebhookEvent{ID: "whe_1", Digest: "d", Body: private.Text("{}")})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	_, err = s.Payment(t.Context(), "pay_1")
-	require.ErrorIs(t, err, payment.ErrNotFound)
-	events, _, err := s.WebhookEvents(t.Context(), payment.WebhookFilter{Limit: 10})
+	require.ErrorIs(t, err, ledger.ErrNotFound)
+	events, _, err := s.WebhookEvents(t.Context(), ledger.WebhookFilter{Limit: 10})
 	require.NoError(t, err)
 	require.Empty(t, events)
 }

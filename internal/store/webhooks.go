@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/private"
 )
 
@@ -19,11 +19,11 @@ import (
 // nothing else; the same event again, by its id, has the same answer again. An
 // event without a verdict is pending; one whose verdict is known on arrival is
 // settled.
-func (s *Store) AddWebhookEvent(ctx context.Context, e payment.WebhookEvent) (added bool, err error) {
+func (s *Store) AddWebhookEvent(ctx context.Context, e ledger.WebhookEvent) (added bool, err error) {
 	if e.Verdict == "" {
-		e.Verdict = payment.VerdictPending
+		e.Verdict = ledger.VerdictPending
 	}
-	if e.Verdict != payment.VerdictPending && e.SettledAt == nil {
+	if e.Verdict != ledger.VerdictPending && e.SettledAt == nil {
 		settled := s.now()
 		e.SettledAt = &settled
 	}
@@ -67,7 +67,7 @@ func (s *Store) AddWebhookEvent(ctx context.Context, e payment.WebhookEvent) (ad
 		added = kept == e.ID
 		return err
 	})
-	if fresh && err == nil && e.Verdict != payment.VerdictPending {
+	if fresh && err == nil && e.Verdict != ledger.VerdictPending {
 		s.observer.WebhookSettled(e.Verdict)
 	}
 	return added && err == nil, err
@@ -77,9 +77,9 @@ func (s *Store) AddWebhookEvent(ctx context.Context, e payment.WebhookEvent) (ad
 // nobody else has on lease, oldest first. No two callers get the same one,
 // whichever processes they run in, until the lease has run out. Each hand-out
 // counts as an attempt. One that cannot be read says so and stands in nobody's
-// way: [payment.WebhookEvent].Unreadable.
-func (s *Store) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]payment.WebhookEvent, error) {
-	var leased []payment.WebhookEvent
+// way: [ledger.WebhookEvent].Unreadable.
+func (s *Store) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error) {
+	var leased []ledger.WebhookEvent
 	err := s.write(ctx, "lease webhook events", func(tx *sql.Tx) error {
 		now := s.now()
 		var err error
@@ -96,7 +96,7 @@ func (s *Store) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Du
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(leased, func(a, b payment.WebhookEvent) int {
+	slices.SortFunc(leased, func(a, b ledger.WebhookEvent) int {
 		return cmp.Or(a.ReceivedAt.Compare(b.ReceivedAt), strings.Compare(a.ID, b.ID))
 	})
 	return leased, nil
@@ -110,20 +110,20 @@ func (s *Store) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Du
 //
 // An event that is settled as unmatched although its payment has appeared by
 // now stays pending instead: it was looked up a moment too early.
-func (s *Store) SettleWebhookEvent(ctx context.Context, id string, verdict payment.WebhookVerdict, matchedID, effect string) error {
-	if verdict == "" || verdict == payment.VerdictPending {
+func (s *Store) SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error {
+	if verdict == "" || verdict == ledger.VerdictPending {
 		return fmt.Errorf("settle webhook event %s: %q is not a verdict to settle with", id, verdict)
 	}
 	var fresh bool
 	err := s.write(ctx, "settle webhook event "+id, func(tx *sql.Tx) error {
 		fresh = false
-		if verdict == payment.VerdictUnmatched {
+		if verdict == ledger.VerdictUnmatched {
 			found, err := s.matchedMeanwhile(ctx, tx, id, matchedID)
 			if err != nil || found {
 				return err
 			}
 		}
-		var before payment.WebhookVerdict
+		var before ledger.WebhookVerdict
 		if err := known(tx.QueryRowContext(ctx, `SELECT verdict FROM webhook_events WHERE id = $1`+s.dialect.forUpdate, id).
 			Scan(&before)); err != nil {
 			return err
@@ -164,10 +164,10 @@ func (s *Store) matchedMeanwhile(ctx context.Context, tx *sql.Tx, id, matchedID 
 		return false, err
 	}
 	e, err = s.scanWebhookEvent(tx.QueryRowContext(ctx, query+s.dialect.forUpdate, id))
-	if err != nil || e.Verdict != payment.VerdictPending {
+	if err != nil || e.Verdict != ledger.VerdictPending {
 		return false, err
 	}
-	if _, err = match(ctx, tx, e); errors.Is(err, payment.ErrNotFound) {
+	if _, err = match(ctx, tx, e); errors.Is(err, ledger.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
@@ -227,7 +227,7 @@ func (s *Store) PostponeWebhookEvent(ctx context.Context, id string, notBefore t
 
 // WebhookEvents returns one page of the events that a filter selects, newest
 // first, and the cursor of the next: the zero value at the end.
-func (s *Store) WebhookEvents(ctx context.Context, filter payment.WebhookFilter) ([]payment.WebhookEvent, payment.Cursor, error) {
+func (s *Store) WebhookEvents(ctx context.Context, filter ledger.WebhookFilter) ([]ledger.WebhookEvent, ledger.Cursor, error) {
 	conditions, args := []string{"TRUE"}, []any{}
 	where := func(condition string, value any) {
 		args = append(args, value)
@@ -239,7 +239,7 @@ func (s *Store) WebhookEvents(ctx context.Context, filter payment.WebhookFilter)
 	if filter.PaymentID != "" {
 		where("matched_id <> '' AND matched_id = $%d", filter.PaymentID)
 	}
-	if filter.After != (payment.Cursor{}) {
+	if filter.After != (ledger.Cursor{}) {
 		args = append(args, micros(filter.After.CreatedAt), filter.After.ID)
 		conditions = append(conditions, fmt.Sprintf("(received_at, id) < ($%d, $%d)", len(args)-1, len(args)))
 	}
@@ -249,21 +249,21 @@ func (s *Store) WebhookEvents(ctx context.Context, filter payment.WebhookFilter)
 		SELECT %s FROM webhook_events WHERE %s ORDER BY received_at DESC, id DESC LIMIT $%d`,
 		webhookColumns, strings.Join(conditions, " AND "), len(args)), args...)
 	if err != nil {
-		return nil, payment.Cursor{}, fmt.Errorf("list webhook events: %w", err)
+		return nil, ledger.Cursor{}, fmt.Errorf("list webhook events: %w", err)
 	}
 	if len(events) <= limit {
-		return events, payment.Cursor{}, nil
+		return events, ledger.Cursor{}, nil
 	}
 	events = events[:limit]
 	last := events[limit-1]
-	return events, payment.Cursor{CreatedAt: last.ReceivedAt, ID: last.ID}, nil
+	return events, ledger.Cursor{CreatedAt: last.ReceivedAt, ID: last.ID}, nil
 }
 
 // HasWebhookEvent reports whether an event with the digest is kept.
 func (s *Store) HasWebhookEvent(ctx context.Context, digest string) (bool, error) {
 	var one int
 	err := known(s.readers.QueryRowContext(ctx, `SELECT 1 FROM webhook_events WHERE digest = $1`, digest).Scan(&one))
-	if errors.Is(err, payment.ErrNotFound) {
+	if errors.Is(err, ledger.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
@@ -275,7 +275,7 @@ func (s *Store) HasWebhookEvent(ctx context.Context, digest string) (bool, error
 // MatchWebhookEvent returns the id of the payment that an event is about: by
 // the ticket's id, then by the reference number of the payment or of one of its
 // refunds (docs/athmovil.md §4.2), then by the payment id in its metadata.
-func (s *Store) MatchWebhookEvent(ctx context.Context, e payment.WebhookEvent) (string, error) {
+func (s *Store) MatchWebhookEvent(ctx context.Context, e ledger.WebhookEvent) (string, error) {
 	id, err := match(ctx, s.readers, e)
 	if err != nil {
 		return "", fmt.Errorf("match webhook event %s: %w", e.ID, err)
@@ -283,7 +283,7 @@ func (s *Store) MatchWebhookEvent(ctx context.Context, e payment.WebhookEvent) (
 	return id, nil
 }
 
-func match(ctx context.Context, q queryer, e payment.WebhookEvent) (string, error) {
+func match(ctx context.Context, q queryer, e ledger.WebhookEvent) (string, error) {
 	for _, by := range []struct{ query, claim string }{
 		{`SELECT id FROM payments WHERE ecommerce_id <> '' AND ecommerce_id = $1 ORDER BY created_at DESC LIMIT 1`, e.EcommerceID},
 		{`SELECT id FROM payments WHERE reference_number <> '' AND reference_number = $1 ORDER BY created_at DESC LIMIT 1`, e.ReferenceNumber},
@@ -299,7 +299,7 @@ func match(ctx context.Context, q queryer, e payment.WebhookEvent) (string, erro
 			return id, err
 		}
 	}
-	return "", payment.ErrNotFound
+	return "", ledger.ErrNotFound
 }
 
 const webhookColumns = `
@@ -308,8 +308,8 @@ const webhookColumns = `
 
 // scanWebhookEvent fails for no text that cannot be unsealed: one such event must
 // not hide the others of a list or of a lease.
-func (s *Store) scanWebhookEvent(row scanner) (payment.WebhookEvent, error) {
-	var e payment.WebhookEvent
+func (s *Store) scanWebhookEvent(row scanner) (ledger.WebhookEvent, error) {
+	var e ledger.WebhookEvent
 	sealed := func(column string, dest *private.Text) unsealedColumn {
 		return unsealedColumn{sealedColumn{sealer: s.sealer, table: "webhook_events", column: column, id: &e.ID, dest: dest}, &e.Unreadable}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -16,9 +17,9 @@ import (
 
 // elsewhere returns a refund that was made in the ATH Business app; the origin
 // tells them apart.
-func elsewhere(paymentID, origin string, cents, total int64) payment.ExternalRefund {
-	return payment.ExternalRefund{
-		RefundID: payment.DeriveExternalRefundID(paymentID, origin), PaymentID: paymentID,
+func elsewhere(paymentID, origin string, cents, total int64) ledger.ExternalRefund {
+	return ledger.ExternalRefund{
+		RefundID: ledger.DeriveExternalRefundID(paymentID, origin), PaymentID: paymentID,
 		Amount: money.FromCents(cents), Total: money.FromCents(total), Source: payment.SourceExternal,
 		ReferenceNumber: "rr " + origin, Message: "sorry", At: noon(),
 	}
@@ -27,8 +28,8 @@ func elsewhere(paymentID, origin string, cents, total int64) payment.ExternalRef
 func bookings(t *testing.T, open Opener) {
 	s, ctx := open(newClock().now), t.Context()
 	shop := receiver("shop", payment.EventRefundCompleted, "book")
-	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{shop}))
-	refuse := func(want payment.RefundRefusal, external payment.ExternalRefund) {
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{shop}))
+	refuse := func(want payment.RefundRefusal, external ledger.ExternalRefund) {
 		t.Helper()
 		_, _, err := s.BookExternalRefund(ctx, external)
 		require.Equal(t, want, *refusal(t, err))
@@ -54,7 +55,7 @@ func bookings(t *testing.T, open Opener) {
 		require.Equal(t, payment.RefundCompleted, booked.Status)
 		require.Equal(t, payment.SourceExternal, booked.Source)
 		require.Equal(t, private.Text("sorry"), booked.Message)
-		require.Equal(t, []payment.Receiver{shop}, announced.Receivers)
+		require.Equal(t, []ledger.Receiver{shop}, announced.Receivers)
 		require.Equal(t, 1, announced.Sequence, "a repetition is the same event")
 		require.Equal(t, money.FromCents(4_00), announced.Payment.RefundedAmount)
 	}
@@ -102,7 +103,7 @@ func refundContexts(t *testing.T, open Opener) {
 	older, newer := filled(t), filled(t)
 	later := noon().Add(time.Hour)
 	newer.Payment.CompletedAt = &later
-	for _, r := range []payment.Record{older, newer} {
+	for _, r := range []ledger.Record{older, newer} {
 		record(ctx, t, s, r)
 	}
 	unpaid := pending(t)
@@ -112,13 +113,13 @@ func refundContexts(t *testing.T, open Opener) {
 	_, err := s.ReserveRefund(ctx, ours)
 	require.NoError(t, err)
 
-	find := func(claim payment.RefundClaim) payment.RefundContext {
+	find := func(claim ledger.RefundClaim) ledger.RefundContext {
 		t.Helper()
 		found, err := s.RefundContext(ctx, claim)
 		require.NoError(t, err)
 		return found
 	}
-	ids := func(found payment.RefundContext) []string {
+	ids := func(found ledger.RefundContext) []string {
 		var ids []string
 		for _, c := range found.Candidates {
 			ids = append(ids, c.Payment.ID)
@@ -126,12 +127,12 @@ func refundContexts(t *testing.T, open Opener) {
 		return ids
 	}
 	three := money.FromCents(3_00)
-	echo := payment.RefundClaim{Amount: three, Message: private.Text("sorry #" + payment.ShortRefundID(ours.RefundID))}
-	require.Equal(t, payment.RefundContext{EchoOf: ours.RefundID}, find(echo))
+	echo := ledger.RefundClaim{Amount: three, Message: private.Text("sorry #" + ledger.ShortRefundID(ours.RefundID))}
+	require.Equal(t, ledger.RefundContext{EchoOf: ours.RefundID}, find(echo))
 	echo.Amount = money.FromCents(3_01)
 	require.Empty(t, find(echo), "another amount is another refund")
 
-	for _, claim := range []payment.RefundClaim{
+	for _, claim := range []ledger.RefundClaim{
 		{PaymentID: older.Payment.ID}, {EcommerceID: older.Payment.EcommerceID}, {ReferenceNumber: older.Payment.ReferenceNumber},
 		{ReferenceNumber: older.Payment.ReferenceNumber, PhoneNumber: newer.Payment.PhoneNumber},
 	} {
@@ -141,25 +142,25 @@ func refundContexts(t *testing.T, open Opener) {
 		require.Equal(t, []string{older.Payment.ID}, ids(found))
 		require.Equal(t, ours.RefundID, found.Candidates[0].Unsettled)
 	}
-	require.Empty(t, find(payment.RefundClaim{PaymentID: unpaid.Payment.ID, Amount: three}), "it is not completed")
+	require.Empty(t, find(ledger.RefundClaim{PaymentID: unpaid.Payment.ID, Amount: three}), "it is not completed")
 
 	for _, phone := range []private.Text{older.Payment.PhoneNumber, older.Payment.Customer.PhoneNumber} {
-		found := find(payment.RefundClaim{PhoneNumber: phone, Amount: three, CompletedAfter: noon()})
+		found := find(ledger.RefundClaim{PhoneNumber: phone, Amount: three, CompletedAfter: noon()})
 		require.False(t, found.Named)
 		require.Equal(t, []string{newer.Payment.ID, older.Payment.ID}, ids(found), "newest first, and only completed ones")
 	}
 	require.Equal(t, []string{newer.Payment.ID},
-		ids(find(payment.RefundClaim{PhoneNumber: older.Payment.PhoneNumber, Amount: three, CompletedAfter: later})))
-	require.Empty(t, find(payment.RefundClaim{PhoneNumber: older.Payment.PhoneNumber, Amount: money.FromCents(10_01)}), "too little is left")
-	require.Empty(t, find(payment.RefundClaim{PhoneNumber: "7875559999", Amount: three}))
+		ids(find(ledger.RefundClaim{PhoneNumber: older.Payment.PhoneNumber, Amount: three, CompletedAfter: later})))
+	require.Empty(t, find(ledger.RefundClaim{PhoneNumber: older.Payment.PhoneNumber, Amount: money.FromCents(10_01)}), "too little is left")
+	require.Empty(t, find(ledger.RefundClaim{PhoneNumber: "7875559999", Amount: three}))
 
 	r, err := s.Refund(ctx, ours.RefundID)
 	require.NoError(t, err)
 	done := settled(r, payment.RefundCompleted)
 	done.Refund.ReferenceNumber = "rr-own"
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: done})
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: done})
 	require.NoError(t, err)
-	require.Equal(t, ours.RefundID, find(payment.RefundClaim{ReferenceNumber: "rr-own", Amount: three}).EchoOf)
+	require.Equal(t, ours.RefundID, find(ledger.RefundClaim{ReferenceNumber: "rr-own", Amount: three}).EchoOf)
 }
 
 func payers(t *testing.T, open Opener) {
@@ -172,7 +173,7 @@ func payers(t *testing.T, open Opener) {
 		require.Equal(t, want, filled)
 	}
 	_, err := s.FillPayer(ctx, newID(t), payer)
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 	unpaid := pending(t)
 	record(ctx, t, s, unpaid)
 	fill(unpaid.Payment.ID, false)
@@ -184,7 +185,7 @@ func payers(t *testing.T, open Opener) {
 	known, err := s.Customer(ctx, payer.PhoneNumber)
 	require.NoError(t, err)
 	require.Equal(t, payer, known)
-	found, _, err := s.Payments(ctx, payment.Filter{PhoneNumber: payer.PhoneNumber})
+	found, _, err := s.Payments(ctx, ledger.Filter{PhoneNumber: payer.PhoneNumber})
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 
@@ -200,23 +201,23 @@ func reviews(t *testing.T, open Opener) {
 	paid := filled(t)
 	id := paid.Payment.ID
 	review := payment.Review{
-		ID: payment.DeriveReviewID(id, 1), PaymentID: id, Cause: payment.CauseUndecided, OpenedAt: noon(),
+		ID: ledger.DeriveReviewID(id, 1), PaymentID: id, Cause: payment.CauseUndecided, OpenedAt: noon(),
 		Evidence: []payment.Evidence{{At: noon(), What: "the ticket is PAUSED"}},
 	}
 	put := func(r payment.Review) {
 		t.Helper()
-		_, err := s.RecordPayment(ctx, payment.Change{Record: paid, Review: &r})
+		_, err := s.RecordPayment(ctx, ledger.Change{Record: paid, Review: &r})
 		require.NoError(t, err)
 	}
 	open1, closed := true, false
-	list := func(filter payment.ReviewFilter) []payment.Review {
+	list := func(filter ledger.ReviewFilter) []payment.Review {
 		t.Helper()
 		var all []payment.Review
 		for {
 			found, next, err := s.Reviews(ctx, filter)
 			require.NoError(t, err)
 			all = append(all, found...)
-			if next == (payment.Cursor{}) {
+			if next == (ledger.Cursor{}) {
 				return all
 			}
 			require.Len(t, found, filter.Limit, "only the last page is shorter")
@@ -226,20 +227,20 @@ func reviews(t *testing.T, open Opener) {
 	put(review)
 	review.Evidence = append(review.Evidence, payment.Evidence{At: noon().Add(time.Hour), What: "no answer"})
 	put(review)
-	require.Equal(t, []payment.Review{review}, list(payment.ReviewFilter{Open: &open1}))
-	require.Empty(t, list(payment.ReviewFilter{Open: &closed}))
+	require.Equal(t, []payment.Review{review}, list(ledger.ReviewFilter{Open: &open1}))
+	require.Empty(t, list(ledger.ReviewFilter{Open: &closed}))
 
 	asked := ask(id, "k", amount(1_00))
 	granted, err := s.ReserveRefund(ctx, asked)
 	require.NoError(t, err)
 	ofRefund := review
-	ofRefund.ID, ofRefund.RefundID, ofRefund.OpenedAt = payment.DeriveReviewID(asked.RefundID, 1), asked.RefundID, noon().Add(time.Minute)
+	ofRefund.ID, ofRefund.RefundID, ofRefund.OpenedAt = ledger.DeriveReviewID(asked.RefundID, 1), asked.RefundID, noon().Add(time.Minute)
 	ofRefund.Cause = payment.CauseRefundUnknown
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: payment.RefundRecord{Refund: granted.Refund, Revision: 1}, Review: &ofRefund})
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: ledger.RefundRecord{Refund: granted.Refund, Revision: 1}, Review: &ofRefund})
 	require.NoError(t, err)
-	require.Equal(t, []payment.Review{ofRefund, review}, list(payment.ReviewFilter{}), "newest first")
-	require.Equal(t, []payment.Review{ofRefund}, list(payment.ReviewFilter{RefundID: asked.RefundID}))
-	require.Equal(t, []payment.Review{ofRefund, review}, list(payment.ReviewFilter{PaymentID: id, Limit: 1}), "page by page")
+	require.Equal(t, []payment.Review{ofRefund, review}, list(ledger.ReviewFilter{}), "newest first")
+	require.Equal(t, []payment.Review{ofRefund}, list(ledger.ReviewFilter{RefundID: asked.RefundID}))
+	require.Equal(t, []payment.Review{ofRefund, review}, list(ledger.ReviewFilter{PaymentID: id, Limit: 1}), "page by page")
 
 	decided := review
 	decided.Decision = &payment.Decision{
@@ -250,30 +251,30 @@ func reviews(t *testing.T, open Opener) {
 	other.Decision = &payment.Decision{Verdict: payment.VerdictCompleted, Source: payment.DecidedByGateway, At: noon().Add(3 * time.Hour)}
 	put(other)
 	put(review)
-	require.Equal(t, []payment.Review{decided}, list(payment.ReviewFilter{Open: &closed}), "what was decided stays")
+	require.Equal(t, []payment.Review{decided}, list(ledger.ReviewFilter{Open: &closed}), "what was decided stays")
 
 	twin := review // opened at the same moment: the ids decide
-	twin.ID = payment.DeriveReviewID(id, 2)
+	twin.ID = ledger.DeriveReviewID(id, 2)
 	put(twin)
-	require.ElementsMatch(t, []payment.Review{ofRefund, decided, twin}, list(payment.ReviewFilter{Limit: 1}))
-	require.ElementsMatch(t, []payment.Review{ofRefund, twin}, list(payment.ReviewFilter{Open: &open1, PaymentID: id, Limit: 1}))
+	require.ElementsMatch(t, []payment.Review{ofRefund, decided, twin}, list(ledger.ReviewFilter{Limit: 1}))
+	require.ElementsMatch(t, []payment.Review{ofRefund, twin}, list(ledger.ReviewFilter{Open: &open1, PaymentID: id, Limit: 1}))
 }
 
 func mismatches(t *testing.T, open Opener) {
 	s, ctx := open(nil), t.Context()
 	shop := receiver("shop", payment.EventReconciliationMismatch, "page")
-	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{shop}))
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{shop}))
 	paid := filled(t)
 	record(ctx, t, s, paid)
 	m := payment.Mismatch{
-		ID: payment.DeriveMismatchID(payment.MismatchFee, paid.Payment.ID), Kind: payment.MismatchFee, PaymentID: paid.Payment.ID,
+		ID: ledger.DeriveMismatchID(payment.MismatchFee, paid.Payment.ID), Kind: payment.MismatchFee, PaymentID: paid.Payment.ID,
 		ReferenceNumber: "rn", Ours: "0.25", Theirs: "0.26", Source: payment.FoundByReconciliation, FoundBy: "run 1", FoundAt: noon(),
 	}
 	for range 2 {
 		announced, err := s.RecordMismatch(ctx, m, "")
 		require.NoError(t, err)
 		require.Equal(t, 1, announced.Sequence)
-		require.Equal(t, []payment.Receiver{shop}, announced.Receivers)
+		require.Equal(t, []ledger.Receiver{shop}, announced.Receivers)
 		require.Equal(t, paid.Payment.ID, announced.Payment.ID)
 	}
 	again := m
@@ -282,33 +283,33 @@ func mismatches(t *testing.T, open Opener) {
 	require.NoError(t, err)
 	require.Empty(t, announced.Receivers, "the first run tells of it")
 	strange := payment.Mismatch{
-		ID: payment.DeriveMismatchID(payment.MismatchMissingHere, "rn-9"), Kind: payment.MismatchMissingHere, ReferenceNumber: "rn-9",
+		ID: ledger.DeriveMismatchID(payment.MismatchMissingHere, "rn-9"), Kind: payment.MismatchMissingHere, ReferenceNumber: "rn-9",
 		Theirs: "5.00", Source: payment.FoundByReconciliation, FoundAt: noon().Add(time.Hour),
 	}
 	for range 2 {
 		announced, err := s.RecordMismatch(ctx, strange, "")
 		require.NoError(t, err)
 		require.Equal(t, 1, announced.Sequence)
-		require.Equal(t, []payment.Receiver{shop}, announced.Receivers)
+		require.Equal(t, []ledger.Receiver{shop}, announced.Receivers)
 		require.Empty(t, announced.Payment.ID)
 	}
 	quiet := strange
-	quiet.ID, quiet.Kind = payment.DeriveMismatchID(payment.MismatchUnsolicited, "rn-10"), payment.MismatchUnsolicited
+	quiet.ID, quiet.Kind = ledger.DeriveMismatchID(payment.MismatchUnsolicited, "rn-10"), payment.MismatchUnsolicited
 	quiet.FoundAt = noon().Add(2 * time.Hour)
 	announced, err = s.RecordMismatch(ctx, quiet, "")
 	require.NoError(t, err)
 	require.Empty(t, announced.Receivers)
 
-	list := func(filter payment.MismatchFilter) []payment.Mismatch {
+	list := func(filter ledger.MismatchFilter) []payment.Mismatch {
 		t.Helper()
 		found, err := s.Mismatches(ctx, filter)
 		require.NoError(t, err)
 		return found
 	}
-	require.Equal(t, []payment.Mismatch{quiet, strange, m}, list(payment.MismatchFilter{}), "newest first")
-	require.Equal(t, []payment.Mismatch{m}, list(payment.MismatchFilter{PaymentID: paid.Payment.ID}))
-	require.Equal(t, []payment.Mismatch{strange}, list(payment.MismatchFilter{Kind: payment.MismatchMissingHere}))
-	require.Equal(t, []payment.Mismatch{strange}, list(payment.MismatchFilter{
+	require.Equal(t, []payment.Mismatch{quiet, strange, m}, list(ledger.MismatchFilter{}), "newest first")
+	require.Equal(t, []payment.Mismatch{m}, list(ledger.MismatchFilter{PaymentID: paid.Payment.ID}))
+	require.Equal(t, []payment.Mismatch{strange}, list(ledger.MismatchFilter{Kind: payment.MismatchMissingHere}))
+	require.Equal(t, []payment.Mismatch{strange}, list(ledger.MismatchFilter{
 		FoundFrom: noon().Add(time.Hour), FoundTo: noon().Add(2 * time.Hour),
 	}))
 }

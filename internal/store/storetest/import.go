@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -20,7 +21,7 @@ func old(t require.TestingT, refunds ...int64) store.Import {
 	r := filled(t)
 	r.Payment.Failure, r.Payment.NeedsReview = nil, false
 	p := r.Payment
-	in := store.Import{Merchant: "default", Origin: "old", Payment: p, Transitions: []payment.Transition{
+	in := store.Import{Merchant: "default", Origin: "old", Payment: p, Transitions: []ledger.Transition{
 		{PaymentID: p.ID, Sequence: 1, From: payment.StatusPending, To: payment.StatusOpen, At: p.CreatedAt},
 		{PaymentID: p.ID, Sequence: 2, From: payment.StatusOpen, To: payment.StatusConfirmed, At: *p.CompletedAt},
 		{PaymentID: p.ID, Sequence: 3, From: payment.StatusConfirmed, To: payment.StatusCompleted, At: *p.CompletedAt},
@@ -28,7 +29,7 @@ func old(t require.TestingT, refunds ...int64) store.Import {
 	for i, cents := range refunds {
 		at := p.CompletedAt.Add(time.Duration(i+1) * time.Hour)
 		in.Refunds = append(in.Refunds, payment.Refund{
-			ID: payment.DeriveRefundID(p.ID, at.String()), PaymentID: p.ID, Amount: money.FromCents(cents),
+			ID: ledger.DeriveRefundID(p.ID, at.String()), PaymentID: p.ID, Amount: money.FromCents(cents),
 			Status: payment.RefundCompleted, Source: payment.SourceImported, ReferenceNumber: "rr " + at.String(),
 			Message: "devolución", CreatedAt: at, CompletedAt: &at,
 		})
@@ -50,7 +51,7 @@ func importing(ctx context.Context, t require.TestingT, s *store.Store, in store
 
 func imports(t *testing.T, open Opener) {
 	s, ctx := open(nil), t.Context()
-	shop := []payment.Receiver{
+	shop := []ledger.Receiver{
 		receiver("shop", payment.EventCreated, "note"), receiver("shop", payment.EventCompleted, "note"),
 		receiver("shop", payment.EventRefundCompleted, "note"),
 	}
@@ -58,7 +59,7 @@ func imports(t *testing.T, open Opener) {
 	in := old(t, 2_00, 3_00)
 	require.Equal(t, []store.ImportOutcome{store.ImportWritten, store.ImportWritten, store.ImportWritten}, importing(ctx, t, s, in))
 
-	want := payment.Record{Payment: in.Payment, Revision: 1, Fingerprint: "old"}
+	want := ledger.Record{Payment: in.Payment, Revision: 1, Fingerprint: "old"}
 	want.Payment.RefundedAmount = money.FromCents(5_00)
 	reads := func() {
 		t.Helper()
@@ -82,7 +83,7 @@ func imports(t *testing.T, open Opener) {
 	known, err := s.Customer(ctx, in.Payment.Customer.PhoneNumber)
 	require.NoError(t, err)
 	require.Equal(t, in.Payment.Customer, known)
-	found, _, err := s.Payments(ctx, payment.Filter{Metadata1: in.Payment.Metadata1})
+	found, _, err := s.Payments(ctx, ledger.Filter{Metadata1: in.Payment.Metadata1})
 	require.NoError(t, err)
 	require.Equal(t, []payment.Payment{want.Payment}, found)
 
@@ -90,7 +91,7 @@ func imports(t *testing.T, open Opener) {
 	grown := in
 	more := in.Refunds[1]
 	at := more.CreatedAt.Add(time.Hour)
-	more.ID, more.CreatedAt, more.CompletedAt = payment.DeriveRefundID(in.Payment.ID, "more"), at, &at
+	more.ID, more.CreatedAt, more.CompletedAt = ledger.DeriveRefundID(in.Payment.ID, "more"), at, &at
 	grown.Refunds = append(grown.Refunds[:2:2], more)
 	require.Equal(t, []store.ImportOutcome{store.ImportKnown, store.ImportKnown, store.ImportKnown, store.ImportWritten}, importing(ctx, t, s, grown))
 	in, want.Payment.RefundedAmount = grown, money.FromCents(8_00)
@@ -105,7 +106,7 @@ func imports(t *testing.T, open Opener) {
 	_, err = s.Import(ctx, ours)
 	require.ErrorContains(t, err, "its own source")
 	_, err = s.Payment(ctx, ours.Payment.ID)
-	require.ErrorIs(t, err, payment.ErrNotFound, "all or nothing")
+	require.ErrorIs(t, err, ledger.ErrNotFound, "all or nothing")
 	strange := old(t)
 	strange.Merchant = "otra"
 	_, err = s.Import(ctx, strange)
@@ -166,7 +167,7 @@ func importOwn(t *testing.T, open Opener) {
 	told.Payment.EcommerceID, told.Payment.ReferenceNumber = ours.Payment.EcommerceID, ours.Payment.ReferenceNumber
 	require.Equal(t, []store.ImportOutcome{store.ImportOwn, store.ImportOwn}, importing(ctx, t, s, told))
 	_, err := s.Payment(ctx, told.Payment.ID)
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 
 	// From our first refund on, the books of a payment are compared with the
 	// gateway's total, and a refund of the other system's is in it.
@@ -192,7 +193,7 @@ func importRehearsals(t *testing.T, open Opener) {
 	in := old(t, 2_00)
 	in.Merchant = "tienda"
 	other := in
-	other.Payment.ID, other.Payment.EcommerceID, other.Refunds = payment.DeriveID("tienda", "other"), "another ticket", nil
+	other.Payment.ID, other.Payment.EcommerceID, other.Refunds = ledger.DeriveID("tienda", "other"), "another ticket", nil
 	customer := store.CustomerImport{Merchant: "tienda", Customer: payment.Customer{PhoneNumber: "7875550007", Name: "Ana"}, At: noon()}
 	for range 2 {
 		done, kept, err := s.RehearseImport(ctx, []store.Import{in, in, other}, []store.CustomerImport{customer, customer})
@@ -204,11 +205,11 @@ func importRehearsals(t *testing.T, open Opener) {
 		require.Equal(t, []store.ImportOutcome{store.ImportWritten, store.ImportKnown}, kept)
 	}
 	_, err := s.Payment(ctx, in.Payment.ID)
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 	_, err = s.Customer(ctx, in.Payment.Customer.PhoneNumber)
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 	_, err = s.Customer(ctx, "7875550007")
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 	require.NoError(t, s.ClaimMerchant(ctx, "otra"), "not even the merchant")
 }
 
@@ -283,12 +284,12 @@ func importedCustomers(t *testing.T, open Opener) {
 func importedLater(t *testing.T, open Opener) {
 	s, ctx := open(newClock().now), t.Context()
 	in := old(t, 2_00)
-	early := payment.WebhookEvent{ID: "whe_early", Digest: "early", EcommerceID: in.Payment.EcommerceID, ReceivedAt: noon()}
+	early := ledger.WebhookEvent{ID: "whe_early", Digest: "early", EcommerceID: in.Payment.EcommerceID, ReceivedAt: noon()}
 	_, err := s.AddWebhookEvent(ctx, early)
 	require.NoError(t, err)
-	require.NoError(t, s.SettleWebhookEvent(ctx, early.ID, payment.VerdictUnmatched, "", "no payment"))
+	require.NoError(t, s.SettleWebhookEvent(ctx, early.ID, ledger.VerdictUnmatched, "", "no payment"))
 	importing(ctx, t, s, in)
-	waiting, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 10})
+	waiting, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictPending, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, waiting, 1, "an event that came first is taken up again")
 	id, err := s.MatchWebhookEvent(ctx, early)
@@ -298,15 +299,15 @@ func importedLater(t *testing.T, open Opener) {
 	p, err := s.PaymentByReference(ctx, in.Payment.ReferenceNumber)
 	require.NoError(t, err)
 	require.Equal(t, in.Payment.ID, p.ID)
-	day, err := s.CompletedPayments(ctx, noon(), noon().Add(time.Hour), payment.Cursor{}, 10)
+	day, err := s.CompletedPayments(ctx, noon(), noon().Add(time.Hour), ledger.Cursor{}, 10)
 	require.NoError(t, err)
 	require.Len(t, day, 1)
 
-	echo := payment.RefundClaim{Amount: money.FromCents(2_00), ReferenceNumber: in.Refunds[0].ReferenceNumber}
+	echo := ledger.RefundClaim{Amount: money.FromCents(2_00), ReferenceNumber: in.Refunds[0].ReferenceNumber}
 	found, err := s.RefundContext(ctx, echo)
 	require.NoError(t, err)
-	require.Equal(t, payment.RefundContext{EchoOf: in.Refunds[0].ID}, found, "an event that comes late tells of the imported refund")
-	found, err = s.RefundContext(ctx, payment.RefundClaim{Amount: money.FromCents(1_00), ReferenceNumber: in.Payment.ReferenceNumber})
+	require.Equal(t, ledger.RefundContext{EchoOf: in.Refunds[0].ID}, found, "an event that comes late tells of the imported refund")
+	found, err = s.RefundContext(ctx, ledger.RefundClaim{Amount: money.FromCents(1_00), ReferenceNumber: in.Payment.ReferenceNumber})
 	require.NoError(t, err)
 	require.True(t, found.Named)
 

@@ -7,19 +7,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
 
 // receiver returns a receiver with a timeout of three seconds.
-func receiver(host string, event payment.Event, name string) payment.Receiver {
-	return payment.Receiver{Host: host, Event: event, Name: name, Timeout: 3 * time.Second}
+func receiver(host string, event payment.Event, name string) ledger.Receiver {
+	return ledger.Receiver{Host: host, Event: event, Name: name, Timeout: 3 * time.Second}
 }
 
 // expected returns the pending delivery that an announcement makes.
 func expected(subject string, d payment.Delivery) payment.Delivery {
-	d.ID = payment.NotificationID(subject, d.Event, d.Sequence, d.Host, d.Receiver)
+	d.ID = ledger.NotificationID(subject, d.Event, d.Sequence, d.Host, d.Receiver)
 	d.Status, d.CreatedAt = payment.DeliveryPending, noon()
 	return d
 }
@@ -27,14 +28,14 @@ func expected(subject string, d payment.Delivery) payment.Delivery {
 func announcements(t *testing.T, open Opener) {
 	s, ctx := open(newClock().now), t.Context()
 	shop := receiver("shop", payment.EventCompleted, "send-receipt")
-	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{
 		receiver("shop", payment.EventCreated, "other-event"), shop, receiver("shop", payment.EventCompleted, "count"),
 	}))
-	require.NoError(t, s.AnnounceReceivers(ctx, "cobro", []payment.Receiver{receiver("cobro", payment.EventCompleted, "webhook")}))
+	require.NoError(t, s.AnnounceReceivers(ctx, "cobro", []ledger.Receiver{receiver("cobro", payment.EventCompleted, "webhook")}))
 
 	paid := completed(t)
-	change := payment.Change{Record: paid, Announce: payment.EventCompleted, Workflow: paid.Payment.ID}
-	want := []payment.Receiver{
+	change := ledger.Change{Record: paid, Announce: payment.EventCompleted, Workflow: paid.Payment.ID}
+	want := []ledger.Receiver{
 		receiver("cobro", payment.EventCompleted, "webhook"), receiver("shop", payment.EventCompleted, "count"), shop,
 	}
 	got, err := s.RecordPayment(ctx, change)
@@ -42,7 +43,7 @@ func announcements(t *testing.T, open Opener) {
 	require.Equal(t, want, got.Receivers)
 	require.Equal(t, 1, got.Sequence)
 
-	require.NoError(t, s.AnnounceReceivers(ctx, "late", []payment.Receiver{receiver("late", payment.EventCompleted, "a")}))
+	require.NoError(t, s.AnnounceReceivers(ctx, "late", []ledger.Receiver{receiver("late", payment.EventCompleted, "a")}))
 	got, err = s.RecordPayment(ctx, change)
 	require.NoError(t, err)
 	require.Equal(t, want, got.Receivers, "a retry has the same answer")
@@ -52,7 +53,7 @@ func announcements(t *testing.T, open Opener) {
 	require.NoError(t, err)
 	got, err = s.RecordPayment(ctx, change)
 	require.NoError(t, err)
-	want[1] = payment.Receiver{Host: "shop", Event: payment.EventCompleted, Name: "count"}
+	want[1] = ledger.Receiver{Host: "shop", Event: payment.EventCompleted, Name: "count"}
 	require.Equal(t, want, got.Receivers, "its delivery is pending, and somebody has to end it")
 
 	id := paid.Payment.ID
@@ -69,14 +70,14 @@ func announcements(t *testing.T, open Opener) {
 	outcome := pendings[2]
 	outcome.Status, outcome.EndedAt = payment.DeliveryDelivered, &ended
 	paid.Revision++
-	_, err = s.RecordPayment(ctx, payment.Change{Record: paid, Deliveries: []payment.Delivery{outcome}})
+	_, err = s.RecordPayment(ctx, ledger.Change{Record: paid, Deliveries: []payment.Delivery{outcome}})
 	require.NoError(t, err)
 	deliveries, err = s.Deliveries(ctx, id)
 	require.NoError(t, err)
 	require.Equal(t, []payment.Delivery{pendings[0], pendings[1], outcome}, deliveries)
 
 	silent := pending(t)
-	got, err = s.RecordPayment(ctx, payment.Change{Record: silent, Announce: payment.EventExpired})
+	got, err = s.RecordPayment(ctx, ledger.Change{Record: silent, Announce: payment.EventExpired})
 	require.NoError(t, err)
 	require.Empty(t, got.Receivers, "nobody listens")
 }
@@ -84,7 +85,7 @@ func announcements(t *testing.T, open Opener) {
 func refundAnnouncements(t *testing.T, open Opener) {
 	s, ctx := open(newClock().now), t.Context()
 	shop := receiver("shop", payment.EventRefundCompleted, "book")
-	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{shop}))
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{shop}))
 	paid := completed(t)
 	record(ctx, t, s, paid)
 	id := paid.Payment.ID
@@ -94,12 +95,12 @@ func refundAnnouncements(t *testing.T, open Opener) {
 		asked := ask(id, key, amount(1_00))
 		granted, err := s.ReserveRefund(ctx, asked)
 		require.NoError(t, err)
-		done := settled(payment.RefundRecord{Refund: granted.Refund, Fingerprint: asked.Fingerprint}, payment.RefundCompleted)
+		done := settled(ledger.RefundRecord{Refund: granted.Refund, Fingerprint: asked.Fingerprint}, payment.RefundCompleted)
 		for range 2 {
-			got, err := s.RecordRefund(ctx, payment.RefundChange{Record: done, Announce: payment.EventRefundCompleted})
+			got, err := s.RecordRefund(ctx, ledger.RefundChange{Record: done, Announce: payment.EventRefundCompleted})
 			require.NoError(t, err)
 			require.Equal(t, 1+i, got.Sequence)
-			require.Equal(t, []payment.Receiver{shop}, got.Receivers)
+			require.Equal(t, []ledger.Receiver{shop}, got.Receivers)
 			require.Equal(t, id, got.Payment.ID)
 			require.Equal(t, money.FromCents(int64(i+1)*1_00), got.Payment.RefundedAmount, "the refund counts already")
 		}
@@ -118,7 +119,7 @@ func refundAnnouncements(t *testing.T, open Opener) {
 	require.Equal(t, 2, r.Sequence)
 	first, err := s.Refund(ctx, ask(id, "k1", nil).RefundID)
 	require.NoError(t, err)
-	again, err := s.RecordRefund(ctx, payment.RefundChange{Record: first, Announce: payment.EventRefundCompleted})
+	again, err := s.RecordRefund(ctx, ledger.RefundChange{Record: first, Announce: payment.EventRefundCompleted})
 	require.NoError(t, err)
 	require.Equal(t, 1, again.Sequence)
 }
@@ -141,10 +142,10 @@ func deliveries(t *testing.T, open Opener) {
 		require.Equal(t, lastError, got[0].LastError)
 		require.Equal(t, status != payment.DeliveryPending, got[0].EndedAt != nil)
 	}
-	var made []payment.Attempt
-	attempt := func(n int, lastError private.Text, answer *payment.Answer) {
+	var made []ledger.Attempt
+	attempt := func(n int, lastError private.Text, answer *ledger.Answer) {
 		t.Helper()
-		a := payment.Attempt{DeliveryID: d.ID, Execution: "run/7", Number: n, At: noon().Add(time.Duration(n) * time.Second), Error: lastError, Answer: answer}
+		a := ledger.Attempt{DeliveryID: d.ID, Execution: "run/7", Number: n, At: noon().Add(time.Duration(n) * time.Second), Error: lastError, Answer: answer}
 		for range 2 { // the same again changes nothing
 			require.NoError(t, s.RecordAttempt(ctx, a))
 		}
@@ -152,8 +153,8 @@ func deliveries(t *testing.T, open Opener) {
 	}
 	attempt(1, "", nil)
 	want(payment.DeliveryPending, 1, "")
-	attempt(2, "no ink for Valeria", &payment.Answer{Status: 503, Body: "Valeria is not here"})
-	attempt(3, "", &payment.Answer{Status: 204})
+	attempt(2, "no ink for Valeria", &ledger.Answer{Status: 503, Body: "Valeria is not here"})
+	attempt(3, "", &ledger.Answer{Status: 204})
 	want(payment.DeliveryPending, 3, "no ink for Valeria")
 	attempts, err := s.Attempts(ctx, d.ID)
 	require.NoError(t, err)
@@ -187,14 +188,14 @@ func redeliveries(t *testing.T, open Opener) {
 	s, ctx := open(newClock().now), t.Context()
 	shop := receiver("shop", payment.EventCompleted, "book")
 	shop.Retry = payment.Retry{First: time.Second, Most: time.Minute, For: time.Hour}
-	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{shop}))
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{shop}))
 	paid := completed(t)
-	change := payment.Change{Record: paid, Announce: payment.EventCompleted, Workflow: paid.Payment.ID}
+	change := ledger.Change{Record: paid, Announce: payment.EventCompleted, Workflow: paid.Payment.ID}
 	_, err := s.RecordPayment(ctx, change)
 	require.NoError(t, err)
-	id := payment.NotificationID(paid.Payment.ID, payment.EventCompleted, 1, "shop", "book")
+	id := ledger.NotificationID(paid.Payment.ID, payment.EventCompleted, 1, "shop", "book")
 
-	var pending *payment.DeliveryPendingError
+	var pending *ledger.DeliveryPendingError
 	_, err = s.ReopenDelivery(ctx, id, "redeliver/"+id, "")
 	require.ErrorAs(t, err, &pending)
 	require.Equal(t, paid.Payment.ID, pending.WorkflowID)
@@ -225,44 +226,44 @@ func redeliveries(t *testing.T, open Opener) {
 	// A receiver that was removed can still be asked for.
 	removed, err := s.RemoveReceivers(ctx, "shop", "", "")
 	require.NoError(t, err)
-	require.Equal(t, []payment.Receiver{shop}, removed)
+	require.Equal(t, []ledger.Receiver{shop}, removed)
 	got, err := s.ReopenDelivery(ctx, id, "redeliver/"+id, "")
 	require.NoError(t, err)
-	require.Equal(t, payment.Receiver{Host: "shop", Event: payment.EventCompleted, Name: "book"}, got.Receiver)
+	require.Equal(t, ledger.Receiver{Host: "shop", Event: payment.EventCompleted, Name: "book"}, got.Receiver)
 }
 
 func notificationLists(t *testing.T, open Opener) {
 	clock := newClock()
 	s, ctx := open(clock.now), t.Context()
-	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{
 		receiver("shop", payment.EventCompleted, "a"), receiver("shop", payment.EventCompleted, "b"),
 	}))
-	require.NoError(t, s.AnnounceReceivers(ctx, "office", []payment.Receiver{receiver("office", payment.EventCompleted, "a")}))
+	require.NoError(t, s.AnnounceReceivers(ctx, "office", []ledger.Receiver{receiver("office", payment.EventCompleted, "a")}))
 	var payments []string
 	for range 3 {
 		paid := completed(t)
-		_, err := s.RecordPayment(ctx, payment.Change{Record: paid, Announce: payment.EventCompleted, Workflow: paid.Payment.ID})
+		_, err := s.RecordPayment(ctx, ledger.Change{Record: paid, Announce: payment.EventCompleted, Workflow: paid.Payment.ID})
 		require.NoError(t, err)
 		payments = append(payments, paid.Payment.ID)
 		clock.advance(time.Hour)
 	}
 	ended := noon()
-	failed := payment.NotificationID(payments[0], payment.EventCompleted, 1, "shop", "a")
+	failed := ledger.NotificationID(payments[0], payment.EventCompleted, 1, "shop", "a")
 	require.NoError(t, s.RecordDeliveries(ctx, []payment.Delivery{{ID: failed, Status: payment.DeliveryFailed, EndedAt: &ended}}))
 
 	for _, tt := range []struct {
 		name   string
-		filter payment.DeliveryFilter
+		filter ledger.DeliveryFilter
 		want   int
 	}{
-		{"all", payment.DeliveryFilter{}, 9},
-		{"of a payment", payment.DeliveryFilter{PaymentID: payments[1]}, 3},
-		{"failed", payment.DeliveryFilter{Status: payment.DeliveryFailed}, 1},
-		{"to a host", payment.DeliveryFilter{Host: "shop"}, 6},
-		{"to a receiver", payment.DeliveryFilter{Host: "shop", Receiver: "a"}, 3},
-		{"of an event", payment.DeliveryFilter{Event: payment.EventExpired}, 0},
-		{"since", payment.DeliveryFilter{CreatedFrom: noon().Add(time.Hour)}, 6},
-		{"until", payment.DeliveryFilter{CreatedTo: noon().Add(time.Hour)}, 3},
+		{"all", ledger.DeliveryFilter{}, 9},
+		{"of a payment", ledger.DeliveryFilter{PaymentID: payments[1]}, 3},
+		{"failed", ledger.DeliveryFilter{Status: payment.DeliveryFailed}, 1},
+		{"to a host", ledger.DeliveryFilter{Host: "shop"}, 6},
+		{"to a receiver", ledger.DeliveryFilter{Host: "shop", Receiver: "a"}, 3},
+		{"of an event", ledger.DeliveryFilter{Event: payment.EventExpired}, 0},
+		{"since", ledger.DeliveryFilter{CreatedFrom: noon().Add(time.Hour)}, 6},
+		{"until", ledger.DeliveryFilter{CreatedTo: noon().Add(time.Hour)}, 3},
 	} {
 		seen := map[string]bool{}
 		tt.filter.Limit = 2
@@ -275,7 +276,7 @@ func notificationLists(t *testing.T, open Opener) {
 				require.False(t, last.ID != "" && d.CreatedAt.After(last.CreatedAt), "%s: newest first", tt.name)
 				seen[d.ID], last = true, d
 			}
-			if next == (payment.Cursor{}) {
+			if next == (ledger.Cursor{}) {
 				break
 			}
 			tt.filter.After = next
@@ -288,7 +289,7 @@ func notificationLists(t *testing.T, open Opener) {
 	for _, c := range counts {
 		total += c.Count
 		if c.Status == payment.DeliveryFailed {
-			require.Equal(t, payment.DeliveryCount{Host: "shop", Receiver: "a", Event: payment.EventCompleted, Status: payment.DeliveryFailed, Count: 1}, c)
+			require.Equal(t, ledger.DeliveryCount{Host: "shop", Receiver: "a", Event: payment.EventCompleted, Status: payment.DeliveryFailed, Count: 1}, c)
 		}
 	}
 	require.Equal(t, 9, total)
@@ -297,21 +298,21 @@ func notificationLists(t *testing.T, open Opener) {
 func receivers(t *testing.T, open Opener) {
 	s, ctx := open(nil), t.Context()
 	a, b := receiver("shop", payment.EventCompleted, "a"), receiver("shop", payment.EventCompleted, "b")
-	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{b, a}))
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{b, a}))
 	a.Timeout = time.Minute
-	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []payment.Receiver{{Event: a.Event, Name: a.Name, Timeout: a.Timeout}}))
+	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{{Event: a.Event, Name: a.Name, Timeout: a.Timeout}}))
 	got, err := open(nil).Receivers(ctx)
 	require.NoError(t, err)
-	require.Equal(t, []payment.Receiver{a, b}, got)
-	require.ErrorContains(t, s.AnnounceReceivers(ctx, "other", []payment.Receiver{a}), "belongs to host shop")
+	require.Equal(t, []ledger.Receiver{a, b}, got)
+	require.ErrorContains(t, s.AnnounceReceivers(ctx, "other", []ledger.Receiver{a}), "belongs to host shop")
 
 	removed, err := s.RemoveReceivers(ctx, "shop", payment.EventCompleted, "b")
 	require.NoError(t, err)
-	require.Equal(t, []payment.Receiver{b}, removed)
+	require.Equal(t, []ledger.Receiver{b}, removed)
 	removed, err = s.RemoveReceivers(ctx, "shop", payment.EventCompleted, "b")
 	require.NoError(t, err)
 	require.Empty(t, removed)
 	got, err = open(nil).Receivers(ctx)
 	require.NoError(t, err)
-	require.Equal(t, []payment.Receiver{a}, got)
+	require.Equal(t, []ledger.Receiver{a}, got)
 }

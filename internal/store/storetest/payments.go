@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -20,7 +21,7 @@ import (
 func paymentRoundTrip(t *testing.T, open Opener) {
 	s := open(nil)
 	require.NoError(t, s.Ping(t.Context()))
-	for name, want := range map[string]payment.Record{"every field": filled(t), "no optional field": pending(t)} {
+	for name, want := range map[string]ledger.Record{"every field": filled(t), "no optional field": pending(t)} {
 		record(t.Context(), t, s, want)
 		got, err := s.Payment(t.Context(), want.Payment.ID)
 		require.NoError(t, err, name)
@@ -35,23 +36,23 @@ func paymentRoundTrip(t *testing.T, open Opener) {
 func unknownIDs(t *testing.T, open Opener) {
 	s, ctx := open(nil), t.Context()
 	_, err := s.Payment(ctx, newID(t))
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 	_, err = s.Refund(ctx, "ref_unknown")
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 	_, err = s.Customer(ctx, "7875559999")
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 	_, err = s.UnfinishedByReference(ctx, "")
-	require.ErrorIs(t, err, payment.ErrNotFound)
-	require.ErrorIs(t, s.RecordAttempt(ctx, payment.Attempt{DeliveryID: "ntf_unknown", Number: 1, At: noon()}), payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
+	require.ErrorIs(t, s.RecordAttempt(ctx, ledger.Attempt{DeliveryID: "ntf_unknown", Number: 1, At: noon()}), ledger.ErrNotFound)
 	_, err = s.ReopenDelivery(ctx, "ntf_unknown", "redeliver/ntf_unknown", "")
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 	_, err = s.Delivery(ctx, "ntf_unknown")
-	require.ErrorIs(t, err, payment.ErrNotFound)
-	require.ErrorIs(t, s.SettleWebhookEvent(ctx, "whe_unknown", payment.VerdictLate, "", ""), payment.ErrNotFound)
-	require.ErrorIs(t, s.SettleWebhookEvent(ctx, "whe_unknown", payment.VerdictUnmatched, "", ""), payment.ErrNotFound)
-	require.ErrorIs(t, s.PostponeWebhookEvent(ctx, "whe_unknown", noon()), payment.ErrNotFound)
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: payment.RefundRecord{Refund: payment.Refund{ID: "ref_x", PaymentID: newID(t)}}})
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
+	require.ErrorIs(t, s.SettleWebhookEvent(ctx, "whe_unknown", ledger.VerdictLate, "", ""), ledger.ErrNotFound)
+	require.ErrorIs(t, s.SettleWebhookEvent(ctx, "whe_unknown", ledger.VerdictUnmatched, "", ""), ledger.ErrNotFound)
+	require.ErrorIs(t, s.PostponeWebhookEvent(ctx, "whe_unknown", noon()), ledger.ErrNotFound)
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: ledger.RefundRecord{Refund: payment.Refund{ID: "ref_x", PaymentID: newID(t)}}})
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 
 	transitions, err := s.Transitions(ctx, "pay_unknown")
 	require.NoError(t, err)
@@ -64,24 +65,24 @@ func unknownIDs(t *testing.T, open Opener) {
 func olderRevisions(t *testing.T, open Opener) {
 	s, ctx := open(nil), t.Context()
 	newer := filled(t)
-	step := func(sequence int, from, to payment.Status) payment.Transition {
-		return payment.Transition{PaymentID: newer.Payment.ID, Sequence: sequence, From: from, To: to, At: noon(), Reason: "why"}
+	step := func(sequence int, from, to payment.Status) ledger.Transition {
+		return ledger.Transition{PaymentID: newer.Payment.ID, Sequence: sequence, From: from, To: to, At: noon(), Reason: "why"}
 	}
 	last := step(3, payment.StatusConfirmed, payment.StatusCompleted)
-	_, err := s.RecordPayment(ctx, payment.Change{Record: newer, Transitions: []payment.Transition{last}})
+	_, err := s.RecordPayment(ctx, ledger.Change{Record: newer, Transitions: []ledger.Transition{last}})
 	require.NoError(t, err)
 
 	older := pending(t)
 	older.Payment.ID, older.Revision = newer.Payment.ID, newer.Revision-1
 	first := step(1, "", payment.StatusPending)
-	_, err = s.RecordPayment(ctx, payment.Change{Record: older, Transitions: []payment.Transition{first}})
+	_, err = s.RecordPayment(ctx, ledger.Change{Record: older, Transitions: []ledger.Transition{first}})
 	require.NoError(t, err)
 
 	equal := newer
 	equal.Payment.ReferenceNumber = "another"
 	rewritten := last
 	rewritten.Reason = "another"
-	_, err = s.RecordPayment(ctx, payment.Change{Record: equal, Transitions: []payment.Transition{rewritten}})
+	_, err = s.RecordPayment(ctx, ledger.Change{Record: equal, Transitions: []ledger.Transition{rewritten}})
 	require.NoError(t, err)
 
 	got, err := s.Payment(ctx, newer.Payment.ID)
@@ -89,7 +90,7 @@ func olderRevisions(t *testing.T, open Opener) {
 	require.Equal(t, newer, got)
 	transitions, err := s.Transitions(ctx, newer.Payment.ID)
 	require.NoError(t, err)
-	require.Equal(t, []payment.Transition{first, last}, transitions, "a late write still adds its steps, and changes none")
+	require.Equal(t, []ledger.Transition{first, last}, transitions, "a late write still adds its steps, and changes none")
 }
 
 func revisionsConverge(t *testing.T, open Opener) {
@@ -99,14 +100,14 @@ func revisionsConverge(t *testing.T, open Opener) {
 		ctx := t.Context()
 		base := pending(rt)
 		count := rapid.IntRange(1, 6).Draw(rt, "revisions")
-		var changes []payment.Change
+		var changes []ledger.Change
 		for i := range count {
 			r := base
 			r.Revision = int64(i + 1)
 			r.Payment.Status = statuses[min(i, len(statuses)-1)]
 			r.Payment.UpdatedAt = noon().Add(time.Duration(i) * time.Second)
 			r.Payment.Metadata1 = private.Text(fmt.Sprintf("revision %d", i+1))
-			changes = append(changes, payment.Change{Record: r, Transitions: []payment.Transition{{
+			changes = append(changes, ledger.Change{Record: r, Transitions: []ledger.Transition{{
 				PaymentID: base.Payment.ID, Sequence: i + 1, To: r.Payment.Status, At: r.Payment.UpdatedAt,
 			}}})
 		}
@@ -136,15 +137,15 @@ func referenceInUse(t *testing.T, open Opener) {
 
 	second := pending(t)
 	second.Payment.Reference = "order 7"
-	_, err := s.RecordPayment(ctx, payment.Change{
+	_, err := s.RecordPayment(ctx, ledger.Change{
 		Record:      second,
-		Transitions: []payment.Transition{{PaymentID: second.Payment.ID, Sequence: 1, To: payment.StatusPending, At: noon()}},
+		Transitions: []ledger.Transition{{PaymentID: second.Payment.ID, Sequence: 1, To: payment.StatusPending, At: noon()}},
 	})
-	var refused *payment.ReferenceInUseError
+	var refused *ledger.ReferenceInUseError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, first.Payment.ID, refused.PaymentID)
 	_, err = s.Payment(ctx, second.Payment.ID)
-	require.ErrorIs(t, err, payment.ErrNotFound, "nothing was written")
+	require.ErrorIs(t, err, ledger.ErrNotFound, "nothing was written")
 
 	id, err := s.UnfinishedByReference(ctx, "order 7")
 	require.NoError(t, err)
@@ -158,7 +159,7 @@ func referenceInUse(t *testing.T, open Opener) {
 	first.Payment.Status = payment.StatusExpired
 	record(ctx, t, s, first)
 	_, err = s.UnfinishedByReference(ctx, "order 7")
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 
 	third := pending(t)
 	third.Payment.Reference = "order 7"
@@ -176,7 +177,7 @@ func referenceRace(t *testing.T, open Opener) {
 		r := pending(t)
 		r.Payment.Reference = "order 8"
 		all.Go(func() {
-			_, errs[i] = stores[i%len(stores)].RecordPayment(t.Context(), payment.Change{Record: r})
+			_, errs[i] = stores[i%len(stores)].RecordPayment(t.Context(), ledger.Change{Record: r})
 		})
 	}
 	all.Wait()
@@ -188,7 +189,7 @@ func referenceRace(t *testing.T, open Opener) {
 			won++
 			continue
 		}
-		var refused *payment.ReferenceInUseError
+		var refused *ledger.ReferenceInUseError
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, winner, refused.PaymentID)
 	}
@@ -221,13 +222,13 @@ func lists(t *testing.T, open Opener) {
 
 	for limit := 1; limit <= 8; limit++ {
 		var got []payment.Payment
-		filter := payment.Filter{Limit: limit}
+		filter := ledger.Filter{Limit: limit}
 		for {
 			page, next, err := s.Payments(ctx, filter)
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(page), limit)
 			got = append(got, page...)
-			if next == (payment.Cursor{}) {
+			if next == (ledger.Cursor{}) {
 				break
 			}
 			filter.After = next
@@ -242,23 +243,23 @@ func lists(t *testing.T, open Opener) {
 	}
 	tests := []struct {
 		name   string
-		filter payment.Filter
+		filter ledger.Filter
 		keep   func(payment.Payment) bool
 	}{
-		{"none", payment.Filter{}, func(payment.Payment) bool { return true }},
-		{"status", payment.Filter{Status: payment.StatusFailed}, func(p payment.Payment) bool { return p.ID == odd.ID }},
-		{"reference", payment.Filter{Reference: odd.Reference}, func(p payment.Payment) bool { return p.ID == odd.ID }},
-		{"asked phone", payment.Filter{PhoneNumber: "9395550003"}, func(p payment.Payment) bool { return p.ID == odd.ID }},
-		{"paying phone", payment.Filter{PhoneNumber: "7875550002"}, func(p payment.Payment) bool { return p.ID != odd.ID }},
-		{"metadata1", payment.Filter{Metadata1: odd.Metadata1}, func(p payment.Payment) bool { return p.ID == odd.ID }},
-		{"metadata2", payment.Filter{Metadata2: "row 3"}, func(p payment.Payment) bool { return p.ID == odd.ID }},
-		{"metadata2 as metadata1", payment.Filter{Metadata1: "row 3"}, func(payment.Payment) bool { return false }},
-		{"in review", payment.Filter{NeedsReview: &yes}, func(p payment.Payment) bool { return p.NeedsReview }},
-		{"not in review", payment.Filter{NeedsReview: &no}, func(p payment.Payment) bool { return !p.NeedsReview }},
-		{"from, inclusive", payment.Filter{CreatedFrom: odd.CreatedAt}, func(p payment.Payment) bool { return !p.CreatedAt.Before(odd.CreatedAt) }},
-		{"to, exclusive", payment.Filter{CreatedTo: odd.CreatedAt}, func(p payment.Payment) bool { return p.CreatedAt.Before(odd.CreatedAt) }},
+		{"none", ledger.Filter{}, func(payment.Payment) bool { return true }},
+		{"status", ledger.Filter{Status: payment.StatusFailed}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"reference", ledger.Filter{Reference: odd.Reference}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"asked phone", ledger.Filter{PhoneNumber: "9395550003"}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"paying phone", ledger.Filter{PhoneNumber: "7875550002"}, func(p payment.Payment) bool { return p.ID != odd.ID }},
+		{"metadata1", ledger.Filter{Metadata1: odd.Metadata1}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"metadata2", ledger.Filter{Metadata2: "row 3"}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"metadata2 as metadata1", ledger.Filter{Metadata1: "row 3"}, func(payment.Payment) bool { return false }},
+		{"in review", ledger.Filter{NeedsReview: &yes}, func(p payment.Payment) bool { return p.NeedsReview }},
+		{"not in review", ledger.Filter{NeedsReview: &no}, func(p payment.Payment) bool { return !p.NeedsReview }},
+		{"from, inclusive", ledger.Filter{CreatedFrom: odd.CreatedAt}, func(p payment.Payment) bool { return !p.CreatedAt.Before(odd.CreatedAt) }},
+		{"to, exclusive", ledger.Filter{CreatedTo: odd.CreatedAt}, func(p payment.Payment) bool { return p.CreatedAt.Before(odd.CreatedAt) }},
 		{
-			"several", payment.Filter{PhoneNumber: "7875550001", NeedsReview: &yes, CreatedFrom: odd.CreatedAt, Status: payment.StatusCompleted},
+			"several", ledger.Filter{PhoneNumber: "7875550001", NeedsReview: &yes, CreatedFrom: odd.CreatedAt, Status: payment.StatusCompleted},
 			func(p payment.Payment) bool { return p.NeedsReview && !p.CreatedAt.Before(odd.CreatedAt) },
 		},
 	}
@@ -279,14 +280,14 @@ func pagesDuringWrites(t *testing.T, open Opener) {
 		record(ctx, t, s, r)
 		before = append(before, r.Payment.ID)
 	}
-	filter := payment.Filter{Limit: 2}
+	filter := ledger.Filter{Limit: 2}
 	for {
 		page, next, err := s.Payments(ctx, filter)
 		require.NoError(t, err)
 		for _, p := range page {
 			seen[p.ID]++
 		}
-		if next == (payment.Cursor{}) {
+		if next == (ledger.Cursor{}) {
 			break
 		}
 		filter.After = next
@@ -328,7 +329,7 @@ func customers(t *testing.T, open Opener) {
 	open1.Payment.Customer = payment.Customer{Name: "Nobody", PhoneNumber: "7875550006"}
 	record(ctx, t, s, open1)
 	_, err := s.Customer(ctx, "7875550006")
-	require.ErrorIs(t, err, payment.ErrNotFound, "only who paid is a customer")
+	require.ErrorIs(t, err, ledger.ErrNotFound, "only who paid is a customer")
 }
 
 func merchants(t *testing.T, open Opener) {
@@ -346,8 +347,8 @@ func cancelledContext(t *testing.T, open Opener) {
 	r := pending(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := s.RecordPayment(ctx, payment.Change{Record: r})
+	_, err := s.RecordPayment(ctx, ledger.Change{Record: r})
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = s.Payment(t.Context(), r.Payment.ID)
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 }

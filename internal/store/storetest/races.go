@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -75,15 +76,15 @@ func onlyOne(t *testing.T, errs []error, wanted func(error) bool) int {
 // firstWriteRace writes the beginning of a payment from everywhere.
 func firstWriteRace(t *testing.T, open Opener) {
 	stores, ctx := openAll(open), t.Context()
-	require.NoError(t, stores[0].AnnounceReceivers(ctx, "shop", []payment.Receiver{receiver("shop", payment.EventCreated, "note")}))
+	require.NoError(t, stores[0].AnnounceReceivers(ctx, "shop", []ledger.Receiver{receiver("shop", payment.EventCreated, "note")}))
 	for round := range 5 {
 		first := pending(t)
 		first.Payment.Reference = fmt.Sprint("order ", round)
-		change := payment.Change{
+		change := ledger.Change{
 			Record: first, Announce: payment.EventCreated, Workflow: first.Payment.ID,
-			Transitions: []payment.Transition{{PaymentID: first.Payment.ID, Sequence: 1, To: payment.StatusPending, At: noon()}},
+			Transitions: []ledger.Transition{{PaymentID: first.Payment.ID, Sequence: 1, To: payment.StatusPending, At: noon()}},
 		}
-		announced, errs := atOnce(stores, 12, func(_ int, s *store.Store) (payment.Announced, error) { return s.RecordPayment(ctx, change) })
+		announced, errs := atOnce(stores, 12, func(_ int, s *store.Store) (ledger.Announced, error) { return s.RecordPayment(ctx, change) })
 		allWell(t, errs)
 		for _, one := range announced {
 			require.Equal(t, announced[0], one, "each has the same answer")
@@ -106,21 +107,21 @@ func freedReferenceRace(t *testing.T, open Opener) {
 		first := pending(t)
 		first.Payment.Reference = fmt.Sprint("order ", round)
 		record(ctx, t, stores[0], first)
-		_, errs := atOnce(stores, processes, func(i int, s *store.Store) (payment.Announced, error) {
+		_, errs := atOnce(stores, processes, func(i int, s *store.Store) (ledger.Announced, error) {
 			r := first
 			if i > 0 {
 				r.Payment.ID = newID(t)
 			} else {
 				r.Revision, r.Payment.Status = 2, payment.StatusExpired
 			}
-			return s.RecordPayment(ctx, payment.Change{Record: r})
+			return s.RecordPayment(ctx, ledger.Change{Record: r})
 		})
 		require.NoError(t, errs[0])
 		for _, err := range errs[1:] {
 			if err == nil {
 				continue
 			}
-			_, refused := errors.AsType[*payment.ReferenceInUseError](err)
+			_, refused := errors.AsType[*ledger.ReferenceInUseError](err)
 			require.True(t, refused, "%v", err)
 		}
 	}
@@ -131,11 +132,11 @@ func revisionRace(t *testing.T, open Opener) {
 	stores, ctx := openAll(open), t.Context()
 	for range 10 {
 		base := pending(t)
-		_, errs := atOnce(stores, 12, func(i int, s *store.Store) (payment.Announced, error) {
+		_, errs := atOnce(stores, 12, func(i int, s *store.Store) (ledger.Announced, error) {
 			r := base
 			r.Revision = int64(1 + i)
 			r.Payment.Metadata1 = private.Text(fmt.Sprint("revision ", r.Revision))
-			return s.RecordPayment(ctx, payment.Change{Record: r})
+			return s.RecordPayment(ctx, ledger.Change{Record: r})
 		})
 		allWell(t, errs)
 		got, err := stores[0].Payment(ctx, base.Payment.ID)
@@ -152,16 +153,16 @@ func announceRace(t *testing.T, open Opener) {
 	id := paid.Payment.ID
 	record(ctx, t, stores[0], paid)
 	const events = 24
-	announced, errs := atOnce(stores, events, func(i int, s *store.Store) (payment.Announced, error) {
+	announced, errs := atOnce(stores, events, func(i int, s *store.Store) (ledger.Announced, error) {
 		if i%2 == 0 {
 			return s.RecordMismatch(ctx, payment.Mismatch{
-				ID: payment.DeriveMismatchID(payment.MismatchFee, fmt.Sprint(id, i)), Kind: payment.MismatchFee, PaymentID: id,
+				ID: ledger.DeriveMismatchID(payment.MismatchFee, fmt.Sprint(id, i)), Kind: payment.MismatchFee, PaymentID: id,
 				Source: payment.FoundByReconciliation, FoundBy: "run", FoundAt: noon(),
 			}, "workflow")
 		}
-		return s.RecordRefund(ctx, payment.RefundChange{Announce: payment.EventRefundCompleted, Record: settled(payment.RefundRecord{
+		return s.RecordRefund(ctx, ledger.RefundChange{Announce: payment.EventRefundCompleted, Record: settled(ledger.RefundRecord{
 			Refund: payment.Refund{
-				ID: payment.DeriveRefundID(id, fmt.Sprint(i)), PaymentID: id, Amount: *amount(1),
+				ID: ledger.DeriveRefundID(id, fmt.Sprint(i)), PaymentID: id, Amount: *amount(1),
 				Source: payment.SourceExternal, CreatedAt: noon(),
 			},
 		}, payment.RefundCompleted)})
@@ -190,8 +191,8 @@ func refundRace(t *testing.T, open Opener) {
 			if err != nil {
 				return struct{}{}, err
 			}
-			_, err = s.RecordRefund(ctx, payment.RefundChange{Record: settled(
-				payment.RefundRecord{Refund: granted.Refund, Fingerprint: one.Fingerprint}, payment.RefundCompleted)})
+			_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: settled(
+				ledger.RefundRecord{Refund: granted.Refund, Fingerprint: one.Fingerprint}, payment.RefundCompleted)})
 			if err != nil {
 				err = fmt.Errorf("granted, and then not: %v", err) //nolint:errorlint // it shall not pass for a refusal
 			}
@@ -205,18 +206,18 @@ func refundRace(t *testing.T, open Opener) {
 // reopenRace lets many workflows ask to send one notification again.
 func reopenRace(t *testing.T, open Opener) {
 	stores, ctx := openAll(open), t.Context()
-	require.NoError(t, stores[0].AnnounceReceivers(ctx, "shop", []payment.Receiver{receiver("shop", payment.EventCompleted, "book")}))
+	require.NoError(t, stores[0].AnnounceReceivers(ctx, "shop", []ledger.Receiver{receiver("shop", payment.EventCompleted, "book")}))
 	ended := noon()
 	for range 6 {
 		paid := completed(t)
-		_, err := stores[0].RecordPayment(ctx, payment.Change{Record: paid, Announce: payment.EventCompleted, Workflow: paid.Payment.ID})
+		_, err := stores[0].RecordPayment(ctx, ledger.Change{Record: paid, Announce: payment.EventCompleted, Workflow: paid.Payment.ID})
 		require.NoError(t, err)
-		id := payment.NotificationID(paid.Payment.ID, payment.EventCompleted, 1, "shop", "book")
+		id := ledger.NotificationID(paid.Payment.ID, payment.EventCompleted, 1, "shop", "book")
 		require.NoError(t, stores[0].RecordDeliveries(ctx, []payment.Delivery{{ID: id, Status: payment.DeliveryFailed, EndedAt: &ended}}))
-		_, errs := atOnce(stores, 8, func(i int, s *store.Store) (payment.Reopened, error) {
+		_, errs := atOnce(stores, 8, func(i int, s *store.Store) (ledger.Reopened, error) {
 			return s.ReopenDelivery(ctx, id, fmt.Sprint("workflow ", i), "")
 		})
-		winner := onlyOne(t, errs, func(err error) bool { _, busy := errors.AsType[*payment.DeliveryPendingError](err); return busy })
+		winner := onlyOne(t, errs, func(err error) bool { _, busy := errors.AsType[*ledger.DeliveryPendingError](err); return busy })
 		d, err := stores[0].Delivery(ctx, id)
 		require.NoError(t, err)
 		require.Equal(t, fmt.Sprint("workflow ", winner), d.WorkflowID)
@@ -264,18 +265,18 @@ func reviewRace(t *testing.T, open Opener) {
 	for range 5 {
 		paid := completed(t)
 		id := paid.Payment.ID
-		review := payment.Review{ID: payment.DeriveReviewID(id, 1), PaymentID: id, Cause: payment.CauseUndecided, OpenedAt: noon()}
-		_, err := stores[0].RecordPayment(ctx, payment.Change{Record: paid, Review: &review})
+		review := payment.Review{ID: ledger.DeriveReviewID(id, 1), PaymentID: id, Cause: payment.CauseUndecided, OpenedAt: noon()}
+		_, err := stores[0].RecordPayment(ctx, ledger.Change{Record: paid, Review: &review})
 		require.NoError(t, err)
 		seen, errs := atOnce(stores, 8, func(i int, s *store.Store) (string, error) {
 			mine := review
 			mine.Decision = &payment.Decision{
 				Verdict: payment.VerdictCompleted, Source: payment.DecidedByPerson, By: fmt.Sprint("till ", i), At: noon(),
 			}
-			if _, err := s.RecordPayment(ctx, payment.Change{Record: paid, Review: &mine}); err != nil {
+			if _, err := s.RecordPayment(ctx, ledger.Change{Record: paid, Review: &mine}); err != nil {
 				return "", err
 			}
-			found, _, err := s.Reviews(ctx, payment.ReviewFilter{PaymentID: id})
+			found, _, err := s.Reviews(ctx, ledger.ReviewFilter{PaymentID: id})
 			if err != nil || len(found) != 1 || found[0].Decision == nil {
 				return "", fmt.Errorf("%d reviews: %w", len(found), err)
 			}
@@ -311,12 +312,12 @@ func payerRace(t *testing.T, open Opener) {
 func customerRace(t *testing.T, open Opener) {
 	stores, ctx := openAll(open), t.Context()
 	const payments = 12
-	_, errs := atOnce(stores, payments, func(i int, s *store.Store) (payment.Announced, error) {
+	_, errs := atOnce(stores, payments, func(i int, s *store.Store) (ledger.Announced, error) {
 		r := completed(t)
 		at := noon().Add(time.Duration(i) * time.Minute)
 		r.Payment.CompletedAt = &at
 		r.Payment.Customer = payment.Customer{Name: private.Text(fmt.Sprint("name ", i)), PhoneNumber: "7875550005"}
-		return s.RecordPayment(ctx, payment.Change{Record: r})
+		return s.RecordPayment(ctx, ledger.Change{Record: r})
 	})
 	allWell(t, errs)
 	got, err := stores[0].Customer(ctx, "7875550005")
@@ -360,7 +361,7 @@ func twinRace(t *testing.T, open Opener) {
 // receiverRace lets hosts announce themselves in different orders at once.
 func receiverRace(t *testing.T, open Opener) {
 	stores, ctx := openAll(open), t.Context()
-	var all []payment.Receiver
+	var all []ledger.Receiver
 	for i := range 10 {
 		all = append(all, receiver("shop", payment.EventCompleted, fmt.Sprint("receiver ", i)))
 	}
@@ -377,7 +378,7 @@ func receiverRace(t *testing.T, open Opener) {
 	got, err := stores[0].Receivers(ctx)
 	require.NoError(t, err)
 	require.Equal(t, all, got)
-	removed, errs := atOnce(stores, 8, func(_ int, s *store.Store) ([]payment.Receiver, error) {
+	removed, errs := atOnce(stores, 8, func(_ int, s *store.Store) ([]ledger.Receiver, error) {
 		return s.RemoveReceivers(ctx, "shop", "", "")
 	})
 	allWell(t, errs)
@@ -409,7 +410,7 @@ func crowdedLeases(t *testing.T, open Opener) {
 		for i := range 10 {
 			want = append(want, add(t, stores[0], event(100*round+i)).ID)
 		}
-		leased, errs := atOnce(stores, 8, func(_ int, s *store.Store) ([]payment.WebhookEvent, error) {
+		leased, errs := atOnce(stores, 8, func(_ int, s *store.Store) ([]ledger.WebhookEvent, error) {
 			return s.LeaseWebhookEvents(ctx, 100, time.Hour)
 		})
 		allWell(t, errs)
@@ -429,16 +430,16 @@ func ticketRace(t *testing.T, open Opener) {
 			if i == 0 {
 				opened := sale
 				opened.Revision, opened.Payment.Status, opened.Payment.EcommerceID = 2, payment.StatusOpen, e.EcommerceID
-				_, err := s.RecordPayment(ctx, payment.Change{Record: opened})
+				_, err := s.RecordPayment(ctx, ledger.Change{Record: opened})
 				return false, err
 			}
 			if _, err := s.AddWebhookEvent(ctx, e); err != nil {
 				return false, err
 			}
-			return false, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictUnmatched, "", "")
+			return false, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictUnmatched, "", "")
 		})
 		allWell(t, errs)
-		events, _, err := stores[0].WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 100})
+		events, _, err := stores[0].WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictPending, Limit: 100})
 		require.NoError(t, err)
 		require.Contains(t, ids(events), e.ID, "the event has a payment and waits for the relay")
 	}
@@ -455,16 +456,16 @@ func strangeTexts(t *testing.T, open Opener) {
 	require.Equal(t, e.ID, got.ID)
 	require.Equal(t, e.Body, got.Body, "what is sealed is kept byte by byte")
 	_, err := s.MatchWebhookEvent(ctx, e)
-	require.ErrorIs(t, err, payment.ErrNotFound)
-	_, err = s.RefundContext(ctx, payment.RefundClaim{
+	require.ErrorIs(t, err, ledger.ErrNotFound)
+	_, err = s.RefundContext(ctx, ledger.RefundClaim{
 		EcommerceID: strange, ReferenceNumber: strange, PaymentID: strange, Message: private.Text("#" + strange), Amount: *amount(1),
 	})
 	require.NoError(t, err)
-	found, _, err := s.Payments(ctx, payment.Filter{Reference: strange, Status: payment.Status(strange)})
+	found, _, err := s.Payments(ctx, ledger.Filter{Reference: strange, Status: payment.Status(strange)})
 	require.NoError(t, err)
 	require.Empty(t, found)
 	_, err = s.Payment(ctx, strange)
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 }
 
 // byteOrder looks for a database that orders by the rules of a language, where
@@ -478,13 +479,13 @@ func byteOrder(t *testing.T, open Opener) {
 		record(ctx, t, s, r)
 	}
 	var got []string
-	for filter := (payment.Filter{Limit: 2}); ; {
+	for filter := (ledger.Filter{Limit: 2}); ; {
 		page, next, err := s.Payments(ctx, filter)
 		require.NoError(t, err)
 		for _, p := range page {
 			got = append(got, p.ID)
 		}
-		if next == (payment.Cursor{}) {
+		if next == (ledger.Cursor{}) {
 			break
 		}
 		filter.After = next

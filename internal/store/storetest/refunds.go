@@ -11,21 +11,22 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
 
 // ask returns a reservation of a payment's refund; the key tells refunds apart.
-func ask(paymentID, key string, cents *money.Amount) payment.Reservation {
-	return payment.Reservation{
-		RefundID: payment.DeriveRefundID(paymentID, key), PaymentID: paymentID, Amount: cents,
+func ask(paymentID, key string, cents *money.Amount) ledger.Reservation {
+	return ledger.Reservation{
+		RefundID: ledger.DeriveRefundID(paymentID, key), PaymentID: paymentID, Amount: cents,
 		Message: "sorry", Fingerprint: "print of " + key, At: noon(),
 	}
 }
 
 // settled returns the next revision of a refund.
-func settled(r payment.RefundRecord, status payment.RefundStatus) payment.RefundRecord {
+func settled(r ledger.RefundRecord, status payment.RefundStatus) ledger.RefundRecord {
 	r.Revision++
 	r.Refund.Status = status
 	if status == payment.RefundCompleted {
@@ -38,7 +39,7 @@ func settled(r payment.RefundRecord, status payment.RefundStatus) payment.Refund
 func settle(ctx context.Context, t require.TestingT, s *store.Store, id string, status payment.RefundStatus) {
 	r, err := s.Refund(ctx, id)
 	require.NoError(t, err)
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: settled(r, status)})
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: settled(r, status)})
 	require.NoError(t, err)
 }
 
@@ -57,7 +58,7 @@ func reservations(t *testing.T, open Opener) {
 
 	granted, err := s.ReserveRefund(ctx, first)
 	require.NoError(t, err)
-	require.Equal(t, payment.Reserved{
+	require.Equal(t, ledger.Reserved{
 		Payment: paid.Payment,
 		Refund: payment.Refund{
 			ID: first.RefundID, PaymentID: paid.Payment.ID, Amount: money.FromCents(3_00), Status: payment.RefundPending,
@@ -82,7 +83,7 @@ func reservations(t *testing.T, open Opener) {
 
 func reservationRefusals(t *testing.T, open Opener) {
 	s, ctx := open(nil), t.Context()
-	refuse := func(want payment.RefundRefusal, r payment.Reservation) {
+	refuse := func(want payment.RefundRefusal, r ledger.Reservation) {
 		t.Helper()
 		_, err := s.ReserveRefund(ctx, r)
 		require.Equal(t, want, *refusal(t, err))
@@ -117,13 +118,13 @@ func reservationRefusals(t *testing.T, open Opener) {
 	require.NoError(t, err)
 	review := settled(r, payment.RefundFailed)
 	review.Refund.NeedsReview = true
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: review})
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: review})
 	require.NoError(t, err)
 	refuse(inTheWay, ask(id, "k2", amount(1)))
 
 	done := settled(review, payment.RefundCompleted)
 	done.Refund.NeedsReview = false
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: done})
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: done})
 	require.NoError(t, err)
 	refuse(payment.RefundRefusal{Code: payment.RefusedExceeds, Left: money.FromCents(6_00)}, ask(id, "k2", amount(6_01)))
 
@@ -173,8 +174,8 @@ func reservationRace(t *testing.T, open Opener) {
 			one := ask(paid.Payment.ID, fmt.Sprint(i), amount(3_00))
 			granted, err := s.ReserveRefund(ctx, one)
 			if err == nil {
-				_, err = s.RecordRefund(ctx, payment.RefundChange{Record: settled(
-					payment.RefundRecord{Refund: granted.Refund, Fingerprint: one.Fingerprint}, payment.RefundCompleted)})
+				_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: settled(
+					ledger.RefundRecord{Refund: granted.Refund, Fingerprint: one.Fingerprint}, payment.RefundCompleted)})
 			}
 			errs[i] = err
 		})
@@ -201,7 +202,7 @@ func claimRace(t *testing.T, open Opener) {
 	paid := completed(t)
 	record(ctx, t, stores[0], paid)
 	one := ask(paid.Payment.ID, "k", nil)
-	require.ErrorIs(t, stores[0].ClaimRefund(ctx, one.RefundID, "run 1"), payment.ErrNotFound)
+	require.ErrorIs(t, stores[0].ClaimRefund(ctx, one.RefundID, "run 1"), ledger.ErrNotFound)
 	_, err := stores[0].ReserveRefund(ctx, one)
 	require.NoError(t, err)
 
@@ -247,9 +248,9 @@ func takenRefund(t *testing.T, open Opener) {
 		require.Equal(t, payment.RefusedHeld, refusal(t, s.ClaimRefund(ctx, asked.RefundID, run)).Code)
 	}
 	_, err = s.TakeRefund(ctx, other.Payment.ID, asked.RefundID, "settle")
-	require.ErrorIs(t, err, payment.ErrNotFound)
-	_, err = s.TakeRefund(ctx, paid.Payment.ID, payment.DeriveRefundID(paid.Payment.ID, "none"), "settle")
-	require.ErrorIs(t, err, payment.ErrNotFound)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
+	_, err = s.TakeRefund(ctx, paid.Payment.ID, ledger.DeriveRefundID(paid.Payment.ID, "none"), "settle")
+	require.ErrorIs(t, err, ledger.ErrNotFound)
 
 	settle(ctx, t, s, asked.RefundID, payment.RefundFailed)
 	_, err = s.TakeRefund(ctx, paid.Payment.ID, asked.RefundID, "settle")
@@ -264,35 +265,35 @@ func refundLife(t *testing.T, open Opener) {
 	granted, err := s.ReserveRefund(ctx, asked)
 	require.NoError(t, err)
 
-	done := settled(payment.RefundRecord{Refund: granted.Refund, Fingerprint: asked.Fingerprint}, payment.RefundCompleted)
+	done := settled(ledger.RefundRecord{Refund: granted.Refund, Fingerprint: asked.Fingerprint}, payment.RefundCompleted)
 	done.Refund.ReferenceNumber, done.Refund.Message = "rr-1", "sorry #abc"
 	done.Refund.Failure = &payment.Failure{Code: payment.FailureGatewayRefused, Message: "at first"}
 	for range 2 {
-		_, err = s.RecordRefund(ctx, payment.RefundChange{Record: done})
+		_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: done})
 		require.NoError(t, err)
 	}
 	got, err := s.Refund(ctx, asked.RefundID)
 	require.NoError(t, err)
 	require.Equal(t, done, got)
 
-	late := settled(payment.RefundRecord{Refund: granted.Refund}, payment.RefundFailed)
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: late})
+	late := settled(ledger.RefundRecord{Refund: granted.Refund}, payment.RefundFailed)
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: late})
 	require.NoError(t, err)
 	got, err = s.Refund(ctx, asked.RefundID)
 	require.NoError(t, err)
 	require.Equal(t, done, got, "an equal revision changes nothing")
 
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: settled(done, payment.RefundFailed)})
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: settled(done, payment.RefundFailed)})
 	require.ErrorContains(t, err, "settled as completed cannot be reopened as failed", "money that went back stays counted")
 	dearer := settled(done, payment.RefundCompleted)
 	dearer.Refund.Amount = money.FromCents(2_51)
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: dearer})
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: dearer})
 	require.ErrorContains(t, err, "2.50 and cannot become 2.51")
 
 	r, err := s.Payment(ctx, paid.Payment.ID)
 	require.NoError(t, err)
 	require.Equal(t, money.FromCents(2_50), r.Payment.RefundedAmount)
-	page, _, err := s.Payments(ctx, payment.Filter{})
+	page, _, err := s.Payments(ctx, ledger.Filter{})
 	require.NoError(t, err)
 	require.Equal(t, []payment.Payment{r.Payment}, page, "lists count refunds too")
 
@@ -309,14 +310,14 @@ func externalRefunds(t *testing.T, open Opener) {
 	s, ctx := open(nil), t.Context()
 	paid := completed(t)
 	record(ctx, t, s, paid)
-	external := func(key string, cents int64) payment.RefundRecord {
-		return settled(payment.RefundRecord{Refund: payment.Refund{
-			ID: payment.DeriveRefundID(paid.Payment.ID, key), PaymentID: paid.Payment.ID, Amount: money.FromCents(cents),
+	external := func(key string, cents int64) ledger.RefundRecord {
+		return settled(ledger.RefundRecord{Refund: payment.Refund{
+			ID: ledger.DeriveRefundID(paid.Payment.ID, key), PaymentID: paid.Payment.ID, Amount: money.FromCents(cents),
 			Source: payment.SourceExternal, CreatedAt: noon(),
 		}}, payment.RefundCompleted)
 	}
 	want := external("e1", 6_00)
-	_, err := s.RecordRefund(ctx, payment.RefundChange{Record: want})
+	_, err := s.RecordRefund(ctx, ledger.RefundChange{Record: want})
 	require.NoError(t, err)
 	got, err := s.Refund(ctx, want.Refund.ID)
 	require.NoError(t, err)
@@ -326,11 +327,11 @@ func externalRefunds(t *testing.T, open Opener) {
 	require.Equal(t, money.FromCents(4_00), refusal(t, err).Left)
 
 	tooMuch := external("e2", 4_01)
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: tooMuch})
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: tooMuch})
 	require.Equal(t, payment.RefundRefusal{Code: payment.RefusedExceeds, Left: money.FromCents(4_00)}, *refusal(t, err))
 	_, err = s.Refund(ctx, tooMuch.Refund.ID)
-	require.ErrorIs(t, err, payment.ErrNotFound, "nothing was written")
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: external("e3", 0)})
+	require.ErrorIs(t, err, ledger.ErrNotFound, "nothing was written")
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: external("e3", 0)})
 	require.ErrorContains(t, err, "must be positive")
 
 	asked := ask(paid.Payment.ID, "k", amount(1_00))
@@ -338,13 +339,13 @@ func externalRefunds(t *testing.T, open Opener) {
 	require.NoError(t, err)
 	unsettled := external("e4", 1)
 	unsettled.Refund.Status = payment.RefundPending
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: unsettled})
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: unsettled})
 	require.Equal(t, payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: asked.RefundID}, *refusal(t, err))
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: external("e5", 4_00)})
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: external("e5", 4_00)})
 	require.NoError(t, err, "what happened is booked, even where it leaves nothing for a pending one")
 	r, err := s.Refund(ctx, asked.RefundID)
 	require.NoError(t, err)
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: settled(r, payment.RefundCompleted)})
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: settled(r, payment.RefundCompleted)})
 	require.Equal(t, payment.RefusedExceeds, refusal(t, err).Code)
 }
 
@@ -365,7 +366,7 @@ func neverTooMuch(t *testing.T, open Opener) {
 			before, err := s.Refund(ctx, ask(id, key, nil).RefundID)
 			exists := err == nil
 			if !exists {
-				require.ErrorIs(rt, err, payment.ErrNotFound)
+				require.ErrorIs(rt, err, ledger.ErrNotFound)
 			}
 			switch rapid.IntRange(0, 2).Draw(rt, "what") {
 			case 0:
@@ -388,7 +389,7 @@ func neverTooMuch(t *testing.T, open Opener) {
 				next := settled(before, rapid.SampledFrom([]payment.RefundStatus{payment.RefundCompleted, payment.RefundFailed}).Draw(rt, "status"))
 				next.Refund.NeedsReview = rapid.Bool().Draw(rt, "review")
 				want := next
-				if _, err := s.RecordRefund(ctx, payment.RefundChange{Record: next}); err != nil {
+				if _, err := s.RecordRefund(ctx, ledger.RefundChange{Record: next}); err != nil {
 					want = before
 				}
 				got, err := s.Refund(ctx, before.Refund.ID)
@@ -399,8 +400,8 @@ func neverTooMuch(t *testing.T, open Opener) {
 				if !reserved.IsZero() {
 					continue // such an event is parked while a refund is unsettled
 				}
-				_, err := s.RecordRefund(ctx, payment.RefundChange{Record: settled(payment.RefundRecord{Refund: payment.Refund{
-					ID: payment.DeriveRefundID(id, fmt.Sprint("external ", step)), PaymentID: id, Amount: money.FromCents(cents),
+				_, err := s.RecordRefund(ctx, ledger.RefundChange{Record: settled(ledger.RefundRecord{Refund: payment.Refund{
+					ID: ledger.DeriveRefundID(id, fmt.Sprint("external ", step)), PaymentID: id, Amount: money.FromCents(cents),
 					Source: payment.SourceExternal, CreatedAt: noon(),
 				}}, payment.RefundCompleted)})
 				fits := spent.Add(money.FromCents(cents)).Cmp(paid.Payment.Total) <= 0

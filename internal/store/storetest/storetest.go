@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -170,14 +171,14 @@ func noon() time.Time { return time.Date(2026, time.March, 2, 12, 0, 0, 12345600
 
 // newID returns the id of a new payment.
 func newID(t require.TestingT) string {
-	id, err := payment.NewID(noon(), rand.Reader)
+	id, err := ledger.NewID(noon(), rand.Reader)
 	require.NoError(t, err)
 	return id
 }
 
 // pending returns a payment of $10.00 that was just asked for.
-func pending(t require.TestingT) payment.Record {
-	return payment.Record{
+func pending(t require.TestingT) ledger.Record {
+	return ledger.Record{
 		Revision: 1,
 		Payment: payment.Payment{
 			ID: newID(t), Status: payment.StatusPending,
@@ -188,7 +189,7 @@ func pending(t require.TestingT) payment.Record {
 }
 
 // completed returns a payment of $10.00 that was debited.
-func completed(t require.TestingT) payment.Record {
+func completed(t require.TestingT) ledger.Record {
 	r := pending(t)
 	at := noon().Add(time.Minute)
 	r.Revision = 4
@@ -198,8 +199,8 @@ func completed(t require.TestingT) payment.Record {
 }
 
 // record writes a payment as it is.
-func record(ctx context.Context, t require.TestingT, s *store.Store, r payment.Record) {
-	_, err := s.RecordPayment(ctx, payment.Change{Record: r})
+func record(ctx context.Context, t require.TestingT, s *store.Store, r ledger.Record) {
+	_, err := s.RecordPayment(ctx, ledger.Change{Record: r})
 	require.NoError(t, err)
 }
 
@@ -210,7 +211,7 @@ func amount(cents int64) *money.Amount {
 }
 
 // filled returns a payment that uses every field.
-func filled(t require.TestingT) payment.Record {
+func filled(t require.TestingT) ledger.Record {
 	r := completed(t)
 	r.Fingerprint = "fingerprint"
 	p := &r.Payment

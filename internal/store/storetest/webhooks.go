@@ -11,21 +11,22 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/payment"
 )
 
 // event returns a webhook event with a digest of its own.
-func event(n int) payment.WebhookEvent {
-	return payment.WebhookEvent{
+func event(n int) ledger.WebhookEvent {
+	return ledger.WebhookEvent{
 		ID: fmt.Sprintf("whe_%s", rand.Text()), Digest: rand.Text(), Kind: "ecommerce_completed",
 		Body: `{"status":"completed"}`, Headers: `{"User-Agent":"ATH"}`,
-		Verdict: payment.VerdictPending, Deliveries: 1,
+		Verdict: ledger.VerdictPending, Deliveries: 1,
 		NotBefore: noon(), ReceivedAt: noon().Add(time.Duration(n) * time.Millisecond),
 	}
 }
 
-func add(t *testing.T, s *store.Store, e payment.WebhookEvent) payment.WebhookEvent {
+func add(t *testing.T, s *store.Store, e ledger.WebhookEvent) ledger.WebhookEvent {
 	t.Helper()
 	added, err := s.AddWebhookEvent(t.Context(), e)
 	require.NoError(t, err)
@@ -34,22 +35,22 @@ func add(t *testing.T, s *store.Store, e payment.WebhookEvent) payment.WebhookEv
 }
 
 // only returns the one event that the store holds.
-func only(t *testing.T, s *store.Store) payment.WebhookEvent {
+func only(t *testing.T, s *store.Store) ledger.WebhookEvent {
 	t.Helper()
-	events, _, err := s.WebhookEvents(t.Context(), payment.WebhookFilter{})
+	events, _, err := s.WebhookEvents(t.Context(), ledger.WebhookFilter{})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 	return events[0]
 }
 
-func lease(t *testing.T, s *store.Store, limit int) []payment.WebhookEvent {
+func lease(t *testing.T, s *store.Store, limit int) []ledger.WebhookEvent {
 	t.Helper()
 	events, err := s.LeaseWebhookEvents(t.Context(), limit, time.Minute)
 	require.NoError(t, err)
 	return events
 }
 
-func ids(events []payment.WebhookEvent) []string {
+func ids(events []ledger.WebhookEvent) []string {
 	var ids []string
 	for _, e := range events {
 		ids = append(ids, e.ID)
@@ -82,13 +83,13 @@ func webhookOnce(t *testing.T, open Opener) {
 	require.ErrorContains(t, err, "another digest")
 
 	malformed := event(3)
-	malformed.Verdict = payment.VerdictMalformed
+	malformed.Verdict = ledger.VerdictMalformed
 	add(t, s, malformed)
-	events, _, err := s.WebhookEvents(t.Context(), payment.WebhookFilter{Verdict: payment.VerdictMalformed, Limit: 10})
+	events, _, err := s.WebhookEvents(t.Context(), ledger.WebhookFilter{Verdict: ledger.VerdictMalformed, Limit: 10})
 	require.NoError(t, err)
 	at := clock.now()
 	malformed.SettledAt = &at
-	require.Equal(t, []payment.WebhookEvent{malformed}, events)
+	require.Equal(t, []ledger.WebhookEvent{malformed}, events)
 	require.Equal(t, []string{e.ID}, ids(lease(t, s, 10)), "what is settled on arrival is never handed out")
 }
 
@@ -96,7 +97,7 @@ func leases(t *testing.T, open Opener) {
 	clock := newClock()
 	s := open(clock.now)
 	third, first, second := event(3), event(1), event(2)
-	for _, e := range []payment.WebhookEvent{third, first, second} {
+	for _, e := range []ledger.WebhookEvent{third, first, second} {
 		add(t, s, e)
 	}
 	future := event(0)
@@ -119,7 +120,7 @@ func leases(t *testing.T, open Opener) {
 	clock.advance(time.Second)
 	require.Equal(t, []string{first.ID}, ids(lease(t, s, 10)), "postponed, and not on lease any more")
 
-	require.NoError(t, s.SettleWebhookEvent(t.Context(), first.ID, payment.VerdictSignalled, "", ""))
+	require.NoError(t, s.SettleWebhookEvent(t.Context(), first.ID, ledger.VerdictSignalled, "", ""))
 	require.NoError(t, s.PostponeWebhookEvent(t.Context(), first.ID, noon()), "too late to postpone")
 	clock.advance(time.Hour)
 	require.Equal(t, []string{future.ID, second.ID, third.ID}, ids(lease(t, s, 10)))
@@ -158,42 +159,42 @@ func verdicts(t *testing.T, open Opener) {
 	s, ctx := open(clock.now), t.Context()
 	e := add(t, s, event(1))
 	lease(t, s, 1)
-	want := func(verdict payment.WebhookVerdict, matchedID, effect string) {
+	want := func(verdict ledger.WebhookVerdict, matchedID, effect string) {
 		t.Helper()
 		got := only(t, s)
 		require.Equal(t, verdict, got.Verdict)
 		require.Equal(t, matchedID, got.MatchedID)
 		require.Equal(t, effect, got.Effect)
-		require.Equal(t, verdict != payment.VerdictPending, got.SettledAt != nil)
+		require.Equal(t, verdict != ledger.VerdictPending, got.SettledAt != nil)
 	}
-	require.ErrorContains(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictPending, "", ""), "not a verdict to settle with")
+	require.ErrorContains(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictPending, "", ""), "not a verdict to settle with")
 	require.Error(t, s.SettleWebhookEvent(ctx, e.ID, "", "", ""))
-	want(payment.VerdictPending, "", "")
+	want(ledger.VerdictPending, "", "")
 
-	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictSignalled, "pay_1", "told who paid"))
-	want(payment.VerdictSignalled, "pay_1", "told who paid")
-	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictSignalled, "", ""))
-	want(payment.VerdictSignalled, "pay_1", "told who paid")
-	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictUnmatched, "", "nobody's"))
-	want(payment.VerdictSignalled, "pay_1", "told who paid")
-	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictLate, "pay_1", "nothing new"))
-	want(payment.VerdictLate, "pay_1", "nothing new")
-	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictKnown, "", "an echo"))
-	want(payment.VerdictKnown, "pay_1", "an echo")
-	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictLate, "pay_1", "handed over"))
-	want(payment.VerdictKnown, "pay_1", "an echo")
+	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictSignalled, "pay_1", "told who paid"))
+	want(ledger.VerdictSignalled, "pay_1", "told who paid")
+	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictSignalled, "", ""))
+	want(ledger.VerdictSignalled, "pay_1", "told who paid")
+	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictUnmatched, "", "nobody's"))
+	want(ledger.VerdictSignalled, "pay_1", "told who paid")
+	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictLate, "pay_1", "nothing new"))
+	want(ledger.VerdictLate, "pay_1", "nothing new")
+	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictKnown, "", "an echo"))
+	want(ledger.VerdictKnown, "pay_1", "an echo")
+	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictLate, "pay_1", "handed over"))
+	want(ledger.VerdictKnown, "pay_1", "an echo")
 
-	for verdict, of := range map[payment.WebhookVerdict]string{payment.VerdictKnown: "", "": "pay_1"} {
-		events, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Verdict: verdict, PaymentID: of, Limit: 1})
+	for verdict, of := range map[ledger.WebhookVerdict]string{ledger.VerdictKnown: "", "": "pay_1"} {
+		events, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: verdict, PaymentID: of, Limit: 1})
 		require.NoError(t, err)
 		require.Len(t, events, 1)
 	}
-	events, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictSignalled, PaymentID: "pay_1", Limit: 1})
+	events, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictSignalled, PaymentID: "pay_1", Limit: 1})
 	require.NoError(t, err)
 	require.Empty(t, events)
 
 	newer := add(t, s, event(2))
-	events, _, err = s.WebhookEvents(ctx, payment.WebhookFilter{Limit: 1})
+	events, _, err = s.WebhookEvents(ctx, ledger.WebhookFilter{Limit: 1})
 	require.NoError(t, err)
 	require.Equal(t, []string{newer.ID}, ids(events), "newest first")
 }
@@ -205,12 +206,12 @@ func unmatched(t *testing.T, open Opener) {
 	settleAll := func() {
 		t.Helper()
 		for _, e := range lease(t, s, 10) {
-			require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, payment.VerdictUnmatched, "", ""))
+			require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictUnmatched, "", ""))
 		}
 	}
 	byTicket, byPayment, stranger := event(1), event(2), event(3)
 	byTicket.EcommerceID, byPayment.PaymentID, stranger.EcommerceID = "ec-1", sale.Payment.ID, "ec-2"
-	for _, e := range []payment.WebhookEvent{byTicket, byPayment, stranger} {
+	for _, e := range []ledger.WebhookEvent{byTicket, byPayment, stranger} {
 		add(t, s, e)
 	}
 	settleAll()
@@ -221,7 +222,7 @@ func unmatched(t *testing.T, open Opener) {
 	require.Empty(t, lease(t, s, 10), "the payment has no ticket yet")
 	sale.Revision, sale.Payment.Status, sale.Payment.EcommerceID = 2, payment.StatusOpen, "ec-1"
 	record(ctx, t, s, sale)
-	events, _, err := s.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictPending, Limit: 10})
+	events, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictPending, Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, []string{byPayment.ID, byTicket.ID}, ids(events))
 	require.Nil(t, events[0].SettledAt)
@@ -232,10 +233,10 @@ func unmatched(t *testing.T, open Opener) {
 	require.Empty(t, lease(t, s, 10), "a ticket that was known opens nothing again")
 
 	// The ticket is recorded between the relay's look and its verdict.
-	require.NoError(t, s.SettleWebhookEvent(ctx, byTicket.ID, payment.VerdictUnmatched, "", ""))
+	require.NoError(t, s.SettleWebhookEvent(ctx, byTicket.ID, ledger.VerdictUnmatched, "", ""))
 	require.Equal(t, []string{byTicket.ID}, ids(lease(t, s, 10)), "looked up a moment too early")
-	require.NoError(t, s.SettleWebhookEvent(ctx, byTicket.ID, payment.VerdictUnmatched, sale.Payment.ID, "contradicts"))
-	events, _, err = s.WebhookEvents(ctx, payment.WebhookFilter{Verdict: payment.VerdictUnmatched, PaymentID: sale.Payment.ID, Limit: 10})
+	require.NoError(t, s.SettleWebhookEvent(ctx, byTicket.ID, ledger.VerdictUnmatched, sale.Payment.ID, "contradicts"))
+	events, _, err = s.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictUnmatched, PaymentID: sale.Payment.ID, Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, []string{byTicket.ID}, ids(events), "a relay that knew the payment decides")
 }
@@ -248,27 +249,27 @@ func matching(t *testing.T, open Opener) {
 	asked := ask(a.Payment.ID, "k", nil)
 	granted, err := s.ReserveRefund(ctx, asked)
 	require.NoError(t, err)
-	done := settled(payment.RefundRecord{Refund: granted.Refund, Fingerprint: asked.Fingerprint}, payment.RefundCompleted)
+	done := settled(ledger.RefundRecord{Refund: granted.Refund, Fingerprint: asked.Fingerprint}, payment.RefundCompleted)
 	done.Refund.ReferenceNumber = "rr-a"
-	_, err = s.RecordRefund(ctx, payment.RefundChange{Record: done})
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: done})
 	require.NoError(t, err)
 
 	tests := []struct {
 		name  string
-		event payment.WebhookEvent
+		event ledger.WebhookEvent
 		want  string
 	}{
-		{"ticket", payment.WebhookEvent{EcommerceID: a.Payment.EcommerceID, ReferenceNumber: b.Payment.ReferenceNumber, PaymentID: b.Payment.ID}, a.Payment.ID},
-		{"reference", payment.WebhookEvent{EcommerceID: "unknown", ReferenceNumber: a.Payment.ReferenceNumber, PaymentID: b.Payment.ID}, a.Payment.ID},
-		{"a refund's reference", payment.WebhookEvent{ReferenceNumber: "rr-a"}, a.Payment.ID},
-		{"metadata", payment.WebhookEvent{EcommerceID: "unknown", ReferenceNumber: "unknown", PaymentID: b.Payment.ID}, b.Payment.ID},
-		{"unknown", payment.WebhookEvent{EcommerceID: "unknown", ReferenceNumber: "unknown", PaymentID: newID(t)}, ""},
-		{"nothing", payment.WebhookEvent{}, ""},
+		{"ticket", ledger.WebhookEvent{EcommerceID: a.Payment.EcommerceID, ReferenceNumber: b.Payment.ReferenceNumber, PaymentID: b.Payment.ID}, a.Payment.ID},
+		{"reference", ledger.WebhookEvent{EcommerceID: "unknown", ReferenceNumber: a.Payment.ReferenceNumber, PaymentID: b.Payment.ID}, a.Payment.ID},
+		{"a refund's reference", ledger.WebhookEvent{ReferenceNumber: "rr-a"}, a.Payment.ID},
+		{"metadata", ledger.WebhookEvent{EcommerceID: "unknown", ReferenceNumber: "unknown", PaymentID: b.Payment.ID}, b.Payment.ID},
+		{"unknown", ledger.WebhookEvent{EcommerceID: "unknown", ReferenceNumber: "unknown", PaymentID: newID(t)}, ""},
+		{"nothing", ledger.WebhookEvent{}, ""},
 	}
 	for _, tt := range tests {
 		got, err := s.MatchWebhookEvent(ctx, tt.event)
 		if tt.want == "" {
-			require.ErrorIs(t, err, payment.ErrNotFound, tt.name)
+			require.ErrorIs(t, err, ledger.ErrNotFound, tt.name)
 			continue
 		}
 		require.NoError(t, err, tt.name)
@@ -281,7 +282,7 @@ func webhookPages(t *testing.T, open Opener) {
 	var want []string
 	for n := range 5 {
 		e := event(n / 2) // two at a time have one moment
-		e.Verdict, e.MatchedID = payment.VerdictSignalled, "pay_1"
+		e.Verdict, e.MatchedID = ledger.VerdictSignalled, "pay_1"
 		if n == 3 {
 			e.MatchedID = "pay_2"
 		}
@@ -289,12 +290,12 @@ func webhookPages(t *testing.T, open Opener) {
 		want = append(want, e.ID)
 	}
 	for _, tt := range []struct {
-		filter payment.WebhookFilter
+		filter ledger.WebhookFilter
 		want   []string
 	}{
-		{payment.WebhookFilter{Limit: 2}, want},
-		{payment.WebhookFilter{Limit: 1, PaymentID: "pay_1", Verdict: payment.VerdictSignalled}, slices.Delete(slices.Clone(want), 3, 4)},
-		{payment.WebhookFilter{Limit: 2, Verdict: payment.VerdictUnmatched}, nil},
+		{ledger.WebhookFilter{Limit: 2}, want},
+		{ledger.WebhookFilter{Limit: 1, PaymentID: "pay_1", Verdict: ledger.VerdictSignalled}, slices.Delete(slices.Clone(want), 3, 4)},
+		{ledger.WebhookFilter{Limit: 2, Verdict: ledger.VerdictUnmatched}, nil},
 	} {
 		var got []string
 		for filter := tt.filter; ; {
@@ -305,7 +306,7 @@ func webhookPages(t *testing.T, open Opener) {
 				require.False(t, i > 0 && page[i].ReceivedAt.After(page[i-1].ReceivedAt), "newest first")
 			}
 			got = append(got, ids(page)...)
-			if next == (payment.Cursor{}) {
+			if next == (ledger.Cursor{}) {
 				break
 			}
 			filter.After = next

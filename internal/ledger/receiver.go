@@ -1,0 +1,66 @@
+package ledger
+
+import (
+	"strings"
+	"time"
+
+	"github.com/cobropay/cobro/payment"
+)
+
+// Receiver is one piece of merchant's code that is told of an event: where it
+// runs, how long one attempt may take, and how it is tried again. (Host, Event,
+// Name) is unique. Durations are nanoseconds in JSON; zero means the default.
+type Receiver struct {
+	Host    string        `json:"host"` // its task queue is "notify-" and this
+	Event   payment.Event `json:"event"`
+	Name    string        `json:"name"`
+	Timeout time.Duration `json:"timeout"` // of one attempt
+	payment.Retry
+}
+
+// Limits of the names of [Receiver].
+const (
+	MaxHost         = 40 // characters
+	MaxReceiverName = 60 // characters
+)
+
+// BuiltInHost is the host of the receivers that Cobro brings along. No
+// merchant's program may take it.
+const BuiltInHost = "cobro"
+
+// RuleHost is what [IsHost] demands.
+func RuleHost() payment.Rule {
+	return payment.Rule{
+		English: `must be 1 to 40 of a-z, 0-9 and hyphens, such as "shop"`,
+		Spanish: `debe ser de 1 a 40 caracteres entre a-z, 0-9 y guiones, como "shop"`,
+	}
+}
+
+// RuleBuiltInHost keeps merchants from [BuiltInHost].
+func RuleBuiltInHost() payment.Rule {
+	return payment.Rule{English: `must not be "cobro", which is Cobro's own`, Spanish: `no debe ser "cobro", que es de Cobro`}
+}
+
+// RuleReceiverName is what [IsReceiverName] demands.
+func RuleReceiverName() payment.Rule {
+	return payment.Rule{
+		English: `must be 1 to 60 of a-z, 0-9 and hyphens, such as "send-receipt"`,
+		Spanish: `debe ser de 1 a 60 caracteres entre a-z, 0-9 y guiones, como "send-receipt"`,
+	}
+}
+
+// IsHost reports whether text can name a program that hosts receivers: it
+// becomes part of a task queue's name. [BuiltInHost] can.
+func IsHost(text string) bool { return plain(text, MaxHost) }
+
+// IsReceiverName reports whether text can name a receiver: readable in the
+// Temporal UI and safe in ids.
+func IsReceiverName(text string) bool { return plain(text, MaxReceiverName) }
+
+// plain reports whether text is 1 to most of a-z, 0-9 and hyphens, with no
+// hyphen at either end.
+func plain(text string, most int) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-"
+	return text != "" && len(text) <= most && strings.Trim(text, letters) == "" &&
+		!strings.HasPrefix(text, "-") && !strings.HasSuffix(text, "-")
+}
