@@ -1,8 +1,11 @@
-// Package activities holds every side effect of the workflows: calls to the
-// gateway ([Gateway]), writes to the store ([Records]) and the merchant's
-// receivers ([Notifications]).
+// Package activities holds what a merchant writes: the receivers that Cobro
+// notifies of a payment's life.
 //
-// Money moves at two call sites, [Gateway.Authorize] and [Gateway.Refund].
-// Neither is ever retried blindly: an outcome that is not known is reported as
-// such, and the workflow looks before it decides.
+//	n := activities.NewNotifications()
+//	n.On(payment.EventCompleted, "send-receipt", sendReceipt)
+//
+// Each receiver becomes a Temporal activity of its own, such as
+// "payment_completed/send-receipt", and is retried on its own: one that fails
+// never delays or repeats another. It is called at least once for each event,
+// always with the same Notification.ID. Give the list to worker.Run.
 package activities

@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/notify"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -97,7 +98,7 @@ func receivers(t testing.TB, n *activities.Notifications) []receiver {
 // registry keeps receivers by the names of their activities.
 type registry map[string]func(context.Context, payment.Notification) error
 
-// RegisterActivityWithOptions implements [activities.ActivityRegistry].
+// RegisterActivityWithOptions implements [notify.ActivityRegistry].
 func (r registry) RegisterActivityWithOptions(a any, options activity.RegisterOptions) {
 	r[options.Name] = a.(func(context.Context, payment.Notification) error)
 }

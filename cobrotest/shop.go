@@ -20,6 +20,10 @@ import (
 	sdk "go.temporal.io/sdk/worker"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/notify"
+	"github.com/cobropay/cobro/internal/activity/records"
+	"github.com/cobropay/cobro/internal/activity/gateway"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
@@ -211,9 +215,9 @@ func (s *Shop) run(id, name string, input, result any) {
 	over := func() bool { return s.running() != env }
 	env.SetWorkerOptions(sdk.Options{Interceptors: []interceptor.WorkerInterceptor{&environment{over: over}}})
 	env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: id, TaskQueue: workflows.TaskQueue})
-	calls := &activities.Gateway{Client: s.gateway, Claims: s.db, Now: s.Now}
-	worker.RegisterPayments(env, calls, &activities.Records{Store: s.db})
-	env.RegisterActivityWithOptions(s.awaitDecision(env, calls), activity.RegisterOptions{Name: activities.AwaitDecisionName})
+	calls := &gateway.Gateway{Client: s.gateway, Claims: s.db, Now: s.Now}
+	worker.RegisterPayments(env, calls, &records.Records{Store: s.db})
+	env.RegisterActivityWithOptions(s.awaitDecision(env, calls), activity.RegisterOptions{Name: activity.AwaitDecisionName})
 	s.receivers.Register(told{s: s, env: env}, s.db, s.Now)
 	s.decideReviews(env)
 
@@ -272,13 +276,13 @@ func (s *Shop) decideReviews(env *testsuite.TestWorkflowEnvironment) {
 // awaitDecision is the gateway's activity of that name on the clock that is
 // skipped: the real one waits between its looks.
 func (s *Shop) awaitDecision(
-	env *testsuite.TestWorkflowEnvironment, calls *activities.Gateway,
-) func(context.Context, activities.AwaitDecisionInput) (activities.Ticket, error) {
-	return func(ctx context.Context, in activities.AwaitDecisionInput) (activities.Ticket, error) {
+	env *testsuite.TestWorkflowEnvironment, calls *gateway.Gateway,
+) func(context.Context, activity.AwaitDecisionInput) (activity.Ticket, error) {
+	return func(ctx context.Context, in activity.AwaitDecisionInput) (activity.Ticket, error) {
 		token, pause := activity.GetInfo(ctx).TaskToken, in.First
 		var look func()
 		look = func() {
-			seen, err := calls.FindTicket(s.t.Context(), activities.TicketInput{EcommerceID: in.EcommerceID})
+			seen, err := calls.FindTicket(s.t.Context(), activity.TicketInput{EcommerceID: in.EcommerceID})
 			left := in.Until.Sub(env.Now())
 			if err == nil && left > 0 && (seen.Status == athmovil.StatusOpen || !seen.Status.Known()) {
 				env.RegisterDelayedCallback(look, min(left, pause))
@@ -290,7 +294,7 @@ func (s *Shop) awaitDecision(
 			}
 		}
 		env.RegisterDelayedCallback(look, 0)
-		return activities.Ticket{}, activity.ErrResultPending
+		return activity.Ticket{}, activity.ErrResultPending
 	}
 }
 
@@ -301,7 +305,7 @@ type told struct {
 	env *testsuite.TestWorkflowEnvironment
 }
 
-// RegisterActivityWithOptions implements [activities.ActivityRegistry].
+// RegisterActivityWithOptions implements [notify.ActivityRegistry].
 func (r told) RegisterActivityWithOptions(a any, options activity.RegisterOptions) {
 	run, last := a.(func(context.Context, payment.Notification) error), ""
 	r.env.RegisterActivityWithOptions(func(ctx context.Context, n payment.Notification) error {

@@ -8,7 +8,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	sdk "go.temporal.io/sdk/worker"
 
-	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/notify"
 	"github.com/cobropay/cobro/internal/outbound"
 )
 
@@ -33,7 +33,7 @@ type DynamicRegistry interface {
 
 // RegisterEndpoints registers what serves every activity that the queue's
 // worker has no registration for.
-func RegisterEndpoints(r DynamicRegistry, endpoints *activities.Endpoints) {
+func RegisterEndpoints(r DynamicRegistry, endpoints *notify.Endpoints) {
 	r.RegisterDynamicActivity(endpoints.Deliver, activity.DynamicRegisterOptions{})
 }
 
@@ -43,7 +43,7 @@ func RegisterEndpoints(r DynamicRegistry, endpoints *activities.Endpoints) {
 // one is then told what is missing. The caller calls stop in the end.
 func (r *runner) addEndpoints(ctx context.Context, w sdk.Worker) (stop func(), err error) {
 	sender := outbound.NewSender(outbound.Options{Now: r.cfg.Now, Wrap: r.cfg.traces.Transport})
-	endpoints := &activities.Endpoints{Sender: sender, Attempts: r.store, Now: r.cfg.Now}
+	endpoints := &notify.Endpoints{Sender: sender, Attempts: r.store, Now: r.cfg.Now}
 	if r.cfg.Endpoints == "" {
 		RegisterEndpoints(w, endpoints)
 		return sender.Close, nil
@@ -74,7 +74,7 @@ func (r *runner) addEndpoints(ctx context.Context, w sdk.Worker) (stop func(), e
 // announceEndpoints tells the store of endpoints, and the log of those that it
 // still has and the file no longer does: events go on being sent to them.
 func (r *runner) announceEndpoints(ctx context.Context, endpoints []outbound.Endpoint) error {
-	announced := activities.EndpointReceivers(builtInHost, endpoints)
+	announced := notify.EndpointReceivers(builtInHost, endpoints)
 	if err := r.store.AnnounceReceivers(ctx, builtInHost, announced); err != nil {
 		return fmt.Errorf("announce the endpoints: %w", err)
 	}
@@ -82,7 +82,7 @@ func (r *runner) announceEndpoints(ctx context.Context, endpoints []outbound.End
 	if err != nil {
 		return err
 	}
-	for _, left := range activities.LeftOver(builtInHost, known, announced) {
+	for _, left := range notify.LeftOver(builtInHost, known, announced) {
 		r.cfg.Logger.WarnContext(ctx, `a receiver is announced and no longer in the endpoints file; "cobro receiver remove" removes it`,
 			"event", left.Event, "receiver", left.Name)
 	}

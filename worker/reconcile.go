@@ -10,8 +10,9 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
+	"github.com/cobropay/cobro/internal/activity/reconcile"
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
@@ -38,12 +39,12 @@ func Compare(ctx context.Context, cfg Config, from, to time.Time) ([]payment.Rec
 	if err != nil {
 		return nil, nil, err
 	}
-	r := activities.Reconcile{Client: gateway, Store: db, Now: cfg.Now}
+	r := reconcile.Reconcile{Client: gateway, Store: db, Now: cfg.Now}
 	var days []payment.Reconciliation
 	var all []payment.Mismatch
 	for day := from; !day.After(to); day = day.AddDate(0, 0, 1) {
 		name, began := day.Format(time.DateOnly), cfg.Now().UTC()
-		compared, err := r.CompareSpan(ctx, activities.CompareSpanInput{From: day, To: day.AddDate(0, 0, 1), DryRun: true})
+		compared, err := r.CompareSpan(ctx, activity.CompareSpanInput{From: day, To: day.AddDate(0, 0, 1), DryRun: true})
 		if err != nil {
 			return days, all, fmt.Errorf("compare %s: %w", name, err)
 		}

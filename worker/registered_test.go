@@ -18,6 +18,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/activity/gateway"
+	"github.com/cobropay/cobro/internal/activity/reconcile"
+	"github.com/cobropay/cobro/internal/activity/records"
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/worker"
 	"github.com/cobropay/cobro/workflows"
@@ -44,10 +47,10 @@ func (r *registry) RegisterActivityWithOptions(a any, options activity.RegisterO
 
 // queues is everything that Cobro itself registers, by task queue.
 func queues() map[string]*registry {
-	gateway, records := &activities.Gateway{}, &activities.Records{}
+	gateway, records := &gateway.Gateway{}, &records.Records{}
 	payments, await, receivers := newRegistry(), newRegistry(), newRegistry()
 	worker.RegisterPayments(payments, gateway, records)
-	worker.RegisterReconcile(payments, &activities.Reconcile{})
+	worker.RegisterReconcile(payments, &reconcile.Reconcile{})
 	worker.RegisterAwait(await, gateway)
 	activities.Log(slog.New(slog.DiscardHandler)).Register(receivers, nil, nil)
 	return map[string]*registry{

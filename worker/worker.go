@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	sdk "go.temporal.io/sdk/worker"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/activity"
+	"github.com/cobropay/cobro/internal/activity/gateway"
+	"github.com/cobropay/cobro/internal/activity/reconcile"
+	"github.com/cobropay/cobro/internal/activity/records"
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/notify"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/workflows"
@@ -28,7 +31,7 @@ func Run(ctx context.Context, cfg Config, notifications *activities.Notification
 		notifications = activities.NewNotifications()
 	}
 	cfg.setDefaults()
-	if err := errors.Join(cfg.validate(len(notifications.Announced(cfg.Host))), notifications.Err()); err != nil {
+	if err := errors.Join(cfg.validate(len(notifications.All())), notifications.Err()); err != nil {
 		return err
 	}
 	err := cfg.run(ctx, notifications)
@@ -84,7 +87,7 @@ func (c *Config) run(ctx context.Context, notifications *activities.Notification
 		}
 		defer stop()
 	}
-	if len(notifications.Announced(c.Host)) > 0 {
+	if len(notifications.All()) > 0 {
 		if _, err := r.addReceivers(ctx, c.Host, notifications); err != nil {
 			return err
 		}
@@ -128,28 +131,27 @@ func (r *runner) addPayments(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	gateway := &activities.Gateway{Client: gatewayClient, Claims: r.store, Now: r.cfg.Now}
+	calls := &gateway.Gateway{Client: gatewayClient, Locks: r.store, Now: r.cfg.Now}
 
 	payments := r.add(workflows.TaskQueue, sdk.Options{})
-	RegisterPayments(payments, gateway, &activities.Records{Store: r.store})
-	RegisterReconcile(payments, &activities.Reconcile{Client: gatewayClient, Store: r.store, Now: r.cfg.Now})
+	RegisterPayments(payments, calls, &records.Records{Store: r.store}, &reconcile.Reconcile{Client: gatewayClient, Store: r.store, Now: r.cfg.Now})
 	if err := ensureSchedule(ctx, r.client.ScheduleClient(), r.cfg.ReconcileAt, r.cfg.reconcileInput("")); err != nil {
 		return err
 	}
 	await := r.add(workflows.AwaitQueue, sdk.Options{
 		MaxConcurrentActivityExecutionSize: r.cfg.Waiting, DisableWorkflowWorker: true,
 	})
-	RegisterAwait(await, gateway)
+	RegisterAwait(await, calls)
 	return nil
 }
 
 // addReceivers announces a host's receivers and adds the worker that runs them.
 func (r *runner) addReceivers(ctx context.Context, host string, n *activities.Notifications) (sdk.Worker, error) {
-	if err := r.store.AnnounceReceivers(ctx, host, n.Announced(host)); err != nil {
+	if err := r.store.AnnounceReceivers(ctx, host, notify.Announced(host, n.All())); err != nil {
 		return nil, fmt.Errorf("announce the receivers of %s: %w", host, err)
 	}
 	w := r.add(workflows.NotifyQueue(host), sdk.Options{DisableWorkflowWorker: true})
-	n.Register(w, r.store, r.cfg.Now)
+	notify.Register(w, n.All(), r.store, r.cfg.Now)
 	return w, nil
 }
 
@@ -220,59 +222,21 @@ func (r *runner) namespace() string {
 // Registry is the part of a Temporal worker, or of Temporal's test environment,
 // that takes registrations.
 type Registry interface {
-	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
-	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
+	workflows.Registry
+	activity.Registry
 }
 
 // RegisterPayments registers the workflows with everything that runs on
 // workflows.TaskQueue. The names are for ever: testdata/registered.golden lists
 // them.
-func RegisterPayments(r Registry, gateway *activities.Gateway, records *activities.Records) {
-	r.RegisterWorkflowWithOptions(workflows.ProcessPayment, workflow.RegisterOptions{Name: workflows.ProcessPaymentName})
-	r.RegisterWorkflowWithOptions(workflows.ApplyLateEvent, workflow.RegisterOptions{Name: workflows.ApplyLateEventName})
-	r.RegisterWorkflowWithOptions(workflows.RefundPayment, workflow.RegisterOptions{Name: workflows.RefundPaymentName})
-	r.RegisterWorkflowWithOptions(workflows.SettleRefund, workflow.RegisterOptions{Name: workflows.SettleRefundName})
-	r.RegisterWorkflowWithOptions(workflows.RedeliverNotification, workflow.RegisterOptions{Name: workflows.RedeliverNotificationName})
-	for name, function := range map[string]any{
-		activities.CreateTicketName:   gateway.CreateTicket,
-		activities.FindTicketName:     gateway.FindTicket,
-		activities.AuthorizeName:      gateway.Authorize,
-		activities.CancelTicketName:   gateway.CancelTicket,
-		activities.SetPhoneNumberName: gateway.SetPhoneNumber,
-		activities.RefundName:         gateway.Refund,
-		activities.RecordPaymentName:  records.RecordPayment,
-		activities.ReserveRefundName:  records.ReserveRefund,
-		activities.RecordRefundName:   records.RecordRefund,
-		activities.TakeRefundName:     records.TakeRefund,
-
-		activities.BookExternalRefundName: records.BookExternalRefund,
-		activities.RefundContextName:      records.RefundContext,
-		activities.FillPayerName:          records.FillPayer,
-		activities.RecordMismatchName:     records.RecordMismatch,
-		activities.RecordDeliveriesName:   records.RecordDeliveries,
-		activities.ReopenDeliveryName:     records.ReopenDelivery,
-		activities.SettleEventName:        records.SettleEvent,
-		activities.LookUpPaymentName:      records.LookUpPayment,
-	} {
-		r.RegisterActivityWithOptions(function, activity.RegisterOptions{Name: name})
-	}
-}
-
-// RegisterReconcile registers the daily comparison with the gateway's report.
-func RegisterReconcile(r Registry, reconcile *activities.Reconcile) {
-	r.RegisterWorkflowWithOptions(workflows.ReconcileDay, workflow.RegisterOptions{Name: workflows.ReconcileDayName})
-	for name, function := range map[string]any{
-		activities.CompareSpanName:          reconcile.CompareSpan,
-		activities.LookForRefundsName:       reconcile.LookForRefunds,
-		activities.SearchReportName:         reconcile.SearchReport,
-		activities.RefundsInReviewName:      reconcile.RefundsInReview,
-		activities.RecordReconciliationName: reconcile.RecordReconciliation,
-	} {
-		r.RegisterActivityWithOptions(function, activity.RegisterOptions{Name: name})
-	}
+func RegisterPayments(r Registry, calls *gateway.Gateway, writes *records.Records, compare *reconcile.Reconcile) {
+	workflows.Register(r)
+	activity.Register(r, calls.Bindings()...)
+	activity.Register(r, writes.Bindings()...)
+	activity.Register(r, compare.Bindings()...)
 }
 
 // RegisterAwait registers what runs on workflows.AwaitQueue.
-func RegisterAwait(r Registry, gateway *activities.Gateway) {
-	r.RegisterActivityWithOptions(gateway.AwaitDecision, activity.RegisterOptions{Name: activities.AwaitDecisionName})
+func RegisterAwait(r activity.Registry, calls *gateway.Gateway) {
+	activity.Register(r, activity.AwaitDecision.Bind(calls.AwaitDecision))
 }

@@ -7,8 +7,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -16,20 +15,20 @@ import (
 
 // ApplyLateEventResult is what ApplyLateEvent ends with.
 type ApplyLateEventResult struct {
-	Verdict   ledger.WebhookVerdict `json:"verdict"`
-	PaymentID string                `json:"payment_id,omitempty"`
-	Effect    string                `json:"effect"` // in words for people
+	Verdict   string `json:"verdict"` // what became of the event
+	PaymentID string `json:"payment_id,omitempty"`
+	Effect    string `json:"effect"` // in words for people
 }
 
-// ApplyLateEvent takes an event that no payment's own workflow can take: one
+// applyLateEvent takes an event that no payment's own workflow can take: one
 // that came after that workflow had closed, or one about a refund. Like every
 // event it is a hint: what it says counts as far as the gateway's own answer
 // vouches for it.
-func ApplyLateEvent(ctx workflow.Context, in ApplyLateEventInput) (ApplyLateEventResult, error) {
+func applyLateEvent(ctx workflow.Context, in ApplyLateEventInput) (ApplyLateEventResult, error) {
 	if got := workflow.GetInfo(ctx).WorkflowExecution.ID; got != LateEventWorkflowID(in.Event.Digest) {
 		return ApplyLateEventResult{}, temporal.NewNonRetryableApplicationError("the workflow's id is not its event's", "invalid", nil)
 	}
-	l := lateEvent{input: in, timing: in.Timing.withDefaults(), told: make(map[string]bool)}
+	l := lateEvent{input: in, timing: in.Timing.withDefaults(), signaled: make(map[string]bool)}
 	// What was begun is finished, so the workflow's cancellation is not heard.
 	result, err := l.run(detached(ctx))
 	if err != nil {
@@ -40,40 +39,38 @@ func ApplyLateEvent(ctx workflow.Context, in ApplyLateEventInput) (ApplyLateEven
 
 // lateEvent is one running ApplyLateEvent.
 type lateEvent struct {
-	input  ApplyLateEventInput
-	timing Timing
-	outbox outbox
-	told   map[string]bool // the unsettled refunds that were told of the event
+	input    ApplyLateEventInput
+	timing   Timing
+	notifier notifier
+	signaled map[string]bool // the unsettled refunds that know of the event
 }
 
 func (l *lateEvent) run(ctx workflow.Context) (ApplyLateEventResult, error) {
-	switch athmovil.EventKind(l.input.Event.Kind) {
-	case athmovil.EventRefund:
+	switch ledger.EventKind(l.input.Event.Kind) {
+	case ledger.KindRefund:
 		return l.refund(ctx)
-	case athmovil.EventEcommerceCompleted:
+	case ledger.KindPaymentCompleted:
 		return l.completed(ctx)
-	case athmovil.EventEcommerceCancelled, athmovil.EventEcommerceExpired:
+	case ledger.KindPaymentCancelled, ledger.KindPaymentExpired:
 		return l.over(ctx)
-	case athmovil.EventSimulated, athmovil.EventPayment, athmovil.EventDonation, athmovil.EventUnknown:
-		return verdict(ledger.VerdictIgnored, "", "not about a payment of ours"), nil
 	default:
-		return verdict(ledger.VerdictIgnored, "", "an unknown kind of event"), nil
+		return verdict(ledger.VerdictIgnored, "", "not about a payment of ours"), nil
 	}
 }
 
 func verdict(v ledger.WebhookVerdict, paymentID, format string, args ...any) ApplyLateEventResult {
-	return ApplyLateEventResult{Verdict: v, PaymentID: paymentID, Effect: fmt.Sprintf(format, args...)}
+	return ApplyLateEventResult{Verdict: string(v), PaymentID: paymentID, Effect: fmt.Sprintf(format, args...)}
 }
 
 // finish writes the verdict and waits for the receivers.
 func (l *lateEvent) finish(ctx workflow.Context, result ApplyLateEventResult) error {
-	workflow.SetCurrentDetails(ctx, string(result.Verdict)+": "+result.Effect+".")
-	if _, err := persist[any](ctx, activities.SettleEventName, activities.SettleEventInput{
-		EventID: l.input.EventID, Verdict: result.Verdict, MatchedID: result.PaymentID, Effect: result.Effect,
+	workflow.SetCurrentDetails(ctx, result.Verdict+": "+result.Effect+".")
+	if _, err := activity.SettleEvent.Do(ctx, activity.SettleEventInput{
+		EventID: l.input.EventID, Verdict: ledger.WebhookVerdict(result.Verdict), MatchedID: result.PaymentID, Effect: result.Effect,
 	}); err != nil {
 		return err
 	}
-	return l.outbox.finish(ctx)
+	return l.notifier.finish(ctx)
 }
 
 // refundCandidatesSince is how long before the event a payment may have been
@@ -95,7 +92,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 	}
 	lagging := true // the gateway's own answers may lag behind its events
 	for pause := min(parkFirst, l.timing.Review); ; {
-		known, err := persist[ledger.RefundContext](ctx, activities.RefundContextName, ledger.RefundClaim{
+		known, err := activity.RefundContext.Do(ctx, ledger.RefundClaim{
 			PaymentID: e.PaymentID, EcommerceID: e.EcommerceID, ReferenceNumber: e.ReferenceNumber, PhoneNumber: e.PhoneNumber,
 			Amount: *e.Total, Message: e.Message, CompletedAfter: l.input.ReceivedAt.Add(-refundCandidatesSince),
 		})
@@ -111,12 +108,12 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 			pause = min(2*pause, l.timing.Review)
 			continue
 		}
-		risen, err := l.risen(ctx, known.Candidates)
+		found, err := l.unbookedOf(ctx, known.Candidates)
 		if err != nil {
 			return ApplyLateEventResult{}, err
 		}
-		if len(risen) == 1 {
-			result, again, err := l.book(ctx, risen[0])
+		if len(found) == 1 {
+			result, again, err := l.book(ctx, found[0])
 			if err != nil || !again {
 				return result, err
 			}
@@ -126,7 +123,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 			}
 			continue
 		}
-		if len(risen) == 0 && lagging {
+		if len(found) == 0 && lagging {
 			lagging = false
 			if err := workflow.Sleep(ctx, l.timing.Settle); err != nil {
 				return ApplyLateEventResult{}, err
@@ -137,7 +134,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 			return verdict(ledger.VerdictKnown, known.Candidates[0].Payment.ID,
 				"ATH Móvil's total of refunds is explained by the books"), nil
 		}
-		return l.unmatched(ctx, len(risen))
+		return l.unmatched(ctx, len(found))
 	}
 }
 
@@ -150,10 +147,10 @@ func (l *lateEvent) park(ctx workflow.Context, candidates []ledger.RefundCandida
 			continue
 		}
 		parked = true
-		if l.told[c.Unsettled] {
+		if l.signaled[c.Unsettled] {
 			continue
 		}
-		l.told[c.Unsettled] = true
+		l.signaled[c.Unsettled] = true
 		workflow.SetCurrentDetails(ctx, "Waits until the refund "+c.Unsettled+" is settled.")
 		// One that ended in this moment has settled without it.
 		err := workflow.SignalExternalWorkflow(ctx, RefundWorkflowID(c.Unsettled), "", SignalGatewayEvent, l.input.Event).Get(ctx, nil)
@@ -167,52 +164,48 @@ func (l *lateEvent) park(ctx workflow.Context, candidates []ledger.RefundCandida
 	return true, workflow.Sleep(ctx, pause)
 }
 
-// rise is a payment of which more was refunded than the books explain.
-type rise struct {
+// unbookedRefund is a payment of which more was refunded than the books have.
+type unbookedRefund struct {
 	payment payment.Payment
 	total   money.Amount // the gateway's
 }
 
-// risen looks at every candidate and returns those whose unexplained rise has
+// unbookedOf looks at every candidate and returns those whose unbooked amount has
 // room for the event's amount.
-func (l *lateEvent) risen(ctx workflow.Context, candidates []ledger.RefundCandidate) ([]rise, error) {
-	var found []rise
+func (l *lateEvent) unbookedOf(ctx workflow.Context, candidates []ledger.RefundCandidate) ([]unbookedRefund, error) {
+	var found []unbookedRefund
 	for _, c := range candidates {
 		seen, err := l.look(ctx, c.Payment)
 		if err != nil {
 			return nil, err
 		}
 		if seen.TotalRefunded.Sub(c.Payment.RefundedAmount).Cmp(*l.input.Event.Total) >= 0 {
-			found = append(found, rise{payment: c.Payment, total: seen.TotalRefunded})
+			found = append(found, unbookedRefund{payment: c.Payment, total: seen.TotalRefunded})
 		}
 	}
 	return found, nil
 }
 
-func (l *lateEvent) look(ctx workflow.Context, p payment.Payment) (activities.Ticket, error) {
+func (l *lateEvent) look(ctx workflow.Context, p payment.Payment) (activity.Ticket, error) {
 	workflow.SetCurrentDetails(ctx, "Looks at ATH Móvil.")
-	options := l.timing.activityOptions(activities.FindTicketName, "looks at "+p.ID)
-	var seen activities.Ticket
-	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.FindTicketName,
-		activities.TicketInput{EcommerceID: p.EcommerceID}).Get(ctx, &seen)
-	return seen, err
+	return l.timing.find(ctx, p.EcommerceID, "looks at "+p.ID).Result(ctx)
 }
 
 // book writes the refund. It asks for another look where the books have changed
 // meanwhile.
-func (l *lateEvent) book(ctx workflow.Context, r rise) (result ApplyLateEventResult, again bool, err error) {
+func (l *lateEvent) book(ctx workflow.Context, r unbookedRefund) (result ApplyLateEventResult, again bool, err error) {
 	e := l.input.Event
 	external := ledger.ExternalRefund{
 		RefundID:  ledger.DeriveExternalRefundID(r.payment.ID, e.Digest),
 		PaymentID: r.payment.ID, Amount: *e.Total, Total: r.total, Source: payment.SourceExternal,
 		ReferenceNumber: e.ReferenceNumber, Message: e.Message, At: l.input.ReceivedAt.UTC(), BookedAt: workflow.Now(ctx).UTC(),
 	}
-	booked, err := persist[activities.BookExternalRefundResult](ctx, activities.BookExternalRefundName, external)
+	booked, err := activity.BookExternalRefund.Do(ctx, external)
 	switch {
 	case err != nil:
 		return ApplyLateEventResult{}, false, err
 	case booked.Refusal == nil:
-		l.outbox.announceRefund(ctx, external, booked)
+		l.notifier.announceRefund(ctx, external, booked)
 		return verdict(ledger.VerdictApplied, r.payment.ID, "booked %s, made elsewhere", booked.Refund.ID), false, nil
 	case booked.Refusal.Code == payment.RefusedInProgress, booked.Refusal.Code == payment.RefusedExplained:
 		return ApplyLateEventResult{}, true, nil
@@ -225,14 +218,14 @@ func (l *lateEvent) book(ctx workflow.Context, r rise) (result ApplyLateEventRes
 // unmatched records a refund of no payment, or of several.
 func (l *lateEvent) unmatched(ctx workflow.Context, several int) (ApplyLateEventResult, error) {
 	e := l.input.Event
-	err := l.outbox.recordMismatch(ctx, payment.Mismatch{
+	err := l.notifier.recordMismatch(ctx, payment.Mismatch{
 		ID:   ledger.DeriveMismatchID(payment.MismatchUnmatchedRefund, e.Digest),
 		Kind: payment.MismatchUnmatchedRefund, ReferenceNumber: e.ReferenceNumber, Theirs: e.Total.String(), Source: payment.FoundByEvent,
 	})
 	return verdict(ledger.VerdictUnmatched, "", "a refund made elsewhere that fits %d payments", several), err
 }
 
-// completed fills in who paid, where the event agrees with the authorisation's
+// completed fills in who paid, where the event agrees with the authorization's
 // answer, and otherwise compares what it says with the gateway's word.
 func (l *lateEvent) completed(ctx workflow.Context) (ApplyLateEventResult, error) {
 	p, err := l.payment(ctx)
@@ -241,7 +234,7 @@ func (l *lateEvent) completed(ctx workflow.Context) (ApplyLateEventResult, error
 	}
 	e := l.input.Event
 	if p.Status == payment.StatusCompleted && e.agrees(*p) {
-		filled, err := persist[activities.FillPayerResult](ctx, activities.FillPayerName, activities.FillPayerInput{
+		filled, err := activity.FillPayer.Do(ctx, activity.FillPayerInput{
 			PaymentID: p.ID, Payer: e.payer(),
 		})
 		if err != nil || !filled.Filled {
@@ -275,7 +268,7 @@ func (l *lateEvent) compare(ctx workflow.Context, p payment.Payment) (ApplyLateE
 	if err != nil {
 		return ApplyLateEventResult{}, err
 	}
-	if (seen.Status == athmovil.StatusCompleted) != (p.Status == payment.StatusCompleted) {
+	if (seen.Status == activity.TicketCompleted) != (p.Status == payment.StatusCompleted) {
 		err := l.mismatch(ctx, p, payment.MismatchStatus, string(p.Status), string(seen.Status))
 		return verdict(ledger.VerdictApplied, p.ID, "recorded a difference: ATH Móvil says %s", seen.Status), err
 	}
@@ -289,13 +282,12 @@ func (l *lateEvent) payment(ctx workflow.Context) (*payment.Payment, error) {
 	if l.input.PaymentID == "" {
 		return nil, nil
 	}
-	result, err := persist[activities.LookUpPaymentResult](ctx, activities.LookUpPaymentName,
-		activities.LookUpPaymentInput{PaymentID: l.input.PaymentID})
+	result, err := activity.LookUpPayment.Do(ctx, activity.LookUpPaymentInput{PaymentID: l.input.PaymentID})
 	return result.Payment, err
 }
 
 func (l *lateEvent) mismatch(ctx workflow.Context, p payment.Payment, kind payment.MismatchKind, ours, theirs string) error {
-	return l.outbox.recordMismatch(ctx, payment.Mismatch{
+	return l.notifier.recordMismatch(ctx, payment.Mismatch{
 		ID: ledger.DeriveMismatchID(kind, p.ID, ours, theirs), Kind: kind, PaymentID: p.ID,
 		ReferenceNumber: p.ReferenceNumber, Ours: ours, Theirs: theirs, Source: payment.FoundByEvent,
 	})
@@ -306,7 +298,7 @@ func (e GatewayEvent) names(p payment.Payment) bool {
 	return e.EcommerceID == p.EcommerceID || e.EcommerceID == "" && e.PaymentID == p.ID
 }
 
-// agrees reports whether the event says what the authorisation's answer said:
+// agrees reports whether the event says what the authorization's answer said:
 // only then its payer's details count.
 func (e GatewayEvent) agrees(p payment.Payment) bool {
 	return e.names(p) && e.ReferenceNumber == p.ReferenceNumber && e.Total != nil && *e.Total == p.Total

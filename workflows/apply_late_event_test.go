@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -23,13 +23,13 @@ const eventID = "whe_01hzy3v9m8s7k6j5h4g3f2e1d0"
 func refundEvent(cents int64) workflows.GatewayEvent {
 	amount := money.FromCents(cents)
 	return workflows.GatewayEvent{
-		Digest: "late-digest", Kind: string(athmovil.EventRefund), ReferenceNumber: refundReference,
+		Digest: "late-digest", Kind: string(ledger.KindRefund), ReferenceNumber: refundReference,
 		Total: &amount, PhoneNumber: customerPhone, Message: "sorry, " + customerName,
 	}
 }
 
 // late stores an event and runs ApplyLateEvent to its end.
-func (s *scene) late(event workflows.GatewayEvent, matched string) workflows.ApplyLateEventResult {
+func (s *fixture) late(event workflows.GatewayEvent, matched string) workflows.ApplyLateEventResult {
 	s.t.Helper()
 	_, err := s.db.AddWebhookEvent(s.t.Context(), ledger.WebhookEvent{
 		ID: eventID, Digest: event.Digest, Kind: event.Kind, Body: "{}", Verdict: ledger.VerdictPending, ReceivedAt: start,
@@ -42,7 +42,7 @@ func (s *scene) late(event workflows.GatewayEvent, matched string) workflows.App
 	require.NoError(s.t, s.env.GetWorkflowError())
 	var result workflows.ApplyLateEventResult
 	require.NoError(s.t, s.env.GetWorkflowResult(&result))
-	events, _, err := s.db.WebhookEvents(s.t.Context(), ledger.WebhookFilter{Verdict: result.Verdict, Limit: 10})
+	events, _, err := s.db.WebhookEvents(s.t.Context(), ledger.WebhookFilter{Verdict: ledger.WebhookVerdict(result.Verdict), Limit: 10})
 	require.NoError(s.t, err)
 	require.Len(s.t, events, 1, "the event has the verdict")
 	require.Equal(s.t, result.Effect, events[0].Effect)
@@ -54,7 +54,7 @@ func (s *scene) late(event workflows.GatewayEvent, matched string) workflows.App
 }
 
 // unfilled is the completed payment of paid without its payer.
-func (s *scene) unfilled() {
+func (s *fixture) unfilled() {
 	s.t.Helper()
 	s.paidBy(payment.Customer{})
 }
@@ -65,7 +65,7 @@ func TestApplyLateEvent(t *testing.T) {
 		booked   = "refund_completed"
 		recorded = "reconciliation_mismatch"
 	)
-	event := func(kind athmovil.EventKind) workflows.GatewayEvent {
+	event := func(kind ledger.EventKind) workflows.GatewayEvent {
 		e := genuine()
 		e.Digest, e.Kind = "late-digest", string(kind)
 		return e
@@ -77,7 +77,7 @@ func TestApplyLateEvent(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name    string
-		script  func(*scene)
+		script  func(*fixture)
 		event   workflows.GatewayEvent
 		matched string
 
@@ -85,13 +85,13 @@ func TestApplyLateEvent(t *testing.T) {
 		about    string // the payment that the verdict names
 		told     string
 		refunded int64 // what the books say in the end
-		also     func(*scene)
+		also     func(*fixture)
 	}{
 		{
 			name:   "a refund made elsewhere",
-			script: func(s *scene) { s.paid(); s.gateway.refunded(money.FromCents(5_00)) },
+			script: func(s *fixture) { s.paid(); s.gateway.refunded(money.FromCents(5_00)) },
 			event:  refundEvent(5_00), verdict: ledger.VerdictApplied, about: paymentID, told: booked, refunded: 5_00,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				refunds, err := s.db.Refunds(s.t.Context(), paymentID)
 				require.NoError(s.t, err)
 				require.Equal(s.t, payment.SourceExternal, refunds[0].Source)
@@ -101,12 +101,12 @@ func TestApplyLateEvent(t *testing.T) {
 		},
 		{
 			name:   "one of two equal ones: the other has its own event",
-			script: func(s *scene) { s.paid(); s.gateway.refunded(money.FromCents(10_00)) },
+			script: func(s *fixture) { s.paid(); s.gateway.refunded(money.FromCents(10_00)) },
 			event:  refundEvent(5_00), verdict: ledger.VerdictApplied, about: paymentID, told: booked, refunded: 5_00,
 		},
 		{
 			name: "the gateway's total lags behind its event",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.paid()
 				s.at(time.Minute, func() { s.gateway.refunded(money.FromCents(5_00)) })
 			},
@@ -114,7 +114,7 @@ func TestApplyLateEvent(t *testing.T) {
 		},
 		{
 			name: "an echo of our own refund, by its short id",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.paid()
 				s.reserve(otherID, "other", money.FromCents(5_00))
 				s.settle(otherID, money.FromCents(5_00))
@@ -124,7 +124,7 @@ func TestApplyLateEvent(t *testing.T) {
 		},
 		{
 			name: "an echo of our own refund that is not settled yet",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.paid()
 				s.reserve(otherID, "other", money.FromCents(5_00))
 			},
@@ -132,7 +132,7 @@ func TestApplyLateEvent(t *testing.T) {
 		},
 		{
 			name:   "of a named payment, and the books explain the total",
-			script: func(s *scene) { s.paid() },
+			script: func(s *fixture) { s.paid() },
 			event: func() workflows.GatewayEvent {
 				e := refundEvent(5_00)
 				e.ReferenceNumber = reference // the payment's own
@@ -142,23 +142,23 @@ func TestApplyLateEvent(t *testing.T) {
 		},
 		{
 			name:   "forged: nothing was refunded",
-			script: func(s *scene) { s.paid() },
+			script: func(s *fixture) { s.paid() },
 			event:  refundEvent(5_00), verdict: ledger.VerdictUnmatched, told: recorded,
 		},
 		{
 			name:   "more than what the total rose by",
-			script: func(s *scene) { s.paid(); s.gateway.refunded(money.FromCents(4_99)) },
+			script: func(s *fixture) { s.paid(); s.gateway.refunded(money.FromCents(4_99)) },
 			event:  refundEvent(5_00), verdict: ledger.VerdictUnmatched, told: recorded,
 		},
 		{
 			name:   "of nobody we know",
-			script: func(*scene) {},
+			script: func(*fixture) {},
 			event:  refundEvent(5_00), verdict: ledger.VerdictUnmatched,
-			also: func(s *scene) { require.Equal(s.t, recorded, s.inbox.events(books)) },
+			also: func(s *fixture) { require.Equal(s.t, recorded, s.inbox.events(books)) },
 		},
 		{
 			name: "while a refund of ours is unsettled: it waits, and is a sign",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.paid()
 				s.reserve(otherID, "other", money.FromCents(5_00))
 				s.gateway.refunded(money.FromCents(10_00))
@@ -177,7 +177,7 @@ func TestApplyLateEvent(t *testing.T) {
 		},
 		{
 			name: "the gateway is away for two days",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.paid()
 				s.gateway.refunded(money.FromCents(5_00))
 				s.gateway.leave()
@@ -187,55 +187,55 @@ func TestApplyLateEvent(t *testing.T) {
 		},
 		{
 			name:   "a completed event tells who paid",
-			script: func(s *scene) { s.unfilled() },
-			event:  event(athmovil.EventEcommerceCompleted), matched: paymentID, verdict: ledger.VerdictApplied, about: paymentID,
-			also: func(s *scene) {
+			script: func(s *fixture) { s.unfilled() },
+			event:  event(ledger.KindPaymentCompleted), matched: paymentID, verdict: ledger.VerdictApplied, about: paymentID,
+			also: func(s *fixture) {
 				require.Equal(s.t, payment.Customer{Name: customerName, PhoneNumber: customerPhone, Email: customerEmail}, s.record().Payment.Customer)
 			},
 		},
 		{
 			name:   "a completed event tells nothing new",
-			script: func(s *scene) { s.paid() },
-			event:  event(athmovil.EventEcommerceCompleted), matched: paymentID, verdict: ledger.VerdictKnown, about: paymentID,
+			script: func(s *fixture) { s.paid() },
+			event:  event(ledger.KindPaymentCompleted), matched: paymentID, verdict: ledger.VerdictKnown, about: paymentID,
 		},
 		{
 			name:   "a completed event of another amount",
-			script: func(s *scene) { s.unfilled() },
+			script: func(s *fixture) { s.unfilled() },
 			event: func() workflows.GatewayEvent {
-				e := event(athmovil.EventEcommerceCompleted)
+				e := event(ledger.KindPaymentCompleted)
 				amount := money.FromCents(1_00)
 				e.Total = &amount
 				return e
 			}(),
 			matched: paymentID, verdict: ledger.VerdictRefuted, about: paymentID, told: recorded,
-			also: func(s *scene) { require.True(s.t, s.record().Payment.Customer.IsZero()) },
+			also: func(s *fixture) { require.True(s.t, s.record().Payment.Customer.IsZero()) },
 		},
 		{
 			name:   "a cancelled event of a completed payment",
-			script: func(s *scene) { s.paid() },
-			event:  event(athmovil.EventEcommerceCancelled), matched: paymentID, verdict: ledger.VerdictRefuted, about: paymentID, told: recorded,
+			script: func(s *fixture) { s.paid() },
+			event:  event(ledger.KindPaymentCancelled), matched: paymentID, verdict: ledger.VerdictRefuted, about: paymentID, told: recorded,
 		},
 		{
 			name:   "a cancelled event that the gateway confirms, of a completed payment",
-			script: func(s *scene) { s.paid(); s.gateway.ticket.Status = athmovil.StatusCancel },
-			event:  event(athmovil.EventEcommerceCancelled), matched: paymentID, verdict: ledger.VerdictApplied, about: paymentID, told: recorded,
-			also: func(s *scene) { require.Equal(s.t, payment.StatusCompleted, s.record().Payment.Status) },
+			script: func(s *fixture) { s.paid(); s.gateway.ticket.Status = activity.TicketOver },
+			event:  event(ledger.KindPaymentCancelled), matched: paymentID, verdict: ledger.VerdictApplied, about: paymentID, told: recorded,
+			also: func(s *fixture) { require.Equal(s.t, payment.StatusCompleted, s.record().Payment.Status) },
 		},
 		{
 			name:  "of a payment that nobody knows",
-			event: event(athmovil.EventEcommerceExpired), matched: paymentID, verdict: ledger.VerdictUnmatched, script: func(*scene) {},
+			event: event(ledger.KindPaymentExpired), matched: paymentID, verdict: ledger.VerdictUnmatched, script: func(*fixture) {},
 		},
 		{
 			name:  "a donation",
-			event: event(athmovil.EventDonation), verdict: ledger.VerdictIgnored, script: func(*scene) {},
+			event: event("donation"), verdict: ledger.VerdictIgnored, script: func(*fixture) {},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newFixture(t)
 			tt.script(s)
 			result := s.late(tt.event, tt.matched)
-			require.Equal(t, tt.verdict, result.Verdict, result.Effect)
+			require.Equal(t, string(tt.verdict), result.Verdict, result.Effect)
 			require.Equal(t, tt.about, result.PaymentID)
 			if tt.about != "" {
 				require.Equal(t, tt.told, s.inbox.events(books))
@@ -250,7 +250,7 @@ func TestApplyLateEvent(t *testing.T) {
 
 func TestApplyLateEventNeedsItsID(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newFixture(t)
 	s.execute("late/another", workflows.ApplyLateEventName, workflows.ApplyLateEventInput{Event: refundEvent(1_00)})
 	var refused *temporal.ApplicationError
 	require.ErrorAs(t, s.env.GetWorkflowError(), &refused)

@@ -16,9 +16,9 @@
 //
 //	what meets what                              outcome
 //	-------------------------------------------  ------------------------------------------------------
-//	a confirmation meets the deadline            the look at the deadline decides: CONFIRM is authorised,
+//	a confirmation meets the deadline            the look at the deadline decides: CONFIRM is authorized,
 //	                                             OPEN is cancelled at the gateway and looked at again
-//	a confirmation overtakes that cancellation   it is authorised: the look after the cancellation says so
+//	a confirmation overtakes that cancellation   it is authorized: the look after the cancellation says so
 //	the merchant's cancel meets a confirmation   the cancel wins until Authorize is scheduled; after that
 //	                                             it is answered with Authorize's outcome
 //	the merchant's cancel meets the customer's   cancelled, by the merchant where the gateway took his
@@ -32,7 +32,7 @@
 //	                                             answer a look comes first, and COMPLETED is completed
 //	Authorize's answer is lost                   looks until COMPLETED, or over, or CONFIRM for longer than
 //	                                             a call lasts; then it was not executed and is sent again
-//	somebody else authorised                     completed, with the gateway's reference
+//	somebody else authorized                     completed, with the gateway's reference
 //	a webhook before the create answer           kept; handed over once the ticket is recorded
 //	a completed webhook before the debit         kept; its payer counts when it agrees with the answer
 //	a completed webhook after completion         within the moment: the notification carries its payer;
@@ -50,7 +50,7 @@
 //	                                             no sign of another refund; else a review; never sent again
 //	a refund elsewhere before ours               booked first, so that the difference afterwards is ours
 //	a refund elsewhere while ours is unsettled   its event waits until ours is settled, and counts as a sign
-//	two equal refunds elsewhere                  two bookings: each needs its own part of the total's rise
+//	two equal refunds elsewhere                  two bookings: each needs its own part of the total's unbooked
 //	a reset of a refund's workflow               the second run is not given the right to send
 //	a refund's workflow comes back, or meets     SettleRefund took the right to send from every run: nothing
 //	a person's word on what it left              is sent, and what it writes is not heard

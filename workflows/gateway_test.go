@@ -8,12 +8,12 @@ import (
 
 	"github.com/stretchr/testify/mock"
 	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/sdk/activity"
+	sdk "go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
-	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/money"
 )
 
@@ -38,7 +38,7 @@ type fakeGateway struct {
 	latency, poll time.Duration
 
 	mu       sync.Mutex
-	ticket   activities.Ticket
+	ticket   activity.Ticket
 	phone    string
 	away     bool     // no look is answered
 	parked   []func() // looks that go on when it is back
@@ -65,21 +65,21 @@ type call struct {
 func newFakeGateway(env *testsuite.TestWorkflowEnvironment) *fakeGateway {
 	return &fakeGateway{
 		env: env, latency: 200 * time.Millisecond, poll: time.Second, scripted: make(map[string][]answer),
-		ticket: activities.Ticket{Total: total, Fee: fee, NetAmount: total.Sub(fee)},
+		ticket: activity.Ticket{Total: total, Fee: fee, NetAmount: total.Sub(fee)},
 	}
 }
 
 // declined and the like are errors as the activities return them.
-func declined(code string) error { return gatewayError(athmovil.KindDeclined, code, false) }
+func declined(code string) error { return gatewayError(activity.KindDeclined, code, false) }
 func lookFirst(code string) error {
-	return gatewayError(athmovil.KindDeclined, code, true)
+	return gatewayError(activity.KindDeclined, code, true)
 }
-func unavailable() error { return gatewayError(athmovil.KindUnavailable, "", false) }
-func unknown() error     { return gatewayError(athmovil.KindUnknown, "", true) }
+func unavailable() error { return gatewayError(activity.KindUnavailable, "", false) }
+func unknown() error     { return gatewayError(activity.KindUnknown, "", true) }
 
-func gatewayError(kind athmovil.Kind, code string, look bool) error {
+func gatewayError(kind activity.Kind, code string, look bool) error {
 	return temporal.NewApplicationError("athmovil: scripted", string(kind),
-		activities.GatewayFailure{Kind: kind, Code: code, LookFirst: look})
+		activity.GatewayFailure{Kind: kind, Code: code, LookFirst: look})
 }
 
 // workerDied is what a workflow gets where a worker took the task and was never
@@ -101,30 +101,28 @@ func (g *fakeGateway) script(name string, answers ...answer) {
 // hook takes the place of the gateway's activities.
 func (g *fakeGateway) hook() {
 	for name, play := range map[string]any{
-		activities.CreateTicketName: func(ctx context.Context, _ activities.CreateTicketInput) (activities.CreateTicketResult, error) {
-			return perform(ctx, g, activities.CreateTicketName, func() (activities.CreateTicketResult, error) {
-				g.ticket.Status = athmovil.StatusOpen
-				return activities.CreateTicketResult{EcommerceID: ticketID, AuthToken: ticketToken}, nil
+		activity.CreateTicket.Name(): func(ctx context.Context, _ activity.CreateTicketInput) (activity.CreateTicketResult, error) {
+			return perform(ctx, g, activity.CreateTicket.Name(), func() (activity.CreateTicketResult, error) {
+				g.ticket.Status = activity.TicketOpen
+				return activity.CreateTicketResult{EcommerceID: ticketID, AuthToken: ticketToken}, nil
 			})
 		},
-		activities.FindTicketName:    g.find,
-		activities.AwaitDecisionName: g.await,
-		activities.AuthorizeName: func(ctx context.Context, in activities.AuthorizeInput) (activities.Ticket, error) {
-			return perform(ctx, g, activities.AuthorizeName, func() (activities.Ticket, error) { return g.authorize(in) })
+		activity.FindTicket.Name():    g.find,
+		activity.AwaitDecision.Name(): g.await,
+		activity.Authorize.Name(): func(ctx context.Context, in activity.AuthorizeInput) (activity.Ticket, error) {
+			return perform(ctx, g, activity.Authorize.Name(), func() (activity.Ticket, error) { return g.authorize(in) })
 		},
-		activities.CancelTicketName: func(ctx context.Context, _ activities.TicketInput) error {
-			_, err := perform(ctx, g, activities.CancelTicketName, func() (any, error) { return nil, g.cancel() })
-			return err
+		activity.CancelTicket.Name(): func(ctx context.Context, _ activity.TicketInput) (activity.None, error) {
+			return perform(ctx, g, activity.CancelTicket.Name(), func() (activity.None, error) { return activity.None{}, g.cancel() })
 		},
-		activities.SetPhoneNumberName: func(ctx context.Context, in activities.SetPhoneNumberInput) error {
-			_, err := perform(ctx, g, activities.SetPhoneNumberName, func() (any, error) { return nil, g.setPhone(in) })
-			return err
+		activity.SetPhoneNumber.Name(): func(ctx context.Context, in activity.SetPhoneNumberInput) (activity.None, error) {
+			return perform(ctx, g, activity.SetPhoneNumber.Name(), func() (activity.None, error) { return activity.None{}, g.setPhone(in) })
 		},
-		activities.RefundName: func(ctx context.Context, in activities.RefundInput) (activities.RefundResult, error) {
-			return perform(ctx, g, activities.RefundName, func() (activities.RefundResult, error) {
+		activity.Refund.Name(): func(ctx context.Context, in activity.RefundInput) (activity.RefundResult, error) {
+			return perform(ctx, g, activity.Refund.Name(), func() (activity.RefundResult, error) {
 				g.credits++
 				g.ticket.TotalRefunded = g.ticket.TotalRefunded.Add(in.Amount)
-				return activities.RefundResult{ReferenceNumber: refundReference}, nil
+				return activity.RefundResult{ReferenceNumber: refundReference}, nil
 			})
 		},
 	} {
@@ -143,7 +141,7 @@ func perform[T any](ctx context.Context, g *fakeGateway, name string, do func() 
 		how, g.scripted[name] = queue[0], queue[1:]
 		after = max(how.after, time.Millisecond)
 	}
-	token := activity.GetInfo(ctx).TaskToken
+	token := sdk.GetInfo(ctx).TaskToken
 	g.env.RegisterDelayedCallback(func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -158,7 +156,7 @@ func perform[T any](ctx context.Context, g *fakeGateway, name string, do func() 
 		g.complete(token, result, err)
 	}, after)
 	var none T
-	return none, activity.ErrResultPending
+	return none, sdk.ErrResultPending
 }
 
 // complete answers a call. One whose activity was cancelled is dropped by the
@@ -174,20 +172,20 @@ func (g *fakeGateway) complete(token []byte, result any, err error) {
 
 // find answers a look, or parks it while the gateway is away, since Temporal
 // retries it for as long as that takes.
-func (g *fakeGateway) find(ctx context.Context, _ activities.TicketInput) (activities.Ticket, error) {
-	token := activity.GetInfo(ctx).TaskToken
+func (g *fakeGateway) find(ctx context.Context, _ activity.TicketInput) (activity.Ticket, error) {
+	token := sdk.GetInfo(ctx).TaskToken
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.calls = append(g.calls, call{name: activities.FindTicketName, at: g.env.Now().UTC()})
-	if queue := g.scripted[activities.FindTicketName]; len(queue) > 0 {
+	g.calls = append(g.calls, call{name: activity.FindTicket.Name(), at: g.env.Now().UTC()})
+	if queue := g.scripted[activity.FindTicket.Name()]; len(queue) > 0 {
 		how := queue[0]
-		g.scripted[activities.FindTicketName] = queue[1:]
+		g.scripted[activity.FindTicket.Name()] = queue[1:]
 		g.env.RegisterDelayedCallback(func() {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			g.complete(token, g.seen(), how.err)
 		}, how.after)
-		return activities.Ticket{}, activity.ErrResultPending
+		return activity.Ticket{}, sdk.ErrResultPending
 	}
 	var look func()
 	look = func() {
@@ -200,35 +198,35 @@ func (g *fakeGateway) find(ctx context.Context, _ activities.TicketInput) (activ
 		g.complete(token, g.seen(), nil)
 	}
 	g.env.RegisterDelayedCallback(look, g.latency)
-	return activities.Ticket{}, activity.ErrResultPending
+	return activity.Ticket{}, sdk.ErrResultPending
 }
 
 // await answers once the ticket is no longer open, as a poll would find out. A
 // scripted answer ends the wait early.
-func (g *fakeGateway) await(ctx context.Context, in activities.AwaitDecisionInput) (activities.Ticket, error) {
-	token := activity.GetInfo(ctx).TaskToken
+func (g *fakeGateway) await(ctx context.Context, in activity.AwaitDecisionInput) (activity.Ticket, error) {
+	token := sdk.GetInfo(ctx).TaskToken
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.calls = append(g.calls, call{name: activities.AwaitDecisionName, at: g.env.Now().UTC()})
-	if queue := g.scripted[activities.AwaitDecisionName]; len(queue) > 0 {
+	g.calls = append(g.calls, call{name: activity.AwaitDecision.Name(), at: g.env.Now().UTC()})
+	if queue := g.scripted[activity.AwaitDecision.Name()]; len(queue) > 0 {
 		how := queue[0]
-		g.scripted[activities.AwaitDecisionName] = queue[1:]
+		g.scripted[activity.AwaitDecision.Name()] = queue[1:]
 		g.env.RegisterDelayedCallback(func() {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			g.complete(token, g.seen(), how.err)
 		}, how.after)
-		return activities.Ticket{}, activity.ErrResultPending
+		return activity.Ticket{}, sdk.ErrResultPending
 	}
 	g.polls = append(g.polls, token)
 	g.env.RegisterDelayedCallback(g.answerPolls, g.poll)
-	return activities.Ticket{}, activity.ErrResultPending
+	return activity.Ticket{}, sdk.ErrResultPending
 }
 
 func (g *fakeGateway) answerPolls() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.away || g.ticket.Status == athmovil.StatusOpen || !g.ticket.Status.Known() {
+	if g.away || g.ticket.Status == activity.TicketOpen || !g.ticket.Status.Known() {
 		return
 	}
 	for _, token := range g.polls {
@@ -238,25 +236,25 @@ func (g *fakeGateway) answerPolls() {
 }
 
 // seen is the ticket as a look finds it now.
-func (g *fakeGateway) seen() activities.Ticket {
+func (g *fakeGateway) seen() activity.Ticket {
 	t := g.ticket
 	t.SeenAt = g.env.Now()
-	if t.Status != athmovil.StatusCompleted {
+	if t.Status != activity.TicketCompleted {
 		t.Fee, t.NetAmount = money.Amount{}, money.Amount{}
 	}
 	return t
 }
 
 // becomes changes the ticket from outside: the customer, or time, decided.
-func (g *fakeGateway) becomes(status athmovil.TicketStatus) {
+func (g *fakeGateway) becomes(status activity.TicketStatus) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.change(status)
 }
 
-func (g *fakeGateway) change(status athmovil.TicketStatus) {
+func (g *fakeGateway) change(status activity.TicketStatus) {
 	g.ticket.Status = status
-	if status == athmovil.StatusCompleted {
+	if status == activity.TicketCompleted {
 		g.ticket.ReferenceNumber, g.ticket.DailyTransactionID = reference, dailyID
 	}
 	g.env.RegisterDelayedCallback(g.answerPolls, g.poll)
@@ -288,34 +286,34 @@ func (g *fakeGateway) back() {
 }
 
 // authorize debits a confirmed ticket, once (docs/athmovil.md §1.3).
-func (g *fakeGateway) authorize(in activities.AuthorizeInput) (activities.Ticket, error) {
+func (g *fakeGateway) authorize(in activity.AuthorizeInput) (activity.Ticket, error) {
 	switch {
 	case string(in.AuthToken) != ticketToken:
-		return activities.Ticket{}, gatewayError(athmovil.KindAuthentication, "BTRA_0401", false)
-	case g.ticket.Status == athmovil.StatusConfirm:
+		return activity.Ticket{}, gatewayError(activity.KindAuthentication, "BTRA_0401", false)
+	case g.ticket.Status == activity.TicketConfirmed:
 		g.debits++
-		g.change(athmovil.StatusCompleted)
+		g.change(activity.TicketCompleted)
 		return g.seen(), nil
-	case g.ticket.Status == athmovil.StatusCancel:
-		return activities.Ticket{}, lookFirst(athmovil.CodeOver)
+	case g.ticket.Status == activity.TicketOver:
+		return activity.Ticket{}, lookFirst(athmovil.CodeOver)
 	default:
-		return activities.Ticket{}, lookFirst(athmovil.CodeNotConfirmed)
+		return activity.Ticket{}, lookFirst(athmovil.CodeNotConfirmed)
 	}
 }
 
 func (g *fakeGateway) cancel() error {
 	switch g.ticket.Status {
-	case athmovil.StatusOpen, athmovil.StatusConfirm:
-		g.change(athmovil.StatusCancel)
+	case activity.TicketOpen, activity.TicketConfirmed:
+		g.change(activity.TicketOver)
 		return nil
-	case athmovil.StatusCompleted, athmovil.StatusCancel, athmovil.StatusExpired:
+	case activity.TicketCompleted, activity.TicketOver, activity.TicketExpired:
 		return declined(athmovil.CodeWrongStatus)
 	default:
 		return declined(athmovil.CodeWrongStatus)
 	}
 }
 
-func (g *fakeGateway) setPhone(in activities.SetPhoneNumberInput) error {
+func (g *fakeGateway) setPhone(in activity.SetPhoneNumberInput) error {
 	if g.phone != "" {
 		return declined(athmovil.CodePhoneAssigned)
 	}

@@ -6,8 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/money"
@@ -17,7 +16,7 @@ import (
 
 // imported puts a payment into the store that no workflow of ours has ever
 // written, with a refund of $5.00, as cobro import does.
-func (s *scene) imported() {
+func (s *fixture) imported() {
 	s.t.Helper()
 	at, net := start.Add(-100*24*time.Hour), total.Sub(fee)
 	charged := fee
@@ -36,7 +35,7 @@ func (s *scene) imported() {
 	})
 	require.NoError(s.t, err)
 	require.Equal(s.t, store.ImportWritten, done.Refunds[0].Outcome)
-	s.gateway.ticket.Status = athmovil.StatusCompleted
+	s.gateway.ticket.Status = activity.TicketCompleted
 	s.gateway.ticket.ReferenceNumber = reference
 	s.gateway.refunded(money.FromCents(5_00))
 }
@@ -57,12 +56,12 @@ func TestRefundOfAnImportedPayment(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newFixture(t)
 			s.imported()
 			s.gateway.refunded(money.FromCents(5_00).Add(tt.lost))
 			outcome := s.refund()
 			require.Equal(t, payment.RefundCompleted, outcome.Refund.Status)
-			require.Equal(t, 1, s.gateway.count(activities.RefundName))
+			require.Equal(t, 1, s.gateway.count(activity.Refund.Name()))
 			p := s.record().Payment
 			require.Equal(t, tt.left, p.Total.Sub(p.RefundedAmount).String())
 			refunds, err := s.db.Refunds(t.Context(), paymentID)
@@ -85,33 +84,33 @@ func TestLateEventsOfAnImportedPayment(t *testing.T) {
 	echo, elsewhere := refundEvent(5_00), refundEvent(3_00)
 	elsewhere.ReferenceNumber = reference
 	sold := genuine()
-	sold.Digest, sold.Kind = "late-digest", string(athmovil.EventEcommerceCompleted)
+	sold.Digest, sold.Kind = "late-digest", string(ledger.KindPaymentCompleted)
 	sold.Email = private.Text(customerEmail)
 	t.Run("a refund that was imported", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.imported()
 		result := s.late(echo, "")
-		require.Equal(t, ledger.VerdictKnown, result.Verdict, result.Effect)
+		require.Equal(t, string(ledger.VerdictKnown), result.Verdict, result.Effect)
 		require.Equal(t, money.FromCents(5_00), s.record().Payment.RefundedAmount)
 		require.Empty(t, s.inbox.events(books))
 	})
 	t.Run("a refund made elsewhere since", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.imported()
 		s.gateway.refunded(money.FromCents(8_00))
 		result := s.late(elsewhere, "")
-		require.Equal(t, ledger.VerdictApplied, result.Verdict, result.Effect)
+		require.Equal(t, string(ledger.VerdictApplied), result.Verdict, result.Effect)
 		require.Equal(t, money.FromCents(8_00), s.record().Payment.RefundedAmount)
 		require.Equal(t, "refund_completed", s.inbox.events(books))
 	})
 	t.Run("the sale itself", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.imported()
 		result := s.late(sold, paymentID)
-		require.Equal(t, ledger.VerdictKnown, result.Verdict, result.Effect)
+		require.Equal(t, string(ledger.VerdictKnown), result.Verdict, result.Effect)
 		require.Empty(t, s.inbox.events(books))
 	})
 }

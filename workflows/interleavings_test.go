@@ -8,7 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -18,16 +19,16 @@ type happening struct {
 	// alone lets it happen in a workflow task of its own; together in the next
 	// one, with whatever follows. Nil means that it reaches the workflow as an
 	// answer or an update, which always has a task.
-	alone, together func(*scene)
+	alone, together func(*fixture)
 }
 
 // skipping lets a webhook arrive without waking the workflow.
-func skipping(e func() workflows.GatewayEvent) func(*scene) {
-	return func(s *scene) { s.env.SignalWorkflowSkippingWorkflowTask(workflows.SignalGatewayEvent, e()) }
+func skipping(e func() workflows.GatewayEvent) func(*fixture) {
+	return func(s *fixture) { s.env.SignalWorkflowSkippingWorkflowTask(workflows.SignalGatewayEvent, e()) }
 }
 
-func arriving(e func() workflows.GatewayEvent) func(*scene) {
-	return func(s *scene) { s.event(e()) }
+func arriving(e func() workflows.GatewayEvent) func(*fixture) {
+	return func(s *fixture) { s.event(e()) }
 }
 
 // happenings are what merchants, customers, strangers and operators do.
@@ -38,13 +39,13 @@ func happenings() []happening {
 		return e
 	}
 	expired := func() workflows.GatewayEvent {
-		return workflows.GatewayEvent{Digest: "expired", Kind: string(athmovil.EventEcommerceExpired), PaymentID: paymentID}
+		return workflows.GatewayEvent{Digest: "expired", Kind: string(ledger.KindPaymentExpired), PaymentID: paymentID}
 	}
 	return []happening{
-		{name: "confirmed", alone: func(s *scene) { s.gateway.customer(athmovil.StatusConfirm) }},
-		{name: "cancelled by the customer", alone: func(s *scene) { s.gateway.customer(athmovil.StatusCancel) }},
-		{name: "cancelled by the merchant", alone: (*scene).askCancel},
-		{name: "cancelled in the UI", alone: func(s *scene) { s.env.CancelWorkflow() }},
+		{name: "confirmed", alone: func(s *fixture) { s.gateway.customer(activity.TicketConfirmed) }},
+		{name: "cancelled by the customer", alone: func(s *fixture) { s.gateway.customer(activity.TicketOver) }},
+		{name: "cancelled by the merchant", alone: (*fixture).askCancel},
+		{name: "cancelled in the UI", alone: func(s *fixture) { s.env.CancelWorkflow() }},
 		{name: "completed event", alone: arriving(genuine), together: skipping(genuine)},
 		{name: "forged event", alone: arriving(forged), together: skipping(forged)},
 		{name: "expired event", alone: arriving(expired), together: skipping(expired)},
@@ -98,7 +99,7 @@ func TestInterleavings(t *testing.T) {
 }
 
 func interleave(t *testing.T, order []happening, at time.Duration, together bool) {
-	s := newScene(t)
+	s := newFixture(t)
 	s.gateway.poll = 50 * time.Millisecond
 	happen := func(i int) {
 		one := order[i]
@@ -120,7 +121,7 @@ func interleave(t *testing.T, order []happening, at time.Duration, together bool
 		}
 	}
 	// The gateway's own timer: nothing stays confirmed for ever.
-	s.at(11*time.Minute, func() { s.gateway.customer(athmovil.StatusCancel) })
+	s.at(11*time.Minute, func() { s.gateway.customer(activity.TicketOver) })
 	s.process()
 	s.checkAlways()
 	s.checkTruth()

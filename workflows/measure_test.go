@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -75,18 +75,18 @@ func TestUnknownOutcomesAreCounted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sale := newScene(t)
+			sale := newFixture(t)
 			if tt.answer.err != nil {
-				sale.gateway.script(activities.AuthorizeName, tt.answer)
+				sale.gateway.script(activity.Authorize.Name(), tt.answer)
 			}
 			sale.at(20*time.Second, sale.confirms)
 			sale.process()
 			require.Equal(t, tt.want, sale.counted.of("authorize"))
 
-			back := newScene(t)
+			back := newFixture(t)
 			back.paid()
 			if tt.answer.err != nil {
-				back.gateway.script(activities.RefundName, tt.answer)
+				back.gateway.script(activity.Refund.Name(), tt.answer)
 			}
 			back.refund()
 			require.Equal(t, tt.want, back.counted.of("refund"))

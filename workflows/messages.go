@@ -19,19 +19,18 @@ type ProcessPaymentInput struct {
 	Timing      Timing          `json:"timing"`
 }
 
-// TicketOutcome answers UpdateAwaitTicket. By then the payment's row is
-// written, unless StatusPending says that the work still goes on.
+// TicketOutcome answers UpdateAwaitTicket with the payment, whose row is written
+// by then.
 type TicketOutcome struct {
-	Status  payment.Status   `json:"status"`
-	Failure *payment.Failure `json:"failure,omitempty"`
+	Payment *payment.Payment `json:"payment,omitempty"`
 	// InProgressID is the unfinished payment that has the same reference, where
-	// Failure is FailureReferenceInUse.
+	// the payment's failure is FailureReferenceInUse.
 	InProgressID string `json:"in_progress_id,omitempty"`
 }
 
-// CancelOutcome answers UpdateCancel with the status that the payment reached.
+// CancelOutcome answers UpdateCancel with what became of the payment.
 type CancelOutcome struct {
-	Status payment.Status `json:"status"`
+	Payment *payment.Payment `json:"payment,omitempty"`
 }
 
 // SetPhoneNumberRequest asks the gateway to ring a customer's phone for a
@@ -43,7 +42,7 @@ type SetPhoneNumberRequest struct {
 // PhoneNumberOutcome answers UpdateSetPhoneNumber. Failure is nil where the
 // gateway took the number.
 type PhoneNumberOutcome struct {
-	Status  payment.Status   `json:"status"`
+	Payment *payment.Payment `json:"payment,omitempty"`
 	Failure *payment.Failure `json:"failure,omitempty"`
 }
 
@@ -68,7 +67,7 @@ type RefundOutcome struct {
 	Refusal *payment.RefundRefusal `json:"refusal,omitempty"`
 }
 
-// ReviewRequest is a person's word on a payment or a refund in review.
+// ReviewRequest is a person's decision on a payment or a refund in review.
 type ReviewRequest struct {
 	Verdict payment.Verdict `json:"verdict"`
 	Reason  private.Text    `json:"reason"`
@@ -87,12 +86,14 @@ type SettleRefundInput struct {
 // empty the decision was recorded, or agrees with what the gateway says by now.
 // Either way the row is written.
 type ReviewOutcome struct {
-	Refused ReviewRefusal `json:"refused,omitempty"`
+	Payment *payment.Payment `json:"payment,omitempty"` // set where a payment is under review
+	Refund  *payment.Refund  `json:"refund,omitempty"`  // set where a refund is
+	Refused ReviewRefusal    `json:"refused,omitempty"`
 	// Says is what the gateway says, where that contradicts the verdict.
 	Says string `json:"says,omitempty"`
 }
 
-// ReviewRefusal says why a person's word was not taken. Stored in histories:
+// ReviewRefusal says why a person's decision was not taken. Stored in histories:
 // never rename a value.
 type ReviewRefusal string
 
@@ -126,7 +127,7 @@ type ApplyLateEventInput struct {
 // are taken only where the gateway's own answer vouches for them.
 type GatewayEvent struct {
 	Digest          string        `json:"digest"` // also the signal's request id
-	Kind            string        `json:"kind"`   // an athmovil.EventKind
+	Kind            string        `json:"kind"`   // as docs/athmovil.md §4.2 names it
 	EcommerceID     string        `json:"ecommerce_id,omitempty"`
 	PaymentID       string        `json:"payment_id,omitempty"` // from metadata
 	ReferenceNumber string        `json:"reference_number,omitempty"`
@@ -160,15 +161,15 @@ type Timing struct {
 	// worker takes over. Default 30 s.
 	Heartbeat time.Duration `json:"heartbeat,omitempty"`
 	// Call is the gateway client's timeout for one call; a ticket that is
-	// still confirmed longer than this after an authorisation was sent was not
-	// authorised by it. Default 30 s.
+	// still confirmed longer than this after an authorization was sent was not
+	// authorized by it. Default 30 s.
 	Call time.Duration `json:"call,omitempty"`
 	// Settle is how long a refund with an unknown outcome is watched before it
 	// needs a review. Default 2 min.
 	Settle time.Duration `json:"settle,omitempty"`
 	// Review is the pause between looks while a review is needed. Default 1 h.
 	Review time.Duration `json:"review,omitempty"`
-	// ForbidSecondAuthorize makes an authorisation that surely did not happen
+	// ForbidSecondAuthorize makes an authorization that surely did not happen
 	// wait for a person instead of being tried again. Default false.
 	ForbidSecondAuthorize bool `json:"forbid_second_authorize,omitempty"`
 }

@@ -8,8 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -35,7 +36,7 @@ func teller(t *testing.T, tell func(*rapid.T)) {
 func TestAnyPayment(t *testing.T) {
 	t.Parallel()
 	teller(t, func(rt *rapid.T) {
-		s := newScene(rt)
+		s := newFixture(rt)
 		chance{rt, s}.write()
 		s.process()
 		s.checkAlways()
@@ -52,7 +53,7 @@ func TestAnyPayment(t *testing.T) {
 func TestAnyRefund(t *testing.T) {
 	t.Parallel()
 	teller(t, func(rt *rapid.T) {
-		s := newScene(rt)
+		s := newFixture(rt)
 		s.paid()
 		chance{rt, s}.writeRefund()
 		outcome := s.refund()
@@ -88,22 +89,22 @@ func TestAnyRefund(t *testing.T) {
 }
 
 // checkTruth says that a terminal status rests on the gateway's own answer.
-func (s *scene) checkTruth() {
+func (s *fixture) checkTruth() {
 	t := s.t
 	t.Helper()
 	p := s.record().Payment
 	switch ticket := s.gateway.ticket.Status; p.Status {
 	case payment.StatusCompleted:
-		require.Equal(t, athmovil.StatusCompleted, ticket)
+		require.Equal(t, activity.TicketCompleted, ticket)
 		if !p.Customer.IsZero() {
 			require.Equal(t, genuine().Name, p.Customer.Name, "the payer is whom the gateway's own answer vouches for")
 		}
 	case payment.StatusCancelled, payment.StatusExpired:
 		if p.EcommerceID != "" { // a ticket whose answer was lost is nobody's, and is left to its time
-			require.Equal(t, athmovil.StatusCancel, ticket)
+			require.Equal(t, activity.TicketOver, ticket)
 		}
 	case payment.StatusFailed:
-		require.NotEqual(t, athmovil.StatusCompleted, ticket)
+		require.NotEqual(t, activity.TicketCompleted, ticket)
 		require.NotNil(t, p.Failure)
 	case payment.StatusPending, payment.StatusOpen, payment.StatusConfirmed:
 		require.Failf(t, "not terminal", "%s", p.Status)
@@ -115,7 +116,7 @@ func (s *scene) checkTruth() {
 // chance writes a story.
 type chance struct {
 	*rapid.T
-	s *scene
+	s *fixture
 }
 
 // IntN is any number from 0 to n-1; smaller ones make shorter stories.
@@ -140,35 +141,35 @@ func (c chance) write() {
 		name  string
 		kinds []func() error
 	}{
-		{activities.CreateTicketName, []func() error{unavailable, unknown, workerDied}},
-		{activities.AuthorizeName, []func() error{
+		{activity.CreateTicket.Name(), []func() error{unavailable, unknown, workerDied}},
+		{activity.Authorize.Name(), []func() error{
 			unavailable, unknown, workerDied, func() error { return lookFirst(athmovil.CodeNotConfirmed) }, func() error { return declined("BTRA_0044") },
 		}},
-		{activities.CancelTicketName, []func() error{unavailable, unknown, workerDied, func() error { return declined(athmovil.CodeWrongStatus) }}},
+		{activity.CancelTicket.Name(), []func() error{unavailable, unknown, workerDied, func() error { return declined(athmovil.CodeWrongStatus) }}},
 	} {
 		name, kinds := call.name, call.kinds
 		for i := 0; i < 6 && c.oneIn(2); i++ {
 			err := kinds[c.IntN(len(kinds))]()
-			failure := activities.FailureOf(err)
+			failure := activity.FailureOf(err)
 			s.gateway.script(name, answer{
 				after: time.Duration(c.IntN(35_000)) * time.Millisecond, err: err,
 				// What surely did not happen did not happen.
-				executes: !failure.Definite() && failure.Kind != athmovil.KindUnavailable && c.oneIn(2),
+				executes: !failure.Definite() && failure.Kind != activity.KindUnavailable && c.oneIn(2),
 			})
 		}
 	}
 	s.at(0, func() { s.ask(workflows.UpdateAwaitTicket, "ticket") })
 	if !c.oneIn(5) {
-		s.at(c.moment(), func() { s.gateway.customer(athmovil.StatusConfirm) })
+		s.at(c.moment(), func() { s.gateway.customer(activity.TicketConfirmed) })
 	}
 	for _, act := range []func(){
-		func() { s.gateway.customer(athmovil.StatusCancel) },
+		func() { s.gateway.customer(activity.TicketOver) },
 		s.askCancel,
 		s.env.CancelWorkflow,
 		func() { s.event(genuine()) },
-		func() { s.event(workflows.GatewayEvent{Digest: "hint", Kind: string(athmovil.EventEcommerceExpired)}) },
+		func() { s.event(workflows.GatewayEvent{Digest: "hint", Kind: string(ledger.KindPaymentExpired)}) },
 		func() { // without a ticket, as the old dialect has it
-			s.event(workflows.GatewayEvent{Digest: "old", Kind: string(athmovil.EventEcommerceCancelled), PaymentID: paymentID})
+			s.event(workflows.GatewayEvent{Digest: "old", Kind: string(ledger.KindPaymentCancelled), PaymentID: paymentID})
 		},
 		func() {
 			forged := genuine()
@@ -192,7 +193,7 @@ func (c chance) write() {
 			s.at(from+time.Millisecond+time.Duration(c.IntN(3600))*time.Second, absence[1]) // never before it left
 		}
 	}
-	s.at(10*time.Minute+time.Duration(c.IntN(30))*time.Second, func() { s.gateway.customer(athmovil.StatusCancel) }) // its time is over
+	s.at(10*time.Minute+time.Duration(c.IntN(30))*time.Second, func() { s.gateway.customer(activity.TicketOver) }) // its time is over
 }
 
 // writeRefund writes the story of a refund. Other refunds of the payment never
@@ -205,10 +206,10 @@ func (c chance) writeRefund() {
 	}
 	for i := 0; i < 4 && c.oneIn(2); i++ {
 		err := kinds[c.IntN(len(kinds))]()
-		failure := activities.FailureOf(err)
-		s.gateway.script(activities.RefundName, answer{
+		failure := activity.FailureOf(err)
+		s.gateway.script(activity.Refund.Name(), answer{
 			after: time.Duration(c.IntN(35_000)) * time.Millisecond, err: err,
-			executes: !failure.Definite() && failure.Kind != athmovil.KindUnavailable && c.oneIn(2),
+			executes: !failure.Definite() && failure.Kind != activity.KindUnavailable && c.oneIn(2),
 		})
 	}
 	moment := func() time.Duration { return time.Duration(c.IntN(600_000)) * time.Millisecond }
@@ -219,7 +220,7 @@ func (c chance) writeRefund() {
 		s.at(moment(), func() {
 			s.gateway.refunded(s.gateway.totalRefunded().Add(elsewhere))
 			if told {
-				s.event(workflows.GatewayEvent{Digest: fmt.Sprint("elsewhere ", i), Kind: string(athmovil.EventRefund), Total: &elsewhere})
+				s.event(workflows.GatewayEvent{Digest: fmt.Sprint("elsewhere ", i), Kind: string(ledger.KindRefund), Total: &elsewhere})
 			}
 		})
 	}
@@ -263,17 +264,17 @@ func (g *fakeGateway) credited() bool {
 }
 
 // customer decides a ticket as the app would: never one that is over.
-func (g *fakeGateway) customer(decides athmovil.TicketStatus) {
+func (g *fakeGateway) customer(decides activity.TicketStatus) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch g.ticket.Status {
-	case athmovil.StatusOpen:
+	case activity.TicketOpen:
 		g.change(decides)
-	case athmovil.StatusConfirm:
-		if decides == athmovil.StatusCancel {
+	case activity.TicketConfirmed:
+		if decides == activity.TicketOver {
 			g.change(decides)
 		}
-	case athmovil.StatusCompleted, athmovil.StatusCancel, athmovil.StatusExpired: // it is over
+	case activity.TicketCompleted, activity.TicketOver, activity.TicketExpired: // it is over
 	default: // there is none
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"go.temporal.io/sdk/temporal"
+
+	"github.com/cobropay/cobro/payment"
 )
 
 // Task queues. A queue's name is for ever: histories and running workers hold
@@ -13,7 +15,7 @@ const (
 	// the gateway.
 	TaskQueue = "cobro"
 	// AwaitQueue runs AwaitDecision alone, with its own slots, so that ten
-	// thousand waiting customers never queue before an authorisation.
+	// thousand waiting customers never queue before an authorization.
 	AwaitQueue = "cobro-await"
 
 	notifyQueuePrefix = "notify-"
@@ -21,6 +23,12 @@ const (
 
 // NotifyQueue returns the task queue of the receivers that a host runs.
 func NotifyQueue(host string) string { return notifyQueuePrefix + host }
+
+// ReceiverActivity returns the registered name of a receiver's activity, such as
+// "payment_completed/send-receipt".
+func ReceiverActivity(event payment.Event, receiver string) string {
+	return string(event) + "/" + receiver
+}
 
 // Registered names of the workflows. A name is for ever.
 const (

@@ -1,8 +1,6 @@
 package workflows_test
 
 import (
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +9,7 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
@@ -51,7 +49,7 @@ func TestNamesFit(t *testing.T) {
 		workflows.PaymentWorkflowID(id),
 		workflows.RefundWorkflowID(ledger.DeriveRefundID(id, "key")),
 		workflows.NotifyQueue(strings.Repeat("h", ledger.MaxHost)),
-		activities.ReceiverActivityName(longest, strings.Repeat("r", ledger.MaxReceiverName)),
+		workflows.ReceiverActivity(payment.Event(longest), strings.Repeat("r", ledger.MaxReceiverName)),
 	} {
 		require.LessOrEqual(t, len(name), most, name)
 	}
@@ -72,12 +70,12 @@ func TestSearchAttributesAreRegistered(t *testing.T) {
 func TestMoneyIsNeverRetried(t *testing.T) {
 	t.Parallel()
 	var moving []string
-	for _, name := range slices.Sorted(maps.Keys(workflows.Classes())) {
-		if workflows.Classes()[name] == workflows.ClassMoveMoney {
-			moving = append(moving, name)
+	for _, d := range activity.All() {
+		if d.Class() == activity.ClassMoveMoney {
+			moving = append(moving, d.Name())
 		}
 	}
-	require.Equal(t, []string{activities.AuthorizeName, activities.RefundName}, moving)
+	require.Equal(t, []string{activity.Authorize.Name(), activity.Refund.Name()}, moving)
 }
 
 func TestTimingFromEnv(t *testing.T) {

@@ -7,87 +7,75 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
-)
-
-// Class says how an activity may be tried again. Every activity has one, in
-// [Classes].
-type Class string
-
-// The retry classes.
-const (
-	// ClassRead is retried for ever, with backoff: looking costs nothing.
-	ClassRead Class = "read"
-	// ClassCreate is one attempt; the workflow tries again where the request
-	// was surely not sent, and once where its answer was lost.
-	ClassCreate Class = "create"
-	// ClassMoveMoney is one attempt. Its outcome is done, declined or unknown,
-	// and unknown leads to a look, never to a blind second try.
-	ClassMoveMoney Class = "moveMoney"
-	// ClassAsk is one attempt, followed by a look.
-	ClassAsk Class = "ask"
-	// ClassRecord is an idempotent write of the store, as a local activity; the
-	// workflow repeats it until it succeeds.
-	ClassRecord Class = "record"
-	// ClassReport is tried a few times and then set aside, visibly: the gateway's
-	// report is known to time out, and the rest of the day goes on without it.
-	ClassReport Class = "report"
-	// ClassNotify is retried for days, each receiver on its own.
-	ClassNotify Class = "notify"
 )
 
 const (
 	// answerMargin is what an activity gets beyond the gateway client's own
 	// timeout, so that the client's more precise error wins.
 	answerMargin = 5 * time.Second
-	// recordTimeout bounds one local write. It is short, because a running
-	// local activity holds back everything else that the workflow task decided.
-	recordTimeout = 3 * time.Second
+	// readPauseMax bounds the pause between looks at a gateway that is away.
+	readPauseMax = 30 * time.Second
+	// reportTimeout bounds an activity that asks for reports or looks at many
+	// payments.
+	reportTimeout = time.Hour
 	// How a receiver is tried again that says nothing of it: after the first
-	// pause, then twice as long each time up to the most, until its time is over
+	// pause, then twice as long each time up to the longest, until its time is over
 	// and its delivery is failed.
 	notifyFirst = time.Second
 	notifyMost  = time.Hour
 	notifyFor   = 7 * 24 * time.Hour
-	// readPauseMost bounds the pause between looks at a gateway that is away.
-	readPauseMost = 30 * time.Second
 )
 
-// activityOptions returns the options of a gateway activity by its class.
-// summary is for the person who looks at the Temporal UI.
-func (t Timing) activityOptions(name, summary string) workflow.ActivityOptions {
-	options := workflow.ActivityOptions{
+// calling returns a context for one call to the gateway: its timeout, the pauses
+// of one that is tried again, and a summary for the person who looks at the
+// Temporal UI. Whether it is tried again is up to the activity's class.
+func (t Timing) calling(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, t.callOptions(summary))
+}
+
+func (t Timing) callOptions(summary string) workflow.ActivityOptions {
+	return workflow.ActivityOptions{
 		TaskQueue:           TaskQueue,
 		Summary:             summary,
 		StartToCloseTimeout: t.Call + answerMargin,
-		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: t.PollFirst, BackoffCoefficient: 2, MaximumInterval: max(readPauseMax, t.PollFirst),
+		},
 	}
-	if Classes()[name] == ClassRead {
-		options.RetryPolicy = &temporal.RetryPolicy{
-			InitialInterval: t.PollFirst, BackoffCoefficient: 2, MaximumInterval: max(readPauseMost, t.PollFirst),
-		}
-	}
-	return options
 }
 
-// awaitOptions returns the options of AwaitDecision, which waits until the
-// deadline and has slots of its own.
-func (t Timing) awaitOptions(left time.Duration) workflow.ActivityOptions {
-	options := t.activityOptions(activities.AwaitDecisionName, "waits for the customer")
+// awaiting returns a context for AwaitDecision, which waits until the deadline
+// and has slots of its own.
+func (t Timing) awaiting(ctx workflow.Context, left time.Duration) workflow.Context {
+	options := t.callOptions("waits for the customer")
 	options.TaskQueue = AwaitQueue
 	options.StartToCloseTimeout = left + t.Call + answerMargin
 	options.HeartbeatTimeout = t.Heartbeat
 	options.RetryPolicy.MaximumInterval = max(t.PollMost, t.PollFirst)
-	return options
+	return workflow.WithActivityOptions(ctx, options)
 }
 
-// recordOptions returns the options of a write to the store.
-func recordOptions() workflow.LocalActivityOptions {
-	return workflow.LocalActivityOptions{
-		ScheduleToCloseTimeout: recordTimeout,
-		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: 1},
-	}
+// reporting returns a context for activities that ask for reports or look at
+// many payments.
+func (t Timing) reporting(ctx workflow.Context, summary string) workflow.Context {
+	options := t.callOptions(summary)
+	options.StartToCloseTimeout = reportTimeout
+	options.HeartbeatTimeout = t.Call + time.Minute
+	return workflow.WithActivityOptions(ctx, options)
+}
+
+// find begins to look at a ticket, for as long as that takes.
+func (t Timing) find(ctx workflow.Context, ecommerceID, summary string) activity.Future[activity.Ticket] {
+	return activity.FindTicket.Start(t.calling(ctx, summary), activity.TicketInput{EcommerceID: ecommerceID})
+}
+
+// findOnce looks at a ticket once: a person waits, and an answer that does not
+// come tells nothing.
+func (t Timing) findOnce(ctx workflow.Context, ecommerceID string) (activity.Ticket, error) {
+	ctx = t.calling(ctx, "looks before a person's decision counts")
+	return activity.FindTicket.Once(ctx, activity.TicketInput{EcommerceID: ecommerceID}).Result(ctx)
 }
 
 // notifyOptions returns the options of one receiver's activity.
@@ -95,8 +83,8 @@ func notifyOptions(r ledger.Receiver) workflow.ActivityOptions {
 	first := cmp.Or(r.Retry.First, notifyFirst)
 	return workflow.ActivityOptions{
 		TaskQueue:              NotifyQueue(r.Host),
-		Summary:                "tells " + r.Host,
-		StartToCloseTimeout:    cmp.Or(r.Timeout, activities.DefaultReceiverTimeout),
+		Summary:                "notifies " + r.Host,
+		StartToCloseTimeout:    cmp.Or(r.Timeout, ledger.DefaultReceiverTimeout),
 		ScheduleToCloseTimeout: cmp.Or(r.Retry.For, notifyFor),
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: first, BackoffCoefficient: 2, MaximumInterval: max(first, cmp.Or(r.Retry.Most, notifyMost)),

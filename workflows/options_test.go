@@ -6,48 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/ledger"
 )
-
-// TestActivityOptions says for each class how often Temporal itself tries, since
-// a blind second try of money would be a second debit.
-func TestActivityOptions(t *testing.T) {
-	t.Parallel()
-	timing := Timing{}.withDefaults()
-	for name, class := range Classes() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			options := timing.activityOptions(name, "")
-			require.Greater(t, options.StartToCloseTimeout, timing.Call, "the client's own error comes first")
-			require.Zero(t, options.ScheduleToCloseTimeout)
-			switch class {
-			case ClassRead:
-				require.Zero(t, options.RetryPolicy.MaximumAttempts, "for ever")
-			case ClassCreate, ClassMoveMoney, ClassAsk:
-				require.Equal(t, int32(1), options.RetryPolicy.MaximumAttempts)
-			case ClassReport:
-				// The workflow gives the tries itself; see reportOptions.
-			case ClassRecord:
-				require.Equal(t, int32(1), recordOptions().RetryPolicy.MaximumAttempts, "the workflow repeats it")
-			case ClassNotify:
-				require.Fail(t, "receivers are not listed")
-			default:
-				require.Failf(t, "no such class", "%s", class)
-			}
-		})
-	}
-}
-
-func TestAwaitOptions(t *testing.T) {
-	t.Parallel()
-	options := Timing{}.withDefaults().awaitOptions(10 * time.Minute)
-	require.Equal(t, AwaitQueue, options.TaskQueue)
-	require.Greater(t, options.StartToCloseTimeout, 10*time.Minute)
-	require.Equal(t, 30*time.Second, options.HeartbeatTimeout)
-	require.Zero(t, options.RetryPolicy.MaximumAttempts)
-	require.Equal(t, 5*time.Second, options.RetryPolicy.MaximumInterval, "a poll that failed goes on soon")
-}
 
 func TestNotifyOptions(t *testing.T) {
 	t.Parallel()
@@ -57,7 +17,7 @@ func TestNotifyOptions(t *testing.T) {
 	require.Equal(t, 7*24*time.Hour, options.ScheduleToCloseTimeout)
 
 	options = notifyOptions(ledger.Receiver{Host: "shop"})
-	require.Equal(t, activities.DefaultReceiverTimeout, options.StartToCloseTimeout, "zero means the default")
+	require.Equal(t, ledger.DefaultReceiverTimeout, options.StartToCloseTimeout, "zero means the default")
 }
 
 func TestTimingDefaults(t *testing.T) {

@@ -7,8 +7,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -19,9 +18,9 @@ type ProcessPaymentResult struct {
 	Status payment.Status `json:"status"`
 }
 
-// ProcessPayment owns one payment, from the merchant's request until its
+// processPayment owns one payment, from the merchant's request until its
 // terminal status is written and every receiver was told.
-func ProcessPayment(ctx workflow.Context, in ProcessPaymentInput) (ProcessPaymentResult, error) {
+func processPayment(ctx workflow.Context, in ProcessPaymentInput) (ProcessPaymentResult, error) {
 	p, err := newProcess(ctx, in)
 	if err != nil {
 		return ProcessPaymentResult{}, err
@@ -50,14 +49,14 @@ type process struct {
 	revision    int64
 	transitions int                 // how many there were
 	unwritten   []ledger.Transition // those that the store was not given yet
-	token       private.Text        // the ticket's; see activities.CreateTicketResult
+	token       private.Text        // the ticket's; see activity.CreateTicketResult
 
-	recorder recorder
-	outbox   outbox
-	docket   *docket
-	events   workflow.ReceiveChannel
-	claims   []GatewayEvent // completed events that wait for the gateway's word
-	asks     workflow.Channel
+	recorder      recorder
+	notifier      notifier
+	reviewCase    *reviewCase
+	events        workflow.ReceiveChannel
+	pendingEvents []GatewayEvent // completed events that wait for the gateway's word
+	asks          workflow.Channel
 
 	settled        bool         // the ticket's row, or the failure's, is written
 	inProgressID   string       // see TicketOutcome
@@ -87,7 +86,7 @@ func newProcess(ctx workflow.Context, in ProcessPaymentInput) (*process, error) 
 		return nil, temporal.NewNonRetryableApplicationError("the workflow's id is not its payment's", "invalid", nil)
 	}
 	var err error
-	if p.docket, err = newDocket(ctx, in.PaymentID, "", func() bool { return p.ended }); err != nil {
+	if p.reviewCase, err = newReviewCase(ctx, in.PaymentID, "", func() bool { return p.ended }, p.describe); err != nil {
 		return nil, err
 	}
 	if err := workflow.SetUpdateHandler(ctx, UpdateAwaitTicket, p.handleAwaitTicket); err != nil {
@@ -130,7 +129,7 @@ func (p *process) run(ctx workflow.Context) error {
 // open row precedes the answer to the merchant.
 func (p *process) open(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "Asks ATH Móvil for a ticket.")
-	written, err := p.write(ctx).get(ctx)
+	written, err := p.write(ctx).Result(ctx)
 	if err != nil {
 		return err
 	}
@@ -156,7 +155,7 @@ func (p *process) open(ctx workflow.Context) error {
 
 // Tries of CreateTicket: a request that was surely not sent may be sent again,
 // and one whose answer was lost once more, since its ticket is an orphan that
-// nobody can authorise.
+// nobody can authorize.
 const (
 	createTriesUnsent = 3
 	createTriesLost   = 2
@@ -164,7 +163,7 @@ const (
 
 // createTicket moves the payment to open, failed or cancelled.
 func (p *process) createTicket(ctx workflow.Context) error {
-	options := p.timing.activityOptions(activities.CreateTicketName, "asks for $"+p.payment.Total.String())
+	options := p.timing.callOptions("asks for $" + p.payment.Total.String())
 	left := p.payment.CreatedAt.Add(p.timing.Stale).Sub(workflow.Now(ctx))
 	for unsent, lost := 1, 1; ; left = p.timing.Stale {
 		if left <= 0 {
@@ -172,24 +171,23 @@ func (p *process) createTicket(ctx workflow.Context) error {
 			return nil
 		}
 		options.ScheduleToStartTimeout = left
-		var ticket activities.CreateTicketResult
-		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.CreateTicketName,
-			activities.CreateTicketInput{PaymentID: p.payment.ID, Request: p.payment.Request}).Get(ctx, &ticket)
+		ticket, err := activity.CreateTicket.Do(workflow.WithActivityOptions(ctx, options),
+			activity.CreateTicketInput{PaymentID: p.payment.ID, Request: p.payment.Request})
 		if err == nil {
 			p.payment.EcommerceID = ticket.EcommerceID
 			p.token = ticket.AuthToken
 			p.learn(ctx, payment.FactOpened, nil)
 			return nil
 		}
-		failure := activities.FailureOf(err)
-		countUnknown(ctx, athmovil.OpCreate, failure)
+		failure := activity.FailureOf(err)
+		countUnknown(ctx, opCreate, failure)
 		switch {
-		case activities.NeverStarted(err):
+		case activity.NeverStarted(err):
 			p.learn(ctx, payment.FactFailed, stale())
 			return nil
-		case failure.Kind == athmovil.KindUnavailable && unsent < createTriesUnsent:
+		case failure.Kind == activity.KindUnavailable && unsent < createTriesUnsent:
 			unsent++
-		case failure.Kind == athmovil.KindUnknown && lost < createTriesLost:
+		case failure.Kind == activity.KindUnknown && lost < createTriesLost:
 			lost++
 		default:
 			p.learn(ctx, payment.FactFailed, failure.Reason())
@@ -222,12 +220,11 @@ func (p *process) awaitDecision(ctx workflow.Context) error {
 	}
 	polling, stopPolling := workflow.WithCancel(ctx)
 	defer stopPolling()
-	poll := workflow.ExecuteActivity(workflow.WithActivityOptions(polling, p.timing.awaitOptions(left)), activities.AwaitDecisionName,
-		activities.AwaitDecisionInput{
-			EcommerceID: p.payment.EcommerceID, Until: p.payment.ExpiresAt, First: p.timing.PollFirst, Most: p.timing.PollMost,
-		})
-	hints := hints{look: p.find}
-	var seen activities.Ticket
+	poll := activity.AwaitDecision.Start(p.timing.awaiting(polling, left), activity.AwaitDecisionInput{
+		EcommerceID: p.payment.EcommerceID, Until: p.payment.ExpiresAt, First: p.timing.PollFirst, Most: p.timing.PollMost,
+	}).Future
+	looks := lookCoalescer{look: func(ctx workflow.Context) workflow.Future { return p.find(ctx).Future }}
+	var seen activity.Ticket
 	for {
 		answered, closing := false, false
 		sel := workflow.NewSelector(ctx)
@@ -236,15 +233,15 @@ func (p *process) awaitDecision(ctx workflow.Context) error {
 				answered, poll = f.Get(ctx, &seen) == nil, nil
 			})
 		}
-		if hints.underway != nil {
-			sel.AddFuture(hints.underway, func(f workflow.Future) {
+		if looks.underway != nil {
+			sel.AddFuture(looks.underway, func(f workflow.Future) {
 				answered = f.Get(ctx, &seen) == nil
-				hints.done(ctx)
+				looks.done(ctx)
 			})
 		}
 		sel.AddReceive(p.events, func(workflow.ReceiveChannel, bool) {
 			p.drain()
-			hints.take(ctx)
+			looks.ask(ctx)
 		})
 		sel.AddReceive(p.asks, func(c workflow.ReceiveChannel, _ bool) { c.ReceiveAsync(nil) })
 		sel.AddFuture(deadline, func(workflow.Future) { closing = true })
@@ -253,7 +250,7 @@ func (p *process) awaitDecision(ctx workflow.Context) error {
 			return nil
 		}
 		if answered {
-			if seen.Status == athmovil.StatusConfirm {
+			if seen.Status == activity.TicketConfirmed {
 				stopPolling()
 			}
 			if err := p.see(ctx, seen); err != nil || p.payment.Status.Terminal() {
@@ -263,91 +260,89 @@ func (p *process) awaitDecision(ctx workflow.Context) error {
 	}
 }
 
-// hints turns any number of webhooks into at most one look under way and one
-// waiting.
-type hints struct {
+// lookCoalescer turns any number of webhooks into at most one look under way and
+// one waiting.
+type lookCoalescer struct {
 	look     func(workflow.Context) workflow.Future
 	underway workflow.Future
 	again    bool
 }
 
-func (h *hints) take(ctx workflow.Context) {
-	if h.underway != nil {
-		h.again = true
+func (l *lookCoalescer) ask(ctx workflow.Context) {
+	if l.underway != nil {
+		l.again = true
 		return
 	}
-	h.underway = h.look(ctx)
+	l.underway = l.look(ctx)
 }
 
-func (h *hints) done(ctx workflow.Context) {
-	h.underway = nil
-	if h.again {
-		h.again = false
-		h.underway = h.look(ctx)
+func (l *lookCoalescer) done(ctx workflow.Context) {
+	l.underway = nil
+	if l.again {
+		l.again = false
+		l.underway = l.look(ctx)
 	}
 }
 
 // find looks at the ticket, for as long as that takes.
-func (p *process) find(ctx workflow.Context) workflow.Future {
-	options := p.timing.activityOptions(activities.FindTicketName, "looks at the ticket")
-	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.FindTicketName,
-		activities.TicketInput{EcommerceID: p.payment.EcommerceID})
+func (p *process) find(ctx workflow.Context) activity.Future[activity.Ticket] {
+	return p.timing.find(ctx, p.payment.EcommerceID, "looks at the ticket")
 }
 
-// look waits for the gateway's word on the ticket or, in review, for a person's,
-// and draws the conclusion from whichever comes first.
-func (p *process) look(ctx workflow.Context) (activities.Ticket, error) {
+// look waits for the gateway's word on the ticket or, in review, for a person's
+// decision, and draws the conclusion from whichever comes first.
+func (p *process) look(ctx workflow.Context) (activity.Ticket, error) {
 	looking, stop := workflow.WithCancel(ctx)
 	defer stop()
 	found := p.find(looking)
-	if heard := p.docket.await(ctx, found); heard != nil {
-		return activities.Ticket{}, p.judge(ctx, heard)
+	if request := p.reviewCase.await(ctx, found.Future); request != nil {
+		return activity.Ticket{}, p.decide(ctx, request)
 	}
-	var seen activities.Ticket
-	if err := found.Get(ctx, &seen); err != nil {
-		return activities.Ticket{}, err
+	seen, err := found.Result(ctx)
+	if err != nil {
+		return activity.Ticket{}, err
 	}
 	return seen, p.see(ctx, seen)
 }
 
-// rest pauses between looks, unless a person speaks.
+// rest pauses between looks, unless a person decides.
 func (p *process) rest(ctx workflow.Context, pause time.Duration) error {
-	heard, err := p.docket.rest(ctx, pause)
-	if err != nil || heard == nil {
+	request, err := p.reviewCase.rest(ctx, pause)
+	if err != nil || request == nil {
 		return err
 	}
-	return p.judge(ctx, heard)
+	return p.decide(ctx, request)
 }
 
-// judge takes a person's word on a payment in review, unless a fresh look at the
-// gateway contradicts it. A look that is not answered contradicts nothing.
-func (p *process) judge(ctx workflow.Context, heard *ruling) error {
-	if !p.docket.isOpen() {
-		heard.answer = &ReviewOutcome{Refused: ReviewNotOpen}
+// decide takes a person's decision on a payment in review, unless a fresh look
+// at the gateway contradicts it. A look that is not answered contradicts nothing.
+func (p *process) decide(ctx workflow.Context, request *decisionRequest) error {
+	if !p.reviewCase.isOpen() {
+		request.refuse()
 		return nil
 	}
-	seen, err := p.timing.glance(ctx, p.payment.EcommerceID)
-	if err == nil && heard.Verdict == payment.VerdictNotExecuted && alive(seen) {
-		// The ticket must not be authorised after a person has said that it was not.
+	seen, err := p.timing.findOnce(ctx, p.payment.EcommerceID)
+	if err == nil && request.Verdict == payment.VerdictNotExecuted && alive(seen) {
+		// The ticket must not be authorized after a person has said that it was not.
 		p.cancelAsked = true
 		p.cancelTicket(ctx)
-		seen, err = p.timing.glance(ctx, p.payment.EcommerceID)
+		seen, err = p.timing.findOnce(ctx, p.payment.EcommerceID)
 	}
 	if err == nil && seen.Status.Known() {
-		agrees := (heard.Verdict == payment.VerdictCompleted) == (seen.Status == athmovil.StatusCompleted)
+		agrees := (request.Verdict == payment.VerdictCompleted) == (seen.Status == activity.TicketCompleted)
 		if !agrees {
-			heard.contradict(string(seen.Status))
+			request.contradict(string(seen.Status))
 			return p.see(ctx, seen)
 		}
 		if !alive(seen) { // the gateway is definite by now
-			heard.accept()
+			request.accept()
 			return p.see(ctx, seen)
 		}
 	}
-	p.docket.decide(ctx, heard.byPerson())
-	heard.accept()
-	if heard.Verdict == payment.VerdictCompleted {
-		p.complete(ctx, activities.Ticket{})
+	p.reviewCase.decide(ctx, request.byPerson())
+	request.accept()
+	if request.Verdict == payment.VerdictCompleted {
+		p.complete(ctx, activity.Ticket{})
 		return nil
 	}
 	p.learn(ctx, payment.FactFailed, &payment.Failure{
@@ -356,24 +351,24 @@ func (p *process) judge(ctx workflow.Context, heard *ruling) error {
 	return nil
 }
 
-// alive reports whether a ticket can still be authorised.
-func alive(seen activities.Ticket) bool {
-	return seen.Status == athmovil.StatusOpen || seen.Status == athmovil.StatusConfirm
+// alive reports whether a ticket can still be authorized.
+func alive(seen activity.Ticket) bool {
+	return seen.Status == activity.TicketOpen || seen.Status == activity.TicketConfirmed
 }
 
 // see draws the conclusion from what the gateway said of the ticket.
-func (p *process) see(ctx workflow.Context, ticket activities.Ticket) error {
+func (p *process) see(ctx workflow.Context, ticket activity.Ticket) error {
 	switch ticket.Status {
-	case athmovil.StatusConfirm:
+	case activity.TicketConfirmed:
 		if p.withdrawn() || p.authorizing {
 			return nil
 		}
 		return p.authorize(ctx)
-	case athmovil.StatusCompleted:
+	case activity.TicketCompleted:
 		p.complete(ctx, ticket)
-	case athmovil.StatusCancel, athmovil.StatusExpired:
+	case activity.TicketOver, activity.TicketExpired:
 		p.over(ctx, ticket)
-	case athmovil.StatusOpen:
+	case activity.TicketOpen:
 	default: // a status that nobody knows decides nothing
 	}
 	return nil
@@ -386,19 +381,17 @@ func (p *process) authorize(ctx workflow.Context) error {
 	p.authorizing = true
 	p.learn(ctx, payment.FactConfirmed, nil)
 	workflow.SetCurrentDetails(ctx, "The customer confirmed; debits.")
-	options := p.timing.activityOptions(activities.AuthorizeName, "debits $"+p.payment.Total.String())
 	pause := p.timing.PollFirst // grows over all tries: a gateway that is away is not hammered
 	for tries := 1; !p.payment.Status.Terminal(); tries++ {
-		var debited activities.Ticket
-		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.AuthorizeName,
-			activities.AuthorizeInput{EcommerceID: p.payment.EcommerceID, AuthToken: p.token}).Get(ctx, &debited)
+		debited, err := activity.Authorize.Do(p.timing.calling(ctx, "debits $"+p.payment.Total.String()),
+			activity.AuthorizeInput{EcommerceID: p.payment.EcommerceID, AuthToken: p.token})
 		if err == nil {
 			p.complete(ctx, debited)
 			return nil
 		}
-		failure := activities.FailureOf(err)
-		countUnknown(ctx, athmovil.OpAuthorize, failure)
-		p.docket.note(ctx, "Authorize, try %d: %s", tries, failure)
+		failure := activity.FailureOf(err)
+		countUnknown(ctx, opAuthorize, failure)
+		p.reviewCase.note(ctx, "Authorize, try %d: %s", tries, failure)
 		if failure.Definite() && tries == 1 {
 			p.learn(ctx, payment.FactFailed, failure.Reason())
 			return nil
@@ -412,17 +405,17 @@ func (p *process) authorize(ctx workflow.Context) error {
 }
 
 // settleAuthorize looks until the payment is terminal, or until an
-// authorisation that was not answered was surely not executed and may be sent
+// authorization that was not answered was surely not executed and may be sent
 // again: at once where nothing was sent, otherwise when the ticket is still
 // confirmed longer than a call can last. A refusal for good counts once a look
 // has shown that no earlier try was executed. It returns the next pause.
 func (p *process) settleAuthorize(
-	ctx workflow.Context, failure activities.GatewayFailure, pause time.Duration,
+	ctx workflow.Context, failure activity.GatewayFailure, pause time.Duration,
 ) (time.Duration, error) {
 	workflow.SetCurrentDetails(ctx, "The debit's outcome is not known; looks before anything else.")
 	ended := workflow.Now(ctx)
 	executing := p.timing.Call
-	if failure.Kind == athmovil.KindUnavailable || failure.Definite() {
+	if failure.Kind == activity.KindUnavailable || failure.Definite() {
 		executing = 0
 	}
 	for ; ; pause = min(2*pause, p.pauseMost()) {
@@ -433,9 +426,9 @@ func (p *process) settleAuthorize(
 		if err != nil || p.payment.Status.Terminal() {
 			return pause, err
 		}
-		p.docket.note(ctx, "the ticket is %s", seen.Status)
+		p.reviewCase.note(ctx, "the ticket is %s", seen.Status)
 		switch {
-		case seen.Status != athmovil.StatusConfirm || workflow.Now(ctx).Sub(ended) < executing:
+		case seen.Status != activity.TicketConfirmed || workflow.Now(ctx).Sub(ended) < executing:
 		case failure.Definite():
 			p.learn(ctx, payment.FactFailed, failure.Reason())
 			return pause, nil
@@ -464,8 +457,8 @@ func (p *process) close(ctx workflow.Context) error {
 		if err != nil || p.payment.Status.Terminal() {
 			return err
 		}
-		p.docket.note(ctx, "the ticket is %s", seen.Status)
-		if seen.Status == athmovil.StatusOpen && !p.withdrawn() {
+		p.reviewCase.note(ctx, "the ticket is %s", seen.Status)
+		if seen.Status == activity.TicketOpen && !p.withdrawn() {
 			p.cancelTicket(ctx)
 		}
 		if err := p.rest(ctx, pause); err != nil || p.payment.Status.Terminal() {
@@ -476,11 +469,9 @@ func (p *process) close(ctx workflow.Context) error {
 
 // cancelTicket asks the gateway once; a look that follows tells what came of it.
 func (p *process) cancelTicket(ctx workflow.Context) {
-	options := p.timing.activityOptions(activities.CancelTicketName, "cancels the ticket")
-	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.CancelTicketName,
-		activities.TicketInput{EcommerceID: p.payment.EcommerceID}).Get(ctx, nil)
+	_, err := activity.CancelTicket.Do(p.timing.calling(ctx, "cancels the ticket"), activity.TicketInput{EcommerceID: p.payment.EcommerceID})
 	if err != nil {
-		p.docket.note(ctx, "CancelTicket: %s", activities.FailureOf(err))
+		p.reviewCase.note(ctx, "CancelTicket: %s", activity.FailureOf(err))
 		return
 	}
 	if p.cancelAsked && workflow.Now(ctx).Before(p.payment.ExpiresAt) {
@@ -489,7 +480,7 @@ func (p *process) cancelTicket(ctx workflow.Context) {
 }
 
 // complete takes the gateway's word that the customer was debited.
-func (p *process) complete(ctx workflow.Context, debited activities.Ticket) {
+func (p *process) complete(ctx workflow.Context, debited activity.Ticket) {
 	now := workflow.Now(ctx).UTC()
 	p.payment.CompletedAt = &now
 	if debited.Status != "" { // a person's word knows none of these
@@ -499,12 +490,12 @@ func (p *process) complete(ctx workflow.Context, debited activities.Ticket) {
 	}
 	p.learn(ctx, payment.FactConfirmed, nil)
 	p.learn(ctx, payment.FactCompleted, nil)
-	p.testClaims()
+	p.takePayer()
 }
 
 // over decides between cancelled and expired, which the gateway does not tell
 // apart (docs/athmovil.md §1.2). An event never decides it.
-func (p *process) over(ctx workflow.Context, ticket activities.Ticket) {
+func (p *process) over(ctx workflow.Context, ticket activity.Ticket) {
 	early := ticket.SeenAt.Before(p.payment.ExpiresAt.Add(-p.timing.CancelMargin))
 	switch {
 	case p.cancelAccepted || early && p.cancelAsked:
@@ -545,7 +536,7 @@ func (p *process) learn(ctx workflow.Context, fact payment.Fact, reason *payment
 		if next == payment.StatusCompleted {
 			verdict = payment.VerdictCompleted
 		}
-		p.docket.decide(ctx, payment.Decision{Verdict: verdict, Source: payment.DecidedByGateway})
+		p.reviewCase.decide(ctx, payment.Decision{Verdict: verdict, Source: payment.DecidedByGateway})
 	}
 }
 
@@ -584,13 +575,13 @@ func (p *process) watchGrace(ctx workflow.Context, deadline workflow.Future) {
 
 // needReview flags the payment and tells of it, once.
 func (p *process) needReview(ctx workflow.Context, cause payment.ReviewCause) {
-	p.docket.note(ctx, "still %s; the deadline is %s", p.payment.Status, p.payment.ExpiresAt.Format(time.RFC3339))
-	if !p.docket.open(ctx, cause) {
+	p.reviewCase.note(ctx, "still %s; the deadline is %s", p.payment.Status, p.payment.ExpiresAt.Format(time.RFC3339))
+	if !p.reviewCase.open(ctx, cause) {
 		return
 	}
 	p.payment.NeedsReview = true
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Needs a review: ATH Móvil has not decided; looks every %s.", p.timing.Review))
 	p.upsert(ctx, SearchNeedsReview.ValueSet(true))
 	p.announce(ctx, payment.EventNeedsReview)
-	p.outbox.keepUp(ctx)
+	p.notifier.writeInBackground(ctx)
 }

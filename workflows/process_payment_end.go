@@ -4,8 +4,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
@@ -74,9 +73,9 @@ func (p *process) awaitDetails(ctx workflow.Context) error {
 	return nil
 }
 
-// maxClaims bounds the events kept until the gateway's word comes: anybody can
+// maxPendingEvents bounds the events kept until the gateway's word comes: anybody can
 // send one.
-const maxClaims = 100
+const maxPendingEvents = 100
 
 // drain takes every event that has arrived. It reports whether the payment
 // learnt who paid.
@@ -84,26 +83,26 @@ func (p *process) drain() bool {
 	for {
 		var event GatewayEvent
 		if !p.events.ReceiveAsync(&event) {
-			return p.testClaims()
+			return p.takePayer()
 		}
-		if event.Kind == string(athmovil.EventEcommerceCompleted) && len(p.claims) < maxClaims {
-			p.claims = append(p.claims, event)
+		if event.Kind == string(ledger.KindPaymentCompleted) && len(p.pendingEvents) < maxPendingEvents {
+			p.pendingEvents = append(p.pendingEvents, event)
 		}
 	}
 }
 
-// testClaims takes the payer's details from the first event that agrees with
-// the authorisation's answer in ticket, reference number and total. It reports
+// takePayer takes the payer's details from the first event that agrees with
+// the authorization's answer in ticket, reference number and total. It reports
 // whether it found one.
-func (p *process) testClaims() bool {
+func (p *process) takePayer() bool {
 	if p.payment.Status != payment.StatusCompleted || !p.payment.Customer.IsZero() {
 		return false
 	}
-	for _, claim := range p.claims {
-		if !claim.agrees(p.payment) {
+	for _, event := range p.pendingEvents {
+		if !event.agrees(p.payment) {
 			continue
 		}
-		p.payment.Customer = claim.payer()
+		p.payment.Customer = event.payer()
 		return !p.payment.Customer.IsZero()
 	}
 	return false
@@ -112,41 +111,46 @@ func (p *process) testClaims() bool {
 // contradictions records, once, that an event claims a debit of our ticket which
 // the gateway's own word denies.
 func (p *process) contradictions(ctx workflow.Context) {
-	for _, claim := range p.claims {
-		if p.contradicted || !claim.names(p.payment) || p.payment.Status == payment.StatusCompleted && claim.agrees(p.payment) {
+	for _, event := range p.pendingEvents {
+		if p.contradicted || !event.names(p.payment) || p.payment.Status == payment.StatusCompleted && event.agrees(p.payment) {
 			continue
 		}
 		p.contradicted = true
 		m := payment.Mismatch{
 			ID:   ledger.DeriveMismatchID(payment.MismatchContradictingEvent, p.payment.ID),
 			Kind: payment.MismatchContradictingEvent, PaymentID: p.payment.ID, ReferenceNumber: p.payment.ReferenceNumber,
-			Ours: string(p.payment.Status), Theirs: claim.claim(), Source: payment.FoundByEvent,
+			Ours: string(p.payment.Status), Theirs: event.claim(), Source: payment.FoundByEvent,
 		}
-		p.outbox.spawn(ctx, func(ctx workflow.Context) {
-			if err := p.outbox.recordMismatch(ctx, m); err != nil {
+		p.notifier.spawn(ctx, func(ctx workflow.Context) {
+			if err := p.notifier.recordMismatch(ctx, m); err != nil {
 				workflow.GetLogger(ctx).Error("mismatch not recorded", "payment_id", p.payment.ID, "error", err)
 			}
 		})
 	}
 }
 
-// finish returns when every receiver was told, every row is written, every
+// finish returns when every receiver was notified, every row is written, every
 // handler has answered and no event is left. A receiver may take days, so what
-// is learnt meanwhile is written at once.
+// is learned meanwhile is written at once.
 func (p *process) finish(ctx workflow.Context) error {
 	over := func() bool {
-		return p.outbox.atRest() && p.recorder.idle() && workflow.AllHandlersFinished(ctx)
+		return p.notifier.atRest() && p.recorder.idle() && workflow.AllHandlersFinished(ctx)
 	}
 	for {
 		if p.drain() {
 			p.write(ctx) // details that came too late for the notification still reach the store
 		}
 		p.contradictions(ctx)
-		p.writeDeliveries(ctx)
+		if p.notifier.hasEnded() {
+			if err := p.notifier.write(ctx); err != nil {
+				return err
+			}
+			continue
+		}
 		if over() {
 			return nil
 		}
-		if err := workflow.Await(ctx, func() bool { return p.events.Len() > 0 || p.outbox.hasEnded() || over() }); err != nil {
+		if err := workflow.Await(ctx, func() bool { return p.events.Len() > 0 || p.notifier.hasEnded() || over() }); err != nil {
 			return err
 		}
 	}
@@ -157,17 +161,26 @@ func (p *process) handleAwaitTicket(ctx workflow.Context) (TicketOutcome, error)
 	if err := workflow.Await(detached(ctx), func() bool { return p.settled }); err != nil {
 		return TicketOutcome{}, err
 	}
-	return TicketOutcome{Status: p.payment.Status, Failure: p.payment.Failure, InProgressID: p.inProgressID}, nil
+	return TicketOutcome{Payment: p.snapshot(), InProgressID: p.inProgressID}, nil
 }
 
-// handleCancel answers with the status that the payment reached. Once the debit
-// is under way, that is the debit's outcome.
+// snapshot is the payment as it stands.
+func (p *process) snapshot() *payment.Payment {
+	now := p.payment
+	return &now
+}
+
+// describe puts the payment as it stands into the answer to a person's decision.
+func (p *process) describe(outcome *ReviewOutcome) { outcome.Payment = p.snapshot() }
+
+// handleCancel answers with what became of the payment. Once the debit is under
+// way, that is the debit's outcome.
 func (p *process) handleCancel(ctx workflow.Context) (CancelOutcome, error) {
 	p.askCancel()
 	if err := workflow.Await(detached(ctx), func() bool { return p.ended }); err != nil {
 		return CancelOutcome{}, err
 	}
-	return CancelOutcome{Status: p.payment.Status}, nil
+	return CancelOutcome{Payment: p.snapshot()}, nil
 }
 
 // withdrawn reports whether the merchant asked to cancel before any Authorize
@@ -197,19 +210,19 @@ func (p *process) handleSetPhoneNumber(ctx workflow.Context, in SetPhoneNumberRe
 		return PhoneNumberOutcome{}, err
 	}
 	if p.payment.Status.Terminal() {
-		return PhoneNumberOutcome{Status: p.payment.Status, Failure: &payment.Failure{
+		return PhoneNumberOutcome{Payment: p.snapshot(), Failure: &payment.Failure{
 			Code: payment.FailureEnded, Message: "the payment is " + string(p.payment.Status),
 		}}, nil
 	}
-	options := p.timing.activityOptions(activities.SetPhoneNumberName, "rings the customer's phone")
-	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.SetPhoneNumberName,
-		activities.SetPhoneNumberInput{EcommerceID: p.payment.EcommerceID, AuthToken: p.token, PhoneNumber: in.PhoneNumber}).Get(ctx, nil)
+	_, err := activity.SetPhoneNumber.Do(p.timing.calling(ctx, "rings the customer's phone"), activity.SetPhoneNumberInput{
+		EcommerceID: p.payment.EcommerceID, AuthToken: p.token, PhoneNumber: in.PhoneNumber,
+	})
 	if err != nil {
-		return PhoneNumberOutcome{Status: p.payment.Status, Failure: activities.FailureOf(err).Reason()}, nil
+		return PhoneNumberOutcome{Payment: p.snapshot(), Failure: activity.FailureOf(err).Reason()}, nil
 	}
 	p.payment.PhoneNumber = in.PhoneNumber
-	if _, err := p.write(ctx).get(ctx); err != nil {
+	if _, err := p.write(ctx).Result(ctx); err != nil {
 		return PhoneNumberOutcome{}, err
 	}
-	return PhoneNumberOutcome{Status: p.payment.Status}, nil
+	return PhoneNumberOutcome{Payment: p.snapshot()}, nil
 }

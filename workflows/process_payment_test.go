@@ -12,7 +12,9 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/notify"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -23,14 +25,14 @@ func TestHappyPath(t *testing.T) {
 	run(t, []story{
 		{
 			name: "the webhook comes after the debit",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(0, func() { s.ask(workflows.UpdateAwaitTicket, "ticket") })
 				s.at(20*time.Second, s.confirms)
 				s.at(25*time.Second, func() { s.event(genuine()) })
 			},
 			path: completed, told: told, authorizes: 1,
-			also: func(s *scene) {
-				require.Equal(s.t, workflows.TicketOutcome{Status: payment.StatusOpen}, answerOf[workflows.TicketOutcome](s, "ticket"))
+			also: func(s *fixture) {
+				require.Equal(s.t, payment.StatusOpen, answerOf[workflows.TicketOutcome](s, "ticket").Payment.Status)
 				require.Equal(s.t, start.Add(200*time.Millisecond), s.answers["ticket"].at)
 				p := s.record().Payment
 				require.Equal(s.t, start.Add(21200*time.Millisecond), *p.CompletedAt)
@@ -40,21 +42,21 @@ func TestHappyPath(t *testing.T) {
 		},
 		{
 			name: "the webhook overtakes the debit's answer",
-			script: func(s *scene) {
-				s.gateway.script(activities.AuthorizeName, answer{after: 4 * time.Second})
+			script: func(s *fixture) {
+				s.gateway.script(activity.Authorize.Name(), answer{after: 4 * time.Second})
 				s.at(20*time.Second, s.confirms)
 				s.at(22*time.Second, func() { s.event(genuine()) })
 			},
 			path: completed, told: told, authorizes: 1,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				require.Equal(s.t, start.Add(25*time.Second), s.inbox.told(books)[1].OccurredAt)
 			},
 		},
 		{
 			name:   "no webhook comes, so receivers are told without a payer after 10 s",
-			script: func(s *scene) { s.at(20*time.Second, s.confirms) },
+			script: func(s *fixture) { s.at(20*time.Second, s.confirms) },
 			path:   completed, told: told, authorizes: 1, anonymous: true,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				n := s.inbox.told(books)[1]
 				require.True(s.t, n.Payment.Customer.IsZero())
 				require.Equal(s.t, n.Payment.CompletedAt.Add(10*time.Second), n.OccurredAt)
@@ -62,7 +64,7 @@ func TestHappyPath(t *testing.T) {
 		},
 		{
 			name: "a webhook after the notification still reaches the store, at once",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				// A receiver that fails keeps the workflow open.
 				s.receivers.On(payment.EventCompleted, "slow", s.inbox.receiver("slow", failures(6)...))
 				s.at(20*time.Second, s.confirms)
@@ -72,13 +74,13 @@ func TestHappyPath(t *testing.T) {
 				})
 			},
 			path: completed, told: told, authorizes: 1,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				require.True(s.t, s.inbox.told(books)[1].Payment.Customer.IsZero())
 			},
 		},
 		{
 			name: "the same webhook many times changes nothing",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.poll = 10 * time.Second
 				for i := range 50 {
 					s.at(5*time.Second+time.Duration(i)*time.Millisecond, func() { s.event(genuine()) })
@@ -89,26 +91,26 @@ func TestHappyPath(t *testing.T) {
 				}
 			},
 			path: completed, told: told, authorizes: 1,
-			also: func(s *scene) {
-				require.LessOrEqual(s.t, s.gateway.count(activities.FindTicketName), 5, "hints are coalesced")
+			also: func(s *fixture) {
+				require.LessOrEqual(s.t, s.gateway.count(activity.FindTicket.Name()), 5, "hints are coalesced")
 			},
 		},
 		{
 			name: "a hint is quicker than the poll",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.poll = time.Minute
 				s.at(20*time.Second, s.confirms)
 				s.at(20*time.Second, func() { s.event(workflows.GatewayEvent{Digest: "hint", Kind: "ecommerce_cancelled"}) })
 			},
 			path: completed, told: told, authorizes: 1, anonymous: true,
-			also: func(s *scene) {
-				require.Equal(s.t, start.Add(20200*time.Millisecond), s.gateway.times(activities.AuthorizeName)[0])
+			also: func(s *fixture) {
+				require.Equal(s.t, start.Add(20200*time.Millisecond), s.gateway.times(activity.Authorize.Name())[0])
 			},
 		},
 		{
 			name: "a poll that ends early is no decision",
-			script: func(s *scene) {
-				s.gateway.script(activities.AwaitDecisionName, answer{after: 30 * time.Second})
+			script: func(s *fixture) {
+				s.gateway.script(activity.AwaitDecision.Name(), answer{after: 30 * time.Second})
 				s.at(40*time.Second, s.confirms)
 				s.at(50*time.Second, func() { s.event(genuine()) })
 			},
@@ -116,9 +118,9 @@ func TestHappyPath(t *testing.T) {
 		},
 		{
 			name: "somebody else debited",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.debits = 1
-				s.at(20*time.Second, func() { s.gateway.becomes(athmovil.StatusCompleted) })
+				s.at(20*time.Second, func() { s.gateway.becomes(activity.TicketCompleted) })
 				s.at(22*time.Second, func() { s.event(genuine()) })
 			},
 			path: completed, told: told,
@@ -148,7 +150,7 @@ func TestPayerDetails(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newFixture(t)
 			forged := genuine()
 			tt.forge(&forged)
 			s.at(5*time.Second, func() {
@@ -163,7 +165,7 @@ func TestPayerDetails(t *testing.T) {
 			s.checkAlways()
 
 			// Whatever was forged, the genuine event is still heard.
-			s = newScene(t)
+			s = newFixture(t)
 			s.at(5*time.Second, func() { s.event(forged) })
 			s.at(20*time.Second, s.confirms)
 			s.at(23*time.Second, func() { s.event(genuine()) })
@@ -176,13 +178,13 @@ func TestPayerDetails(t *testing.T) {
 
 func TestNobodyConfirms(t *testing.T) {
 	t.Parallel()
-	seenAt := func(before time.Duration) func(*scene) {
-		return func(s *scene) { s.at(10*time.Minute-before-s.gateway.poll, s.cancels) }
+	seenAt := func(before time.Duration) func(*fixture) {
+		return func(s *fixture) { s.at(10*time.Minute-before-s.gateway.poll, s.cancels) }
 	}
 	run(t, []story{
 		{
 			name:   "the customer cancels",
-			script: func(s *scene) { s.at(time.Minute, s.cancels) },
+			script: func(s *fixture) { s.at(time.Minute, s.cancels) },
 			path:   "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
 		},
 		{
@@ -197,51 +199,51 @@ func TestNobodyConfirms(t *testing.T) {
 		},
 		{
 			name:   "a state that is called expired counts like the others",
-			script: func(s *scene) { s.at(time.Minute, func() { s.gateway.becomes(athmovil.StatusExpired) }) },
+			script: func(s *fixture) { s.at(time.Minute, func() { s.gateway.becomes(activity.TicketExpired) }) },
 			path:   "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
 		},
 		{
 			name: "no worker was there until after the deadline: nobody is waited for",
-			script: func(s *scene) {
-				s.gateway.script(activities.CreateTicketName, answer{after: 20 * time.Minute})
+			script: func(s *fixture) {
+				s.gateway.script(activity.CreateTicket.Name(), answer{after: 20 * time.Minute})
 			},
 			path: "pending open expired", told: "payment_created payment_expired", cancels: 1,
-			also: func(s *scene) { require.Zero(s.t, s.gateway.count(activities.AwaitDecisionName)) },
+			also: func(s *fixture) { require.Zero(s.t, s.gateway.count(activity.AwaitDecision.Name())) },
 		},
 		{
 			name: "the deadline finds the ticket open, and cancels it",
 			path: "pending open expired", told: "payment_created payment_expired", cancels: 1,
-			also: func(s *scene) {
-				require.Equal(s.t, []string{activities.AwaitDecisionName, activities.FindTicketName, activities.CancelTicketName, activities.FindTicketName},
-					s.gateway.order(activities.AwaitDecisionName))
-				require.Equal(s.t, start.Add(10*time.Minute), s.gateway.times(activities.FindTicketName)[0])
+			also: func(s *fixture) {
+				require.Equal(s.t, []string{activity.AwaitDecision.Name(), activity.FindTicket.Name(), activity.CancelTicket.Name(), activity.FindTicket.Name()},
+					s.gateway.order(activity.AwaitDecision.Name()))
+				require.Equal(s.t, start.Add(10*time.Minute), s.gateway.times(activity.FindTicket.Name())[0])
 			},
 		},
 		{
 			name:   "the deadline finds a confirmation",
-			script: func(s *scene) { s.at(10*time.Minute-100*time.Millisecond, s.confirms) },
+			script: func(s *fixture) { s.at(10*time.Minute-100*time.Millisecond, s.confirms) },
 			path:   completed, told: told, authorizes: 1, anonymous: true,
 		},
 		{
 			name: "a confirmation overtakes the cancellation at the deadline",
-			script: func(s *scene) {
-				s.gateway.script(activities.CancelTicketName, answer{err: unavailable()})
+			script: func(s *fixture) {
+				s.gateway.script(activity.CancelTicket.Name(), answer{err: unavailable()})
 				s.at(10*time.Minute+300*time.Millisecond, s.confirms)
 			},
 			path: completed, told: told, authorizes: 1, cancels: 1, anonymous: true,
 		},
 		{
 			name: "the gateway refuses the cancellation for a while",
-			script: func(s *scene) {
-				s.gateway.script(activities.CancelTicketName, answer{err: unavailable()}, answer{err: unknown()}, answer{err: workerDied()})
+			script: func(s *fixture) {
+				s.gateway.script(activity.CancelTicket.Name(), answer{err: unavailable()}, answer{err: unknown()}, answer{err: workerDied()})
 			},
 			path: "pending open expired", told: "payment_created payment_expired", cancels: 4,
 		},
 		{
 			name: "a state that nobody knows decides nothing",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(time.Minute, func() { s.gateway.becomes("PAUSED") })
-				s.at(10*time.Minute+time.Second, func() { s.gateway.becomes(athmovil.StatusOpen) })
+				s.at(10*time.Minute+time.Second, func() { s.gateway.becomes(activity.TicketOpen) })
 			},
 			path: "pending open expired", told: "payment_created payment_expired", cancels: 1,
 		},
@@ -250,13 +252,13 @@ func TestNobodyConfirms(t *testing.T) {
 
 func TestMerchantCancels(t *testing.T) {
 	t.Parallel()
-	cancelled := func(s *scene) {
-		require.Equal(s.t, workflows.CancelOutcome{Status: s.record().Payment.Status}, answerOf[workflows.CancelOutcome](s, "cancel"))
+	cancelled := func(s *fixture) {
+		require.Equal(s.t, s.record().Payment.Status, answerOf[workflows.CancelOutcome](s, "cancel").Payment.Status)
 	}
 	run(t, []story{
 		{
 			name: "before the ticket is asked for",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.storeLeaves()
 				s.at(2*time.Second, s.askCancel)
 				s.at(5*time.Second, s.storeReturns)
@@ -265,28 +267,28 @@ func TestMerchantCancels(t *testing.T) {
 		},
 		{
 			name: "while the ticket is asked for",
-			script: func(s *scene) {
-				s.gateway.script(activities.CreateTicketName, answer{after: 5 * time.Second})
+			script: func(s *fixture) {
+				s.gateway.script(activity.CreateTicket.Name(), answer{after: 5 * time.Second})
 				s.at(2*time.Second, s.askCancel)
 			},
 			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1, also: cancelled,
 		},
 		{
 			name: "between two tries to get a ticket",
-			script: func(s *scene) {
-				s.gateway.script(activities.CreateTicketName, answer{err: unavailable()})
+			script: func(s *fixture) {
+				s.gateway.script(activity.CreateTicket.Name(), answer{err: unavailable()})
 				s.at(500*time.Millisecond, s.askCancel)
 			},
 			path: "pending cancelled", failure: payment.FailureCancelledByMerchant, told: "payment_failed", creates: 1, also: cancelled,
 		},
 		{
 			name:   "while the customer thinks",
-			script: func(s *scene) { s.at(time.Minute, s.askCancel) },
+			script: func(s *fixture) { s.at(time.Minute, s.askCancel) },
 			path:   "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1, also: cancelled,
 		},
 		{
 			name: "after the customer confirmed, before anybody saw it",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.poll = 10 * time.Second
 				s.at(time.Minute, s.confirms)
 				s.at(time.Minute+time.Second, s.askCancel)
@@ -295,9 +297,9 @@ func TestMerchantCancels(t *testing.T) {
 		},
 		{
 			name: "after the customer confirmed, and the cancellation is lost at first",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.poll = 10 * time.Second
-				s.gateway.script(activities.CancelTicketName, answer{err: unknown()}, answer{err: unknown(), executes: true})
+				s.gateway.script(activity.CancelTicket.Name(), answer{err: unknown()}, answer{err: unknown(), executes: true})
 				s.at(time.Minute, s.confirms)
 				s.at(time.Minute+time.Second, s.askCancel)
 			},
@@ -305,33 +307,33 @@ func TestMerchantCancels(t *testing.T) {
 		},
 		{
 			name: "twice",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(time.Minute, s.askCancel)
 				s.at(time.Minute, func() { s.ask(workflows.UpdateCancel, "again") })
 			},
 			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				cancelled(s)
 				require.Equal(s.t, answerOf[workflows.CancelOutcome](s, "cancel"), answerOf[workflows.CancelOutcome](s, "again"))
 			},
 		},
 		{
 			name: "while the debit is under way: too late",
-			script: func(s *scene) {
-				s.gateway.script(activities.AuthorizeName, answer{after: 10 * time.Second})
+			script: func(s *fixture) {
+				s.gateway.script(activity.Authorize.Name(), answer{after: 10 * time.Second})
 				s.at(time.Minute, s.confirms)
 				s.at(65*time.Second, s.askCancel)
 			},
 			path: completed, told: told, authorizes: 1, anonymous: true,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				cancelled(s)
 				require.Equal(s.t, start.Add(71*time.Second), s.answers["cancel"].at, "answered with the debit's outcome")
 			},
 		},
 		{
 			name: "while the debit's outcome is not known: too late",
-			script: func(s *scene) {
-				s.gateway.script(activities.AuthorizeName, answer{err: unknown()})
+			script: func(s *fixture) {
+				s.gateway.script(activity.Authorize.Name(), answer{err: unknown()})
 				s.at(time.Minute, s.confirms)
 				s.at(70*time.Second, s.askCancel)
 			},
@@ -339,7 +341,7 @@ func TestMerchantCancels(t *testing.T) {
 		},
 		{
 			name: "just after the customer's own cancellation",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.poll = 10 * time.Second
 				s.at(time.Minute, s.cancels)
 				s.at(time.Minute+time.Second, s.askCancel)
@@ -348,14 +350,14 @@ func TestMerchantCancels(t *testing.T) {
 		},
 		{
 			name: "at the deadline, where it is accepted too late to count",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(10*time.Minute-100*time.Millisecond, s.askCancel)
 			},
 			path: "pending open expired", told: "payment_created payment_expired", cancels: 1, also: cancelled,
 		},
 		{
 			name: "after the end",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.receivers.On(payment.EventFailed, "slow", s.inbox.receiver("slow", failures(5)...))
 				s.at(time.Minute, s.cancels)
 				s.at(time.Minute+5*time.Second, s.askCancel)
@@ -364,27 +366,27 @@ func TestMerchantCancels(t *testing.T) {
 		},
 		{
 			name:   "by cancelling the workflow",
-			script: func(s *scene) { s.at(time.Minute, s.env.CancelWorkflow) },
+			script: func(s *fixture) { s.at(time.Minute, s.env.CancelWorkflow) },
 			path:   "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1,
 		},
 		{
 			name: "by cancelling the workflow, while others wait for their answers",
-			script: func(s *scene) {
-				s.gateway.script(activities.CreateTicketName, answer{after: 5 * time.Second})
+			script: func(s *fixture) {
+				s.gateway.script(activity.CreateTicket.Name(), answer{after: 5 * time.Second})
 				s.at(time.Second, func() { s.ask(workflows.UpdateAwaitTicket, "ticket") })
 				s.at(2*time.Second, s.env.CancelWorkflow)
 				s.at(3*time.Second, s.askCancel)
 			},
 			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				cancelled(s)
-				require.NotEqual(s.t, payment.StatusPending, answerOf[workflows.TicketOutcome](s, "ticket").Status)
+				require.NotEqual(s.t, payment.StatusPending, answerOf[workflows.TicketOutcome](s, "ticket").Payment.Status)
 			},
 		},
 		{
 			name: "by cancelling the workflow while the debit is under way: too late",
-			script: func(s *scene) {
-				s.gateway.script(activities.AuthorizeName, answer{after: 10 * time.Second})
+			script: func(s *fixture) {
+				s.gateway.script(activity.Authorize.Name(), answer{after: 10 * time.Second})
 				s.at(time.Minute, s.confirms)
 				s.at(65*time.Second, s.env.CancelWorkflow)
 			},
@@ -396,20 +398,22 @@ func TestMerchantCancels(t *testing.T) {
 func TestCreate(t *testing.T) {
 	t.Parallel()
 	const failed = "pending failed"
-	create := func(answers ...answer) func(*scene) {
-		return func(s *scene) {
+	create := func(answers ...answer) func(*fixture) {
+		return func(s *fixture) {
 			s.at(0, func() { s.ask(workflows.UpdateAwaitTicket, "ticket") })
-			s.gateway.script(activities.CreateTicketName, answers...)
+			s.gateway.script(activity.CreateTicket.Name(), answers...)
 			s.at(time.Minute, s.cancels) // of a ticket that was made after all
 		}
 	}
-	ended := func(s *scene) {
+	ended := func(s *fixture) {
 		p := s.record().Payment
-		require.Equal(s.t, workflows.TicketOutcome{Status: p.Status, Failure: p.Failure}, answerOf[workflows.TicketOutcome](s, "ticket"))
+		answered := answerOf[workflows.TicketOutcome](s, "ticket").Payment
+		require.Equal(s.t, p.Status, answered.Status)
+		require.Equal(s.t, p.Failure, answered.Failure)
 		require.Empty(s.t, p.EcommerceID)
 	}
-	opened := func(s *scene) {
-		require.Equal(s.t, workflows.TicketOutcome{Status: payment.StatusOpen}, answerOf[workflows.TicketOutcome](s, "ticket"))
+	opened := func(s *fixture) {
+		require.Equal(s.t, payment.StatusOpen, answerOf[workflows.TicketOutcome](s, "ticket").Payment.Status)
 	}
 	const over = "pending open cancelled"
 	run(t, []story{
@@ -418,7 +422,7 @@ func TestCreate(t *testing.T) {
 			path: failed, failure: "BTRA_0009", told: "payment_failed", creates: 1, also: ended,
 		},
 		{
-			name: "refused without a code", script: create(answer{err: gatewayError(athmovil.KindInvalid, "", false)}),
+			name: "refused without a code", script: create(answer{err: gatewayError(activity.KindInvalid, "", false)}),
 			path: failed, failure: payment.FailureGatewayRefused, told: "payment_failed", creates: 1, also: ended,
 		},
 		{
@@ -454,7 +458,7 @@ func TestCreate(t *testing.T) {
 		},
 		{
 			name: "the store is away for too long",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				create()(s)
 				s.storeLeaves()
 				s.at(40*time.Second, s.storeReturns)
@@ -463,7 +467,7 @@ func TestCreate(t *testing.T) {
 		},
 		{
 			name: "the reference has an unfinished payment",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				create()(s)
 				other := payment.Payment{
 					ID: ledger.DeriveID("default", "another"), Status: payment.StatusOpen,
@@ -474,7 +478,7 @@ func TestCreate(t *testing.T) {
 				require.NoError(s.t, err)
 			},
 			path: failed, failure: payment.FailureReferenceInUse, told: "payment_failed",
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				require.Equal(s.t, ledger.DeriveID("default", "another"), answerOf[workflows.TicketOutcome](s, "ticket").InProgressID)
 			},
 		},
@@ -483,9 +487,9 @@ func TestCreate(t *testing.T) {
 
 func TestAuthorize(t *testing.T) {
 	t.Parallel()
-	const authorize = activities.AuthorizeName
-	confirmed := func(answers ...answer) func(*scene) {
-		return func(s *scene) {
+	authorize := activity.Authorize.Name()
+	confirmed := func(answers ...answer) func(*fixture) {
+		return func(s *fixture) {
 			s.gateway.script(authorize, answers...)
 			s.at(20*time.Second, s.confirms)
 		}
@@ -505,11 +509,11 @@ func TestAuthorize(t *testing.T) {
 		},
 		{
 			name: "the debit happens some time after the answer was lost",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				confirmed(answer{err: unknown()})(s)
 				s.at(45*time.Second, func() {
 					s.gateway.debits++
-					s.gateway.becomes(athmovil.StatusCompleted)
+					s.gateway.becomes(activity.TicketCompleted)
 				})
 			},
 			path: completed, told: told, authorizes: 1, anonymous: true,
@@ -517,7 +521,7 @@ func TestAuthorize(t *testing.T) {
 		{
 			name: "the answer is lost, and the ticket stays confirmed longer than a call lasts", script: confirmed(answer{err: unknown()}),
 			path: completed, told: told, authorizes: 2, anonymous: true,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				tries := s.gateway.times(authorize)
 				ended := tries[0].Add(s.gateway.latency)
 				require.GreaterOrEqual(s.t, tries[1].Sub(ended), 30*time.Second)
@@ -526,13 +530,13 @@ func TestAuthorize(t *testing.T) {
 		{
 			name: "the request was surely not sent", script: confirmed(answer{err: unavailable()}, answer{err: unavailable()}),
 			path: completed, told: told, authorizes: 3, anonymous: true,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				require.Less(s.t, s.gateway.times(authorize)[2].Sub(start), 30*time.Second, "no reason to wait")
 			},
 		},
 		{
 			name: "the answer is lost, and the ticket is cancelled",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				confirmed(answer{err: unknown()})(s)
 				s.at(30*time.Second, s.cancels)
 			},
@@ -540,7 +544,7 @@ func TestAuthorize(t *testing.T) {
 		},
 		{
 			name: "the answer is lost, and the ticket expires",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.script(authorize, answer{err: unknown()})
 				s.at(9*time.Minute+50*time.Second, s.confirms)
 				s.at(10*time.Minute+time.Second, s.cancels)
@@ -558,7 +562,7 @@ func TestAuthorize(t *testing.T) {
 		{
 			name:  "a second try is forbidden, so a person is asked",
 			input: func(in *workflows.ProcessPaymentInput) { in.Timing.ForbidSecondAuthorize = true },
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				confirmed(answer{err: unknown()})(s)
 				s.at(2*time.Minute, func() {
 					p := s.record().Payment
@@ -571,7 +575,7 @@ func TestAuthorize(t *testing.T) {
 		},
 		{
 			name: "no worker takes the debit up, so a person is asked",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				confirmed(answer{after: time.Hour})(s)
 				s.at(25*time.Minute+time.Second, func() {
 					require.True(s.t, s.record().Payment.NeedsReview)
@@ -584,7 +588,7 @@ func TestAuthorize(t *testing.T) {
 
 func TestGatewayAway(t *testing.T) {
 	t.Parallel()
-	inReview := func(s *scene, at time.Duration) {
+	inReview := func(s *fixture, at time.Duration) {
 		s.at(at, func() {
 			p := s.record().Payment
 			require.True(s.t, p.NeedsReview)
@@ -596,7 +600,7 @@ func TestGatewayAway(t *testing.T) {
 	run(t, []story{
 		{
 			name: "for less than the grace period",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(9*time.Minute, s.gateway.leave)
 				s.at(9*time.Minute, s.confirms)
 				s.at(20*time.Minute, s.gateway.back)
@@ -605,7 +609,7 @@ func TestGatewayAway(t *testing.T) {
 		},
 		{
 			name: "beyond the grace period, and the ticket died meanwhile",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(9*time.Minute, s.gateway.leave)
 				s.at(10*time.Minute, s.cancels)
 				inReview(s, 25*time.Minute+time.Second)
@@ -615,7 +619,7 @@ func TestGatewayAway(t *testing.T) {
 		},
 		{
 			name: "beyond the grace period, and the customer confirmed",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(9*time.Minute, s.gateway.leave)
 				s.at(9*time.Minute, s.confirms)
 				inReview(s, 25*time.Minute+time.Second)
@@ -625,8 +629,8 @@ func TestGatewayAway(t *testing.T) {
 		},
 		{
 			name: "after the debit was sent",
-			script: func(s *scene) {
-				s.gateway.script(activities.AuthorizeName, answer{err: unknown(), executes: true})
+			script: func(s *fixture) {
+				s.gateway.script(activity.Authorize.Name(), answer{err: unknown(), executes: true})
 				s.at(20*time.Second, s.confirms)
 				s.at(20*time.Second+s.gateway.poll+time.Millisecond, s.gateway.leave)
 				inReview(s, 25*time.Minute+time.Second)
@@ -636,14 +640,14 @@ func TestGatewayAway(t *testing.T) {
 		},
 		{
 			name: "it answers, but never decides; then it looks every hour",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(time.Minute, func() { s.gateway.becomes("PAUSED") })
 				inReview(s, 25*time.Minute+time.Second)
-				s.at(10*time.Hour, func() { s.gateway.becomes(athmovil.StatusExpired) })
+				s.at(10*time.Hour, func() { s.gateway.becomes(activity.TicketExpired) })
 			},
 			path: "pending open expired", told: "payment_created payment_needs_review payment_expired",
-			also: func(s *scene) {
-				looks := s.gateway.times(activities.FindTicketName)
+			also: func(s *fixture) {
+				looks := s.gateway.times(activity.FindTicket.Name())
 				require.Equal(s.t, time.Hour, looks[len(looks)-1].Sub(looks[len(looks)-2]).Round(time.Minute))
 			},
 		},
@@ -654,7 +658,7 @@ func TestSetPhoneNumber(t *testing.T) {
 	t.Parallel()
 	const another = "7875559876"
 	without := func(in *workflows.ProcessPaymentInput) { in.Request.PhoneNumber = "" }
-	set := func(s *scene) func() {
+	set := func(s *fixture) func() {
 		return func() {
 			s.ask(workflows.UpdateSetPhoneNumber, "phone", workflows.SetPhoneNumberRequest{PhoneNumber: another})
 		}
@@ -662,57 +666,59 @@ func TestSetPhoneNumber(t *testing.T) {
 	run(t, []story{
 		{
 			name: "taken", input: without,
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(100*time.Millisecond, set(s)) // waits for the ticket
 				s.at(20*time.Second, s.cancels)
 			},
 			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
-			also: func(s *scene) {
-				require.Equal(s.t, workflows.PhoneNumberOutcome{Status: payment.StatusOpen}, answerOf[workflows.PhoneNumberOutcome](s, "phone"))
+			also: func(s *fixture) {
+				outcome := answerOf[workflows.PhoneNumberOutcome](s, "phone")
+				require.Nil(s.t, outcome.Failure)
+				require.Equal(s.t, payment.StatusOpen, outcome.Payment.Status)
 				require.Equal(s.t, another, s.gateway.phone)
 				require.Equal(s.t, another, string(s.record().Payment.PhoneNumber))
 			},
 		},
 		{
 			name: "refused, since there is one",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.phone = customerPhone
 				s.at(10*time.Second, set(s))
 				s.at(20*time.Second, s.cancels)
 			},
 			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				outcome := answerOf[workflows.PhoneNumberOutcome](s, "phone")
-				require.Equal(s.t, payment.StatusOpen, outcome.Status)
+				require.Equal(s.t, payment.StatusOpen, outcome.Payment.Status)
 				require.Equal(s.t, athmovil.CodePhoneAssigned, outcome.Failure.Code)
 				require.Equal(s.t, customerPhone, string(s.record().Payment.PhoneNumber))
 			},
 		},
 		{
 			name: "no answer", input: without,
-			script: func(s *scene) {
-				s.gateway.script(activities.SetPhoneNumberName, answer{err: unknown()})
+			script: func(s *fixture) {
+				s.gateway.script(activity.SetPhoneNumber.Name(), answer{err: unknown()})
 				s.at(10*time.Second, set(s))
 				s.at(20*time.Second, s.cancels)
 			},
 			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				require.Equal(s.t, payment.FailureGatewayNoAnswer, answerOf[workflows.PhoneNumberOutcome](s, "phone").Failure.Code)
 			},
 		},
 		{
 			name: "after the end", input: without,
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.receivers.On(payment.EventFailed, "slow", s.inbox.receiver("slow", failures(5)...))
 				s.at(20*time.Second, s.cancels)
 				s.at(25*time.Second, set(s))
 			},
 			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				outcome := answerOf[workflows.PhoneNumberOutcome](s, "phone")
-				require.Equal(s.t, payment.StatusCancelled, outcome.Status)
+				require.Equal(s.t, payment.StatusCancelled, outcome.Payment.Status)
 				require.Equal(s.t, payment.FailureEnded, outcome.Failure.Code)
-				require.Zero(s.t, s.gateway.count(activities.SetPhoneNumberName))
+				require.Zero(s.t, s.gateway.count(activity.SetPhoneNumber.Name()))
 			},
 		},
 	})
@@ -720,20 +726,20 @@ func TestSetPhoneNumber(t *testing.T) {
 
 func TestStoreAway(t *testing.T) {
 	t.Parallel()
-	debited := func(s *scene, at time.Duration) {
+	debited := func(s *fixture, at time.Duration) {
 		s.at(at, func() {
 			require.Equal(s.t, 1, s.gateway.debits, "a store that is away never costs a sale")
 			require.NotEqual(s.t, payment.StatusCompleted, s.record().Payment.Status)
 			require.Positive(s.t, s.records.tries.Load())
 		})
 	}
-	atOnce := func(s *scene) {
-		require.Equal(s.t, start.Add(21*time.Second), s.gateway.times(activities.AuthorizeName)[0])
+	atOnce := func(s *fixture) {
+		require.Equal(s.t, start.Add(21*time.Second), s.gateway.times(activity.Authorize.Name())[0])
 	}
 	run(t, []story{
 		{
 			name: "from the confirmation on",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(20*time.Second, s.confirms)
 				s.at(20*time.Second, s.storeLeaves)
 				debited(s, 59*time.Minute)
@@ -742,15 +748,15 @@ func TestStoreAway(t *testing.T) {
 				s.at(time.Hour, s.storeReturns)
 			},
 			path: completed, told: told, authorizes: 1,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				atOnce(s)
-				require.Equal(s.t, payment.StatusCompleted, answerOf[workflows.CancelOutcome](s, "cancel").Status)
+				require.Equal(s.t, payment.StatusCompleted, answerOf[workflows.CancelOutcome](s, "cancel").Payment.Status)
 				require.False(s.t, s.answers["cancel"].at.Before(start.Add(time.Hour)), "nobody is answered before it is written")
 			},
 		},
 		{
 			name: "from the moment on that the ticket is made",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(0, func() { s.ask(workflows.UpdateAwaitTicket, "ticket") })
 				s.at(150*time.Millisecond, s.storeLeaves)
 				s.at(20*time.Second, s.confirms)
@@ -758,15 +764,15 @@ func TestStoreAway(t *testing.T) {
 				s.at(time.Hour, s.storeReturns)
 			},
 			path: completed, told: told, authorizes: 1, anonymous: true,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				atOnce(s)
 				require.False(s.t, s.answers["ticket"].at.Before(start.Add(time.Hour)), "the open row precedes the answer")
 			},
 		},
 		{
 			name: "while the debit's outcome is not known",
-			script: func(s *scene) {
-				s.gateway.script(activities.AuthorizeName, answer{err: unknown(), executes: true})
+			script: func(s *fixture) {
+				s.gateway.script(activity.Authorize.Name(), answer{err: unknown(), executes: true})
 				s.at(20*time.Second, s.confirms)
 				s.at(20*time.Second, s.storeLeaves)
 				debited(s, 59*time.Minute)
@@ -776,7 +782,7 @@ func TestStoreAway(t *testing.T) {
 		},
 		{
 			name: "at the end",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(20*time.Second, s.storeLeaves)
 				s.at(20*time.Second, s.cancels)
 				s.at(time.Hour, s.storeReturns)
@@ -791,7 +797,7 @@ func TestReceivers(t *testing.T) {
 
 	t.Run("one that fails neither delays nor repeats another", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.receivers.On(payment.EventCompleted, "printer", s.inbox.receiver("printer", failures(3)...))
 		s.at(20*time.Second, s.confirms)
 		s.at(22*time.Second, func() { s.event(genuine()) })
@@ -816,7 +822,7 @@ func TestReceivers(t *testing.T) {
 
 	t.Run("one that gives up", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.receivers.On(payment.EventCompleted, "printer",
 			s.inbox.receiver("printer", activities.Permanent(errors.New("no such printer for "+customerPhone))))
 		s.at(20*time.Second, s.confirms)
@@ -830,7 +836,7 @@ func TestReceivers(t *testing.T) {
 
 	t.Run("bad ones beside a good one", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		add := func(name string, receive activities.ReceiverFunc) {
 			s.receivers.Add(activities.Receiver{
 				Event: payment.EventCompleted, Name: name, Func: receive,
@@ -867,7 +873,7 @@ func TestReceivers(t *testing.T) {
 
 	t.Run("one whose own workflow was cancelled", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		calls := 0
 		s.receivers.On(payment.EventCompleted, "printer", func(context.Context, payment.Notification) error {
 			calls++
@@ -881,7 +887,7 @@ func TestReceivers(t *testing.T) {
 
 	t.Run("one that is removed", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.receivers.On(payment.EventCreated, "printer", s.inbox.receiver("printer", failures(1000)...))
 		s.at(10*time.Second, func() {
 			s.env.SignalWorkflow(workflows.SignalDeliveries, workflows.DeliveryOrder{
@@ -900,7 +906,7 @@ func TestReceivers(t *testing.T) {
 
 	t.Run("one that is wanted now", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.receivers.Add(activities.Receiver{
 			Event: payment.EventCreated, Name: "printer", Func: s.inbox.receiver("printer", failures(1)...),
 			Retry: payment.Retry{First: time.Hour},
@@ -921,14 +927,14 @@ func TestReceivers(t *testing.T) {
 
 	t.Run("the list changes", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		late := activities.NewNotifications()
 		for _, event := range payment.Events() {
 			late.On(event, "late", s.inbox.receiver("late"))
 		}
-		late.Register(s.env, s.db, s.env.Now)
+		notify.Register(s.env, late.All(), s.db, s.env.Now)
 		s.at(10*time.Second, func() {
-			require.NoError(t, s.db.AnnounceReceivers(t.Context(), "museum", late.Announced("museum")))
+			require.NoError(t, s.db.AnnounceReceivers(t.Context(), "museum", notify.Announced("museum", late.All())))
 		})
 		s.at(20*time.Second, s.confirms)
 		s.process()
@@ -939,7 +945,7 @@ func TestReceivers(t *testing.T) {
 
 	t.Run("none at all", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.receivers = activities.NewNotifications()
 		s.receivers.On(payment.EventReconciliationMismatch, books, s.inbox.receiver(books))
 		s.at(20*time.Second, s.confirms)
@@ -951,7 +957,7 @@ func TestReceivers(t *testing.T) {
 
 func TestProcessPaymentNeedsItsID(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newFixture(t)
 	s.execute("another-id", workflows.ProcessPaymentName, workflows.ProcessPaymentInput{PaymentID: paymentID, CreatedAt: start})
 	var refused *temporal.ApplicationError
 	require.ErrorAs(t, s.env.GetWorkflowError(), &refused)

@@ -7,7 +7,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
@@ -42,10 +42,10 @@ const (
 	lookBackFor = 30 * 24 * time.Hour
 )
 
-// ReconcileDay compares one day with the gateway's report, and the completed
+// reconcile compares one day with the gateway's report, and the completed
 // payments of the last 30 days with the gateway's totals of refunds. Differences
 // are recorded and told, never settled silently.
-func ReconcileDay(ctx workflow.Context, in ReconcileDayInput) (ReconcileDayResult, error) {
+func reconcile(ctx workflow.Context, in ReconcileDayInput) (ReconcileDayResult, error) {
 	day, err := dayOf(ctx, in.Day)
 	if err != nil {
 		return ReconcileDayResult{}, err
@@ -78,10 +78,10 @@ func dayOf(ctx workflow.Context, text string) (time.Time, error) {
 }
 
 type reconcileDay struct {
-	timing Timing
-	day    time.Time
-	result payment.Reconciliation
-	outbox outbox
+	timing   Timing
+	day      time.Time
+	result   payment.Reconciliation
+	notifier notifier
 }
 
 func (r *reconcileDay) run(ctx workflow.Context) error {
@@ -98,29 +98,17 @@ func (r *reconcileDay) run(ctx workflow.Context) error {
 		return err
 	}
 	r.result.EndedAt = workflow.Now(ctx).UTC()
-	if _, err := persist[any](ctx, activities.RecordReconciliationName, r.result); err != nil {
+	if _, err := activity.RecordReconciliation.Do(ctx, r.result); err != nil {
 		return err
 	}
-	return r.outbox.finish(ctx)
-}
-
-// reportOptions are those of activities that ask for reports or look at many
-// payments: a few tries, since the report is known to time out.
-func (r *reconcileDay) reportOptions(ctx workflow.Context, summary string) workflow.Context {
-	options := r.timing.activityOptions("", summary)
-	options.StartToCloseTimeout = time.Hour
-	options.HeartbeatTimeout = r.timing.Call + time.Minute
-	options.RetryPolicy = &temporal.RetryPolicy{InitialInterval: r.timing.PollFirst, MaximumAttempts: 3}
-	return workflow.WithActivityOptions(ctx, options)
+	return r.notifier.finish(ctx)
 }
 
 // compare compares one span, in halves where the report gives no answer.
 func (r *reconcileDay) compare(ctx workflow.Context, from, to time.Time) error {
 	name := fmt.Sprintf("%s to %s", from.Format(time.DateTime), to.Format(time.DateTime))
 	workflow.SetCurrentDetails(ctx, "Compares "+name+".")
-	var compared activities.CompareSpanResult
-	err := workflow.ExecuteActivity(r.reportOptions(ctx, "compares "+name), activities.CompareSpanName,
-		activities.CompareSpanInput{From: from.UTC(), To: to.UTC()}).Get(ctx, &compared)
+	compared, err := activity.CompareSpan.Do(r.timing.reporting(ctx, "compares "+name), activity.CompareSpanInput{From: from.UTC(), To: to.UTC()})
 	if half := to.Sub(from) / 2; err != nil && half >= shortestSpan {
 		if err := r.compare(ctx, from, from.Add(half)); err != nil {
 			return err
@@ -154,24 +142,23 @@ func (r *reconcileDay) mismatches(ctx workflow.Context, all []payment.Mismatch) 
 func (r *reconcileDay) mismatch(ctx workflow.Context, m payment.Mismatch) error {
 	r.result.Mismatches++
 	m.Source = payment.FoundByReconciliation
-	return r.outbox.recordMismatch(ctx, m)
+	return r.notifier.recordMismatch(ctx, m)
 }
 
 // lookBack looks for refunds made elsewhere that no event told of. A page that
 // cannot be looked at is left for tomorrow.
 func (r *reconcileDay) lookBack(ctx workflow.Context, end time.Time) error {
 	workflow.SetCurrentDetails(ctx, "Looks for refunds made elsewhere.")
-	page := activities.LookForRefundsInput{From: end.Add(-lookBackFor).UTC(), To: end.UTC()}
+	page := activity.LookForRefundsInput{From: end.Add(-lookBackFor).UTC(), To: end.UTC()}
 	for {
-		var looked activities.LookForRefundsResult
-		err := workflow.ExecuteActivity(r.reportOptions(ctx, "looks for refunds made elsewhere"), activities.LookForRefundsName, page).Get(ctx, &looked)
+		looked, err := activity.LookForRefunds.Do(r.timing.reporting(ctx, "looks for refunds made elsewhere"), page)
 		if err != nil {
 			workflow.GetLogger(ctx).Warn("refunds made elsewhere are looked for tomorrow", "error", err)
 			r.result.Quarantined++
 			return nil
 		}
-		for _, rise := range looked.Rises {
-			if err := r.book(ctx, rise); err != nil {
+		for _, unbooked := range looked.Unbooked {
+			if err := r.book(ctx, unbooked); err != nil {
 				return err
 			}
 		}
@@ -187,27 +174,25 @@ func (r *reconcileDay) lookBack(ctx workflow.Context, end time.Time) error {
 
 // book books a refund made elsewhere. Where a refund of ours is under way, or
 // the books have explained it meanwhile, tomorrow is another day.
-func (r *reconcileDay) book(ctx workflow.Context, rise ledger.ExternalRefund) error {
-	rise.BookedAt = workflow.Now(ctx).UTC()
-	booked, err := persist[activities.BookExternalRefundResult](ctx, activities.BookExternalRefundName, rise)
+func (r *reconcileDay) book(ctx workflow.Context, unbooked ledger.ExternalRefund) error {
+	unbooked.BookedAt = workflow.Now(ctx).UTC()
+	booked, err := activity.BookExternalRefund.Do(ctx, unbooked)
 	if err != nil || booked.Refusal != nil {
 		return err
 	}
 	r.result.Booked++
-	r.outbox.announceRefund(ctx, rise, booked)
+	r.notifier.announceRefund(ctx, unbooked, booked)
 	return nil
 }
 
 // settleReviews tells refunds in review what the report says of them.
 func (r *reconcileDay) settleReviews(ctx workflow.Context) error {
-	waiting, err := persist[activities.RefundsInReviewResult](ctx, activities.RefundsInReviewName, activities.RefundsInReviewInput{})
+	waiting, err := activity.RefundsInReview.Do(ctx, activity.None{})
 	if err != nil {
 		return err
 	}
 	for _, id := range waiting.RefundIDs {
-		var found activities.SearchReportResult
-		err := workflow.ExecuteActivity(r.reportOptions(ctx, "looks for the refund "+id), activities.SearchReportName,
-			activities.SearchReportInput{RefundID: id}).Get(ctx, &found)
+		found, err := activity.SearchReport.Do(r.timing.reporting(ctx, "looks for the refund "+id), activity.SearchReportInput{RefundID: id})
 		if err != nil || !found.Whole {
 			continue // it goes on waiting
 		}

@@ -10,43 +10,42 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
-	"github.com/cobropay/cobro/worker"
 	"github.com/cobropay/cobro/workflows"
 )
 
 // report is the gateway's report as ReconcileDay meets it.
 type report struct {
-	compare func(activities.CompareSpanInput) (activities.CompareSpanResult, error)
-	look    func(activities.LookForRefundsInput) (activities.LookForRefundsResult, error)
-	search  func(activities.SearchReportInput) (activities.SearchReportResult, error)
-	spans   []activities.CompareSpanInput
+	compare func(activity.CompareSpanInput) (activity.CompareSpanResult, error)
+	look    func(activity.LookForRefundsInput) (activity.LookForRefundsResult, error)
+	search  func(activity.SearchReportInput) (activity.SearchReportResult, error)
+	spans   []activity.CompareSpanInput
 }
 
 // reconcile runs ReconcileDay to its end.
-func (s *scene) reconcile(r *report, in workflows.ReconcileDayInput) payment.Reconciliation {
+func (s *fixture) reconcile(r *report, in workflows.ReconcileDayInput) payment.Reconciliation {
 	s.t.Helper()
-	worker.RegisterReconcile(s.env, &activities.Reconcile{Store: s.db})
 	s.mocks = append(s.mocks, func() {
-		s.env.OnActivity(activities.CompareSpanName, mock.Anything, mock.Anything).Return(
-			func(_ context.Context, in activities.CompareSpanInput) (activities.CompareSpanResult, error) {
+		s.env.OnActivity(activity.CompareSpan.Name(), mock.Anything, mock.Anything).Return(
+			func(_ context.Context, in activity.CompareSpanInput) (activity.CompareSpanResult, error) {
 				r.spans = append(r.spans, in)
 				if r.compare == nil {
-					return activities.CompareSpanResult{Rows: 1}, nil
+					return activity.CompareSpanResult{Rows: 1}, nil
 				}
 				return r.compare(in)
 			})
-		s.env.OnActivity(activities.LookForRefundsName, mock.Anything, mock.Anything).Return(
-			func(_ context.Context, in activities.LookForRefundsInput) (activities.LookForRefundsResult, error) {
+		s.env.OnActivity(activity.LookForRefunds.Name(), mock.Anything, mock.Anything).Return(
+			func(_ context.Context, in activity.LookForRefundsInput) (activity.LookForRefundsResult, error) {
 				if r.look == nil {
-					return activities.LookForRefundsResult{}, nil
+					return activity.LookForRefundsResult{}, nil
 				}
 				return r.look(in)
 			})
-		s.env.OnActivity(activities.SearchReportName, mock.Anything, mock.Anything).Return(
-			func(_ context.Context, in activities.SearchReportInput) (activities.SearchReportResult, error) {
+		s.env.OnActivity(activity.SearchReport.Name(), mock.Anything, mock.Anything).Return(
+			func(_ context.Context, in activity.SearchReportInput) (activity.SearchReportResult, error) {
 				return r.search(in)
 			})
 	})
@@ -67,8 +66,8 @@ func TestReconcileDay(t *testing.T) {
 	midnight := time.Date(2026, time.March, 1, 4, 0, 0, 0, time.UTC) // in Puerto Rico
 	// misses is a report that lacks a payment.
 	misses := func() *report {
-		return &report{compare: func(in activities.CompareSpanInput) (activities.CompareSpanResult, error) {
-			compared := activities.CompareSpanResult{Rows: 1}
+		return &report{compare: func(in activity.CompareSpanInput) (activity.CompareSpanResult, error) {
+			compared := activity.CompareSpanResult{Rows: 1}
 			if in.From.Equal(midnight) {
 				compared.Mismatches = []payment.Mismatch{{
 					ID: ledger.DeriveMismatchID(payment.MismatchMissingThere, paymentID), Kind: payment.MismatchMissingThere, PaymentID: paymentID,
@@ -80,7 +79,7 @@ func TestReconcileDay(t *testing.T) {
 
 	t.Run("covers the day", func(t *testing.T) {
 		t.Parallel()
-		s, r := newScene(t), &report{}
+		s, r := newFixture(t), &report{}
 		got := s.reconcile(r, day)
 		require.Equal(t, 4, got.Rows)
 		require.Equal(t, midnight, r.spans[0].From)
@@ -92,13 +91,13 @@ func TestReconcileDay(t *testing.T) {
 	})
 	t.Run("a span without an answer is halved, and then set aside", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		broken := midnight.Add(7 * time.Hour)
-		r := &report{compare: func(in activities.CompareSpanInput) (activities.CompareSpanResult, error) {
+		r := &report{compare: func(in activity.CompareSpanInput) (activity.CompareSpanResult, error) {
 			if !broken.Before(in.From) && broken.Before(in.To) {
-				return activities.CompareSpanResult{}, temporal.NewApplicationError("timed out", "unknown")
+				return activity.CompareSpanResult{}, temporal.NewApplicationError("timed out", "unknown")
 			}
-			return activities.CompareSpanResult{Rows: 1}, nil
+			return activity.CompareSpanResult{Rows: 1}, nil
 		}}
 		got := s.reconcile(r, day)
 		require.Equal(t, 1, got.Quarantined)
@@ -110,17 +109,17 @@ func TestReconcileDay(t *testing.T) {
 	})
 	t.Run("refunds made elsewhere are booked and told", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.paid()
 		pages := 0
-		r := &report{look: func(in activities.LookForRefundsInput) (activities.LookForRefundsResult, error) {
+		r := &report{look: func(in activity.LookForRefundsInput) (activity.LookForRefundsResult, error) {
 			if pages++; pages == 1 {
 				require.Equal(t, 30*24*time.Hour, in.To.Sub(in.From))
-				return activities.LookForRefundsResult{Next: ledger.Cursor{CreatedAt: start, ID: paymentID}}, nil
+				return activity.LookForRefundsResult{Next: ledger.Cursor{CreatedAt: start, ID: paymentID}}, nil
 			}
 			require.Equal(t, paymentID, in.After.ID)
 			two := money.FromCents(2_00)
-			return activities.LookForRefundsResult{Rises: []ledger.ExternalRefund{{
+			return activity.LookForRefundsResult{Unbooked: []ledger.ExternalRefund{{
 				RefundID: ledger.DeriveExternalRefundID(paymentID, "total 2.00"), PaymentID: paymentID, Amount: two, Total: two,
 				Source: payment.SourceUnexplained, At: start,
 			}}}, nil
@@ -131,7 +130,7 @@ func TestReconcileDay(t *testing.T) {
 	})
 	t.Run("a person's cancellation loses nothing that was found", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.paid()
 		s.receivers.Add(activities.Receiver{
 			Event: payment.EventReconciliationMismatch, Name: "printer", Func: s.inbox.receiver("printer", failures(8)...),
@@ -143,7 +142,7 @@ func TestReconcileDay(t *testing.T) {
 	})
 	t.Run("what another receiver came to is written when one is removed", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.paid()
 		for name, fails := range map[string]int{"aaa": 1000, "bbb": 1} {
 			s.receivers.Add(activities.Receiver{
@@ -164,7 +163,7 @@ func TestReconcileDay(t *testing.T) {
 	})
 	t.Run("a refund in review hears what a whole report says", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.paid()
 		s.reserve(refundID, "fingerprint", given)
 		_, err := s.db.RecordRefund(t.Context(), ledger.RefundChange{
@@ -179,8 +178,8 @@ func TestReconcileDay(t *testing.T) {
 			s.env.OnSignalExternalWorkflow(mock.Anything, workflows.RefundWorkflowID(refundID), "", workflows.SignalReportAnswered, mock.Anything).
 				Return(func(string, string, string, string, any) error { told++; return nil })
 		})
-		r := &report{search: func(activities.SearchReportInput) (activities.SearchReportResult, error) {
-			return activities.SearchReportResult{Until: start.Add(time.Hour), Whole: true}, nil
+		r := &report{search: func(activity.SearchReportInput) (activity.SearchReportResult, error) {
+			return activity.SearchReportResult{Until: start.Add(time.Hour), Whole: true}, nil
 		}}
 		s.reconcile(r, day)
 		require.Equal(t, 1, told)
@@ -189,7 +188,7 @@ func TestReconcileDay(t *testing.T) {
 
 func TestReconcileDayOfASchedule(t *testing.T) {
 	t.Parallel()
-	s, r := newScene(t), &report{}
+	s, r := newFixture(t), &report{}
 	require.NoError(t, s.env.SetTypedSearchAttributesOnStart(temporal.NewSearchAttributes(
 		temporal.NewSearchAttributeKeyTime("TemporalScheduledStartTime").ValueSet(time.Date(2026, time.February, 11, 6, 0, 0, 0, time.UTC)))))
 	got := s.reconcile(r, workflows.ReconcileDayInput{})
@@ -198,8 +197,7 @@ func TestReconcileDayOfASchedule(t *testing.T) {
 
 func TestReconcileDayNeedsADay(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	worker.RegisterReconcile(s.env, &activities.Reconcile{Store: s.db})
+	s := newFixture(t)
 	s.execute(workflows.ReconcileWorkflowID("today"), workflows.ReconcileDayName, workflows.ReconcileDayInput{Day: "today"})
 	require.ErrorContains(t, s.env.GetWorkflowError(), "must be like 2026-01-31")
 }

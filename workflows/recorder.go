@@ -1,11 +1,9 @@
 package workflows
 
 import (
-	"time"
-
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
@@ -21,22 +19,12 @@ type queued struct {
 	done   workflow.Settable
 }
 
-// written is a change on its way to the store.
-type written struct{ future workflow.Future }
-
-// get waits until the change is in the store.
-func (w written) get(ctx workflow.Context) (activities.RecordPaymentResult, error) {
-	var result activities.RecordPaymentResult
-	err := w.future.Get(ctx, &result)
-	return result, err
-}
-
-// start begins to write; ctx must not be cancelled with the workflow.
+// start begins to write; ctx must not be canceled with the workflow.
 func (r *recorder) start(ctx workflow.Context) {
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for workflow.Await(ctx, func() bool { return len(r.queue) > 0 }) == nil {
 			next := r.queue[0]
-			next.done.Set(persist[activities.RecordPaymentResult](ctx, activities.RecordPaymentName, next.change))
+			next.done.Set(activity.RecordPayment.Do(ctx, next.change))
 			r.queue = r.queue[1:]
 		}
 	})
@@ -44,6 +32,9 @@ func (r *recorder) start(ctx workflow.Context) {
 
 // idle reports whether everything is written.
 func (r *recorder) idle() bool { return len(r.queue) == 0 }
+
+// written is a change on its way to the store.
+type written = activity.Future[activity.RecordPaymentResult]
 
 // write puts the payment as it stands in line for the store.
 func (p *process) write(ctx workflow.Context) written { return p.enqueue(ctx, p.change(ctx, "")) }
@@ -53,22 +44,19 @@ func (p *process) change(ctx workflow.Context, event payment.Event) ledger.Chang
 	p.revision++
 	p.payment.UpdatedAt = workflow.Now(ctx).UTC()
 	change := ledger.Change{
-		Record: ledger.Record{
-			Payment: p.payment, Revision: p.revision, Fingerprint: p.fingerprint,
-		},
+		Record:      ledger.Record{Payment: p.payment, Revision: p.revision, Fingerprint: p.fingerprint},
 		Transitions: p.unwritten,
 		Announce:    event,
-		Deliveries:  p.outbox.take(),
-		Review:      p.docket.take(),
+		Review:      p.reviewCase.take(),
 	}
 	p.unwritten = nil
 	return change
 }
 
 // whenWritten goes on once a change is in the store.
-func (p *process) whenWritten(ctx workflow.Context, written written, next func()) {
+func (p *process) whenWritten(ctx workflow.Context, change written, next func()) {
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		if _, err := written.get(ctx); err == nil {
+		if change.Get(ctx, nil) == nil {
 			next()
 		}
 	})
@@ -78,46 +66,16 @@ func (p *process) whenWritten(ctx workflow.Context, written written, next func()
 func (p *process) enqueue(ctx workflow.Context, change ledger.Change) written {
 	future, done := workflow.NewFuture(ctx)
 	p.recorder.queue = append(p.recorder.queue, queued{change: change, done: done})
-	return written{future: future}
+	return written{Future: future}
 }
 
-// announce writes the payment as it stands and tells the event's receivers.
+// announce writes the payment as it stands and notifies the event's receivers.
 func (p *process) announce(ctx workflow.Context, event payment.Event) written {
 	change := p.change(ctx, event)
 	w := p.enqueue(ctx, change)
-	p.outbox.announce(ctx, p.payment.ID, change.Notification(), func(ctx workflow.Context) (ledger.Announced, error) {
-		result, err := w.get(ctx)
+	p.notifier.announce(ctx, p.payment.ID, change.Notification(), func(ctx workflow.Context) (ledger.Announced, error) {
+		result, err := w.Result(ctx)
 		return ledger.Announced{Sequence: result.Sequence, Receivers: result.Receivers}, err
 	})
 	return w
-}
-
-// writeDeliveries puts the outcomes of the deliveries in line for the store.
-func (p *process) writeDeliveries(ctx workflow.Context) {
-	if !p.outbox.hasEnded() {
-		return
-	}
-	p.enqueue(ctx, ledger.Change{
-		Record: ledger.Record{
-			Payment: p.payment, Revision: p.revision, Fingerprint: p.fingerprint,
-		},
-		Deliveries: p.outbox.take(),
-	})
-}
-
-// persist repeats a local activity until it succeeds. Between attempts the
-// workflow task ends, so that a store that is away delays nothing else.
-func persist[R any](ctx workflow.Context, name string, input any) (R, error) {
-	var result R
-	ctx = workflow.WithLocalActivityOptions(ctx, recordOptions())
-	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
-		err := workflow.ExecuteLocalActivity(ctx, name, input).Get(ctx, &result)
-		if err == nil {
-			return result, nil
-		}
-		workflow.GetLogger(ctx).Warn("store write failed; it is tried again", "activity", name, "error", err)
-		if err := workflow.Sleep(ctx, pause); err != nil {
-			return result, err
-		}
-	}
 }

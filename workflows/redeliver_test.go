@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/notify"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -14,9 +15,9 @@ import (
 // same id, to the receiver alone.
 func TestRedeliver(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newFixture(t)
 	s.receivers.On(payment.EventCompleted, "printer", s.inbox.receiver("printer", failures(2)...))
-	require.NoError(t, s.db.AnnounceReceivers(t.Context(), host, s.receivers.Announced(host)))
+	require.NoError(t, s.db.AnnounceReceivers(t.Context(), host, notify.Announced(host, s.receivers.All())))
 	s.paid()
 	change := ledger.Change{Record: s.record(), Announce: payment.EventCompleted, Workflow: paymentID}
 	change.Record.Revision++
@@ -49,8 +50,8 @@ func TestRedeliver(t *testing.T) {
 // TestRedeliverWhatIsUnderWay leaves alone what another workflow sends.
 func TestRedeliverWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	require.NoError(t, s.db.AnnounceReceivers(t.Context(), host, s.receivers.Announced(host)))
+	s := newFixture(t)
+	require.NoError(t, s.db.AnnounceReceivers(t.Context(), host, notify.Announced(host, s.receivers.All())))
 	s.paid()
 	change := ledger.Change{Record: s.record(), Announce: payment.EventCompleted, Workflow: paymentID}
 	announced, err := s.db.RecordPayment(t.Context(), change)

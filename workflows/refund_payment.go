@@ -7,16 +7,15 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
 
-// RefundPayment gives money of one payment back, at most once. A refusal is a
+// refundPayment gives money of one payment back, at most once. A refusal is a
 // result, not a failure: nothing was reserved and nothing was sent.
-func RefundPayment(ctx workflow.Context, in RefundPaymentInput) (RefundOutcome, error) {
+func refundPayment(ctx workflow.Context, in RefundPaymentInput) (RefundOutcome, error) {
 	r, err := newRefund(ctx, in)
 	if err != nil {
 		return RefundOutcome{}, err
@@ -39,11 +38,11 @@ type refund struct {
 	revision int64
 	refusal  *payment.RefundRefusal
 
-	outbox outbox
-	docket *docket
-	events workflow.ReceiveChannel // signs of other refunds of the payment
-	report workflow.ReceiveChannel
-	signs  map[string]bool // digests of those events
+	notifier   notifier
+	reviewCase *reviewCase
+	events     workflow.ReceiveChannel // signs of other refunds of the payment
+	report     workflow.ReceiveChannel
+	signs      map[string]bool // digests of those events
 
 	settled bool // those who wait can be answered
 	ended   bool // the terminal row is written
@@ -60,13 +59,19 @@ func newRefund(ctx workflow.Context, in RefundPaymentInput) (*refund, error) {
 		return nil, temporal.NewNonRetryableApplicationError("the workflow's id is not its refund's", "invalid", nil)
 	}
 	var err error
-	if r.docket, err = newDocket(ctx, in.PaymentID, in.RefundID, func() bool { return r.ended }); err != nil {
+	if r.reviewCase, err = newReviewCase(ctx, in.PaymentID, in.RefundID, func() bool { return r.ended }, r.describe); err != nil {
 		return nil, err
 	}
 	return r, workflow.SetUpdateHandler(ctx, UpdateAwaitRefund, func(ctx workflow.Context) (RefundOutcome, error) {
 		err := workflow.Await(detached(ctx), func() bool { return r.settled })
 		return r.outcome(), err
 	})
+}
+
+// describe puts the refund as it stands into the answer to a person's decision.
+func (r *refund) describe(outcome *ReviewOutcome) {
+	now := r.refund
+	outcome.Refund = &now
 }
 
 func (r *refund) outcome() RefundOutcome {
@@ -94,22 +99,13 @@ func (r *refund) run(ctx workflow.Context) error {
 	return r.finish(ctx)
 }
 
-// finish returns when every receiver was told and every handler has answered.
+// finish returns when every receiver was notified, every outcome is written and
+// every handler has answered.
 func (r *refund) finish(ctx workflow.Context) error {
-	for {
-		over := func() bool { return r.outbox.atRest() && workflow.AllHandlersFinished(ctx) }
-		if err := workflow.Await(ctx, func() bool { return r.outbox.hasEnded() || over() }); err != nil {
-			return err
-		}
-		if !r.outbox.hasEnded() {
-			return nil
-		}
-		if _, err := persist[ledger.Announced](ctx, activities.RecordRefundName, ledger.RefundChange{
-			Record: r.record(), Deliveries: r.outbox.take(),
-		}); err != nil {
-			return err
-		}
+	if err := r.notifier.finish(ctx); err != nil {
+		return err
 	}
+	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 }
 
 // reserve asks for the right to send the refund. While another refund of the
@@ -121,7 +117,7 @@ func (r *refund) reserve(ctx workflow.Context) error {
 		Fingerprint: r.input.Fingerprint, At: r.input.CreatedAt.UTC(),
 	}
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		result, err := persist[activities.ReserveRefundResult](ctx, activities.ReserveRefundName, reservation)
+		result, err := activity.ReserveRefund.Do(ctx, reservation)
 		if err != nil {
 			return err
 		}
@@ -152,21 +148,19 @@ func (r *refund) execute(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
-	r.docket.note(ctx, "before: ATH Móvil's total of refunds is $%s, and Cobro's $%s", before, r.payment.RefundedAmount)
+	r.reviewCase.note(ctx, "before: ATH Móvil's total of refunds is $%s, and Cobro's $%s", before, r.payment.RefundedAmount)
 	if err := r.explain(ctx, before); err != nil || r.refund.Status != payment.RefundPending {
 		return err
 	}
 	workflow.SetCurrentDetails(ctx, "Sends the refund to ATH Móvil.")
-	options := r.timing.activityOptions(activities.RefundName, "gives $"+r.refund.Amount.String()+" back")
 	for tries := 1; ; tries++ {
-		var done activities.RefundResult
-		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.RefundName, activities.RefundInput{
+		done, err := activity.Refund.Do(r.timing.calling(ctx, "gives $"+r.refund.Amount.String()+" back"), activity.RefundInput{
 			RefundID: r.refund.ID, ReferenceNumber: r.payment.ReferenceNumber, Amount: r.refund.Amount, Message: r.refund.Message,
-		}).Get(ctx, &done)
-		failure := activities.FailureOf(err)
+		})
+		failure := activity.FailureOf(err)
 		if err != nil {
-			countUnknown(ctx, athmovil.OpRefund, failure)
-			r.docket.note(ctx, "Refund, try %d: %s", tries, failure)
+			countUnknown(ctx, opRefund, failure)
+			r.reviewCase.note(ctx, "Refund, try %d: %s", tries, failure)
 		}
 		switch {
 		case err == nil:
@@ -175,7 +169,7 @@ func (r *refund) execute(ctx workflow.Context) error {
 		case failure.Definite():
 			r.fail(ctx, failure)
 			return nil
-		case failure.Kind != athmovil.KindUnavailable:
+		case failure.Kind != activity.KindUnavailable:
 			return r.settle(ctx, before)
 		case tries == refundTriesUnsent:
 			r.fail(ctx, failure)
@@ -206,7 +200,7 @@ func (r *refund) explain(ctx workflow.Context, before money.Amount) error {
 		PaymentID: r.payment.ID, Amount: before.Sub(booked), Total: before, Source: payment.SourceUnexplained,
 		For: r.refund.ID, At: workflow.Now(ctx).UTC(), BookedAt: workflow.Now(ctx).UTC(),
 	}
-	result, err := persist[activities.BookExternalRefundResult](ctx, activities.BookExternalRefundName, external)
+	result, err := activity.BookExternalRefund.Do(ctx, external)
 	if err != nil {
 		return err
 	}
@@ -219,7 +213,7 @@ func (r *refund) explain(ctx workflow.Context, before money.Amount) error {
 			return err
 		}
 	} else {
-		r.outbox.announceRefund(ctx, external, result)
+		r.notifier.announceRefund(ctx, external, result)
 	}
 	if left := r.payment.Total.Sub(before); r.refund.Amount.Cmp(left) > 0 {
 		r.end(ctx, payment.RefundFailed, &payment.Failure{
@@ -233,7 +227,7 @@ func (r *refund) explain(ctx workflow.Context, before money.Amount) error {
 func (r *refund) mismatch(ctx workflow.Context, m payment.Mismatch) error {
 	m.PaymentID, m.ReferenceNumber = r.payment.ID, r.payment.ReferenceNumber
 	m.Source = payment.FoundByRefund
-	return r.outbox.recordMismatch(ctx, m)
+	return r.notifier.recordMismatch(ctx, m)
 }
 
 // settle decides what an unanswered refund came to: completed where the
@@ -250,22 +244,20 @@ func (r *refund) settle(ctx workflow.Context, before money.Amount) error {
 		}
 		looking, stop := workflow.WithCancel(ctx)
 		found := r.find(looking)
-		heard := r.docket.await(ctx, found)
-		if heard != nil {
+		if request := r.reviewCase.await(ctx, found.Future); request != nil {
 			stop()
-			if err := r.judge(ctx, heard, before); err != nil || r.refund.Status != payment.RefundPending {
+			if err := r.decide(ctx, request, before); err != nil || r.refund.Status != payment.RefundPending {
 				return err
 			}
 			continue
 		}
-		var seen activities.Ticket
-		err = found.Get(ctx, &seen)
+		seen, err := found.Result(ctx)
 		stop()
 		if err != nil {
 			return err
 		}
 		r.drainSigns()
-		r.docket.note(ctx, "ATH Móvil's total of refunds is $%s; signs of other refunds: %d", seen.TotalRefunded, len(r.signs))
+		r.reviewCase.note(ctx, "ATH Móvil's total of refunds is $%s; signs of other refunds: %d", seen.TotalRefunded, len(r.signs))
 		switch rise := seen.TotalRefunded.Sub(before); {
 		case rise == r.refund.Amount && len(r.signs) == 0:
 			r.complete(ctx, "")
@@ -284,64 +276,64 @@ func (r *refund) settle(ctx workflow.Context, before money.Amount) error {
 	}
 }
 
-// rest pauses between looks, unless a person speaks or a report answers. It
+// rest pauses between looks, unless a person decides or a report answers. It
 // returns until when a report that does not list the refund covers it.
 func (r *refund) rest(ctx workflow.Context, before money.Amount, pause time.Duration) (covered time.Time, err error) {
 	resting, stop := workflow.WithCancel(ctx)
 	defer stop()
 	timer := workflow.NewTimer(resting, pause)
 	for {
-		var heard *ruling
+		var request *decisionRequest
 		var answered ReportAnswered
 		over := false
 		workflow.NewSelector(ctx).
 			AddFuture(timer, func(workflow.Future) { over = true }).
-			AddReceive(r.docket.rulings, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, &heard) }).
+			AddReceive(r.reviewCase.requests, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, &request) }).
 			AddReceive(r.report, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, &answered) }).
 			Select(ctx)
 		switch {
 		case over:
 			return time.Time{}, timer.Get(ctx, nil)
-		case heard != nil:
-			return time.Time{}, r.judge(ctx, heard, before)
+		case request != nil:
+			return time.Time{}, r.decide(ctx, request, before)
 		case r.refund.NeedsReview && !answered.Listed:
 			return answered.Until, nil
 		}
 	}
 }
 
-// judge takes a person's word on a refund in review, unless a fresh look at the
-// gateway's total contradicts it. A look that is not answered contradicts
+// decide takes a person's decision on a refund in review, unless a fresh look at
+// the gateway's total contradicts it. A look that is not answered contradicts
 // nothing, nor does a total that another refund may have moved.
-func (r *refund) judge(ctx workflow.Context, heard *ruling, before money.Amount) error {
-	if !r.docket.isOpen() {
-		heard.answer = &ReviewOutcome{Refused: ReviewNotOpen}
+func (r *refund) decide(ctx workflow.Context, request *decisionRequest, before money.Amount) error {
+	if !r.reviewCase.isOpen() {
+		request.refuse()
 		return nil
 	}
-	seen, err := r.timing.glance(ctx, r.payment.EcommerceID)
-	if err == nil && r.contradicted(heard.Verdict, before, seen.TotalRefunded) {
-		heard.contradict("refunded in all: $" + seen.TotalRefunded.String() + ", before: $" + before.String())
+	seen, err := r.timing.findOnce(ctx, r.payment.EcommerceID)
+	if err == nil && r.contradicted(request.Verdict, before, seen.TotalRefunded) {
+		request.contradict("refunded in all: $" + seen.TotalRefunded.String() + ", before: $" + before.String())
 		return nil
 	}
-	r.rule(ctx, heard)
+	r.settleBy(ctx, request)
 	return nil
 }
 
 // contradicted reports whether the gateway's total, before and after the refund,
-// denies a person's word.
-func (r *refund) contradicted(word payment.Verdict, before, after money.Amount) bool {
+// denies a person's verdict.
+func (r *refund) contradicted(verdict payment.Verdict, before, after money.Amount) bool {
 	rise := after.Sub(before)
-	if word == payment.VerdictCompleted {
+	if verdict == payment.VerdictCompleted {
 		return rise.Cmp(r.refund.Amount) < 0
 	}
 	return rise == r.refund.Amount && len(r.signs) == 0
 }
 
-// rule settles the refund by a person's word.
-func (r *refund) rule(ctx workflow.Context, heard *ruling) {
-	r.docket.decide(ctx, heard.byPerson())
-	heard.accept()
-	if heard.Verdict == payment.VerdictCompleted {
+// settleBy settles the refund by a person's decision.
+func (r *refund) settleBy(ctx workflow.Context, request *decisionRequest) {
+	r.reviewCase.decide(ctx, request.byPerson())
+	request.accept()
+	if request.Verdict == payment.VerdictCompleted {
 		r.complete(ctx, "")
 		return
 	}
@@ -362,16 +354,13 @@ func (r *refund) drainSigns() {
 }
 
 // find looks at the ticket, for as long as that takes.
-func (r *refund) find(ctx workflow.Context) workflow.Future {
-	options := r.timing.activityOptions(activities.FindTicketName, "looks at what was refunded")
-	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activities.FindTicketName,
-		activities.TicketInput{EcommerceID: r.payment.EcommerceID})
+func (r *refund) find(ctx workflow.Context) activity.Future[activity.Ticket] {
+	return r.timing.find(ctx, r.payment.EcommerceID, "looks at what was refunded")
 }
 
 // totalRefunded asks the gateway what it has refunded of the payment.
 func (r *refund) totalRefunded(ctx workflow.Context) (money.Amount, error) {
-	var seen activities.Ticket
-	err := r.find(ctx).Get(ctx, &seen)
+	seen, err := r.find(ctx).Result(ctx)
 	return seen.TotalRefunded, err
 }
 
@@ -380,7 +369,7 @@ func (r *refund) complete(ctx workflow.Context, reference string) {
 	r.end(ctx, payment.RefundCompleted, nil)
 }
 
-func (r *refund) fail(ctx workflow.Context, failure activities.GatewayFailure) {
+func (r *refund) fail(ctx workflow.Context, failure activity.GatewayFailure) {
 	r.end(ctx, payment.RefundFailed, failure.Reason())
 }
 
@@ -395,13 +384,13 @@ func (r *refund) end(ctx workflow.Context, status payment.RefundStatus, reason *
 	if status == payment.RefundCompleted {
 		verdict = payment.VerdictCompleted
 	}
-	r.docket.decide(ctx, payment.Decision{Verdict: verdict, Source: payment.DecidedByGateway})
+	r.reviewCase.decide(ctx, payment.Decision{Verdict: verdict, Source: payment.DecidedByGateway})
 }
 
 // needReview flags the refund and tells of it. Those who wait get the refund as
 // it is: pending, and in review.
 func (r *refund) needReview(ctx workflow.Context, before, after money.Amount) error {
-	r.docket.open(ctx, payment.CauseRefundUnknown)
+	r.reviewCase.open(ctx, payment.CauseRefundUnknown)
 	r.refund.NeedsReview = true
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf(
 		"Needs a review: ATH Móvil's total of refunds was $%s and is $%s; the refund is of $%s. Looks every %s.",
@@ -410,7 +399,7 @@ func (r *refund) needReview(ctx workflow.Context, before, after money.Amount) er
 		return err
 	}
 	err := r.announce(ctx, payment.EventNeedsReview)
-	r.outbox.keepUp(ctx)
+	r.notifier.writeInBackground(ctx)
 	r.settled = true
 	return err
 }
@@ -434,13 +423,13 @@ func (r *refund) announceEnd(ctx workflow.Context) error {
 func (r *refund) announce(ctx workflow.Context, event payment.Event) error {
 	r.revision++
 	change := ledger.RefundChange{
-		Record: r.record(), Announce: event, At: workflow.Now(ctx).UTC(), Review: r.docket.take(),
+		Record: r.record(), Announce: event, At: workflow.Now(ctx).UTC(), Review: r.reviewCase.take(),
 	}
-	announced, err := persist[ledger.Announced](ctx, activities.RecordRefundName, change)
+	announced, err := activity.RecordRefund.Do(ctx, change)
 	if err != nil {
 		return err
 	}
-	r.outbox.announce(ctx, r.refund.ID, change.Notification(announced.Payment), at(announced))
+	r.notifier.announce(ctx, r.refund.ID, change.Notification(announced.Payment), already(announced))
 	return nil
 }
 

@@ -8,15 +8,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
 
-// The refund of every refund scene, of the payment that paid completes.
+// The refund of every refund fixture, of the payment that paid completes.
 var (
 	refundID = ledger.DeriveRefundID(paymentID, "key-2")
 	otherID  = ledger.DeriveRefundID(paymentID, "another")
@@ -24,12 +24,12 @@ var (
 )
 
 // paid puts the completed payment into the store that refunds are made of.
-func (s *scene) paid() {
+func (s *fixture) paid() {
 	s.t.Helper()
 	s.paidBy(payment.Customer{Name: customerName, PhoneNumber: customerPhone, Email: customerEmail})
 }
 
-func (s *scene) paidBy(payer payment.Customer) {
+func (s *fixture) paidBy(payer payment.Customer) {
 	s.t.Helper()
 	at, net := start.Add(-time.Hour), total.Sub(fee)
 	charged := fee
@@ -45,12 +45,12 @@ func (s *scene) paidBy(payer payment.Customer) {
 		})
 		require.NoError(s.t, err)
 	}
-	s.gateway.ticket.Status = athmovil.StatusCompleted
+	s.gateway.ticket.Status = activity.TicketCompleted
 	s.gateway.ticket.ReferenceNumber = reference
 }
 
 // reserve makes a refund of the store's own, as another workflow run would.
-func (s *scene) reserve(id, fingerprint string, amount money.Amount) {
+func (s *fixture) reserve(id, fingerprint string, amount money.Amount) {
 	s.t.Helper()
 	_, err := s.db.ReserveRefund(s.t.Context(), ledger.Reservation{
 		RefundID: id, PaymentID: paymentID, Amount: &amount, Fingerprint: fingerprint, At: start,
@@ -59,7 +59,7 @@ func (s *scene) reserve(id, fingerprint string, amount money.Amount) {
 }
 
 // settle ends a refund that reserve made.
-func (s *scene) settle(id string, amount money.Amount) {
+func (s *fixture) settle(id string, amount money.Amount) {
 	s.t.Helper()
 	at := start.Add(time.Second)
 	_, err := s.db.RecordRefund(s.t.Context(), ledger.RefundChange{Record: ledger.RefundRecord{Revision: 2, Refund: payment.Refund{
@@ -69,7 +69,7 @@ func (s *scene) settle(id string, amount money.Amount) {
 }
 
 // refund runs RefundPayment to its end.
-func (s *scene) refund(changes ...func(*workflows.RefundPaymentInput)) workflows.RefundOutcome {
+func (s *fixture) refund(changes ...func(*workflows.RefundPaymentInput)) workflows.RefundOutcome {
 	s.t.Helper()
 	amount := given
 	in := workflows.RefundPaymentInput{
@@ -88,7 +88,7 @@ func (s *scene) refund(changes ...func(*workflows.RefundPaymentInput)) workflows
 }
 
 // refundRow reads the refund as it is stored.
-func (s *scene) refundRow() payment.Refund {
+func (s *fixture) refundRow() payment.Refund {
 	s.t.Helper()
 	r, err := s.db.Refund(s.t.Context(), refundID)
 	require.NoError(s.t, err)
@@ -97,7 +97,7 @@ func (s *scene) refundRow() payment.Refund {
 
 func TestRefund(t *testing.T) {
 	t.Parallel()
-	const refund = activities.RefundName
+	refund := activity.Refund.Name()
 	type expectation struct {
 		status   payment.RefundStatus
 		failure  string
@@ -108,7 +108,7 @@ func TestRefund(t *testing.T) {
 	done := expectation{status: payment.RefundCompleted, told: "refund_completed", sent: 1, credited: given}
 	reviewed := done
 	reviewed.told = "payment_needs_review refund_completed"
-	inReview := func(s *scene, at time.Duration) {
+	inReview := func(s *fixture, at time.Duration) {
 		s.at(at, func() {
 			r := s.refundRow()
 			require.True(s.t, r.NeedsReview)
@@ -122,15 +122,15 @@ func TestRefund(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		input  func(*workflows.RefundPaymentInput)
-		script func(*scene)
+		script func(*fixture)
 		want   expectation
-		also   func(*scene)
+		also   func(*fixture)
 	}{
 		{
 			name: "completed", want: done,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				require.Equal(s.t, refundReference, s.refundRow().ReferenceNumber)
-				require.Equal(s.t, []string{activities.FindTicketName, refund}, s.gateway.order(activities.FindTicketName))
+				require.Equal(s.t, []string{activity.FindTicket.Name(), refund}, s.gateway.order(activity.FindTicket.Name()))
 			},
 		},
 		{
@@ -140,41 +140,41 @@ func TestRefund(t *testing.T) {
 		},
 		{
 			name:   "declined",
-			script: func(s *scene) { s.gateway.script(refund, answer{err: declined("BTRA_0053")}) },
+			script: func(s *fixture) { s.gateway.script(refund, answer{err: declined("BTRA_0053")}) },
 			want:   expectation{status: payment.RefundFailed, failure: "BTRA_0053", told: "refund_failed", sent: 1},
 		},
 		{
 			name: "unavailable three times",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.script(refund, answer{err: unavailable()}, answer{err: unavailable()}, answer{err: unavailable()})
 			},
 			want: expectation{status: payment.RefundFailed, failure: payment.FailureGatewayUnavailable, told: "refund_failed", sent: 3},
 		},
 		{
 			name:   "unavailable, then done",
-			script: func(s *scene) { s.gateway.script(refund, answer{err: unavailable()}) },
+			script: func(s *fixture) { s.gateway.script(refund, answer{err: unavailable()}) },
 			want:   expectation{status: payment.RefundCompleted, told: "refund_completed", sent: 2, credited: given},
 		},
 		{
 			name: "unavailable, then lost: never a third time",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.script(refund, answer{err: unavailable()}, answer{err: unknown(), executes: true})
 			},
 			want: expectation{status: payment.RefundCompleted, told: "refund_completed", sent: 2, credited: given},
 		},
 		{
 			name:   "the answer is lost, and the total rose by exactly the amount",
-			script: func(s *scene) { s.gateway.script(refund, answer{err: unknown(), executes: true}) },
+			script: func(s *fixture) { s.gateway.script(refund, answer{err: unknown(), executes: true}) },
 			want:   done,
-			also: func(s *scene) {
-				looks := s.gateway.times(activities.FindTicketName)
+			also: func(s *fixture) {
+				looks := s.gateway.times(activity.FindTicket.Name())
 				require.Len(s.t, looks, 2)
 				require.GreaterOrEqual(s.t, looks[1].Sub(s.gateway.times(refund)[0]), 2*time.Minute, "it settles first")
 			},
 		},
 		{
 			name: "the total counts from before, not from zero",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.reserve(otherID, "other", money.FromCents(5_00))
 				s.settle(otherID, money.FromCents(5_00))
 				s.gateway.refunded(money.FromCents(5_00))
@@ -184,35 +184,35 @@ func TestRefund(t *testing.T) {
 		},
 		{
 			name: "the worker dies after it sent",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.script(refund, answer{err: workerDied(), executes: true, after: 35 * time.Second})
 			},
 			want: done,
 		},
 		{
 			name: "refused in a way that leads to a look",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.script(refund, answer{err: lookFirst(athmovil.CodeWrongStatus), executes: true})
 			},
 			want: done,
 		},
 		{
 			name: "the answer is lost, and nothing changed until a person has seen to it",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.script(refund, answer{err: unknown()})
 				inReview(s, 3*time.Minute)
 				s.at(5*time.Hour, func() { s.gateway.refunded(given) })
 			},
 			want: reviewed,
-			also: func(s *scene) {
-				looks := s.gateway.times(activities.FindTicketName)
+			also: func(s *fixture) {
+				looks := s.gateway.times(activity.FindTicket.Name())
 				require.Len(s.t, looks, 7)
 				require.Equal(s.t, time.Hour, looks[6].Sub(looks[5]).Round(time.Minute))
 			},
 		},
 		{
 			name: "the answer is lost, and the total rose by something else",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.script(refund, answer{err: unknown()})
 				s.at(time.Minute, func() { s.gateway.refunded(money.FromCents(9_99)) })
 				inReview(s, 3*time.Minute)
@@ -222,7 +222,7 @@ func TestRefund(t *testing.T) {
 		},
 		{
 			name: "the gateway is away after it was sent",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.script(refund, answer{err: unknown(), executes: true})
 				s.at(300*time.Millisecond, s.gateway.leave)
 				s.at(3*time.Hour, s.gateway.back)
@@ -231,7 +231,7 @@ func TestRefund(t *testing.T) {
 		},
 		{
 			name: "the workflow is cancelled, and does not hear it",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.script(refund, answer{after: 10 * time.Second})
 				s.at(5*time.Second, s.env.CancelWorkflow)
 			},
@@ -239,7 +239,7 @@ func TestRefund(t *testing.T) {
 		},
 		{
 			name: "the store is away after the reservation",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.gateway.script(refund, answer{after: 10 * time.Second})
 				s.at(5*time.Second, s.storeLeaves)
 				s.at(time.Hour, func() {
@@ -252,7 +252,7 @@ func TestRefund(t *testing.T) {
 		},
 		{
 			name: "another refund is in the way for a while",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.reserve(otherID, "other", money.FromCents(5_00))
 				s.at(5*time.Second, func() {
 					require.Zero(s.t, s.gateway.count(refund))
@@ -264,7 +264,7 @@ func TestRefund(t *testing.T) {
 		},
 		{
 			name: "a receiver that fails delays nobody",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.receivers.On(payment.EventRefundCompleted, "printer", s.inbox.receiver("printer", failures(3)...))
 				s.at(2*time.Second, func() {
 					require.Equal(s.t, payment.DeliveryDelivered, s.delivery(payment.EventRefundCompleted, books).Status)
@@ -272,12 +272,12 @@ func TestRefund(t *testing.T) {
 				})
 			},
 			want: done,
-			also: func(s *scene) { require.Len(s.t, s.inbox.told("printer"), 4) },
+			also: func(s *fixture) { require.Len(s.t, s.inbox.told("printer"), 4) },
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newFixture(t)
 			s.paid()
 			s.at(0, func() { s.ask(workflows.UpdateAwaitRefund, "refund") })
 			if tt.script != nil {
@@ -313,7 +313,7 @@ func TestRefund(t *testing.T) {
 }
 
 // checkRefund checks what holds at the end of every refund that was reserved.
-func (s *scene) checkRefund(r payment.Refund) {
+func (s *fixture) checkRefund(r payment.Refund) {
 	t := s.t
 	t.Helper()
 	p := s.record().Payment
@@ -350,7 +350,7 @@ func TestRefundRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		input  func(*workflows.RefundPaymentInput)
-		script func(*scene)
+		script func(*fixture)
 		want   payment.RefundRefusal
 		after  time.Duration // how long it waited at most
 	}{
@@ -364,7 +364,7 @@ func TestRefundRefused(t *testing.T) {
 		},
 		{
 			name: "more than what is left",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.reserve(otherID, "other", money.FromCents(20_00))
 				s.settle(otherID, money.FromCents(20_00))
 			},
@@ -372,19 +372,19 @@ func TestRefundRefused(t *testing.T) {
 		},
 		{
 			name:   "another one stays in the way",
-			script: func(s *scene) { s.reserve(otherID, "other", money.FromCents(5_00)) },
+			script: func(s *fixture) { s.reserve(otherID, "other", money.FromCents(5_00)) },
 			want:   payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: otherID},
 			after:  10 * time.Second,
 		},
 		{
 			name:   "another one is in the way, and nobody wants to wait",
 			input:  func(in *workflows.RefundPaymentInput) { in.WaitUntil = time.Time{} },
-			script: func(s *scene) { s.reserve(otherID, "other", money.FromCents(5_00)) },
+			script: func(s *fixture) { s.reserve(otherID, "other", money.FromCents(5_00)) },
 			want:   payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: otherID},
 		},
 		{
 			name:   "the key belongs to another request",
-			script: func(s *scene) { s.reserve(refundID, "another-fingerprint", given) },
+			script: func(s *fixture) { s.reserve(refundID, "another-fingerprint", given) },
 			want:   payment.RefundRefusal{Code: payment.RefusedKeyReused},
 		},
 		{
@@ -395,7 +395,7 @@ func TestRefundRefused(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newFixture(t)
 			s.paid()
 			s.at(0, func() { s.ask(workflows.UpdateAwaitRefund, "refund") })
 			if tt.script != nil {
@@ -421,15 +421,15 @@ func TestRefundTakenOver(t *testing.T) {
 	t.Parallel()
 	t.Run("where nothing was sent yet", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.paid()
 		s.reserve(refundID, "fingerprint", given)
 		require.Equal(t, payment.RefundCompleted, s.refund().Refund.Status)
-		require.Equal(t, 1, s.gateway.count(activities.RefundName))
+		require.Equal(t, 1, s.gateway.count(activity.Refund.Name()))
 	})
 	t.Run("where it was settled", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.paid()
 		s.reserve(refundID, "fingerprint", given)
 		s.settle(refundID, given)
@@ -441,7 +441,7 @@ func TestRefundTakenOver(t *testing.T) {
 
 func TestRefundPaymentNeedsItsID(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newFixture(t)
 	s.execute("refund/another", workflows.RefundPaymentName, workflows.RefundPaymentInput{RefundID: refundID, PaymentID: paymentID})
 	var refused *temporal.ApplicationError
 	require.ErrorAs(t, s.env.GetWorkflowError(), &refused)

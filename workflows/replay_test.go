@@ -10,14 +10,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/cobropay/cobro/activities"
-	cobro "github.com/cobropay/cobro/worker"
+	"github.com/cobropay/cobro/workflows"
 )
 
 // histories are what payments did on the real server, recorded by dev/histories.
@@ -29,16 +27,11 @@ func histories(t *testing.T) []string {
 	return files
 }
 
-// onlyWorkflows registers what a replay needs.
-type onlyWorkflows struct{ worker.WorkflowReplayer }
-
-func (onlyWorkflows) RegisterActivityWithOptions(any, activity.RegisterOptions) {}
-
 func replay(t *testing.T, file string) error {
 	t.Helper()
 	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{DisableDeadlockDetection: true})
 	require.NoError(t, err)
-	register(onlyWorkflows{replayer})
+	workflows.Register(replayer)
 	data, err := os.Open(file)
 	require.NoError(t, err)
 	defer data.Close()
@@ -51,12 +44,6 @@ func replay(t *testing.T, file string) error {
 		}})
 }
 
-// register registers every workflow.
-func register(r cobro.Registry) {
-	cobro.RegisterPayments(r, &activities.Gateway{}, &activities.Records{})
-	cobro.RegisterReconcile(r, &activities.Reconcile{})
-}
-
 // names keeps the names of workflows.
 type names []string
 
@@ -64,13 +51,11 @@ func (n *names) RegisterWorkflowWithOptions(_ any, options workflow.RegisterOpti
 	*n = append(*n, options.Name)
 }
 
-func (*names) RegisterActivityWithOptions(any, activity.RegisterOptions) {}
-
 func TestEveryWorkflowHasAHistory(t *testing.T) {
 	t.Parallel()
 	recorded := strings.Join(histories(t), "\n")
 	var registered names
-	register(&registered)
+	workflows.Register(&registered)
 	require.NotEmpty(t, registered)
 	for _, name := range registered {
 		require.Contains(t, recorded, "."+name+".", "record one: see dev/histories")

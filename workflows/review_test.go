@@ -6,8 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -15,26 +14,26 @@ import (
 )
 
 // person asks to end the review, under the name of an API key.
-func (s *scene) person(id string, verdict payment.Verdict) {
+func (s *fixture) person(id string, verdict payment.Verdict) {
 	s.ask(workflows.UpdateReview, id, workflows.ReviewRequest{Verdict: verdict, Reason: "asked " + customerName, By: "till"})
 }
 
 // outcomes says what came of what people said.
-func (s *scene) outcome(id string, refused workflows.ReviewRefusal) {
+func (s *fixture) outcome(id string, refused workflows.ReviewRefusal) {
 	s.t.Helper()
 	require.Equal(s.t, refused, answerOf[workflows.ReviewOutcome](s, id).Refused)
 }
 
 // lookLost makes the next look fail, as a person's glance at a gateway that is
 // away does.
-func (s *scene) lookLost() {
+func (s *fixture) lookLost() {
 	s.gateway.mu.Lock()
 	defer s.gateway.mu.Unlock()
-	s.gateway.script(activities.FindTicketName, answer{after: time.Second, err: unavailable()})
+	s.gateway.script(activity.FindTicket.Name(), answer{after: time.Second, err: unavailable()})
 }
 
 // reviewed is the payment's or the refund's one review, as the store has it.
-func (s *scene) reviewed() payment.Review {
+func (s *fixture) reviewed() payment.Review {
 	s.t.Helper()
 	reviews, _, err := s.db.Reviews(s.t.Context(), ledger.ReviewFilter{PaymentID: paymentID})
 	require.NoError(s.t, err)
@@ -45,15 +44,15 @@ func (s *scene) reviewed() payment.Review {
 func TestReviewOfAPayment(t *testing.T) {
 	t.Parallel()
 	// The gateway leaves before the deadline and is back three hours later.
-	away := func(then func(s *scene)) func(*scene) {
-		return func(s *scene) {
+	away := func(then func(s *fixture)) func(*fixture) {
+		return func(s *fixture) {
 			s.at(9*time.Minute, s.gateway.leave)
 			s.at(3*time.Hour, s.gateway.back)
 			then(s)
 		}
 	}
-	byPerson := func(verdict payment.Verdict) func(s *scene) {
-		return func(s *scene) {
+	byPerson := func(verdict payment.Verdict) func(s *fixture) {
+		return func(s *fixture) {
 			r := s.reviewed()
 			require.Equal(s.t, payment.CauseUndecided, r.Cause)
 			require.NotNil(s.t, r.Decision)
@@ -63,7 +62,7 @@ func TestReviewOfAPayment(t *testing.T) {
 			require.Contains(s.t, string(r.Decision.Reason), customerName)
 		}
 	}
-	byGateway := func(s *scene) {
+	byGateway := func(s *fixture) {
 		r := s.reviewed()
 		require.NotEmpty(s.t, r.Evidence)
 		require.Equal(s.t, payment.DecidedByGateway, r.Decision.Source)
@@ -74,7 +73,7 @@ func TestReviewOfAPayment(t *testing.T) {
 	run(t, []story{
 		{
 			name: "not executed, while the gateway is away",
-			script: away(func(s *scene) {
+			script: away(func(s *fixture) {
 				s.at(time.Hour, func() { s.lookLost(); s.person("word", payment.VerdictNotExecuted) })
 				s.at(time.Hour+5*time.Second, func() { s.outcome("word", "") })
 			}),
@@ -83,10 +82,10 @@ func TestReviewOfAPayment(t *testing.T) {
 		},
 		{
 			name: "not executed, and the ticket is still open: it is cancelled first",
-			script: func(s *scene) {
-				s.gateway.script(activities.CancelTicketName, answer{err: unavailable()})
+			script: func(s *fixture) {
+				s.gateway.script(activity.CancelTicket.Name(), answer{err: unavailable()})
 				s.at(time.Minute, func() { s.gateway.becomes("PAUSED") })
-				s.at(time.Hour, func() { s.gateway.becomes(athmovil.StatusOpen); s.person("word", payment.VerdictNotExecuted) })
+				s.at(time.Hour, func() { s.gateway.becomes(activity.TicketOpen); s.person("word", payment.VerdictNotExecuted) })
 				s.at(time.Hour+5*time.Second, func() { s.outcome("word", "") })
 			},
 			path: "pending open failed", failure: payment.FailureReviewed, told: over, cancels: 1,
@@ -94,18 +93,18 @@ func TestReviewOfAPayment(t *testing.T) {
 		},
 		{
 			name: "not executed, which the gateway contradicts: the customer was debited",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(time.Minute, func() { s.gateway.becomes("PAUSED") })
 				s.at(90*time.Minute, func() {
 					s.gateway.mu.Lock()
 					s.gateway.debits++
-					s.gateway.change(athmovil.StatusCompleted)
+					s.gateway.change(activity.TicketCompleted)
 					s.gateway.mu.Unlock()
 					s.person("word", payment.VerdictNotExecuted)
 				})
 			},
 			path: completed, told: "payment_created payment_needs_review payment_completed", anonymous: true,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				s.outcome("word", workflows.ReviewContradicted)
 				require.Equal(s.t, "COMPLETED", answerOf[workflows.ReviewOutcome](s, "word").Says)
 				byGateway(s)
@@ -113,9 +112,9 @@ func TestReviewOfAPayment(t *testing.T) {
 		},
 		{
 			name: "completed, which the gateway contradicts: nothing ends",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(time.Minute, func() { s.gateway.becomes("PAUSED") })
-				s.at(time.Hour, func() { s.gateway.becomes(athmovil.StatusExpired); s.person("word", payment.VerdictCompleted) })
+				s.at(time.Hour, func() { s.gateway.becomes(activity.TicketExpired); s.person("word", payment.VerdictCompleted) })
 				s.at(time.Hour+5*time.Second, func() { s.outcome("word", workflows.ReviewContradicted) })
 			},
 			path: "pending open expired", told: "payment_created payment_needs_review payment_expired",
@@ -123,20 +122,20 @@ func TestReviewOfAPayment(t *testing.T) {
 		},
 		{
 			name: "without a review there is nothing to decide",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				s.at(time.Minute, func() { s.person("early", payment.VerdictNotExecuted) })
 				s.at(2*time.Minute, s.confirms)
 				s.at(2*time.Minute+5*time.Second, func() { s.person("late", payment.VerdictNotExecuted) })
 			},
 			path: completed, told: told, authorizes: 1, anonymous: true,
-			also: func(s *scene) {
+			also: func(s *fixture) {
 				s.outcome("early", workflows.ReviewNotOpen)
 				s.outcome("late", workflows.ReviewNotOpen)
 			},
 		},
 		{
 			name: "the gateway answers before anybody",
-			script: away(func(s *scene) {
+			script: away(func(s *fixture) {
 				s.at(10*time.Minute, s.cancels)
 			}),
 			path: "pending open expired", told: "payment_created payment_needs_review payment_expired",
@@ -149,8 +148,8 @@ func TestReviewOfAPayment(t *testing.T) {
 // knows of the debit.
 func TestReviewCompletedByAPerson(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	s.gateway.script(activities.AuthorizeName, answer{err: unknown()})
+	s := newFixture(t)
+	s.gateway.script(activity.Authorize.Name(), answer{err: unknown()})
 	s.at(20*time.Second, s.confirms)
 	s.at(20*time.Second+s.gateway.poll+time.Millisecond, s.gateway.leave)
 	s.at(time.Hour, func() { s.lookLost(); s.person("word", payment.VerdictCompleted) })
@@ -171,15 +170,15 @@ func TestReviewCompletedByAPerson(t *testing.T) {
 func TestReviewOfARefund(t *testing.T) {
 	t.Parallel()
 	const inReview = 3 * time.Minute
-	lost := func(s *scene) { s.gateway.script(activities.RefundName, answer{err: unknown()}) }
-	report := func(s *scene, at time.Duration, listed bool) {
+	lost := func(s *fixture) { s.gateway.script(activity.Refund.Name(), answer{err: unknown()}) }
+	report := func(s *fixture, at time.Duration, listed bool) {
 		s.at(at, func() {
 			s.env.SignalWorkflow(workflows.SignalReportAnswered, workflows.ReportAnswered{Until: s.env.Now(), Listed: listed})
 		})
 	}
 	for _, tt := range []struct {
 		name   string
-		script func(*scene)
+		script func(*fixture)
 
 		status   payment.RefundStatus
 		failure  string
@@ -189,7 +188,7 @@ func TestReviewOfARefund(t *testing.T) {
 	}{
 		{
 			name: "not executed",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				lost(s)
 				s.at(inReview, func() { s.person("word", payment.VerdictNotExecuted) })
 			},
@@ -197,7 +196,7 @@ func TestReviewOfARefund(t *testing.T) {
 		},
 		{
 			name: "completed, which the gateway's total contradicts",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				lost(s)
 				s.at(inReview, func() { s.person("word", payment.VerdictCompleted) })
 				s.at(2*time.Hour, func() { s.gateway.refunded(given) })
@@ -206,7 +205,7 @@ func TestReviewOfARefund(t *testing.T) {
 		},
 		{
 			name: "not executed, which the gateway's total contradicts",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				lost(s)
 				s.at(inReview, func() { s.gateway.refunded(given); s.person("word", payment.VerdictNotExecuted) })
 			},
@@ -214,11 +213,11 @@ func TestReviewOfARefund(t *testing.T) {
 		},
 		{
 			name: "completed, where another refund may have moved the total",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				lost(s)
 				s.at(time.Minute, func() {
 					s.gateway.refunded(given)
-					s.event(workflows.GatewayEvent{Digest: "other", Kind: string(athmovil.EventRefund)})
+					s.event(workflows.GatewayEvent{Digest: "other", Kind: string(ledger.KindRefund)})
 				})
 				s.at(inReview+time.Hour, func() { s.person("word", payment.VerdictCompleted) })
 			},
@@ -226,7 +225,7 @@ func TestReviewOfARefund(t *testing.T) {
 		},
 		{
 			name: "a report that covers it does not list it",
-			script: func(s *scene) {
+			script: func(s *fixture) {
 				lost(s)
 				report(s, time.Minute, false) // before the review: too early to count
 				report(s, inReview+time.Hour, true)
@@ -238,7 +237,7 @@ func TestReviewOfARefund(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newFixture(t)
 			s.paid()
 			tt.script(s)
 			s.refund()
@@ -250,7 +249,7 @@ func TestReviewOfARefund(t *testing.T) {
 				code = row.Failure.Code
 			}
 			require.Equal(t, tt.failure, code)
-			require.Equal(t, 1, s.gateway.count(activities.RefundName))
+			require.Equal(t, 1, s.gateway.count(activity.Refund.Name()))
 			require.Equal(t, tt.credited, s.gateway.ticket.TotalRefunded)
 			if _, asked := s.answers["word"]; asked {
 				s.outcome("word", tt.refused)
@@ -268,7 +267,7 @@ func TestReviewOfARefund(t *testing.T) {
 // our own refund is sent.
 func TestRefundExplainsFirst(t *testing.T) {
 	t.Parallel()
-	external := func(s *scene) []payment.Refund {
+	external := func(s *fixture) []payment.Refund {
 		refunds, err := s.db.Refunds(s.t.Context(), paymentID)
 		require.NoError(s.t, err)
 		var found []payment.Refund
@@ -282,10 +281,10 @@ func TestRefundExplainsFirst(t *testing.T) {
 
 	t.Run("and ours is completed although its answer is lost", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.paid()
 		s.gateway.refunded(money.FromCents(5_00))
-		s.gateway.script(activities.RefundName, answer{err: unknown(), executes: true})
+		s.gateway.script(activity.Refund.Name(), answer{err: unknown(), executes: true})
 		s.refund()
 		require.Equal(t, payment.RefundCompleted, s.refundRow().Status)
 		found := external(s)
@@ -297,18 +296,18 @@ func TestRefundExplainsFirst(t *testing.T) {
 	})
 	t.Run("and ours is not sent where too little is left", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.paid()
 		s.gateway.refunded(money.FromCents(20_00))
 		outcome := s.refund()
 		require.Equal(t, payment.FailureExceedsBalance, outcome.Refund.Failure.Code)
-		require.Zero(t, s.gateway.count(activities.RefundName))
+		require.Zero(t, s.gateway.count(activity.Refund.Name()))
 		require.Len(t, external(s), 1)
 		require.Equal(t, "refund_completed refund_failed", s.inbox.events(books))
 	})
 	t.Run("and a total below the books is recorded", func(t *testing.T) {
 		t.Parallel()
-		s := newScene(t)
+		s := newFixture(t)
 		s.paid()
 		s.reserve(otherID, "other", money.FromCents(5_00))
 		s.settle(otherID, money.FromCents(5_00))

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -14,7 +14,7 @@ import (
 )
 
 // settlement runs SettleRefund to its end.
-func (s *scene) settlement(verdict payment.Verdict) workflows.ReviewOutcome {
+func (s *fixture) settlement(verdict payment.Verdict) workflows.ReviewOutcome {
 	s.t.Helper()
 	word := workflows.ReviewRequest{Verdict: verdict, Reason: "asked " + customerName, By: "till"}
 	s.at(0, func() {
@@ -31,7 +31,7 @@ func (s *scene) settlement(verdict payment.Verdict) workflows.ReviewOutcome {
 	require.NoError(s.t, s.env.GetWorkflowResult(&outcome))
 	require.Equal(s.t, outcome, answerOf[workflows.ReviewOutcome](s, "word"))
 	require.Equal(s.t, workflows.ReviewNotOpen, answerOf[workflows.ReviewOutcome](s, "other").Refused, "only one is heard")
-	require.Zero(s.t, s.gateway.count(activities.RefundName), "it never sends a refund")
+	require.Zero(s.t, s.gateway.count(activity.Refund.Name()), "it never sends a refund")
 	s.checkNothingPrivate()
 	return outcome
 }
@@ -42,7 +42,7 @@ func TestSettleRefund(t *testing.T) {
 	const run = "the run that is gone"
 	for _, tt := range []struct {
 		name   string
-		script func(*scene)
+		script func(*fixture)
 		word   payment.Verdict
 
 		refused workflows.ReviewRefusal
@@ -51,22 +51,22 @@ func TestSettleRefund(t *testing.T) {
 	}{
 		{
 			name: "made", word: payment.VerdictCompleted,
-			script: func(s *scene) { s.gateway.refunded(given) },
+			script: func(s *fixture) { s.gateway.refunded(given) },
 			status: payment.RefundCompleted, told: "refund_completed",
 		},
 		{
 			name: "made, and another one too", word: payment.VerdictCompleted,
-			script: func(s *scene) { s.gateway.refunded(given.Add(money.FromCents(1_00))) },
+			script: func(s *fixture) { s.gateway.refunded(given.Add(money.FromCents(1_00))) },
 			status: payment.RefundCompleted, told: "refund_completed",
 		},
 		{
 			name: "never made", word: payment.VerdictNotExecuted,
-			script: func(*scene) {},
+			script: func(*fixture) {},
 			status: payment.RefundFailed, told: "refund_failed",
 		},
 		{
 			name: "never made, after one that was", word: payment.VerdictNotExecuted,
-			script: func(s *scene) { // the books have it
+			script: func(s *fixture) { // the books have it
 				booked(s, given)
 				s.gateway.refunded(given)
 			},
@@ -74,28 +74,28 @@ func TestSettleRefund(t *testing.T) {
 		},
 		{
 			name: "never made, which the gateway contradicts", word: payment.VerdictNotExecuted,
-			script:  func(s *scene) { s.gateway.refunded(given) },
+			script:  func(s *fixture) { s.gateway.refunded(given) },
 			refused: workflows.ReviewContradicted, status: payment.RefundPending,
 		},
 		{
 			name: "made, which the gateway contradicts", word: payment.VerdictCompleted,
-			script:  func(s *scene) { s.gateway.refunded(given.Sub(money.FromCents(1))) },
+			script:  func(s *fixture) { s.gateway.refunded(given.Sub(money.FromCents(1))) },
 			refused: workflows.ReviewContradicted, status: payment.RefundPending,
 		},
 		{
 			name: "made, with a gateway that is away", word: payment.VerdictCompleted,
-			script: func(s *scene) { s.lookLost() },
+			script: func(s *fixture) { s.lookLost() },
 			status: payment.RefundCompleted, told: "refund_completed",
 		},
 		{
 			name: "settled by somebody meanwhile", word: payment.VerdictNotExecuted,
-			script:  func(s *scene) { s.settle(refundID, given) },
+			script:  func(s *fixture) { s.settle(refundID, given) },
 			refused: workflows.ReviewNotOpen, status: payment.RefundCompleted,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newFixture(t)
 			s.paid()
 			s.reserve(refundID, "fingerprint", given)
 			require.NoError(t, s.db.ClaimRefund(t.Context(), refundID, run))
@@ -126,7 +126,7 @@ func TestSettleRefund(t *testing.T) {
 }
 
 // booked puts a refund made elsewhere into the books.
-func booked(s *scene, amount money.Amount) {
+func booked(s *fixture, amount money.Amount) {
 	s.t.Helper()
 	at := start.Add(-time.Minute)
 	_, err := s.db.RecordRefund(s.t.Context(), ledger.RefundChange{Record: ledger.RefundRecord{Revision: 1, Refund: payment.Refund{
@@ -139,7 +139,7 @@ func booked(s *scene, amount money.Amount) {
 // TestSettleRefundInReview says that what its workflow had seen is kept.
 func TestSettleRefundInReview(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newFixture(t)
 	s.paid()
 	s.reserve(refundID, "fingerprint", given)
 	row := s.refundRow()

@@ -10,41 +10,40 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
 
-// genuine is the event that ATH Móvil sends of the scene's completed payment.
+// genuine is the event that ATH Móvil sends of the fixture's completed payment.
 func genuine() workflows.GatewayEvent {
 	amount := total
 	return workflows.GatewayEvent{
-		Digest: "digest", Kind: string(athmovil.EventEcommerceCompleted), EcommerceID: ticketID,
+		Digest: "digest", Kind: string(ledger.KindPaymentCompleted), EcommerceID: ticketID,
 		ReferenceNumber: reference, Total: &amount,
 		Name: customerName, PhoneNumber: customerPhone, Email: customerEmail,
 	}
 }
 
 // event lets a webhook arrive.
-func (s *scene) event(e workflows.GatewayEvent) {
+func (s *fixture) event(e workflows.GatewayEvent) {
 	s.env.SignalWorkflow(workflows.SignalGatewayEvent, e)
 }
 
-func (s *scene) confirms() { s.gateway.becomes(athmovil.StatusConfirm) }
-func (s *scene) cancels()  { s.gateway.becomes(athmovil.StatusCancel) }
+func (s *fixture) confirms() { s.gateway.becomes(activity.TicketConfirmed) }
+func (s *fixture) cancels()  { s.gateway.becomes(activity.TicketOver) }
 
-func (s *scene) askCancel() { s.ask(workflows.UpdateCancel, "cancel") }
+func (s *fixture) askCancel() { s.ask(workflows.UpdateCancel, "cancel") }
 
-func (s *scene) storeLeaves()  { s.records.away.Store(true) }
-func (s *scene) storeReturns() { s.records.away.Store(false) }
+func (s *fixture) storeLeaves()  { s.records.away.Store(true) }
+func (s *fixture) storeReturns() { s.records.away.Store(false) }
 
 // story is one life of a payment: what happens, and what must have come of it.
 type story struct {
 	name   string
 	input  func(*workflows.ProcessPaymentInput)
-	script func(*scene)
+	script func(*fixture)
 
 	path       string // of statuses
 	failure    string // its code
@@ -53,7 +52,7 @@ type story struct {
 	creates    int    // calls of the gateway; 0 means 1 where a ticket was made
 	authorizes int
 	cancels    int
-	also       func(*scene)
+	also       func(*fixture)
 }
 
 const (
@@ -67,7 +66,7 @@ func run(t *testing.T, stories []story) {
 	for _, tt := range stories {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t)
+			s := newFixture(t)
 			if tt.script != nil {
 				tt.script(s)
 			}
@@ -84,7 +83,7 @@ func run(t *testing.T, stories []story) {
 	}
 }
 
-func (tt story) check(t *testing.T, s *scene) {
+func (tt story) check(t *testing.T, s *fixture) {
 	t.Helper()
 	p := s.record().Payment
 	require.Equal(t, tt.path, s.path())
@@ -94,12 +93,12 @@ func (tt story) check(t *testing.T, s *scene) {
 	}
 	require.Equal(t, tt.failure, code)
 	require.Equal(t, tt.told, s.inbox.events(books))
-	require.Equal(t, tt.authorizes, s.gateway.count(activities.AuthorizeName), "authorisations")
-	require.Equal(t, tt.cancels, s.gateway.count(activities.CancelTicketName), "cancellations")
+	require.Equal(t, tt.authorizes, s.gateway.count(activity.Authorize.Name()), "authorisations")
+	require.Equal(t, tt.cancels, s.gateway.count(activity.CancelTicket.Name()), "cancellations")
 	if tt.creates == 0 && p.EcommerceID != "" {
 		tt.creates = 1
 	}
-	require.Equal(t, tt.creates, s.gateway.count(activities.CreateTicketName), "tickets")
+	require.Equal(t, tt.creates, s.gateway.count(activity.CreateTicket.Name()), "tickets")
 	if p.Status != payment.StatusCompleted {
 		return
 	}
@@ -110,7 +109,7 @@ func (tt story) check(t *testing.T, s *scene) {
 }
 
 // checkAlways checks what holds at the end of every payment.
-func (s *scene) checkAlways() {
+func (s *fixture) checkAlways() {
 	t := s.t
 	t.Helper()
 	var result workflows.ProcessPaymentResult
@@ -140,13 +139,13 @@ func (s *scene) checkAlways() {
 
 // checkMoney says that the customer was debited once where the payment is
 // completed, and never otherwise.
-func (s *scene) checkMoney(p payment.Payment) {
+func (s *fixture) checkMoney(p payment.Payment) {
 	t := s.t
 	t.Helper()
-	calls := s.gateway.order(activities.AuthorizeName)
+	calls := s.gateway.order(activity.Authorize.Name())
 	for i, name := range calls {
-		if i > 0 && name == activities.AuthorizeName {
-			require.Equal(t, activities.FindTicketName, calls[i-1], "a look comes right before each further try")
+		if i > 0 && name == activity.Authorize.Name() {
+			require.Equal(t, activity.FindTicket.Name(), calls[i-1], "a look comes right before each further try")
 		}
 	}
 	if p.Status != payment.StatusCompleted {
@@ -166,7 +165,7 @@ func (s *scene) checkMoney(p payment.Payment) {
 
 // checkReview says that a payment with a ticket that was not terminal by the end
 // of its grace period was visibly marked.
-func (s *scene) checkReview(p payment.Payment) {
+func (s *fixture) checkReview(p payment.Payment) {
 	t := s.t
 	t.Helper()
 	steps, err := s.db.Transitions(t.Context(), p.ID)
@@ -178,7 +177,7 @@ func (s *scene) checkReview(p payment.Payment) {
 
 // checkNotifications says that each event has its stable id and that every
 // delivery is accounted for.
-func (s *scene) checkNotifications(p payment.Payment) {
+func (s *fixture) checkNotifications(p payment.Payment) {
 	t := s.t
 	t.Helper()
 	deliveries, err := s.db.Deliveries(t.Context(), p.ID)
@@ -206,7 +205,7 @@ func (s *scene) checkNotifications(p payment.Payment) {
 
 // checkNothingPrivate says that no log line and no search attribute holds
 // personal data or a token.
-func (s *scene) checkNothingPrivate() {
+func (s *fixture) checkNothingPrivate() {
 	s.t.Helper()
 	open := s.logs.String()
 	for _, attributes := range s.upserts {
@@ -220,7 +219,7 @@ func (s *scene) checkNothingPrivate() {
 }
 
 // delivery finds the delivery of an event to a receiver.
-func (s *scene) delivery(event payment.Event, receiver string) payment.Delivery {
+func (s *fixture) delivery(event payment.Event, receiver string) payment.Delivery {
 	s.t.Helper()
 	all, err := s.db.Deliveries(s.t.Context(), paymentID)
 	require.NoError(s.t, err)

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cobropay/cobro/payment"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/cobropay/cobro/payment"
 )
 
 // DeriveMismatchID returns the id of a difference: of a kind, about a payment

@@ -30,6 +30,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/activity/records"
+	"github.com/cobropay/cobro/internal/activity/gateway"
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
@@ -341,7 +343,7 @@ func TestHistoriesReplayWithTracing(t *testing.T) {
 		}
 		replayer, err := worker.NewWorkflowReplayerWithOptions(options)
 		require.NoError(t, err)
-		cobro.RegisterPayments(onlyWorkflows{replayer}, &activities.Gateway{}, &activities.Records{})
+		cobro.RegisterPayments(onlyWorkflows{replayer}, &gateway.Gateway{}, &records.Records{})
 		data, err := os.Open(file)
 		require.NoError(t, err)
 		history, err := client.HistoryFromJSON(data, client.HistoryJSONOptions{})

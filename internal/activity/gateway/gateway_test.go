@@ -1,4 +1,4 @@
-package activities_test
+package gateway_test
 
 import (
 	"context"
@@ -20,8 +20,9 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
 
-	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
+	"github.com/cobropay/cobro/internal/activity/gateway"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -86,22 +87,22 @@ func (s *server) asked(t *testing.T) []map[string]any {
 	return append([]map[string]any(nil), s.bodies...)
 }
 
-func gatewayAt(t *testing.T, url string) *activities.Gateway {
+func gatewayAt(t *testing.T, url string) *gateway.Gateway {
 	t.Helper()
 	client, err := athmovil.New(athmovil.Config{
 		PublicToken: "public", PrivateToken: private.NewToken("secret"), BaseURL: url, ReportBaseURL: url, Timeout: 10 * time.Second,
 	})
 	require.NoError(t, err)
 	t.Cleanup(client.CloseIdleConnections)
-	return &activities.Gateway{Client: client, Claims: &claims{}, Now: func() time.Time { return now }}
+	return &gateway.Gateway{Client: client, Locks: &claims{}, Now: func() time.Time { return now }}
 }
 
 // environment runs one activity as a worker would, through its own converters.
-func environment(g *activities.Gateway) *testsuite.TestActivityEnvironment {
+func environment(g *gateway.Gateway) *testsuite.TestActivityEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestActivityEnvironment()
-	env.RegisterActivity(g)
+	activity.Register(env, append(g.Bindings(), activity.AwaitDecision.Bind(g.AwaitDecision))...)
 	return env
 }
 
@@ -131,10 +132,10 @@ func TestFindTicket(t *testing.T) {
 	t.Parallel()
 	s := answering(t, always(http.StatusOK, transaction("CONFIRM", "")))
 	g := gatewayAt(t, s.URL)
-	seen, err := run[activities.Ticket](environment(g), g.FindTicket, activities.TicketInput{EcommerceID: ticketID})
+	seen, err := run[activity.Ticket](environment(g), g.FindTicket, activity.TicketInput{EcommerceID: ticketID})
 	require.NoError(t, err)
-	require.Equal(t, activities.Ticket{
-		Status: athmovil.StatusConfirm, DailyTransactionID: "0006", Total: money.FromCents(25_00), Fee: money.FromCents(60),
+	require.Equal(t, activity.Ticket{
+		Status: activity.TicketConfirmed, DailyTransactionID: "0006", Total: money.FromCents(25_00), Fee: money.FromCents(60),
 		NetAmount: money.FromCents(24_40), TotalRefunded: money.FromCents(5_00), SeenAt: now,
 	}, seen)
 	require.Equal(t, ticketID, s.asked(t)[0]["ecommerceId"])
@@ -144,9 +145,9 @@ func TestAuthorize(t *testing.T) {
 	t.Parallel()
 	s := answering(t, always(http.StatusOK, transaction("COMPLETED", reference)))
 	g := gatewayAt(t, s.URL)
-	debited, err := run[activities.Ticket](environment(g), g.Authorize, activities.AuthorizeInput{EcommerceID: ticketID, AuthToken: authToken})
+	debited, err := run[activity.Ticket](environment(g), g.Authorize, activity.AuthorizeInput{EcommerceID: ticketID, AuthToken: authToken})
 	require.NoError(t, err)
-	require.Equal(t, athmovil.StatusCompleted, debited.Status)
+	require.Equal(t, activity.TicketCompleted, debited.Status)
 	require.Equal(t, reference, debited.ReferenceNumber)
 	require.Len(t, s.asked(t), 1)
 }
@@ -171,14 +172,14 @@ func TestCreateTicket(t *testing.T) {
 			s := answering(t, always(http.StatusOK, created))
 			g := gatewayAt(t, s.URL)
 			tax := money.FromCents(1_00)
-			ticket, err := run[activities.CreateTicketResult](environment(g), g.CreateTicket, activities.CreateTicketInput{
+			ticket, err := run[activity.CreateTicketResult](environment(g), g.CreateTicket, activity.CreateTicketInput{
 				PaymentID: paymentID, Request: payment.Request{
 					Total: money.FromCents(25_00), PhoneNumber: "7875551234", Metadata1: tt.mine[0], Metadata2: tt.mine[1], ExpiresIn: 5 * time.Minute,
 					Items: []payment.Item{{Name: "Ticket", Quantity: 2, Price: money.FromCents(12_00), Tax: &tax}, {Name: "Gift", Quantity: 1}},
 				},
 			})
 			require.NoError(t, err)
-			require.Equal(t, activities.CreateTicketResult{EcommerceID: ticketID, AuthToken: authToken}, ticket)
+			require.Equal(t, activity.CreateTicketResult{EcommerceID: ticketID, AuthToken: authToken}, ticket)
 			asked := s.asked(t)[0]
 			require.Equal(t, tt.metadata1, asked["metadata1"], "the payment's id is %s", tt.whereabout)
 			require.Equal(t, tt.metadata2, asked["metadata2"], "the payment's id is %s", tt.whereabout)
@@ -196,10 +197,10 @@ func TestAsk(t *testing.T) {
 	t.Parallel()
 	s := answering(t, always(http.StatusOK, `{"status":"success","data":"done"}`))
 	g := gatewayAt(t, s.URL)
-	_, err := environment(g).ExecuteActivity(g.CancelTicket, activities.TicketInput{EcommerceID: ticketID})
+	_, err := environment(g).ExecuteActivity(g.CancelTicket, activity.TicketInput{EcommerceID: ticketID})
 	require.NoError(t, err)
 	_, err = environment(g).ExecuteActivity(g.SetPhoneNumber,
-		activities.SetPhoneNumberInput{EcommerceID: ticketID, AuthToken: authToken, PhoneNumber: "7875551234"})
+		activity.SetPhoneNumberInput{EcommerceID: ticketID, AuthToken: authToken, PhoneNumber: "7875551234"})
 	require.NoError(t, err)
 	require.Equal(t, ticketID, s.asked(t)[0]["ecommerceId"])
 	require.Equal(t, "7875551234", s.asked(t)[1]["phoneNumber"])
@@ -222,7 +223,7 @@ func TestRefundMessage(t *testing.T) {
 			s := answering(t, always(http.StatusOK, `{"status":"success","data":{"refund":{"status":"COMPLETED","refundedAmount":10.00,
 				"referenceNumber":"402894d56b240610016b2e6c78a6003a","date":"1","name":"","phoneNumber":"","email":""}}}`))
 			g := gatewayAt(t, s.URL)
-			done, err := run[activities.RefundResult](environment(g), g.Refund, activities.RefundInput{
+			done, err := run[activity.RefundResult](environment(g), g.Refund, activity.RefundInput{
 				RefundID: refundID, ReferenceNumber: reference, Amount: money.FromCents(10_00), Message: private.Text(tt.message),
 			})
 			require.NoError(t, err)
@@ -249,21 +250,21 @@ func TestRefundIsClaimedFirst(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		err  error
-		kind athmovil.Kind
+		kind activity.Kind
 	}{
-		{"another run has it", &payment.RefundRefusal{Code: payment.RefusedHeld}, athmovil.KindUnknown},
-		{"the store is away", errors.New("the disk is full"), athmovil.KindUnavailable},
+		{"another run has it", &payment.RefundRefusal{Code: payment.RefusedHeld}, activity.KindUnknown},
+		{"the store is away", errors.New("the disk is full"), activity.KindUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := answering(t, always(http.StatusOK, "{}"))
 			g := gatewayAt(t, s.URL)
 			store := &claims{err: tt.err}
-			g.Claims = store
-			_, err := run[activities.RefundResult](environment(g), g.Refund, activities.RefundInput{
+			g.Locks = store
+			_, err := run[activity.RefundResult](environment(g), g.Refund, activity.RefundInput{
 				RefundID: refundID, ReferenceNumber: reference, Amount: money.FromCents(10_00),
 			})
-			require.Equal(t, activities.GatewayFailure{Kind: tt.kind}, activities.FailureOf(err))
+			require.Equal(t, activity.GatewayFailure{Kind: tt.kind}, activity.FailureOf(err))
 			require.Equal(t, []string{refundID + " by default-test-run-id"}, store.asks)
 			require.Empty(t, s.asked(t), "nothing is sent")
 		})
@@ -273,11 +274,11 @@ func TestRefundIsClaimedFirst(t *testing.T) {
 func TestAwaitDecision(t *testing.T) {
 	t.Parallel()
 	const never = 24 * time.Hour // a pause that only something else ends
-	in := activities.AwaitDecisionInput{EcommerceID: ticketID, Until: now.Add(10 * time.Minute), First: time.Microsecond, Most: time.Microsecond}
+	in := activity.AwaitDecisionInput{EcommerceID: ticketID, Until: now.Add(10 * time.Minute), First: time.Microsecond, Most: time.Microsecond}
 	open := transaction("OPEN", "")
 
-	for _, status := range []athmovil.TicketStatus{
-		athmovil.StatusConfirm, athmovil.StatusCancel, athmovil.StatusExpired, athmovil.StatusCompleted,
+	for _, status := range []activity.TicketStatus{
+		activity.TicketConfirmed, activity.TicketOver, activity.TicketExpired, activity.TicketCompleted,
 	} {
 		t.Run("ends when the ticket is "+string(status), func(t *testing.T) {
 			t.Parallel()
@@ -292,7 +293,7 @@ func TestAwaitDecision(t *testing.T) {
 				}
 			})
 			g := gatewayAt(t, s.URL)
-			seen, err := run[activities.Ticket](environment(g), g.AwaitDecision, in)
+			seen, err := run[activity.Ticket](environment(g), g.AwaitDecision, in)
 			require.NoError(t, err)
 			require.Equal(t, status, seen.Status)
 			require.Len(t, s.asked(t), 4)
@@ -308,9 +309,9 @@ func TestAwaitDecision(t *testing.T) {
 		})
 		g := gatewayAt(t, s.URL)
 		g.Now = func() time.Time { return now.Add(time.Duration(passed.Load())) }
-		seen, err := run[activities.Ticket](environment(g), g.AwaitDecision, in)
+		seen, err := run[activity.Ticket](environment(g), g.AwaitDecision, in)
 		require.NoError(t, err)
-		require.Equal(t, athmovil.StatusOpen, seen.Status)
+		require.Equal(t, activity.TicketOpen, seen.Status)
 		require.Len(t, s.asked(t), 3)
 	})
 
@@ -320,9 +321,9 @@ func TestAwaitDecision(t *testing.T) {
 		g := gatewayAt(t, s.URL)
 		late := in
 		late.Until, late.First, late.Most = now.Add(-time.Minute), never, never
-		seen, err := run[activities.Ticket](environment(g), g.AwaitDecision, late)
+		seen, err := run[activity.Ticket](environment(g), g.AwaitDecision, late)
 		require.NoError(t, err)
-		require.Equal(t, athmovil.StatusOpen, seen.Status)
+		require.Equal(t, activity.TicketOpen, seen.Status)
 		require.Len(t, s.asked(t), 1)
 	})
 
@@ -338,7 +339,7 @@ func TestAwaitDecision(t *testing.T) {
 		env.SetWorkerStopChannel(stop)
 		patient := in
 		patient.Until, patient.First, patient.Most = now.Add(2*never), never, never
-		_, err := run[activities.Ticket](env, g.AwaitDecision, patient)
+		_, err := run[activity.Ticket](env, g.AwaitDecision, patient)
 		require.ErrorContains(t, err, "the worker is stopping", "which Temporal retries elsewhere")
 	})
 
@@ -355,7 +356,7 @@ func TestAwaitDecision(t *testing.T) {
 		env.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
 		patient := in
 		patient.Until, patient.First, patient.Most = now.Add(2*never), never, never
-		_, err := run[activities.Ticket](env, g.AwaitDecision, patient)
+		_, err := run[activity.Ticket](env, g.AwaitDecision, patient)
 		require.Error(t, err)
 	})
 
@@ -363,8 +364,8 @@ func TestAwaitDecision(t *testing.T) {
 		t.Parallel()
 		s := answering(t, always(http.StatusBadGateway, "<html>"))
 		g := gatewayAt(t, s.URL)
-		_, err := run[activities.Ticket](environment(g), g.AwaitDecision, in)
-		require.Equal(t, athmovil.KindUnavailable, activities.FailureOf(err).Kind)
+		_, err := run[activity.Ticket](environment(g), g.AwaitDecision, in)
+		require.Equal(t, activity.KindUnavailable, activity.FailureOf(err).Kind)
 		require.Len(t, s.asked(t), 1)
 	})
 }

@@ -1,13 +1,17 @@
-package activities
+// Package reconcile does the activities that compare Cobro's books with the
+// gateway's report.
+package reconcile
 
 import (
 	"context"
 	"errors"
 	"time"
 
-	"go.temporal.io/sdk/activity"
+	sdk "go.temporal.io/sdk/activity"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
+	"github.com/cobropay/cobro/internal/activity/gateway"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -44,45 +48,34 @@ type Reconcile struct {
 	Now func() time.Time
 }
 
-// CompareSpanInput names the span of time to compare, To not included.
-type CompareSpanInput struct {
-	From time.Time `json:"from"`
-	To   time.Time `json:"to"`
-	// DryRun writes nothing.
-	DryRun bool `json:"dry_run,omitempty"`
-}
-
-// CompareSpanResult is what comparing a span came to.
-type CompareSpanResult struct {
-	Rows        int                `json:"rows"`
-	Matched     int                `json:"matched"`
-	Filled      int                `json:"filled"`
-	Quarantined int                `json:"quarantined"`
-	Mismatches  []payment.Mismatch `json:"mismatches,omitempty"`
-	// Omitted counts the differences beyond those that fit into a history.
-	Omitted int `json:"omitted,omitempty"`
-}
-
 // maxMismatches bounds what one span puts into a history.
 const maxMismatches = 200
+
+// Bindings lists the activities.
+func (r *Reconcile) Bindings() []activity.Binding {
+	return []activity.Binding{
+		activity.CompareSpan.Bind(r.CompareSpan), activity.LookForRefunds.Bind(r.LookForRefunds), activity.SearchReport.Bind(r.SearchReport),
+		activity.RefundsInReview.Bind(r.RefundsInReview), activity.RecordReconciliation.Bind(r.RecordReconciliation),
+	}
+}
 
 // CompareSpan compares the report of a span with the payments, and fills in the
 // payers that only the report knows. Rows of the report never leave it: a day
 // may have more than a history takes. It heartbeats.
-func (r *Reconcile) CompareSpan(ctx context.Context, in CompareSpanInput) (CompareSpanResult, error) {
+func (r *Reconcile) CompareSpan(ctx context.Context, in activity.CompareSpanInput) (activity.CompareSpanResult, error) {
 	// The gateway refuses days to come (docs/athmovil.md §1.12, BTRA_0047, 0048).
 	from, to, now := in.From.Add(-reportLead), in.To.Add(reportLead), r.now()
 	if to.After(now) {
 		to = now
 	}
 	if !from.Before(to.Add(-time.Second)) {
-		return CompareSpanResult{}, nil
+		return activity.CompareSpanResult{}, nil
 	}
 	report, err := r.Client.TransactionReport(ctx, from, to)
 	if err != nil {
-		return CompareSpanResult{}, gatewayError(err)
+		return activity.CompareSpanResult{}, gateway.Error(err)
 	}
-	result := CompareSpanResult{Quarantined: len(report.Quarantined)}
+	result := activity.CompareSpanResult{Quarantined: len(report.Quarantined)}
 	c := newComparison(in.From.In(athmovil.Location()).Format(time.DateOnly))
 	for _, row := range report.Quarantined {
 		c.unreadable(row)
@@ -90,7 +83,7 @@ func (r *Reconcile) CompareSpan(ctx context.Context, in CompareSpanInput) (Compa
 	for _, row := range report.Rows {
 		p, err := r.paymentOf(ctx, row)
 		if err != nil {
-			return CompareSpanResult{}, err
+			return activity.CompareSpanResult{}, err
 		}
 		if row.Date.Before(in.From) || !row.Date.Before(in.To) {
 			if p != nil {
@@ -106,7 +99,7 @@ func (r *Reconcile) CompareSpan(ctx context.Context, in CompareSpanInput) (Compa
 		result.Matched++
 		filled, err := r.fill(ctx, in, row, *p)
 		if err != nil {
-			return CompareSpanResult{}, err
+			return activity.CompareSpanResult{}, err
 		}
 		if filled {
 			result.Filled++
@@ -114,7 +107,7 @@ func (r *Reconcile) CompareSpan(ctx context.Context, in CompareSpanInput) (Compa
 		heartbeat(ctx)
 	}
 	if err := r.missing(ctx, in, c); err != nil {
-		return CompareSpanResult{}, err
+		return activity.CompareSpanResult{}, err
 	}
 	result.Mismatches = c.found[:min(len(c.found), maxMismatches)]
 	result.Omitted = len(c.found) - len(result.Mismatches)
@@ -123,8 +116,8 @@ func (r *Reconcile) CompareSpan(ctx context.Context, in CompareSpanInput) (Compa
 
 // heartbeat says that the work goes on; a dry run has nobody to say it to.
 func heartbeat(ctx context.Context) {
-	if activity.IsActivity(ctx) {
-		activity.RecordHeartbeat(ctx)
+	if sdk.IsActivity(ctx) {
+		sdk.RecordHeartbeat(ctx)
 	}
 }
 
@@ -150,7 +143,7 @@ func (r *Reconcile) paymentOf(ctx context.Context, row athmovil.ReportRow) (*pay
 }
 
 // fill writes who paid, where only the report knows.
-func (r *Reconcile) fill(ctx context.Context, in CompareSpanInput, row athmovil.ReportRow, p payment.Payment) (bool, error) {
+func (r *Reconcile) fill(ctx context.Context, in activity.CompareSpanInput, row athmovil.ReportRow, p payment.Payment) (bool, error) {
 	payer := payment.Customer{Name: row.Name, PhoneNumber: row.PhoneNumber, Email: row.Email}
 	if in.DryRun || payer.IsZero() || !p.Customer.IsZero() || p.Status != payment.StatusCompleted ||
 		row.ReferenceNumber != p.ReferenceNumber || row.Total != p.Total {
@@ -164,7 +157,7 @@ const comparePage = 100
 
 // missing notes the completed payments of the span that the report ought to
 // list and does not.
-func (r *Reconcile) missing(ctx context.Context, in CompareSpanInput, c *comparison) error {
+func (r *Reconcile) missing(ctx context.Context, in activity.CompareSpanInput, c *comparison) error {
 	for after := (ledger.Cursor{}); ; {
 		page, err := r.Store.CompletedPayments(ctx, in.From, in.To, after, comparePage)
 		if err != nil {
@@ -182,35 +175,18 @@ func (r *Reconcile) missing(ctx context.Context, in CompareSpanInput, c *compari
 	}
 }
 
-// LookForRefundsInput names one page of completed payments.
-type LookForRefundsInput struct {
-	From  time.Time     `json:"from"`
-	To    time.Time     `json:"to"`
-	After ledger.Cursor `json:"after"`
-}
-
-// LookForRefundsResult is what a page came to.
-type LookForRefundsResult struct {
-	Looked int `json:"looked"`
-	// Rises are what was refunded beyond the books.
-	Rises      []ledger.ExternalRefund `json:"rises,omitempty"`
-	Mismatches []payment.Mismatch      `json:"mismatches,omitempty"`
-	// Next is where the next page starts; zero at the end.
-	Next ledger.Cursor `json:"next"`
-}
-
 // lookPage is how many payments one activity looks at.
 const lookPage = 50
 
 // LookForRefunds looks at completed payments for what the gateway has refunded
 // beyond the books and no event told of. It heartbeats. A payment that cannot be
 // looked at fails the page, which is tried again.
-func (r *Reconcile) LookForRefunds(ctx context.Context, in LookForRefundsInput) (LookForRefundsResult, error) {
+func (r *Reconcile) LookForRefunds(ctx context.Context, in activity.LookForRefundsInput) (activity.LookForRefundsResult, error) {
 	page, err := r.Store.CompletedPayments(ctx, in.From, in.To, in.After, lookPage)
 	if err != nil {
-		return LookForRefundsResult{}, err
+		return activity.LookForRefundsResult{}, err
 	}
-	var result LookForRefundsResult
+	var result activity.LookForRefundsResult
 	for _, p := range page {
 		heartbeat(ctx)
 		if p.EcommerceID == "" {
@@ -218,18 +194,18 @@ func (r *Reconcile) LookForRefunds(ctx context.Context, in LookForRefundsInput) 
 		}
 		seen, err := r.Client.Find(ctx, p.EcommerceID)
 		if err != nil {
-			return LookForRefundsResult{}, gatewayError(err)
+			return activity.LookForRefundsResult{}, gateway.Error(err)
 		}
 		result.Looked++
 		total := seen.TotalRefundedAmount
 		stuck, err := r.stuck(ctx, p, total)
 		if err != nil {
-			return LookForRefundsResult{}, err
+			return activity.LookForRefundsResult{}, err
 		}
 		result.Mismatches = append(result.Mismatches, stuck...)
 		switch total.Cmp(p.RefundedAmount) {
 		case 1:
-			result.Rises = append(result.Rises, ledger.ExternalRefund{
+			result.Unbooked = append(result.Unbooked, ledger.ExternalRefund{
 				RefundID: ledger.DeriveExternalRefundID(p.ID, "total "+total.String()), PaymentID: p.ID,
 				Amount: total.Sub(p.RefundedAmount), Total: total, Source: payment.SourceUnexplained, At: r.now().UTC(),
 			})
@@ -269,23 +245,15 @@ func (r *Reconcile) stuck(ctx context.Context, p payment.Payment, total money.Am
 	return c.found, nil
 }
 
-// RefundsInReviewInput asks for the refunds in review.
-type RefundsInReviewInput struct{}
-
-// RefundsInReviewResult lists refunds whose outcome nobody knows.
-type RefundsInReviewResult struct {
-	RefundIDs []string `json:"refund_ids,omitempty"`
-}
-
 // RefundsInReview lists the refunds that wait for somebody to know.
-func (r *Reconcile) RefundsInReview(ctx context.Context, _ RefundsInReviewInput) (RefundsInReviewResult, error) {
+func (r *Reconcile) RefundsInReview(ctx context.Context, _ activity.None) (activity.RefundsInReviewResult, error) {
 	open := true
 	filter := ledger.ReviewFilter{Open: &open, Limit: 100}
-	var result RefundsInReviewResult
+	var result activity.RefundsInReviewResult
 	for {
 		reviews, next, err := r.Store.Reviews(ctx, filter)
 		if err != nil {
-			return RefundsInReviewResult{}, err
+			return activity.RefundsInReviewResult{}, err
 		}
 		for _, review := range reviews {
 			if review.RefundID != "" {
@@ -299,32 +267,18 @@ func (r *Reconcile) RefundsInReview(ctx context.Context, _ RefundsInReviewInput)
 	}
 }
 
-// SearchReportInput names a refund in review.
-type SearchReportInput struct {
-	RefundID string `json:"refund_id"`
-}
-
-// SearchReportResult says whether a report lists it.
-type SearchReportResult struct {
-	Until  time.Time `json:"until"` // what the report covers
-	Listed bool      `json:"listed"`
-	// Whole says that the report covers everything since the refund was asked
-	// for, and that every row of it could be read.
-	Whole bool `json:"whole"`
-}
-
 // longestReport is how far back a report reaches, safely (docs/athmovil.md §1.8).
 const longestReport = 30 * 24 * time.Hour
 
 // SearchReport asks for the report since a refund was asked for.
-func (r *Reconcile) SearchReport(ctx context.Context, in SearchReportInput) (SearchReportResult, error) {
+func (r *Reconcile) SearchReport(ctx context.Context, in activity.SearchReportInput) (activity.SearchReportResult, error) {
 	record, err := r.Store.Refund(ctx, in.RefundID)
 	if err != nil {
-		return SearchReportResult{}, err
+		return activity.SearchReportResult{}, err
 	}
 	of, err := r.Store.Payment(ctx, record.Refund.PaymentID)
 	if err != nil {
-		return SearchReportResult{}, err
+		return activity.SearchReportResult{}, err
 	}
 	until := r.now()
 	from := record.Refund.CreatedAt.Add(-reportLead)
@@ -334,16 +288,16 @@ func (r *Reconcile) SearchReport(ctx context.Context, in SearchReportInput) (Sea
 	}
 	report, err := r.Client.TransactionReport(ctx, from, until)
 	if err != nil {
-		return SearchReportResult{}, gatewayError(err)
+		return activity.SearchReportResult{}, gateway.Error(err)
 	}
-	return SearchReportResult{
+	return activity.SearchReportResult{
 		Until: until.UTC(), Listed: lists(report.Rows, record.Refund, of.Payment), Whole: whole && len(report.Quarantined) == 0,
 	}, nil
 }
 
 // RecordReconciliation keeps what a run came to.
-func (r *Reconcile) RecordReconciliation(ctx context.Context, in payment.Reconciliation) error {
-	return r.Store.RecordReconciliation(ctx, in)
+func (r *Reconcile) RecordReconciliation(ctx context.Context, in payment.Reconciliation) (activity.None, error) {
+	return activity.None{}, r.Store.RecordReconciliation(ctx, in)
 }
 
 func (r *Reconcile) now() time.Time {

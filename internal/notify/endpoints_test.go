@@ -1,4 +1,4 @@
-package activities_test
+package notify_test
 
 import (
 	"bytes"
@@ -20,8 +20,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
-	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/notify"
 	"github.com/cobropay/cobro/internal/outbound"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -46,7 +46,7 @@ endpoints:
 
 func TestEndpointReceivers(t *testing.T) {
 	t.Parallel()
-	known := activities.EndpointReceivers("cobro", []outbound.Endpoint{
+	known := notify.EndpointReceivers("cobro", []outbound.Endpoint{
 		{Name: "shop", Events: []payment.Event{payment.EventCompleted, payment.EventFailed}, Timeout: 15 * time.Second},
 		{Name: strings.Repeat("x", 40), Events: []payment.Event{payment.EventCompleted}, Timeout: time.Minute},
 	})
@@ -58,9 +58,9 @@ func TestEndpointReceivers(t *testing.T) {
 
 	others := append(known, ledger.Receiver{Host: "cobro", Event: payment.EventCreated, Name: "log"},
 		ledger.Receiver{Host: "mine", Event: payment.EventCreated, Name: "webhook-mine"})
-	require.Empty(t, activities.LeftOver("cobro", others, known))
-	require.Equal(t, known[1:], activities.LeftOver("cobro", others, known[:1]))
-	require.Equal(t, known, activities.LeftOver("cobro", others, nil))
+	require.Empty(t, notify.LeftOver("cobro", others, known))
+	require.Equal(t, known[1:], notify.LeftOver("cobro", others, known[:1]))
+	require.Equal(t, known, notify.LeftOver("cobro", others, nil))
 }
 
 func TestEndpointDelivery(t *testing.T) {
@@ -107,7 +107,7 @@ func TestEndpointDelivery(t *testing.T) {
 			t.Cleanup(shop.Close)
 			sender := outbound.NewSender(outbound.Options{})
 			t.Cleanup(sender.Close)
-			endpoints := &activities.Endpoints{Sender: sender, Now: func() time.Time { return now }}
+			endpoints := &notify.Endpoints{Sender: sender, Now: func() time.Time { return now }}
 			if tt.file {
 				endpoints.File = endpointsFile(t, shop.URL)
 			}
@@ -168,7 +168,7 @@ func TestEndpointDeliveryOfSomethingElse(t *testing.T) {
 	var lines bytes.Buffer
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(&lines, nil))))
 	env := suite.NewTestActivityEnvironment()
-	env.RegisterDynamicActivity((&activities.Endpoints{}).Deliver, activity.DynamicRegisterOptions{})
+	env.RegisterDynamicActivity((&notify.Endpoints{}).Deliver, activity.DynamicRegisterOptions{})
 	_, err := env.ExecuteActivity("payment_completed/webhook-shop", "Valeria")
 	require.ErrorContains(t, err, "the notification cannot be read")
 	require.NotContains(t, lines.String(), "Valeria")
@@ -184,7 +184,7 @@ func TestAnEndpointWithoutRoomIsNotCalled(t *testing.T) {
 	sender := outbound.NewSender(outbound.Options{})
 	t.Cleanup(sender.Close)
 	store := &attempts{}
-	endpoints := &activities.Endpoints{Sender: sender, File: endpointsFile(t, shop.URL), Attempts: store}
+	endpoints := &notify.Endpoints{Sender: sender, File: endpointsFile(t, shop.URL), Attempts: store}
 	endpoint, ok := endpoints.File.Find("shop")
 	require.True(t, ok)
 	ended := make(chan error, outbound.MaxUnderWay)

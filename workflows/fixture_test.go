@@ -21,17 +21,21 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/activity"
+	"github.com/cobropay/cobro/internal/activity/gateway"
+	"github.com/cobropay/cobro/internal/activity/reconcile"
+	"github.com/cobropay/cobro/internal/activity/records"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/notify"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
-	"github.com/cobropay/cobro/worker"
 	"github.com/cobropay/cobro/workflows"
 )
 
-// The people and things of every scene.
+// The people and things of every fixture.
 const (
 	host          = "shop"
 	books         = "books" // the receiver of every event
@@ -58,10 +62,10 @@ type tester interface {
 	Context() context.Context
 }
 
-// scene is one workflow in Temporal's test environment, where time is skipped,
+// fixture is one workflow in Temporal's test environment, where time is skipped,
 // with a real store and a fake gateway. It is the test's own: nothing is shared
 // between scenes.
-type scene struct {
+type fixture struct {
 	t       tester
 	env     *testsuite.TestWorkflowEnvironment
 	gateway *fakeGateway
@@ -84,7 +88,7 @@ type reply struct {
 	err    error
 }
 
-func newScene(t tester) *scene {
+func newFixture(t tester) *fixture {
 	t.Helper()
 	logs := &telemetrytest.Lines{}
 	var suite testsuite.WorkflowTestSuite
@@ -94,9 +98,9 @@ func newScene(t tester) *scene {
 	suite.SetMetricsHandler(counting{tally: counted})
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetStartTime(start)
-	env.SetTestTimeout(time.Minute) // of a scene that is stuck
+	env.SetTestTimeout(time.Minute) // of a fixture that is stuck
 
-	s := &scene{
+	s := &fixture{
 		t: t, env: env, gateway: newFakeGateway(env), db: openStore(t, env.Now), logs: logs,
 		inbox: &inbox{}, receivers: activities.NewNotifications(), answers: make(map[string]*reply), counted: counted,
 	}
@@ -110,7 +114,7 @@ func newScene(t tester) *scene {
 // openStore returns a fresh database.
 func openStore(t tester, now func() time.Time) *store.Store {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "cobro-scene-")
+	folder, err := os.MkdirTemp("", "cobro-fixture-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
 	ring, err := seal.New()
@@ -124,16 +128,20 @@ func openStore(t tester, now func() time.Time) *store.Store {
 }
 
 // at does something when the clock has moved that far.
-func (s *scene) at(after time.Duration, do func()) { s.env.RegisterDelayedCallback(do, after) }
+func (s *fixture) at(after time.Duration, do func()) { s.env.RegisterDelayedCallback(do, after) }
 
 // execute runs a workflow to its end.
-func (s *scene) execute(workflowID, name string, input any) {
+func (s *fixture) execute(workflowID, name string, input any) {
 	s.t.Helper()
-	worker.RegisterPayments(s.env, &activities.Gateway{}, &activities.Records{Store: s.records})
-	worker.RegisterAwait(s.env, &activities.Gateway{})
+	calls := &gateway.Gateway{}
+	workflows.Register(s.env)
+	activity.Register(s.env, calls.Bindings()...)
+	activity.Register(s.env, activity.AwaitDecision.Bind(calls.AwaitDecision))
+	activity.Register(s.env, (&records.Records{Store: s.records}).Bindings()...)
+	activity.Register(s.env, (&reconcile.Reconcile{Store: s.db}).Bindings()...)
 	require.NoError(s.t, s.receivers.Err())
-	s.receivers.Register(s.env, s.db, s.env.Now)
-	require.NoError(s.t, s.db.AnnounceReceivers(s.t.Context(), host, s.receivers.Announced(host)))
+	notify.Register(s.env, s.receivers.All(), s.db, s.env.Now)
+	require.NoError(s.t, s.db.AnnounceReceivers(s.t.Context(), host, notify.Announced(host, s.receivers.All())))
 	s.gateway.hook()
 	s.env.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Run(func(args mock.Arguments) {
 		s.upserts = append(s.upserts, args.Get(0).(temporal.SearchAttributes))
@@ -147,7 +155,7 @@ func (s *scene) execute(workflowID, name string, input any) {
 }
 
 // process runs ProcessPayment to its end.
-func (s *scene) process(changes ...func(*workflows.ProcessPaymentInput)) {
+func (s *fixture) process(changes ...func(*workflows.ProcessPaymentInput)) {
 	s.t.Helper()
 	in := workflows.ProcessPaymentInput{
 		PaymentID: paymentID, Fingerprint: "fingerprint", CreatedAt: start,
@@ -163,7 +171,7 @@ func (s *scene) process(changes ...func(*workflows.ProcessPaymentInput)) {
 }
 
 // ask sends an update whose answer is kept under its id.
-func (s *scene) ask(update, id string, args ...any) {
+func (s *fixture) ask(update, id string, args ...any) {
 	answered := func(result any, err error) { s.answers[id] = &reply{at: s.env.Now().UTC(), result: result, err: err} }
 	s.env.UpdateWorkflow(update, id, &testsuite.TestUpdateCallback{
 		OnAccept:   func() {},
@@ -173,7 +181,7 @@ func (s *scene) ask(update, id string, args ...any) {
 }
 
 // answer returns what an update that succeeded came to.
-func answerOf[T any](s *scene, id string) T {
+func answerOf[T any](s *fixture, id string) T {
 	s.t.Helper()
 	require.Contains(s.t, s.answers, id)
 	require.NoError(s.t, s.answers[id].err)
@@ -182,7 +190,7 @@ func answerOf[T any](s *scene, id string) T {
 }
 
 // record reads the payment as it is stored.
-func (s *scene) record() ledger.Record {
+func (s *fixture) record() ledger.Record {
 	s.t.Helper()
 	r, err := s.db.Payment(context.WithoutCancel(s.t.Context()), paymentID)
 	require.NoError(s.t, err)
@@ -190,7 +198,7 @@ func (s *scene) record() ledger.Record {
 }
 
 // path is the payment's statuses in their order, as the store kept them.
-func (s *scene) path() string {
+func (s *fixture) path() string {
 	s.t.Helper()
 	steps, err := s.db.Transitions(s.t.Context(), paymentID)
 	require.NoError(s.t, err)

@@ -1,11 +1,16 @@
-package activities
+// Package records does the activities that read and write the store, all of them
+// local ones.
+package records
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
-	"go.temporal.io/sdk/activity"
+	sdk "go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/failpoint"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
@@ -66,75 +71,85 @@ type Records struct {
 	Store RecordStore
 }
 
-// RecordPaymentResult answers RecordPayment.
-type RecordPaymentResult struct {
-	Sequence  int               `json:"sequence,omitempty"` // of the event that was announced
-	Receivers []ledger.Receiver `json:"receivers,omitempty"`
-	// InUseBy is the unfinished payment that has the same reference; then
-	// nothing was written.
-	InUseBy string `json:"in_use_by,omitempty"`
+// Bindings lists the activities.
+func (r *Records) Bindings() []activity.Binding {
+	return []activity.Binding{
+		bind(activity.RecordPayment, r.RecordPayment), bind(activity.ReserveRefund, r.ReserveRefund),
+		bind(activity.RecordRefund, r.RecordRefund), bind(activity.TakeRefund, r.TakeRefund),
+		bind(activity.BookExternalRefund, r.BookExternalRefund), bind(activity.RefundContext, r.RefundContext),
+		bind(activity.FillPayer, r.FillPayer), bind(activity.RecordMismatch, r.RecordMismatch),
+		bind(activity.RecordDeliveries, r.RecordDeliveries), bind(activity.ReopenDelivery, r.ReopenDelivery),
+		bind(activity.SettleEvent, r.SettleEvent), bind(activity.LookUpPayment, r.LookUpPayment),
+	}
+}
+
+// bind binds a function whose errors say whether trying again can help.
+func bind[In, Out any](d activity.Def[In, Out], do func(context.Context, In) (Out, error)) activity.Binding {
+	return d.Bind(func(ctx context.Context, in In) (Out, error) {
+		out, err := do(ctx, in)
+		return out, lasting(err)
+	})
+}
+
+// typeUnreadable is the type of an error about something stored that cannot be
+// read, today and tomorrow.
+const typeUnreadable = "unreadable"
+
+// lasting marks an error that no further try can heal: something is stored that
+// does not decode. The workflow task fails then, visibly, instead of repeating
+// the activity for ever.
+func lasting(err error) error {
+	var (
+		syntax *json.SyntaxError
+		typed  *json.UnmarshalTypeError
+	)
+	if errors.As(err, &syntax) || errors.As(err, &typed) {
+		return temporal.NewNonRetryableApplicationError("something stored cannot be read", typeUnreadable, err)
+	}
+	return err
 }
 
 // RecordPayment writes one step of a payment's life. A reference that is in use
 // is an answer, not an error.
-func (r *Records) RecordPayment(ctx context.Context, change ledger.Change) (RecordPaymentResult, error) {
+func (r *Records) RecordPayment(ctx context.Context, change ledger.Change) (activity.RecordPaymentResult, error) {
 	change.Workflow = workflowID(ctx)
 	failpoint.Reach(failpoint.RecordBefore)
 	announced, err := r.Store.RecordPayment(ctx, change)
 	failpoint.Reach(failpoint.RecordAfter)
 	var inUse *ledger.ReferenceInUseError
 	if errors.As(err, &inUse) {
-		return RecordPaymentResult{InUseBy: inUse.PaymentID}, nil
+		return activity.RecordPaymentResult{InUseBy: inUse.PaymentID}, nil
 	}
-	return RecordPaymentResult{Sequence: announced.Sequence, Receivers: announced.Receivers}, err
-}
-
-// ReserveRefundResult answers ReserveRefund; exactly one field is set.
-type ReserveRefundResult struct {
-	Reserved *ledger.Reserved       `json:"reserved,omitempty"`
-	Refusal  *payment.RefundRefusal `json:"refusal,omitempty"`
+	return activity.RecordPaymentResult{Sequence: announced.Sequence, Receivers: announced.Receivers}, err
 }
 
 // ReserveRefund asks the store for the right to send a refund. A refusal is an
 // answer, not an error.
-func (r *Records) ReserveRefund(ctx context.Context, reservation ledger.Reservation) (ReserveRefundResult, error) {
+func (r *Records) ReserveRefund(ctx context.Context, reservation ledger.Reservation) (activity.ReserveRefundResult, error) {
 	failpoint.Reach(failpoint.ReserveBefore)
 	reserved, err := r.Store.ReserveRefund(ctx, reservation)
 	failpoint.Reach(failpoint.ReserveAfter)
 	var refusal *payment.RefundRefusal
 	if errors.As(err, &refusal) {
-		return ReserveRefundResult{Refusal: refusal}, nil
+		return activity.ReserveRefundResult{Refusal: refusal}, nil
 	}
 	if err != nil {
-		return ReserveRefundResult{}, err
+		return activity.ReserveRefundResult{}, err
 	}
-	return ReserveRefundResult{Reserved: &reserved}, nil
-}
-
-// TakeRefundInput names a refund whose workflow is gone.
-type TakeRefundInput struct {
-	PaymentID string `json:"payment_id"`
-	RefundID  string `json:"refund_id"`
-}
-
-// TakeRefundResult is the refund, and the review that its workflow has left open.
-// Taken is nil where the refund is settled.
-type TakeRefundResult struct {
-	Taken  *ledger.Reserved `json:"taken,omitempty"`
-	Review *payment.Review  `json:"review,omitempty"`
+	return activity.ReserveRefundResult{Reserved: &reserved}, nil
 }
 
 // TakeRefund keeps every workflow from sending a refund.
-func (r *Records) TakeRefund(ctx context.Context, in TakeRefundInput) (TakeRefundResult, error) {
+func (r *Records) TakeRefund(ctx context.Context, in activity.TakeRefundInput) (activity.TakeRefundResult, error) {
 	taken, err := r.Store.TakeRefund(ctx, in.PaymentID, in.RefundID, workflowID(ctx))
 	var refusal *payment.RefundRefusal
 	if errors.As(err, &refusal) {
-		return TakeRefundResult{}, nil
+		return activity.TakeRefundResult{}, nil
 	}
 	if err != nil {
-		return TakeRefundResult{}, err
+		return activity.TakeRefundResult{}, err
 	}
-	result, open := TakeRefundResult{Taken: &taken}, true
+	result, open := activity.TakeRefundResult{Taken: &taken}, true
 	left, _, err := r.Store.Reviews(ctx, ledger.ReviewFilter{Open: &open, RefundID: in.RefundID, Limit: 1})
 	if err == nil && len(left) > 0 {
 		result.Review = &left[0]
@@ -151,29 +166,21 @@ func (r *Records) RecordRefund(ctx context.Context, change ledger.RefundChange) 
 	return announced, err
 }
 
-// BookExternalRefundResult answers BookExternalRefund; either Refusal or the
-// others are set.
-type BookExternalRefundResult struct {
-	Refund    *payment.Refund        `json:"refund,omitempty"`
-	Announced ledger.Announced       `json:"announced"`
-	Refusal   *payment.RefundRefusal `json:"refusal,omitempty"`
-}
-
 // BookExternalRefund writes a refund that was made elsewhere. A refusal is an
 // answer, not an error.
-func (r *Records) BookExternalRefund(ctx context.Context, external ledger.ExternalRefund) (BookExternalRefundResult, error) {
+func (r *Records) BookExternalRefund(ctx context.Context, external ledger.ExternalRefund) (activity.BookExternalRefundResult, error) {
 	external.Workflow = workflowID(ctx)
 	failpoint.Reach(failpoint.BookBefore)
 	announced, refund, err := r.Store.BookExternalRefund(ctx, external)
 	failpoint.Reach(failpoint.BookAfter)
 	var refusal *payment.RefundRefusal
 	if errors.As(err, &refusal) {
-		return BookExternalRefundResult{Refusal: refusal}, nil
+		return activity.BookExternalRefundResult{Refusal: refusal}, nil
 	}
 	if err != nil {
-		return BookExternalRefundResult{}, err
+		return activity.BookExternalRefundResult{}, err
 	}
-	return BookExternalRefundResult{Refund: &refund, Announced: announced}, nil
+	return activity.BookExternalRefundResult{Refund: &refund, Announced: announced}, nil
 }
 
 // RefundContext finds what an event about a refund may be about.
@@ -181,21 +188,10 @@ func (r *Records) RefundContext(ctx context.Context, claim ledger.RefundClaim) (
 	return r.Store.RefundContext(ctx, claim)
 }
 
-// FillPayerInput says who paid.
-type FillPayerInput struct {
-	PaymentID string           `json:"payment_id"`
-	Payer     payment.Customer `json:"payer"`
-}
-
-// FillPayerResult answers FillPayer.
-type FillPayerResult struct {
-	Filled bool `json:"filled"`
-}
-
 // FillPayer writes who paid, where that is not known yet.
-func (r *Records) FillPayer(ctx context.Context, in FillPayerInput) (FillPayerResult, error) {
+func (r *Records) FillPayer(ctx context.Context, in activity.FillPayerInput) (activity.FillPayerResult, error) {
 	filled, err := r.Store.FillPayer(ctx, in.PaymentID, in.Payer)
-	return FillPayerResult{Filled: filled}, err
+	return activity.FillPayerResult{Filled: filled}, err
 }
 
 // RecordMismatch keeps a difference for people.
@@ -203,80 +199,45 @@ func (r *Records) RecordMismatch(ctx context.Context, mismatch payment.Mismatch)
 	return r.Store.RecordMismatch(ctx, mismatch, workflowID(ctx))
 }
 
-// RecordDeliveriesInput is what became of notifications.
-type RecordDeliveriesInput struct {
-	Deliveries []payment.Delivery `json:"deliveries"`
-}
-
 // RecordDeliveries notes how deliveries stand.
-func (r *Records) RecordDeliveries(ctx context.Context, in RecordDeliveriesInput) error {
-	return r.Store.RecordDeliveries(ctx, in.Deliveries)
-}
-
-// ReopenDeliveryInput names a notification.
-type ReopenDeliveryInput struct {
-	NotificationID string `json:"notification_id"`
-	Left           string `json:"left,omitempty"` // the workflow that ended without having delivered
-}
-
-// ReopenDeliveryResult is what is sent again; or nil, and why not.
-type ReopenDeliveryResult struct {
-	Reopened *ledger.Reopened `json:"reopened,omitempty"`
-	Refusal  string           `json:"refusal,omitempty"` // in words for people
+func (r *Records) RecordDeliveries(ctx context.Context, in activity.RecordDeliveriesInput) (activity.None, error) {
+	return activity.None{}, r.Store.RecordDeliveries(ctx, in.Deliveries)
 }
 
 // ReopenDelivery makes a notification that has ended the calling workflow's to
 // send again. A refusal is an answer, not an error.
-func (r *Records) ReopenDelivery(ctx context.Context, in ReopenDeliveryInput) (ReopenDeliveryResult, error) {
+func (r *Records) ReopenDelivery(ctx context.Context, in activity.ReopenDeliveryInput) (activity.ReopenDeliveryResult, error) {
 	reopened, err := r.Store.ReopenDelivery(ctx, in.NotificationID, workflowID(ctx), in.Left)
 	var pending *ledger.DeliveryPendingError
 	switch {
 	case errors.As(err, &pending), errors.Is(err, ledger.ErrNotFound):
-		return ReopenDeliveryResult{Refusal: err.Error()}, nil
+		return activity.ReopenDeliveryResult{Refusal: err.Error()}, nil
 	case err != nil:
-		return ReopenDeliveryResult{}, err
+		return activity.ReopenDeliveryResult{}, err
 	default:
-		return ReopenDeliveryResult{Reopened: &reopened}, nil
+		return activity.ReopenDeliveryResult{Reopened: &reopened}, nil
 	}
 }
 
 // workflowID is the workflow that asks; empty outside of one.
 func workflowID(ctx context.Context) string {
-	if !activity.IsActivity(ctx) {
+	if !sdk.IsActivity(ctx) {
 		return ""
 	}
-	return activity.GetInfo(ctx).WorkflowExecution.ID
-}
-
-// SettleEventInput is what became of a webhook's event.
-type SettleEventInput struct {
-	EventID   string                `json:"event_id"`
-	Verdict   ledger.WebhookVerdict `json:"verdict"`
-	MatchedID string                `json:"matched_id,omitempty"`
-	Effect    string                `json:"effect"` // in words for people; no personal data
+	return sdk.GetInfo(ctx).WorkflowExecution.ID
 }
 
 // SettleEvent writes what became of a webhook's event.
-func (r *Records) SettleEvent(ctx context.Context, in SettleEventInput) error {
-	return r.Store.SettleWebhookEvent(ctx, in.EventID, in.Verdict, in.MatchedID, in.Effect)
-}
-
-// LookUpPaymentInput names a payment.
-type LookUpPaymentInput struct {
-	PaymentID string `json:"payment_id"`
-}
-
-// LookUpPaymentResult is a payment as the store has it; nil where there is none.
-type LookUpPaymentResult struct {
-	Payment *payment.Payment `json:"payment,omitempty"`
+func (r *Records) SettleEvent(ctx context.Context, in activity.SettleEventInput) (activity.None, error) {
+	return activity.None{}, r.Store.SettleWebhookEvent(ctx, in.EventID, in.Verdict, in.MatchedID, in.Effect)
 }
 
 // LookUpPayment reads a payment that has no workflow any more. A payment that
 // nobody knows is an answer, not an error.
-func (r *Records) LookUpPayment(ctx context.Context, in LookUpPaymentInput) (LookUpPaymentResult, error) {
+func (r *Records) LookUpPayment(ctx context.Context, in activity.LookUpPaymentInput) (activity.LookUpPaymentResult, error) {
 	record, err := r.Store.Payment(ctx, in.PaymentID)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return LookUpPaymentResult{}, nil
+		return activity.LookUpPaymentResult{}, nil
 	}
-	return LookUpPaymentResult{Payment: &record.Payment}, err
+	return activity.LookUpPaymentResult{Payment: &record.Payment}, err
 }

@@ -1,4 +1,8 @@
-package activities
+// Package gateway does the activities that call ATH Móvil.
+//
+// Money moves at two call sites, [Gateway.Authorize] and [Gateway.Refund]: each
+// is one attempt, and an outcome that is not known is reported as such.
+package gateway
 
 import (
 	"context"
@@ -8,9 +12,10 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"go.temporal.io/sdk/activity"
+	sdk "go.temporal.io/sdk/activity"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/failpoint"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
@@ -18,9 +23,9 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// RefundClaims remembers which run of a workflow may send a refund.
+// RefundLocks remembers which run of a workflow may send a refund.
 // internal/store satisfies it.
-type RefundClaims interface {
+type RefundLocks interface {
 	// ClaimRefund gives the refund to the run, or returns a
 	// *payment.RefundRefusal with payment.RefusedHeld where another one has it.
 	ClaimRefund(ctx context.Context, refundID, runID string) error
@@ -29,30 +34,24 @@ type RefundClaims interface {
 // Gateway calls ATH Móvil. Safe for concurrent use.
 type Gateway struct {
 	Client *athmovil.Client
-	// Claims is asked before a refund is sent.
-	Claims RefundClaims
+	// Locks is asked before a refund is sent.
+	Locks RefundLocks
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// CreateTicketInput asks for a ticket.
-type CreateTicketInput struct {
-	PaymentID string          `json:"payment_id"`
-	Request   payment.Request `json:"request"`
-}
-
-// CreateTicketResult is a ticket.
-type CreateTicketResult struct {
-	EcommerceID string `json:"ecommerce_id"`
-	// AuthToken cannot be issued again, and without it a confirmed sale is
-	// lost. It lives in the history, encrypted, and nowhere else.
-	AuthToken private.Text `json:"auth_token"`
+// Bindings lists the activities.
+func (g *Gateway) Bindings() []activity.Binding {
+	return []activity.Binding{
+		activity.CreateTicket.Bind(g.CreateTicket), activity.FindTicket.Bind(g.FindTicket), activity.Authorize.Bind(g.Authorize),
+		activity.CancelTicket.Bind(g.CancelTicket), activity.SetPhoneNumber.Bind(g.SetPhoneNumber), activity.Refund.Bind(g.Refund),
+	}
 }
 
 // CreateTicket asks the gateway for a ticket, which rings the customer's phone
 // where a number is given. Class create: an attempt whose answer is lost leaves
-// an orphan that nobody can authorise.
-func (g *Gateway) CreateTicket(ctx context.Context, in CreateTicketInput) (CreateTicketResult, error) {
+// an orphan that nobody can authorize.
+func (g *Gateway) CreateTicket(ctx context.Context, in activity.CreateTicketInput) (activity.CreateTicketResult, error) {
 	request := in.Request
 	// The gateway's expired event names nothing but the metadata, so the
 	// payment's id travels in whichever the merchant left empty.
@@ -78,45 +77,20 @@ func (g *Gateway) CreateTicket(ctx context.Context, in CreateTicketInput) (Creat
 	})
 	failpoint.Reach(failpoint.CreateAfter)
 	if err != nil {
-		return CreateTicketResult{}, gatewayError(err)
+		return activity.CreateTicketResult{}, Error(err)
 	}
-	return CreateTicketResult{EcommerceID: ticket.EcommerceID, AuthToken: private.Text(ticket.AuthToken.Reveal())}, nil
-}
-
-// TicketInput names a ticket.
-type TicketInput struct {
-	EcommerceID string `json:"ecommerce_id"`
-}
-
-// Ticket is what the gateway said of a ticket at one moment.
-type Ticket struct {
-	Status             athmovil.TicketStatus `json:"status"`
-	ReferenceNumber    string                `json:"reference_number,omitempty"`
-	DailyTransactionID string                `json:"daily_transaction_id,omitempty"`
-	Total              money.Amount          `json:"total"`
-	Fee                money.Amount          `json:"fee"`
-	NetAmount          money.Amount          `json:"net_amount"`
-	TotalRefunded      money.Amount          `json:"total_refunded"`
-	SeenAt             time.Time             `json:"seen_at"` // by the worker's clock
+	return activity.CreateTicketResult{EcommerceID: ticket.EcommerceID, AuthToken: private.Text(ticket.AuthToken.Reveal())}, nil
 }
 
 // FindTicket looks. Class read.
-func (g *Gateway) FindTicket(ctx context.Context, in TicketInput) (Ticket, error) {
+func (g *Gateway) FindTicket(ctx context.Context, in activity.TicketInput) (activity.Ticket, error) {
 	failpoint.Reach(failpoint.FindBefore)
 	found, err := g.Client.Find(ctx, in.EcommerceID)
 	failpoint.Reach(failpoint.FindAfter)
 	if err != nil {
-		return Ticket{}, gatewayError(err)
+		return activity.Ticket{}, Error(err)
 	}
 	return g.ticket(found), nil
-}
-
-// AwaitDecisionInput asks to be told when a ticket is no longer open.
-type AwaitDecisionInput struct {
-	EcommerceID string        `json:"ecommerce_id"`
-	Until       time.Time     `json:"until"` // when to give up waiting
-	First       time.Duration `json:"first"` // pause after the first look
-	Most        time.Duration `json:"most"`  // the longest pause
 }
 
 // errWorkerStopping makes Temporal hand a poll to another worker at once.
@@ -125,94 +99,68 @@ var errWorkerStopping = errors.New("the worker is stopping; another one goes on"
 // AwaitDecision looks again and again until the ticket is no longer open, or
 // until the deadline, and returns the last look. It heartbeats after each look.
 // Class read: an error, of the gateway or of a worker that stops, is retried.
-func (g *Gateway) AwaitDecision(ctx context.Context, in AwaitDecisionInput) (Ticket, error) {
+func (g *Gateway) AwaitDecision(ctx context.Context, in activity.AwaitDecisionInput) (activity.Ticket, error) {
 	for pause := in.First; ; pause = min(pause*5/4, in.Most) {
-		seen, err := g.FindTicket(ctx, TicketInput{EcommerceID: in.EcommerceID})
+		seen, err := g.FindTicket(ctx, activity.TicketInput{EcommerceID: in.EcommerceID})
 		if err != nil {
-			return Ticket{}, err
+			return activity.Ticket{}, err
 		}
 		left := in.Until.Sub(g.now())
 		// A status that nobody knows is no decision, so the wait goes on.
-		if decided := seen.Status.Known() && seen.Status != athmovil.StatusOpen; decided || left <= 0 {
+		if decided := seen.Status.Known() && seen.Status != activity.TicketOpen; decided || left <= 0 {
 			return seen, nil
 		}
-		activity.RecordHeartbeat(ctx)
+		sdk.RecordHeartbeat(ctx)
 		// Jitter, so that tickets made together are not polled together.
 		timer := time.NewTimer(min(left, pause-rand.N(pause/4+1)))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return Ticket{}, ctx.Err()
-		case <-activity.GetWorkerStopChannel(ctx):
+			return activity.Ticket{}, ctx.Err()
+		case <-sdk.GetWorkerStopChannel(ctx):
 			timer.Stop()
-			return Ticket{}, errWorkerStopping
+			return activity.Ticket{}, errWorkerStopping
 		}
 	}
 }
 
-// AuthorizeInput debits a confirmed ticket.
-type AuthorizeInput struct {
-	EcommerceID string       `json:"ecommerce_id"`
-	AuthToken   private.Text `json:"auth_token"`
-}
-
 // Authorize debits the customer. Class moveMoney: one attempt, and an outcome
 // that is not known is an error of kind unknown.
-func (g *Gateway) Authorize(ctx context.Context, in AuthorizeInput) (Ticket, error) {
+func (g *Gateway) Authorize(ctx context.Context, in activity.AuthorizeInput) (activity.Ticket, error) {
 	failpoint.Reach(failpoint.AuthorizeBefore)
 	debited, err := g.Client.Authorize(ctx, private.NewToken(string(in.AuthToken)))
 	failpoint.Reach(failpoint.AuthorizeAfter)
 	if err != nil {
-		return Ticket{}, gatewayError(err)
+		return activity.Ticket{}, Error(err)
 	}
 	return g.ticket(debited), nil
 }
 
-// CancelTicket asks the gateway to cancel a ticket that was not authorised.
+// CancelTicket asks the gateway to cancel a ticket that was not authorized.
 // Class ask: one attempt, then look.
-func (g *Gateway) CancelTicket(ctx context.Context, in TicketInput) error {
+func (g *Gateway) CancelTicket(ctx context.Context, in activity.TicketInput) (activity.None, error) {
 	failpoint.Reach(failpoint.CancelBefore)
 	err := g.Client.Cancel(ctx, in.EcommerceID)
 	failpoint.Reach(failpoint.CancelAfter)
-	return gatewayError(err)
-}
-
-// SetPhoneNumberInput rings a phone for a ticket that was made without one.
-type SetPhoneNumberInput struct {
-	EcommerceID string       `json:"ecommerce_id"`
-	AuthToken   private.Text `json:"auth_token"`
-	PhoneNumber private.Text `json:"phone_number"` // ten digits
+	return activity.None{}, Error(err)
 }
 
 // SetPhoneNumber gives the ticket a phone number. Class ask.
-func (g *Gateway) SetPhoneNumber(ctx context.Context, in SetPhoneNumberInput) error {
+func (g *Gateway) SetPhoneNumber(ctx context.Context, in activity.SetPhoneNumberInput) (activity.None, error) {
 	failpoint.Reach(failpoint.PhoneBefore)
 	err := g.Client.UpdatePhoneNumber(ctx, private.NewToken(string(in.AuthToken)), in.EcommerceID, in.PhoneNumber)
 	failpoint.Reach(failpoint.PhoneAfter)
-	return gatewayError(err)
-}
-
-// RefundInput gives money back.
-type RefundInput struct {
-	RefundID        string       `json:"refund_id"`
-	ReferenceNumber string       `json:"reference_number"` // the payment's
-	Amount          money.Amount `json:"amount"`
-	Message         private.Text `json:"message,omitempty"`
-}
-
-// RefundResult is a refund that the gateway executed.
-type RefundResult struct {
-	ReferenceNumber string `json:"reference_number,omitempty"` // the refund's own, or the payment's (docs/athmovil.md §1.5)
+	return activity.None{}, Error(err)
 }
 
 // Refund credits the customer. Class moveMoney: one attempt, and an outcome
 // that is not known is an error of kind unknown. A workflow that was reset runs
 // again under another run id, and an earlier run may have sent the refund: then
 // nothing is sent, and the outcome is not known.
-func (g *Gateway) Refund(ctx context.Context, in RefundInput) (RefundResult, error) {
+func (g *Gateway) Refund(ctx context.Context, in activity.RefundInput) (activity.RefundResult, error) {
 	if err := g.claim(ctx, in.RefundID); err != nil {
-		return RefundResult{}, err
+		return activity.RefundResult{}, err
 	}
 	failpoint.Reach(failpoint.RefundBefore)
 	refunded, err := g.Client.Refund(ctx, athmovil.RefundRequest{
@@ -221,22 +169,22 @@ func (g *Gateway) Refund(ctx context.Context, in RefundInput) (RefundResult, err
 	})
 	failpoint.Reach(failpoint.RefundAfter)
 	if err != nil {
-		return RefundResult{}, gatewayError(err)
+		return activity.RefundResult{}, Error(err)
 	}
-	return RefundResult{ReferenceNumber: refunded.ReferenceNumber}, nil
+	return activity.RefundResult{ReferenceNumber: refunded.ReferenceNumber}, nil
 }
 
 // claim asks for the right to send a refund.
 func (g *Gateway) claim(ctx context.Context, refundID string) error {
-	err := g.Claims.ClaimRefund(ctx, refundID, activity.GetInfo(ctx).WorkflowExecution.RunID)
+	err := g.Locks.ClaimRefund(ctx, refundID, sdk.GetInfo(ctx).WorkflowExecution.RunID)
 	var refusal *payment.RefundRefusal
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &refusal):
-		return failed("another run of the workflow may have sent the refund", athmovil.KindUnknown)
+		return failed("another run of the workflow may have sent the refund", activity.KindUnknown)
 	default:
-		return failed("the refund was not claimed, so nothing was sent", athmovil.KindUnavailable)
+		return failed("the refund was not claimed, so nothing was sent", activity.KindUnavailable)
 	}
 }
 
@@ -252,9 +200,9 @@ func refundMessage(message private.Text, refundID string) private.Text {
 }
 
 // ticket reads a transaction of the gateway.
-func (g *Gateway) ticket(t athmovil.Transaction) Ticket {
-	return Ticket{
-		Status: t.Status, ReferenceNumber: t.ReferenceNumber, DailyTransactionID: t.DailyTransactionID,
+func (g *Gateway) ticket(t athmovil.Transaction) activity.Ticket {
+	return activity.Ticket{
+		Status: activity.TicketStatus(t.Status), ReferenceNumber: t.ReferenceNumber, DailyTransactionID: t.DailyTransactionID,
 		Total: t.Total, Fee: t.Fee, NetAmount: t.NetAmount, TotalRefunded: t.TotalRefundedAmount,
 		SeenAt: g.now().UTC(),
 	}

@@ -1,4 +1,4 @@
-package activities
+package activity
 
 import (
 	"errors"
@@ -6,17 +6,29 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/payment"
+)
+
+// Kind says what a failed call to the gateway means for whoever made it. Stored
+// in histories: never rename a value.
+type Kind string
+
+// The kinds of failure.
+const (
+	KindDeclined       Kind = "declined"       // refused for good
+	KindInvalid        Kind = "invalid"        // the request breaks a rule of the gateway
+	KindAuthentication Kind = "authentication" // the business's tokens or the ticket's are refused
+	KindUnavailable    Kind = "unavailable"    // surely not executed
+	KindUnknown        Kind = "unknown"        // executed or not: only a look tells
 )
 
 // GatewayFailure is how a failed call to the gateway reaches a workflow: the
 // detail of an application error whose type is the kind. Stored in histories:
 // fields are only ever added.
 type GatewayFailure struct {
-	Kind    athmovil.Kind `json:"kind"`
-	Code    string        `json:"code,omitempty"`    // the gateway's, such as "BTRA_0044"
-	Message string        `json:"message,omitempty"` // what the code means; never the gateway's own text, which may say anything
+	Kind    Kind   `json:"kind"`
+	Code    string `json:"code,omitempty"`    // the gateway's, such as "BTRA_0044"
+	Message string `json:"message,omitempty"` // what the code means; never the gateway's own text, which may say anything
 	// LookFirst says that the ticket may be further along than the answer
 	// admits, so that a look comes before any conclusion.
 	LookFirst bool `json:"look_first,omitempty"`
@@ -34,9 +46,9 @@ func (f GatewayFailure) String() string {
 // was done.
 func (f GatewayFailure) Definite() bool {
 	switch f.Kind {
-	case athmovil.KindDeclined, athmovil.KindInvalid, athmovil.KindAuthentication:
+	case KindDeclined, KindInvalid, KindAuthentication:
 		return !f.LookFirst
-	case athmovil.KindUnavailable, athmovil.KindUnknown:
+	case KindUnavailable, KindUnknown:
 		return false
 	default:
 		return false
@@ -48,7 +60,7 @@ func (f GatewayFailure) Definite() bool {
 // known, has a code of ours and names the gateway's in the message.
 func (f GatewayFailure) Reason() *payment.Failure {
 	switch {
-	case f.Kind == athmovil.KindUnavailable:
+	case f.Kind == KindUnavailable:
 		return &payment.Failure{
 			Code: payment.FailureGatewayUnavailable, Message: f.mention("ATH Móvil could not be reached; nothing was done there"),
 		}
@@ -69,27 +81,6 @@ func (f GatewayFailure) mention(message string) string {
 	return message + " (" + f.Code + ")"
 }
 
-// gatewayError turns the client's error into one that keeps its meaning in a
-// history. Everything that the client does not classify is unknown.
-func gatewayError(err error) error {
-	if err == nil {
-		return nil
-	}
-	failure := GatewayFailure{Kind: athmovil.KindUnknown}
-	var refused *athmovil.Error
-	if errors.As(err, &refused) {
-		failure = GatewayFailure{
-			Kind: refused.Kind, Code: refused.Code, Message: refused.Meaning(), LookFirst: refused.LookFirst(),
-		}
-	}
-	return temporal.NewApplicationErrorWithCause(err.Error(), string(failure.Kind), err, failure)
-}
-
-// failed is a call that was not made, for a reason of our own.
-func failed(message string, kind athmovil.Kind) error {
-	return temporal.NewApplicationError(message, string(kind), GatewayFailure{Kind: kind})
-}
-
 // FailureOf reads what a workflow's call to a gateway activity came to. An
 // error that is not the gateway's own (a worker that died, a timeout) is
 // unknown, except that an activity which no worker ever began is unavailable.
@@ -100,12 +91,12 @@ func FailureOf(err error) GatewayFailure {
 		if application.HasDetails() && application.Details(&failure) == nil && failure.Kind != "" {
 			return failure
 		}
-		return GatewayFailure{Kind: athmovil.KindUnknown}
+		return GatewayFailure{Kind: KindUnknown}
 	}
 	if NeverStarted(err) {
-		return GatewayFailure{Kind: athmovil.KindUnavailable}
+		return GatewayFailure{Kind: KindUnavailable}
 	}
-	return GatewayFailure{Kind: athmovil.KindUnknown}
+	return GatewayFailure{Kind: KindUnknown}
 }
 
 // NeverStarted reports whether no worker ever began the activity.

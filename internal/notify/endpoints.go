@@ -1,4 +1,4 @@
-package activities
+package notify
 
 import (
 	"context"
@@ -8,10 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"go.temporal.io/sdk/activity"
+	sdk "go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/outbound"
 	"github.com/cobropay/cobro/payment"
@@ -68,9 +69,9 @@ func (e *Endpoints) Deliver(ctx context.Context, arguments converter.EncodedValu
 	if now == nil {
 		now = time.Now
 	}
-	attempt := int(activity.GetInfo(ctx).Attempt)
+	attempt := int(sdk.GetInfo(ctx).Attempt)
 	return endpointError(attempt, Deliver(ctx, n, e.Attempts, now, func(ctx context.Context) (*ledger.Answer, error) {
-		endpoint, err := e.find(activity.GetInfo(ctx).ActivityType.Name)
+		endpoint, err := e.find(sdk.GetInfo(ctx).ActivityType.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +109,7 @@ func endpointError(attempt int, err error) error {
 	case !errors.As(err, &failure):
 		return err
 	case failure.Permanent:
-		return Permanent(failure)
+		return activities.Permanent(failure)
 	default: // a pause of zero leaves it to the receiver's ways of trying again
 		return temporal.NewApplicationErrorWithOptions(failure.Error(), typeReceiver, temporal.ApplicationErrorOptions{
 			Category: temporal.ApplicationErrorCategoryBenign, NextRetryDelay: failure.Pause(attempt), Cause: failure,

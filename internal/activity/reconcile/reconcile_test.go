@@ -1,23 +1,38 @@
-package activities_test
+package reconcile_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
-	"strings"
+	"net/http/httptest"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
+	"github.com/cobropay/cobro/internal/activity/reconcile"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
+)
+
+const (
+	ticketID  = "39906664-e44e-11ed-b127-a519df48811e"
+	reference = "215070443-402894c185ab1be40185acfe61c2000b"
+)
+
+var (
+	now       = time.Date(2026, time.March, 2, 15, 0, 0, 0, time.UTC)
+	paymentID = ledger.DeriveID("default", "key")
+	refundID  = ledger.DeriveRefundID(paymentID, "key")
 )
 
 // shelf is a store with one completed payment.
 type shelf struct {
-	activities.ReconcileStore
+	reconcile.ReconcileStore
 	refunds []payment.Refund
 }
 
@@ -33,6 +48,23 @@ func (s *shelf) CompletedPayments(context.Context, time.Time, time.Time, ledger.
 
 func (s *shelf) Refunds(context.Context, string) ([]payment.Refund, error) { return s.refunds, nil }
 
+// refunded is a client of a gateway that says of every ticket what was refunded.
+func refunded(t *testing.T, total string) *athmovil.Client {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"status":"success","data":{"ecommerceStatus":"COMPLETED","ecommerceId":%q,"referenceNumber":%q,
+			"dailyTransactionId":"0006","transactionDate":"2026-03-02 11:00:00","total":25.00,"tax":0,"subTotal":0,
+			"fee":0.60,"netAmount":24.40,"totalRefundedAmount":%s,"metadata1":"","metadata2":"","items":[]}}`, ticketID, reference, total)
+	}))
+	t.Cleanup(server.Close)
+	client, err := athmovil.New(athmovil.Config{
+		PublicToken: "public", PrivateToken: private.NewToken("secret"), BaseURL: server.URL, ReportBaseURL: server.URL,
+	})
+	require.NoError(t, err)
+	t.Cleanup(client.CloseIdleConnections)
+	return client
+}
+
 // TestAStuckRefundIsNotSilent: while a refund of ours is pending, nothing that
 // rose is booked, and no other refund is made.
 func TestAStuckRefundIsNotSilent(t *testing.T) {
@@ -42,10 +74,10 @@ func TestAStuckRefundIsNotSilent(t *testing.T) {
 	}
 	const day = 24 * time.Hour
 	for name, tt := range map[string]struct {
-		refund payment.Refund
-		total  string // the gateway's
-		rises  int
-		ours   string // of the mismatch; empty where there is none
+		refund   payment.Refund
+		total    string // the gateway's
+		unbooked int
+		ours     string // of the mismatch; empty where there is none
 	}{
 		"pending for long, and the total rose":      {given(payment.RefundPending, day+time.Second, false), "3.00", 1, "0.00, and 3.00 pending as " + refundID},
 		"pending for long":                          {given(payment.RefundPending, day+time.Second, false), "0.00", 0, "0.00, and 3.00 pending as " + refundID},
@@ -58,13 +90,10 @@ func TestAStuckRefundIsNotSilent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			answer := strings.Replace(transaction("COMPLETED", reference), `"totalRefundedAmount":5`, `"totalRefundedAmount":`+tt.total, 1)
-			require.Contains(t, answer, `"totalRefundedAmount":`+tt.total)
-			gateway := gatewayAt(t, answering(t, always(http.StatusOK, answer)).URL)
-			r := &activities.Reconcile{Client: gateway.Client, Store: &shelf{refunds: []payment.Refund{tt.refund}}, Now: func() time.Time { return now }}
-			got, err := r.LookForRefunds(t.Context(), activities.LookForRefundsInput{})
+			r := &reconcile.Reconcile{Client: refunded(t, tt.total), Store: &shelf{refunds: []payment.Refund{tt.refund}}, Now: func() time.Time { return now }}
+			got, err := r.LookForRefunds(t.Context(), activity.LookForRefundsInput{})
 			require.NoError(t, err)
-			require.Len(t, got.Rises, tt.rises)
+			require.Len(t, got.Unbooked, tt.unbooked)
 			if tt.ours == "" {
 				require.Empty(t, got.Mismatches)
 				return
@@ -80,7 +109,7 @@ func TestAStuckRefundIsNotSilent(t *testing.T) {
 
 // pagedReviews is a store that lists one review a page.
 type pagedReviews struct {
-	activities.ReconcileStore
+	reconcile.ReconcileStore
 
 	reviews []payment.Review
 }
@@ -101,10 +130,10 @@ func (s pagedReviews) Reviews(_ context.Context, filter ledger.ReviewFilter) ([]
 // A refund beyond the first page waits like any other.
 func TestRefundsInReviewAreAllOfThem(t *testing.T) {
 	t.Parallel()
-	r := activities.Reconcile{Store: pagedReviews{reviews: []payment.Review{
+	r := reconcile.Reconcile{Store: pagedReviews{reviews: []payment.Review{
 		{ID: "rev_3", RefundID: "ref_3"}, {ID: "rev_2", PaymentID: "pay_2"}, {ID: "rev_1", RefundID: "ref_1"},
 	}}}
-	got, err := r.RefundsInReview(t.Context(), activities.RefundsInReviewInput{})
+	got, err := r.RefundsInReview(t.Context(), activity.None{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"ref_3", "ref_1"}, got.RefundIDs)
 }

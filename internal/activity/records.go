@@ -1,0 +1,88 @@
+package activity
+
+import (
+	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/payment"
+)
+
+// RecordPaymentResult answers RecordPayment.
+type RecordPaymentResult struct {
+	Sequence  int               `json:"sequence,omitempty"` // of the event that was announced
+	Receivers []ledger.Receiver `json:"receivers,omitempty"`
+	// InUseBy is the unfinished payment that has the same reference; then
+	// nothing was written.
+	InUseBy string `json:"in_use_by,omitempty"`
+}
+
+// ReserveRefundResult answers ReserveRefund; exactly one field is set.
+type ReserveRefundResult struct {
+	Reserved *ledger.Reserved       `json:"reserved,omitempty"`
+	Refusal  *payment.RefundRefusal `json:"refusal,omitempty"`
+}
+
+// TakeRefundInput names a refund whose workflow is gone.
+type TakeRefundInput struct {
+	PaymentID string `json:"payment_id"`
+	RefundID  string `json:"refund_id"`
+}
+
+// TakeRefundResult is the refund, and the review that its workflow has left open.
+// Taken is nil where the refund is settled.
+type TakeRefundResult struct {
+	Taken  *ledger.Reserved `json:"taken,omitempty"`
+	Review *payment.Review  `json:"review,omitempty"`
+}
+
+// BookExternalRefundResult answers BookExternalRefund; either Refusal or the
+// others are set.
+type BookExternalRefundResult struct {
+	Refund    *payment.Refund        `json:"refund,omitempty"`
+	Announced ledger.Announced       `json:"announced"`
+	Refusal   *payment.RefundRefusal `json:"refusal,omitempty"`
+}
+
+// FillPayerInput says who paid.
+type FillPayerInput struct {
+	PaymentID string           `json:"payment_id"`
+	Payer     payment.Customer `json:"payer"`
+}
+
+// FillPayerResult answers FillPayer.
+type FillPayerResult struct {
+	Filled bool `json:"filled"`
+}
+
+// RecordDeliveriesInput is what became of notifications.
+type RecordDeliveriesInput struct {
+	Deliveries []payment.Delivery `json:"deliveries"`
+}
+
+// ReopenDeliveryInput names a notification.
+type ReopenDeliveryInput struct {
+	NotificationID string `json:"notification_id"`
+	Left           string `json:"left,omitempty"` // the workflow that ended without having delivered
+}
+
+// ReopenDeliveryResult is what is sent again; or nil, and why not.
+type ReopenDeliveryResult struct {
+	Reopened *ledger.Reopened `json:"reopened,omitempty"`
+	Refusal  string           `json:"refusal,omitempty"` // in words for people
+}
+
+// SettleEventInput is what became of a webhook's event.
+type SettleEventInput struct {
+	EventID   string                `json:"event_id"`
+	Verdict   ledger.WebhookVerdict `json:"verdict"`
+	MatchedID string                `json:"matched_id,omitempty"`
+	Effect    string                `json:"effect"` // in words for people; no personal data
+}
+
+// LookUpPaymentInput names a payment.
+type LookUpPaymentInput struct {
+	PaymentID string `json:"payment_id"`
+}
+
+// LookUpPaymentResult is a payment as the store has it; nil where there is none.
+type LookUpPaymentResult struct {
+	Payment *payment.Payment `json:"payment,omitempty"`
+}
