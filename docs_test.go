@@ -37,7 +37,7 @@ func TestIncidentsHaveTheirAnchors(t *testing.T) {
 	t.Parallel()
 	require.Subset(t, anchors(t, "docs/operations.md"), []string{
 		"gateway-down", "temporal-down", "database-down", "stuck-payment", "wrong-refund", "unknown-outcomes", "needs-review",
-		"notifications-failing", "webhooks-pending", "no-reconciliation", "worker-away",
+		"notifications-failing", "webhooks-pending", "no-reconciliation", "worker-down",
 	})
 	alerts, err := os.ReadFile("deploy/prometheus/alerts.yml")
 	require.NoError(t, err)

@@ -75,11 +75,11 @@ func TestReceivers(t *testing.T) {
 `
 )
 
-// TestTheReadmeInAnEmptyModule does what a new user does: the lines of "Be told"
+// TestTheReadmeInAnEmptyModule does what a new user does: the code of "Receive notifications"
 // in a module of his own, outside the repository, with their test.
 func TestTheReadmeInAnEmptyModule(t *testing.T) {
 	t.Parallel()
-	code := snippets(t, "Be told")
+	code := snippets(t, "Receive notifications")
 	require.Len(t, code, 2, "the program, and its test")
 	receivers, _, found := strings.Cut(code[0], "cfg, err :=")
 	require.True(t, found)

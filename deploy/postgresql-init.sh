@@ -1,6 +1,6 @@
 #!/bin/sh
-# PostgreSQL runs this once, on an empty volume: Cobro and Temporal have a role
-# and databases of their own, so that neither can read the other's.
+# PostgreSQL runs this once, on an empty volume. Cobro and Temporal each get their
+# own role and databases, so that neither can read the other's.
 set -eu
 create() { # create ROLE DATABASE…
   role=$1

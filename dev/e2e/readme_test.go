@@ -47,7 +47,7 @@ func TestTheReadmeBesideADev(t *testing.T) {
 	require.NoError(t, os.WriteFile(file(".cobro/addresses.json"), written, 0o600))
 	ids := "\nprintf '%s' \"$ID\" >"
 
-	script := "set -eu\n" + shellOf(t, "Take a payment") + ids + "first\n" + shellOf(t, "Settle what nobody knows") + ids + "second\n"
+	script := "set -eu\n" + shellOf(t, "Take a payment") + ids + "first\n" + shellOf(t, "Resolve unknown outcomes") + ids + "second\n"
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
 	cmd.Dir = folder
 	said, err := cmd.CombinedOutput()

@@ -78,12 +78,12 @@ func receive(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not JSON", http.StatusBadRequest)
 		return
 	}
-	if strings.HasPrefix(n.ID, "ntf_test") { // from "cobro endpoint test": it tells of nothing real
+	if strings.HasPrefix(n.ID, "ntf_test") { // from "cobro endpoint test": not a real sale
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	if err := handleOnce(r.Context(), n.ID, n.Event, n.Payment.ID); err != nil { // yours: known ids do nothing
-		http.Error(w, "later, please", http.StatusServiceUnavailable)
+	if err := handleOnce(r.Context(), n.ID, n.Event, n.Payment.ID); err != nil { // yours: skips ids it has seen
+		http.Error(w, "try again later", http.StatusServiceUnavailable)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
