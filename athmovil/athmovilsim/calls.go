@@ -39,6 +39,17 @@ func (s *Simulator) trusted(f fields) (Business, error) {
 	return b, nil
 }
 
+// readBody parses a call's body and finds the business that it authenticates, by
+// s.business, s.trusted or s.legacyBusiness.
+func readBody(c call, authenticate func(fields) (Business, error)) (fields, Business, error) {
+	f, err := parseFields(c.body)
+	if err != nil {
+		return nil, Business{}, err
+	}
+	b, err := authenticate(f)
+	return f, b, err
+}
+
 // mayOpen says why a business may not sell, or nothing.
 func (b Business) mayOpen() error {
 	switch b.Standing {
@@ -53,8 +64,13 @@ func (b Business) mayOpen() error {
 	}
 }
 
-// owned returns the ticket that a body names, if it is b's.
-func (s *Simulator) owned(f fields, b Business) (ticket, error) {
+// owned returns the ticket that a call's body names, if it belongs to the
+// business of its publicToken.
+func (s *Simulator) owned(c call) (ticket, error) {
+	f, b, err := readBody(c, s.business)
+	if err != nil {
+		return ticket{}, err
+	}
 	id, err := f.required("ecommerceId")
 	if err != nil {
 		return ticket{}, err
@@ -73,11 +89,7 @@ func (s *Simulator) owned(f fields, b Business) (ticket, error) {
 
 // create opens a ticket, docs/athmovil.md §1.1.
 func (s *Simulator) create(c call, now time.Time) (effect, error) {
-	f, err := parseFields(c.body)
-	if err != nil {
-		return effect{}, err
-	}
-	b, err := s.business(f)
+	f, b, err := readBody(c, s.business)
 	if err != nil {
 		return effect{}, err
 	}
@@ -136,15 +148,7 @@ func (s *Simulator) order(f fields, now time.Time) (t ticket, err error) {
 // find tells a ticket's state, docs/athmovil.md §1.2. A bearer token is
 // optional and ignored.
 func (s *Simulator) find(c call, _ time.Time) (effect, error) {
-	f, err := parseFields(c.body)
-	if err != nil {
-		return effect{}, err
-	}
-	b, err := s.business(f)
-	if err != nil {
-		return effect{}, err
-	}
-	t, err := s.owned(f, b)
+	t, err := s.owned(c)
 	if err != nil {
 		return effect{}, err
 	}
@@ -209,11 +213,7 @@ func (s *Simulator) updatePhoneNumber(c call, now time.Time) (effect, error) {
 
 // refund credits the customer, docs/athmovil.md §1.5.
 func (s *Simulator) refund(c call, now time.Time) (effect, error) {
-	f, err := parseFields(c.body)
-	if err != nil {
-		return effect{}, err
-	}
-	b, err := s.trusted(f)
+	f, b, err := readBody(c, s.trusted)
 	if err != nil {
 		return effect{}, err
 	}
@@ -252,15 +252,7 @@ func (s *Simulator) refund(c call, now time.Time) (effect, error) {
 // cancelTicket is the merchant's cancel, docs/athmovil.md §1.6.
 func (s *Simulator) cancelTicket(c call, _ time.Time) (effect, error) {
 	const answer = "Payment Cancelled."
-	f, err := parseFields(c.body)
-	if err != nil {
-		return effect{}, err
-	}
-	b, err := s.business(f)
-	if err != nil {
-		return effect{}, err
-	}
-	t, err := s.owned(f, b)
+	t, err := s.owned(c)
 	if err != nil {
 		return effect{}, err
 	}
@@ -277,11 +269,7 @@ func (s *Simulator) cancelTicket(c call, _ time.Time) (effect, error) {
 // subscribe sets the listener of a business's webhooks, docs/athmovil.md §1.7.
 // A new listener replaces the old one.
 func (s *Simulator) subscribe(c call, _ time.Time) (effect, error) {
-	f, err := parseFields(c.body)
-	if err != nil {
-		return effect{}, err
-	}
-	b, err := s.trusted(f)
+	f, b, err := readBody(c, s.trusted)
 	if err != nil {
 		return effect{}, err
 	}

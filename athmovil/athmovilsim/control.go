@@ -23,14 +23,14 @@ func (s *Simulator) controlRoutes() http.Handler {
 	mux.HandleFunc("POST /_sim/tickets/{ecommerceId}/confirm", s.decideTicket(actionConfirm))
 	mux.HandleFunc("POST /_sim/tickets/{ecommerceId}/cancel", s.decideTicket(actionCancel))
 	mux.HandleFunc("GET /_sim/books", s.showBooks)
-	mux.HandleFunc("GET /_sim/requests", s.listRequests)
-	mux.HandleFunc("DELETE /_sim/requests", s.clearRequests)
-	mux.HandleFunc("GET /_sim/faults", s.listFaults)
+	mux.HandleFunc("GET /_sim/requests", s.list("requests", func() any { return s.requestLog.all() }))
+	mux.HandleFunc("DELETE /_sim/requests", s.clear(s.requestLog.clear))
+	mux.HandleFunc("GET /_sim/faults", s.list("faults", func() any { return append([]fault{}, s.faults.orders...) }))
 	mux.HandleFunc("POST /_sim/faults", s.addFault)
-	mux.HandleFunc("DELETE /_sim/faults", s.clearFaults)
-	mux.HandleFunc("GET /_sim/webhooks", s.listWebhooks)
+	mux.HandleFunc("DELETE /_sim/faults", s.clear(func() { s.faults.orders = nil }))
+	mux.HandleFunc("GET /_sim/webhooks", s.list("webhooks", func() any { return s.webhookLog.all() }))
 	mux.HandleFunc("POST /_sim/webhooks", s.sendWebhook)
-	mux.HandleFunc("DELETE /_sim/webhooks", s.clearWebhooks)
+	mux.HandleFunc("DELETE /_sim/webhooks", s.clear(s.webhookLog.clear))
 	mux.HandleFunc("POST /_sim/external-refunds", s.refundOutside)
 	mux.HandleFunc("GET /_sim/clock", s.showClock)
 	mux.HandleFunc("POST /_sim/clock", s.setClock)
@@ -137,15 +137,11 @@ func (s *Simulator) showTicket(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Simulator) ticketView(id string) (view ticketView, err error) {
-	known := false
-	err = s.look(func(time.Time) {
-		var t ticket
-		t, known = s.state.tickets[id]
+	err = s.update(func(time.Time) (change, error) {
+		t, err := s.state.ticket(id)
 		view = s.viewOf(t)
+		return change{}, err
 	})
-	if err == nil && !known {
-		err = refuse(codeUnknownTicket)
-	}
 	return view, err
 }
 
@@ -206,25 +202,25 @@ func (s *Simulator) showBooks(w http.ResponseWriter, _ *http.Request) {
 	respond(w, http.StatusOK, answer, err)
 }
 
-func (s *Simulator) listRequests(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	entries := s.requestLog.all()
-	s.mu.Unlock()
-	respond(w, http.StatusOK, map[string]any{"requests": entries}, nil)
+// list answers with what read returns, under the key name. It calls read under the
+// lock.
+func (s *Simulator) list(name string, read func() any) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		s.mu.Lock()
+		entries := read()
+		s.mu.Unlock()
+		respond(w, http.StatusOK, map[string]any{name: entries}, nil)
+	}
 }
 
-func (s *Simulator) clearRequests(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	s.requestLog.clear()
-	s.mu.Unlock()
-	w.WriteHeader(http.StatusNoContent)
-}
-
-func (s *Simulator) listFaults(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	orders := append([]fault{}, s.faults.orders...)
-	s.mu.Unlock()
-	respond(w, http.StatusOK, map[string]any{"faults": orders}, nil)
+// clear calls forget under the lock.
+func (s *Simulator) clear(forget func()) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		s.mu.Lock()
+		forget()
+		s.mu.Unlock()
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
 func (s *Simulator) addFault(w http.ResponseWriter, r *http.Request) {
@@ -240,27 +236,6 @@ func (s *Simulator) addFault(w http.ResponseWriter, r *http.Request) {
 	f = s.faults.add(f)
 	s.mu.Unlock()
 	respond(w, http.StatusCreated, f, nil)
-}
-
-func (s *Simulator) clearFaults(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	s.faults.orders = nil
-	s.mu.Unlock()
-	w.WriteHeader(http.StatusNoContent)
-}
-
-func (s *Simulator) listWebhooks(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	entries := s.webhookLog.all()
-	s.mu.Unlock()
-	respond(w, http.StatusOK, map[string]any{"webhooks": entries}, nil)
-}
-
-func (s *Simulator) clearWebhooks(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	s.webhookLog.clear()
-	s.mu.Unlock()
-	w.WriteHeader(http.StatusNoContent)
 }
 
 // forgery is the body of POST /_sim/webhooks: a raw body, which may be a JSON
@@ -369,9 +344,9 @@ func (s *Simulator) refundOutside(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err = s.update(func(now time.Time) (change, error) {
-		t, known := s.state.tickets[order.EcommerceID]
-		if !known {
-			return change{}, refuse(codeUnknownTicket)
+		t, err := s.state.ticket(order.EcommerceID)
+		if err != nil {
+			return change{}, err
 		}
 		made := refund{Amount: amount, Message: order.Message, External: true}
 		return s.state.refund(t, made, now, s.config.Settings.RefundEchoesReference)

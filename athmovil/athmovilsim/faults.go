@@ -1,10 +1,12 @@
 package athmovilsim
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -242,10 +244,9 @@ type ruin struct {
 
 // ruinOf sums up faults; the first that decides the answer wins.
 func (s *Simulator) ruinOf(faults []fault) ruin {
-	r := ruin{effect: true}
+	r := ruin{effect: true, faultName: namesOf(faults)}
 	decided := false
 	for _, f := range faults {
-		r.faultName += separated(r.faultName) + string(f.Fault)
 		switch f.Fault { //nolint:exhaustive // the other faults act elsewhere
 		case faultDelay:
 			r.delay += time.Duration(f.DelayMS) * time.Millisecond
@@ -274,19 +275,20 @@ func (s *Simulator) ruinOf(faults []fault) ruin {
 		case faultHTML403:
 			r.instead = &reply{status: http.StatusForbidden, html: blockedPage}
 		case faultHTTP200:
-			r.instead = s.refused(refuseAsTold(orDefault(f.Code, codeInternal)))
+			r.instead = s.refused(refuseAsTold(cmp.Or(f.Code, codeInternal)))
 			r.instead.status = http.StatusOK
 		}
 	}
 	return r
 }
 
-// separated returns what goes between names and one more name.
-func separated(names string) string {
-	if names == "" {
-		return ""
+// namesOf lists faults for a log.
+func namesOf(faults []fault) string {
+	var names []string
+	for _, f := range faults {
+		names = append(names, string(f.Fault))
 	}
-	return ","
+	return strings.Join(names, ",")
 }
 
 // blockedPage is what a front end shows to a foreign address (docs/athmovil.md

@@ -1,6 +1,7 @@
 package athmovilsim
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -202,7 +203,7 @@ func (s *Simulator) refusalOf(err error) *refusal {
 }
 
 func (s *Simulator) statusOf(code string) int {
-	return orDefault(s.config.Settings.HTTPStatus[code], meanings[code].status)
+	return cmp.Or(s.config.Settings.HTTPStatus[code], meanings[code].status)
 }
 
 // answerWith writes a reply, as far as its ruin lets it.

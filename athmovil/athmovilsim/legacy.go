@@ -33,11 +33,7 @@ func (s *Simulator) legacyBusiness(f fields) (Business, error) {
 
 // report lists the transactions between two moments, docs/athmovil.md §1.8.
 func (s *Simulator) report(c call, now time.Time) (effect, error) {
-	f, err := parseFields(c.body)
-	if err != nil {
-		return effect{}, err
-	}
-	b, err := s.legacyBusiness(f)
+	f, b, err := readBody(c, s.legacyBusiness)
 	if err != nil {
 		return effect{}, err
 	}
@@ -99,11 +95,7 @@ func searchFields() []string {
 
 // search finds transactions by exact values, docs/athmovil.md §1.9.
 func (s *Simulator) search(c call, _ time.Time) (effect, error) {
-	f, err := parseFields(c.body)
-	if err != nil {
-		return effect{}, err
-	}
-	b, err := s.legacyBusiness(f)
+	f, b, err := readBody(c, s.legacyBusiness)
 	if err != nil {
 		return effect{}, err
 	}

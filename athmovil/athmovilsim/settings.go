@@ -1,6 +1,7 @@
 package athmovilsim
 
 import (
+	"cmp"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -180,13 +181,13 @@ const (
 // withDefaults returns c with its empty fields filled, or every problem with
 // it.
 func (c Config) withDefaults() (Config, error) {
-	c.PublicToken = orDefault(c.PublicToken, DefaultPublicToken)
-	c.PrivateToken = orDefault(c.PrivateToken, DefaultPrivateToken)
-	c.BusinessName = orDefault(c.BusinessName, DefaultBusinessName)
-	c.MinTimeout = orDefault(c.MinTimeout, DefaultMinTimeout)
-	c.Settings.RefundDate = orDefault(c.Settings.RefundDate, RefundDateMillis)
-	c.Settings.LongTimeout = orDefault(c.Settings.LongTimeout, LongTimeoutAccepted)
-	c.Settings.ReportDays = orDefault(c.Settings.ReportDays, defaultReportDays)
+	c.PublicToken = cmp.Or(c.PublicToken, DefaultPublicToken)
+	c.PrivateToken = cmp.Or(c.PrivateToken, DefaultPrivateToken)
+	c.BusinessName = cmp.Or(c.BusinessName, DefaultBusinessName)
+	c.MinTimeout = cmp.Or(c.MinTimeout, DefaultMinTimeout)
+	c.Settings.RefundDate = cmp.Or(c.Settings.RefundDate, RefundDateMillis)
+	c.Settings.LongTimeout = cmp.Or(c.Settings.LongTimeout, LongTimeoutAccepted)
+	c.Settings.ReportDays = cmp.Or(c.Settings.ReportDays, defaultReportDays)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -244,14 +245,6 @@ func (c Config) problems() error {
 		}
 	}
 	return errors.Join(problems...)
-}
-
-func orDefault[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }
 
 // businesses returns every business by its public token.

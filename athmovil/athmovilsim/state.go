@@ -86,14 +86,23 @@ func (st *state) all() []ticket {
 	return tickets
 }
 
+// ticket returns a ticket by its id.
+func (st *state) ticket(id string) (ticket, error) {
+	t, known := st.tickets[id]
+	if !known {
+		return ticket{}, refuse(codeUnknownTicket)
+	}
+	return t, nil
+}
+
 // confirm is the customer's consent, from a script, the phone page or the
 // control surface. No webhook tells the merchant.
 func (st *state) confirm(id, phone string) (change, error) {
-	t, known := st.tickets[id]
-	if !known {
-		return change{}, refuse(codeUnknownTicket)
+	t, err := st.ticket(id)
+	if err != nil {
+		return change{}, err
 	}
-	t, err := t.confirmed(phone)
+	t, err = t.confirmed(phone)
 	if err != nil {
 		return change{}, err
 	}
@@ -102,11 +111,11 @@ func (st *state) confirm(id, phone string) (change, error) {
 
 // cancel ends a ticket and tells the merchant, unless silent.
 func (st *state) cancel(id string, by ending, silent bool) (change, error) {
-	t, known := st.tickets[id]
-	if !known {
-		return change{}, refuse(codeUnknownTicket)
+	t, err := st.ticket(id)
+	if err != nil {
+		return change{}, err
 	}
-	t, err := t.cancelled(by)
+	t, err = t.cancelled(by)
 	if err != nil {
 		return change{}, err
 	}

@@ -2,6 +2,7 @@ package athmovilsim
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,20 +125,18 @@ func (s *Simulator) dispatch(e event) {
 	}
 	faults := s.befall(opWebhook, e.ticket.ID, e.ticket.Phone)
 	delay, copies, lost, reordered := s.config.Settings.WebhookDelay, 1, false, false
-	names := ""
 	for _, f := range faults {
-		names += separated(names) + string(f.Fault)
 		asked := time.Duration(f.DelayMS) * time.Millisecond
 		switch f.Fault { //nolint:exhaustive // the other faults act elsewhere
 		case faultWebhookLost:
 			lost = true
 		case faultWebhookDelayed:
-			delay += orDefault(asked, webhookDelay)
+			delay += cmp.Or(asked, webhookDelay)
 		case faultWebhookDuplicated:
 			copies++
 		case faultWebhookReordered:
 			reordered = true
-			delay += orDefault(asked, webhookReorder)
+			delay += cmp.Or(asked, webhookReorder)
 		case faultWebhookOldDialect:
 			e.dialect = dialectOld
 		case faultWebhookNewDialect:
@@ -145,7 +144,7 @@ func (s *Simulator) dispatch(e event) {
 		}
 	}
 	for range copies {
-		e.entry = s.webhookLog.add(webhookEntry{At: s.now(), Kind: e.kind, EcommerceID: e.ticket.ID, Fault: names})
+		e.entry = s.webhookLog.add(webhookEntry{At: s.now(), Kind: e.kind, EcommerceID: e.ticket.ID, Fault: namesOf(faults)})
 		switch {
 		case lost:
 		case reordered:
@@ -313,8 +312,8 @@ func (s *Simulator) render(e event) ([]byte, error) {
 func (s *Simulator) eventBody(e event, now time.Time) any {
 	t := e.ticket
 	old := oldEvent{
-		TransactionType: "ecommerce", Status: string(e.kind), Date: now.In(puertoRico).Format(naiveTimeOld),
-		Total: text(t.Total), Tax: text(t.Tax), Subtotal: text(t.SubTotal),
+		oldHead: oldHead{TransactionType: "ecommerce", Status: string(e.kind), Date: naiveOld(now)},
+		Total:   text(t.Total), Tax: text(t.Tax), Subtotal: text(t.SubTotal),
 		Metadata1: t.Metadata1, Metadata2: t.Metadata2, Items: oldItems(t.Items),
 	}
 	switch e.kind {
@@ -371,14 +370,9 @@ type newEvent struct {
 }
 
 type newItem struct {
-	Name           string  `json:"name"`
-	Description    string  `json:"description"`
-	Quantity       int     `json:"quantity"`
-	Price          decimal `json:"price"`
-	Tax            decimal `json:"tax"`
-	Metadata       string  `json:"metadata"`
-	SKU            string  `json:"sku"`
-	FormattedPrice string  `json:"formattedPrice"`
+	reportItem
+	SKU            string `json:"sku"`
+	FormattedPrice string `json:"formattedPrice"`
 }
 
 func (s *Simulator) newEvent(t ticket, status string, now time.Time) newEvent {
@@ -388,11 +382,8 @@ func (s *Simulator) newEvent(t ticket, status string, now time.Time) newEvent {
 		Total: number(t.Total), SubTotal: number(t.SubTotal), Tax: decimal(t.Tax),
 		Metadata1: t.Metadata1, Metadata2: t.Metadata2, Items: []newItem{},
 	}
-	for _, i := range t.Items {
-		e.Items = append(e.Items, newItem{
-			Name: i.Name, Description: i.Description, Quantity: i.Quantity,
-			Price: decimal(i.Price), Tax: decimal(i.Tax), Metadata: i.Metadata, SKU: i.SKU,
-		})
+	for i, line := range reportItems(t.Items) {
+		e.Items = append(e.Items, newItem{reportItem: line, SKU: t.Items[i].SKU})
 	}
 	return e
 }
@@ -408,15 +399,7 @@ func (e newEvent) paidBy(payer customer, t ticket) newEvent {
 
 // oldEvent is the older dialect, all strings: docs/athmovil.md §4.2.
 type oldEvent struct {
-	TransactionType     string    `json:"transactionType"`
-	Status              string    `json:"status"`
-	Date                string    `json:"date"`
-	ReferenceNumber     string    `json:"referenceNumber"`
-	DailyTransactionID  string    `json:"dailyTransactionID"`
-	Name                string    `json:"name"`
-	PhoneNumber         string    `json:"phoneNumber"`
-	Email               string    `json:"email"`
-	Message             string    `json:"message"`
+	oldHead
 	Total               text      `json:"total"`
 	Tax                 text      `json:"tax"`
 	Subtotal            text      `json:"subtotal"`
@@ -456,24 +439,18 @@ func (e oldEvent) paidBy(payer customer, t ticket) oldEvent {
 func oldRefund(t ticket, r refund, now time.Time) oldEvent {
 	payer := customerOf(t.Phone)
 	return oldEvent{
-		TransactionType: "refund", Status: "completed", Date: now.In(puertoRico).Format(naiveTimeOld),
-		ReferenceNumber: r.Reference, DailyTransactionID: dailyText(r.DailyID),
-		Name: payer.name, PhoneNumber: t.Phone, Email: payer.email, Message: r.Message,
+		oldHead: oldHead{
+			TransactionType: "refund", Status: "completed", Date: naiveOld(now),
+			ReferenceNumber: r.Reference, DailyTransactionID: dailyText(r.DailyID),
+			Name: payer.name, PhoneNumber: t.Phone, Email: payer.email, Message: r.Message,
+		},
 		Total: text(r.Amount), Items: []oldItem{},
 	}
 }
 
 // refundEvent is the refund event that was captured in production.
 type refundEvent struct {
-	TransactionType     string `json:"transactionType"`
-	Status              string `json:"status"`
-	Date                string `json:"date"`
-	ReferenceNumber     string `json:"referenceNumber"`
-	DailyTransactionID  string `json:"dailyTransactionID"`
-	Name                string `json:"name"`
-	PhoneNumber         string `json:"phoneNumber"`
-	Email               string `json:"email"`
-	Message             string `json:"message"`
+	oldHead
 	Total               text   `json:"total"`
 	Fee                 text   `json:"fee"`
 	NetAmount           text   `json:"netAmount"`
@@ -483,9 +460,11 @@ type refundEvent struct {
 func capturedRefund(t ticket, r refund, now time.Time) refundEvent {
 	payer := customerOf(t.Phone)
 	return refundEvent{
-		TransactionType: "REFUND", Status: "COMPLETED", Date: naive(now),
-		ReferenceNumber: r.Reference, DailyTransactionID: strconv.Itoa(r.DailyID),
-		Name: payer.name, PhoneNumber: formatPhone(t.Phone), Email: payer.email, Message: r.Message,
+		oldHead: oldHead{
+			TransactionType: "REFUND", Status: "COMPLETED", Date: naive(now),
+			ReferenceNumber: r.Reference, DailyTransactionID: strconv.Itoa(r.DailyID),
+			Name: payer.name, PhoneNumber: formatPhone(t.Phone), Email: payer.email, Message: r.Message,
+		},
 		Total: text(r.Amount), TotalRefundedAmount: "0",
 	}
 }
@@ -494,9 +473,11 @@ func capturedRefund(t ticket, r refund, now time.Time) refundEvent {
 // button, "Pay a Business" and a donation, as docs/athmovil.md §4.2 shows them.
 func sampleEvent(kind eventKind, now time.Time) oldEvent {
 	e := oldEvent{
-		TransactionType: string(kind), Status: "completed", Date: now.In(puertoRico).Format(naiveTimeOld),
-		ReferenceNumber: newReference(), DailyTransactionID: "0001",
-		Name: "Valeria Herrero", PhoneNumber: "7871234567", Email: "customer@example.com", Message: "Test message",
+		oldHead: oldHead{
+			TransactionType: string(kind), Status: "completed", Date: naiveOld(now),
+			ReferenceNumber: newReference(), DailyTransactionID: "0001",
+			Name: "Valeria Herrero", PhoneNumber: "7871234567", Email: "customer@example.com", Message: "Test message",
+		},
 		Total: 1_00, Fee: 6, NetAmount: 94, Items: []oldItem{},
 	}
 	if kind == eventSimulated {
@@ -523,9 +504,9 @@ func (s *Simulator) forge(kind eventKind, spelling dialect, ecommerceID string) 
 	default:
 		return e, fmt.Errorf("kind: %q is none of completed, cancelled, expired, refund, simulated, payment, donation", kind)
 	}
-	t, known := s.state.tickets[ecommerceID]
-	if !known {
-		return e, refuse(codeUnknownTicket)
+	t, err := s.state.ticket(ecommerceID)
+	if err != nil {
+		return e, err
 	}
 	e.ticket = t
 	e.refund = refund{Reference: t.Reference, DailyID: t.DailyID, Amount: t.Total}

@@ -98,6 +98,19 @@ func transactionItems(t ticket) []transactionItem {
 	return items
 }
 
+// oldHead is how the answer to refund and the events of the older dialect begin.
+type oldHead struct {
+	TransactionType    string `json:"transactionType"`
+	Status             string `json:"status"`
+	Date               string `json:"date"`
+	ReferenceNumber    string `json:"referenceNumber"`
+	DailyTransactionID string `json:"dailyTransactionID"`
+	Name               string `json:"name"`
+	PhoneNumber        string `json:"phoneNumber"`
+	Email              string `json:"email"`
+	Message            string `json:"message"`
+}
+
 // refundPair is the answer to refund, docs/athmovil.md §1.5.
 type refundPair struct {
 	Refund   refundSide   `json:"refund"`
@@ -117,15 +130,7 @@ type refundSide struct {
 }
 
 type originalSide struct {
-	TransactionType     string       `json:"transactionType"`
-	Status              string       `json:"status"`
-	Date                string       `json:"date"`
-	ReferenceNumber     string       `json:"referenceNumber"`
-	DailyTransactionID  string       `json:"dailyTransactionID"`
-	Name                string       `json:"name"`
-	PhoneNumber         string       `json:"phoneNumber"`
-	Email               string       `json:"email"`
-	Message             string       `json:"message"`
+	oldHead
 	Total               number       `json:"total"`
 	Tax                 number       `json:"tax"`
 	Subtotal            number       `json:"subtotal"`
@@ -153,14 +158,16 @@ func (s *Simulator) refundAnswer(t ticket) refundPair {
 			Email:              payer.email,
 		},
 		Original: originalSide{
-			TransactionType:     "PAYMENT",
-			Status:              string(t.Status),
-			Date:                s.refundDate(t.CompletedAt),
-			ReferenceNumber:     t.Reference,
-			DailyTransactionID:  dailyText(t.DailyID),
-			Name:                payer.name,
-			PhoneNumber:         formatPhone(t.Phone),
-			Email:               payer.email,
+			oldHead: oldHead{
+				TransactionType:    "PAYMENT",
+				Status:             string(t.Status),
+				Date:               s.refundDate(t.CompletedAt),
+				ReferenceNumber:    t.Reference,
+				DailyTransactionID: dailyText(t.DailyID),
+				Name:               payer.name,
+				PhoneNumber:        formatPhone(t.Phone),
+				Email:              payer.email,
+			},
 			Total:               number(t.Total),
 			Tax:                 number(t.Tax),
 			Subtotal:            number(t.SubTotal),
@@ -180,7 +187,7 @@ func (s *Simulator) refundDate(at time.Time) string {
 	case RefundDateSeconds:
 		return strconv.FormatInt(at.Unix(), 10)
 	case RefundDateNaive:
-		return at.In(puertoRico).Format(naiveTimeOld)
+		return naiveOld(at)
 	default:
 		return strconv.FormatInt(at.UnixMilli(), 10)
 	}
@@ -253,7 +260,7 @@ func paymentRow(t ticket) reportRow {
 	return reportRow{
 		TransactionType:    "ECOMMERCE",
 		Status:             string(t.Status),
-		Date:               t.CompletedAt.In(puertoRico).Format(naiveTimeOld),
+		Date:               naiveOld(t.CompletedAt),
 		ReferenceNumber:    t.Reference + " ",
 		DailyTransactionID: t.DailyID,
 		Name:               payer.name,
@@ -280,7 +287,7 @@ func refundRow(t ticket, r refund) reportRow {
 	return reportRow{
 		TransactionType:    "REFUND",
 		Status:             string(statusCompleted),
-		Date:               r.At.In(puertoRico).Format(naiveTimeOld),
+		Date:               naiveOld(r.At),
 		ReferenceNumber:    r.Reference + " ",
 		DailyTransactionID: r.DailyID,
 		Name:               payer.name,
@@ -321,6 +328,9 @@ func naive(at time.Time) string {
 	}
 	return at.In(puertoRico).Format(naiveTime)
 }
+
+// naiveOld writes a time as the older channels do (docs/athmovil.md §3).
+func naiveOld(at time.Time) string { return at.In(puertoRico).Format(naiveTimeOld) }
 
 // dailyText writes a daily id as the newer channels do, or nothing for none:
 // four digits, zeros in front (docs/athmovil.md §3).
