@@ -659,7 +659,7 @@ func TestConfigProblemsComeTogether(t *testing.T) {
 		},
 	})
 	for _, want := range []string{
-		"WebhookURL", "MinTimeout", "RefundDate", "LongTimeout", "WebhookRetries", `"BTRA_1234"`, "1 is no final",
+		"WebhookURL", "MinTimeout", "RefundDate", "LongTimeout", "WebhookRetries", `"BTRA_1234"`, "1 is not a final",
 		"OtherBusinesses[0]: another", "standing", "OtherBusinesses[1]: both",
 	} {
 		require.ErrorContains(t, err, want)

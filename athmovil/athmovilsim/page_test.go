@@ -85,7 +85,7 @@ func TestPhoneWithoutScript(t *testing.T) {
 
 	submit("/tickets/" + first.id + "/confirm")
 	require.Contains(t, w.page("/?error=BTRA_0035&lang=es", ""), "Este pago ya se decidió.")
-	require.Contains(t, w.page("/?error=BTRA_0039", "en"), "The time for this payment is over.")
+	require.Contains(t, w.page("/?error=BTRA_0039", "en"), "This payment has expired.")
 	require.NotContains(t, w.page("/?error=%3Cscript%3E", "en"), "<script>")
 }
 
@@ -97,7 +97,7 @@ func TestPhoneShowsWhatBecameOfPayments(t *testing.T) {
 	w.cancel(w.create(nil).id)
 	_, reference := w.pay(nil)
 	body := w.page("/", "en")
-	for _, want := range []string{"Expired", "Cancelled", "Paid"} {
+	for _, want := range []string{"Expired", "Canceled", "Paid"} {
 		require.Equal(t, 1, strings.Count(body, ">"+want+"<"), want)
 	}
 	w.refund(reference, "25.00")

@@ -227,7 +227,7 @@ func TestNobodyTakesTheEvent(t *testing.T) {
 		require.NotContains(t, entry["error"], "secret-path")
 		w.stop()
 		require.Equal(t, int64(1+retries), calls.Load())
-		require.Contains(t, logged.String(), "webhook was not taken")
+		require.Contains(t, logged.String(), "webhook was not delivered")
 		for _, secret := range []string{"secret-path", "7875551234", "Valeria", athmovilsim.DefaultPrivateToken} {
 			require.NotContains(t, logged.String(), secret)
 		}
