@@ -64,8 +64,8 @@ func TestPhonePageLanguages(t *testing.T) {
 	}
 }
 
-// TestPhoneWithoutScript decides by form posts alone.
-func TestPhoneWithoutScript(t *testing.T) {
+// TestPhonePageWorksWithoutScript confirms and cancels with plain form posts.
+func TestPhonePageWorksWithoutScript(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	submit := func(path string) answer {
@@ -89,7 +89,7 @@ func TestPhoneWithoutScript(t *testing.T) {
 	require.NotContains(t, w.page("/?error=%3Cscript%3E", "en"), "<script>")
 }
 
-func TestPhoneShowsWhatBecameOfPayments(t *testing.T) {
+func TestPhonePageShowsOutcomes(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	w.create(nil)
@@ -104,7 +104,7 @@ func TestPhoneShowsWhatBecameOfPayments(t *testing.T) {
 	require.Contains(t, w.page("/", "en"), ">Refunded<")
 }
 
-func TestPhoneAssets(t *testing.T) {
+func TestPhonePageAssets(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	for path, kind := range map[string]string{"/phone.css": "text/css", "/phone.js": "text/javascript", "/": "text/html"} {
