@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// judge decides what an answer means; nil is success.
-func judge(r request, status int, body []byte) *Error {
+// classify decides what a response means. It returns nil for a success.
+func classify(r request, status int, body []byte) *Error {
 	success := status >= 200 && status < 300
 	if envelope, err := parseObject(body); err == nil && (!success || envelope.isError()) {
 		code := envelope.errorCode()
@@ -16,7 +16,7 @@ func judge(r request, status int, body []byte) *Error {
 		}
 	}
 	if !success {
-		return &Error{Kind: kindOfPage(r.op, status), Err: errNotJSON}
+		return &Error{Kind: kindWithoutEnvelope(r.op, status), Err: errNotJSON}
 	}
 	if err := r.read(body); err != nil {
 		return &Error{Kind: r.op.lost(), Err: err}
@@ -24,14 +24,14 @@ func judge(r request, status int, body []byte) *Error {
 	return nil
 }
 
-// isError recognises an error under HTTP 200 (docs/athmovil.md §1.0).
+// isError recognizes an error, even one under HTTP 200 (docs/athmovil.md §1.0).
 func (o *object) isError() bool {
 	return strings.EqualFold(o.text("status"), "error") || o.find("errorcode", "errorCode") != nil
 }
 
 func (o *object) errorCode() string { return cleanCode(o.text("errorcode", "errorCode")) }
 
-// invalid is the error of a request that is not worth sending.
+// invalid is the error of a request that breaks a rule and is not sent.
 func invalid(op Op, err error) error { return &Error{Op: op, Kind: KindInvalid, Err: err} }
 
 // fromData reads the data of a success envelope (docs/athmovil.md §1.0).
@@ -43,7 +43,7 @@ func fromData(read func(data *object) error) func([]byte) error {
 		}
 		data := envelope.nested("data")
 		if data == nil {
-			return errors.New("the answer has no data")
+			return errors.New("the response has no data")
 		}
 		return read(data)
 	}
@@ -61,7 +61,7 @@ func successEnvelope(body []byte) (*object, error) {
 		return nil, errNotJSON
 	}
 	if !strings.EqualFold(envelope.text("status"), "success") {
-		return nil, errors.New("the answer does not say success")
+		return nil, errors.New("the response does not say success")
 	}
 	return envelope, nil
 }

@@ -2,6 +2,7 @@ package athmovil
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -20,84 +21,84 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// The hosts of production (docs/athmovil.md §1.0).
+// The production hosts (docs/athmovil.md §1.0).
 const (
 	DefaultBaseURL       = "https://payments.athmovil.com"
 	DefaultReportBaseURL = "https://www.athmovil.com"
 )
 
-// DefaultTimeout bounds a call where [Config] says nothing else.
+// DefaultTimeout bounds each call unless [Config].Timeout is set.
 const DefaultTimeout = 30 * time.Second
 
-// Config is what [New] needs. Printed, it shows neither token.
+// Config configures a [Client]. Printed or logged, it shows neither token.
 type Config struct {
 	// Required fields
 
-	// PublicToken names the business; it is in the settings of the ATH Business
-	// app.
+	// PublicToken identifies the business. Required. It is in the settings of
+	// the ATH Business app.
 	PublicToken string
-	// PrivateToken is the business's secret, from the same place.
+	// PrivateToken is the business's secret, from the same settings. Required.
 	PrivateToken private.Token
 
 	// Optional fields
 
-	// BaseURL is the host of payments, default [DefaultBaseURL]. It may be
-	// that of a simulator, such as http://127.0.0.1:8090.
+	// BaseURL is the host for payments, [DefaultBaseURL] by default. It may be
+	// a simulator, such as http://127.0.0.1:8090.
 	BaseURL string
-	// ReportBaseURL is the host of reports, searches and webhook
-	// subscriptions, default [DefaultReportBaseURL].
+	// ReportBaseURL is the host for reports, searches and webhook
+	// subscriptions, [DefaultReportBaseURL] by default.
 	ReportBaseURL string
-	// HTTPClient makes the calls; nil means one of the Client's own, which
-	// keeps connections and tells exactly whether a call was sent. With a
-	// Transport of yours a call counts as sent once it was given a connection.
-	// The transport must not repeat calls. Redirects are never followed.
+	// HTTPClient makes the calls. Nil means the Client's own, which reuses
+	// connections and knows exactly whether a call was sent. With a Transport
+	// of your own, a call counts as sent once it has a connection. That
+	// Transport must not retry calls. Redirects are never followed.
 	HTTPClient *http.Client
-	// Timeout bounds each call from the moment it may leave, default
-	// [DefaultTimeout]. The wait for CallsPerSecond is bounded by the
-	// context alone.
+	// Timeout bounds each call, [DefaultTimeout] by default. It starts when
+	// the wait for CallsPerSecond is over. Only the context bounds that wait.
 	Timeout time.Duration
-	// CallsPerSecond spaces all calls of the Client evenly; 0 means no limit.
-	// Waiting calls that move money leave first, reads last.
+	// CallsPerSecond spaces the Client's calls evenly. 0 means no limit. Of the
+	// calls that wait, those that move money go first and reads go last.
 	CallsPerSecond rate.Limit
-	// Observe is called after each call that was not refused at once as
-	// invalid, from the calling goroutine; nil means nobody looks.
+	// Observe is called after each call, in the caller's goroutine. It does not
+	// see requests that fail validation. Nil means no hook.
 	Observe func(context.Context, Call)
-	// Now is the clock of [Call.Duration] and [Call.Waited]; nil means
+	// Now is the clock for [Call.Duration] and [Call.Waited]. Nil means
 	// time.Now.
 	Now func() time.Time
 }
 
-// Format implements [fmt.Formatter] and prints the addresses only.
+// Format implements [fmt.Formatter]. It prints only the URLs.
 func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.describe("Config")) }
 
-// LogValue implements [slog.LogValuer].
+// LogValue implements [slog.LogValuer]. It shows only the URLs.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.describe("Config")) }
 
 func (c Config) describe(name string) string {
 	return fmt.Sprintf("athmovil.%s{BaseURL: %q, ReportBaseURL: %q}", name, c.BaseURL, c.ReportBaseURL)
 }
 
-// Call is what an Observe hook learns of a call: enough to measure, and
-// nothing private.
+// Call describes a finished call to an Observe hook. It holds enough to measure
+// the call, and neither tokens nor personal data.
 type Call struct {
 	Op         Op
-	Kind       Kind   // empty for a success
-	Code       string // the gateway's error code, if any
-	HTTPStatus int    // 0 where there was no answer
-	Waited     time.Duration
-	Duration   time.Duration // the wait included
+	Kind       Kind          // empty for a success
+	Code       string        // the gateway's error code, if any
+	HTTPStatus int           // 0 if there was no response
+	Waited     time.Duration // for CallsPerSecond
+	Duration   time.Duration // Waited included
 }
 
-// Client calls the gateway. It repeats nothing by itself. It is safe for
-// concurrent use; make one for each process, as its calls share a limit.
+// Client calls the gateway. It never retries a call. It is safe for concurrent
+// use. Use one Client in each process, because CallsPerSecond is its own.
 type Client struct {
 	config   Config
 	http     *http.Client
-	standard bool // the transport is net/http's, which calls our hooks
+	standard bool // the transport is net/http's, which calls the httptrace hooks
 	limiter  *limiter
 }
 
-// New returns a Client, or all that is wrong with the configuration at once.
+// New returns a Client. Its error lists every problem with the configuration,
+// one on each line.
 func New(config Config) (*Client, error) {
 	problems := []error{
 		checkToken("public token", config.PublicToken),
@@ -109,7 +110,7 @@ func New(config Config) (*Client, error) {
 		problems = append(problems, errors.New("timeout is negative: leave it out for 30 seconds"))
 	}
 	if !(config.CallsPerSecond >= 0) { // NaN too
-		problems = append(problems, errors.New("calls per second are negative: use 0 for no limit"))
+		problems = append(problems, errors.New("calls per second is negative: use 0 for no limit"))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("athmovil: configuration:\n%w", err)
@@ -133,57 +134,57 @@ func New(config Config) (*Client, error) {
 	return c, nil
 }
 
-// checkToken refuses what could not be sent in a header or was pasted badly.
+// checkToken refuses a token that cannot be sent in a header, such as one pasted
+// with a line break.
 func checkToken(name, token string) error {
 	switch {
 	case token == "":
 		return fmt.Errorf("%s is required", name)
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return fmt.Errorf("%s holds a space or a character that no token has", name)
+		return fmt.Errorf("%s contains a space or a character that no token has", name)
 	default:
 		return nil
 	}
 }
 
-func setURL(name string, address *string, otherwise string) error {
-	if *address == "" {
-		*address = otherwise
-	}
+// setURL fills an empty address with fallback and checks the result.
+func setURL(name string, address *string, fallback string) error {
+	*address = cmp.Or(*address, fallback)
 	*address = strings.TrimRight(*address, "/")
 	u, err := url.Parse(*address)
-	// The text may hold credentials, so the error does not repeat it.
+	// The URL may contain credentials, so the error does not quote it.
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" ||
 		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("%s is not an address like %s", name, otherwise)
+		return fmt.Errorf("%s is not a URL such as %s", name, fallback)
 	}
 	return nil
 }
 
-// CloseIdleConnections closes the connections that no call is using. The
-// Client stays usable.
+// CloseIdleConnections closes the connections that no call is using. The Client
+// can still be used.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
-// Format implements [fmt.Formatter] and prints the addresses only.
+// Format implements [fmt.Formatter]. It prints only the URLs.
 func (c *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.config.describe("Client")) }
 
-// LogValue implements [slog.LogValuer].
+// LogValue implements [slog.LogValuer]. It shows only the URLs.
 func (c *Client) LogValue() slog.Value { return slog.StringValue(c.config.describe("Client")) }
 
 const ecommercePath = "/api/business-transaction/ecommerce"
 
-// request is one call before it is sent.
+// request describes one call before it is sent.
 type request struct {
 	op     Op
 	method string
 	url    string
-	bearer private.Token // none where zero
-	body   any           // marshalled here, and nowhere else
-	// read takes the body of a success; what it refuses was not a usable
-	// answer.
+	bearer private.Token // no Authorization header if zero
+	body   any           // marshaled to JSON by newHTTPRequest
+	// read parses the body of a success. Its error means that the response
+	// cannot be used.
 	read func(body []byte) error
 }
 
-// do makes a call. Its error, if any, is an *Error.
+// do makes a call, then reports it to Observe. Its error is always an *Error.
 func (c *Client) do(ctx context.Context, r request) error {
 	call := Call{Op: r.op}
 	started := c.config.Now()
@@ -202,6 +203,8 @@ func (c *Client) do(ctx context.Context, r request) error {
 	return nil
 }
 
+// attempt waits for the limiter and sends the call once. It fills in what call
+// does not know yet.
 func (c *Client) attempt(ctx context.Context, r request, call *Call) *Error {
 	started := c.config.Now()
 	err := c.limiter.wait(ctx, r.op.class())
@@ -212,26 +215,26 @@ func (c *Client) attempt(ctx context.Context, r request, call *Call) *Error {
 
 	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	sent := passage{standard: c.standard}
-	httpRequest, err := newHTTPRequest(sent.trace(ctx), r)
+	sent := sendTrace{standard: c.standard}
+	httpRequest, err := newHTTPRequest(sent.attach(ctx), r)
 	if err != nil {
 		return &Error{Kind: KindInvalid, Err: err}
 	}
 	response, err := c.http.Do(httpRequest)
 	if err != nil {
 		kind := r.op.lost()
-		if sent.surelyNotSent() {
+		if sent.neverSent() {
 			kind = KindUnavailable
 		}
 		return &Error{Kind: kind, Err: transportError(err)}
 	}
-	defer func() { _ = response.Body.Close() }() // what matters was read before
+	defer func() { _ = response.Body.Close() }() // the body has been read by then
 	call.HTTPStatus = response.StatusCode
 	body, err := readBody(response.Body, r.op)
 	if err != nil {
-		return &Error{Kind: r.op.lost(), Err: fmt.Errorf("the answer was cut: %w", err)}
+		return &Error{Kind: r.op.lost(), Err: fmt.Errorf("reading the response: %w", err)}
 	}
-	return judge(r, response.StatusCode, body)
+	return classify(r, response.StatusCode, body)
 }
 
 func newHTTPRequest(ctx context.Context, r request) (*http.Request, error) {
@@ -253,13 +256,13 @@ func newHTTPRequest(ctx context.Context, r request) (*http.Request, error) {
 }
 
 var (
-	errNotHTTP = errors.New("the answer is not HTTP")
-	errNotTLS  = errors.New("the answer is not TLS")
+	errNotHTTP = errors.New("the response is not HTTP")
+	errNotTLS  = errors.New("the response is not TLS")
 )
 
-// transportError keeps of an error of net/http's what is known to quote nothing:
-// others repeat the answer's bytes, which may be anything. The method and the
-// address go as well; the operation's name says them better.
+// transportError reduces an error of net/http to a cause that is known to quote
+// nothing. Other causes repeat bytes of the response, which may be personal
+// data. The method and the URL are dropped too, as [Error.Op] says the same.
 func transportError(err error) error {
 	var (
 		certificate *tls.CertificateVerificationError
@@ -282,14 +285,14 @@ func transportError(err error) error {
 	return errNotHTTP
 }
 
-// Limits on what is read of an answer, far above anything documented.
+// Limits on the size of a response in bytes, far above anything documented.
 const (
-	maxAnswer = 1 << 20
-	maxReport = 64 << 20
+	maxResponse = 1 << 20
+	maxReport   = 64 << 20
 )
 
 func readBody(body io.Reader, op Op) ([]byte, error) {
-	limit := int64(maxAnswer)
+	limit := int64(maxResponse)
 	if op == OpTransactionReport || op == OpSearch {
 		limit = maxReport
 	}

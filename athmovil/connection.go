@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// newTransport returns the transport of a [Client] that was given no
-// HTTPClient. It speaks HTTP/1.1 only, where one connection carries one call
-// at a time, so that the guard below can tell exactly whether a call was sent.
+// newTransport returns the transport of a [Client] without an HTTPClient. It
+// speaks only HTTP/1.1, where a connection carries one call at a time. That lets
+// [guard] know exactly whether a call was sent.
 func newTransport(security *tls.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	secure := &tls.Dialer{NetDialer: dialer, Config: security}
@@ -24,12 +24,12 @@ func newTransport(security *tls.Config) *http.Transport {
 		DialContext:    guarded(dialer.DialContext),
 		DialTLSContext: guarded(secure.DialContext),
 		Protocols:      protocols,
-		// Below the idle time-outs usual at front ends, so that a call seldom
-		// meets a connection that is being closed.
+		// Shorter than the usual idle timeout of a proxy or load balancer, so
+		// that a call seldom gets a connection that is being closed.
 		IdleConnTimeout:     30 * time.Second,
 		MaxIdleConnsPerHost: 64,
 		TLSHandshakeTimeout: 10 * time.Second,
-		TLSClientConfig:     security, // used over a proxy
+		TLSClientConfig:     security, // used through a proxy
 	}
 }
 
@@ -45,8 +45,9 @@ func guarded(dial dialFunc) dialFunc {
 	}
 }
 
-// guard is a connection that knows whether the call it now carries has begun
-// to be written, and that can be forbidden to begin.
+// guard is a connection that records whether any byte of its current call was
+// written. It can be sealed, so that nothing is written from then on. It is safe
+// for concurrent use.
 type guard struct {
 	net.Conn
 	state atomic.Int32
@@ -54,14 +55,14 @@ type guard struct {
 
 const (
 	guardFresh  int32 = iota // nothing of this call was written
-	guardUsed                // a write of this call was begun
-	guardSealed              // nothing of this call was written, nor will be
+	guardUsed                // a write of this call has started
+	guardSealed              // nothing of this call was written, or will be
 )
 
-var errSealed = errors.New("the call was given up before it was sent")
+var errSealed = errors.New("the call was abandoned before it was sent")
 
-// Write marks the call as sent before the first byte leaves, since a write
-// that fails may still have been delivered.
+// Write marks the call as sent before it writes, because a write that fails may
+// still have delivered its bytes.
 func (g *guard) Write(p []byte) (int, error) {
 	g.state.CompareAndSwap(guardFresh, guardUsed)
 	if g.state.Load() == guardSealed {
@@ -70,63 +71,64 @@ func (g *guard) Write(p []byte) (int, error) {
 	return g.Conn.Write(p)
 }
 
-// renew prepares the connection for its next call.
+// renew starts the record of the next call.
 func (g *guard) renew() { g.state.CompareAndSwap(guardUsed, guardFresh) }
 
-// seal reports whether the call was never sent, and if so makes sure that it
-// never will be: a cancelled call returns while the transport's writer may
-// still be about to start.
+// seal reports whether the call was not sent, and if so makes sure that it never
+// will be. A canceled call needs that: it returns while the transport's writer
+// may still be about to start.
 func (g *guard) seal() bool {
 	return g.state.CompareAndSwap(guardFresh, guardSealed) || g.state.Load() == guardSealed
 }
 
-// passage follows one call through its transport and answers whether it may
-// have reached the gateway. It is safe for concurrent use, as the transport's
-// goroutines outlive a cancelled call.
-type passage struct {
-	// standard says that the transport is net/http's. That one calls our hooks,
-	// and tries a write again only where it wrote nothing, so each attempt
-	// starts the observation anew. Of any other, neither is certain.
+// sendTrace follows one call through its transport, to know whether the call may
+// have reached the gateway. It is safe for concurrent use, because the
+// transport's goroutines outlive a canceled call.
+type sendTrace struct {
+	// standard means that the transport is net/http's. That one calls the
+	// httptrace hooks and sends again only if it wrote nothing, so each attempt
+	// resets the trace. Any other transport may do neither.
 	standard bool
 
-	seen  atomic.Bool // a connection was asked for
-	given atomic.Bool // a connection was handed out
-	guard atomic.Pointer[guard]
+	requested atomic.Bool // a connection was requested
+	connected atomic.Bool // a connection was assigned to the call
+	guard     atomic.Pointer[guard]
 }
 
-func (p *passage) trace(ctx context.Context) context.Context {
+// attach returns a context whose call the trace follows.
+func (s *sendTrace) attach(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) {
-			p.seen.Store(true)
-			if p.standard {
-				p.given.Store(false)
+			s.requested.Store(true)
+			if s.standard {
+				s.connected.Store(false)
 			}
 		},
 		GotConn: func(got httptrace.GotConnInfo) {
 			conn := got.Conn
-			if wrapped, ok := conn.(*tls.Conn); ok { // over a proxy, TLS lies above the guard
+			if wrapped, ok := conn.(*tls.Conn); ok { // through a proxy, TLS wraps the guard
 				conn = wrapped.NetConn()
 			}
 			g, ours := conn.(*guard)
 			if ours {
 				g.renew()
 			}
-			p.guard.Store(g) // nil where the connection is not ours
-			p.given.Store(true)
+			s.guard.Store(g) // nil if the connection is not ours
+			s.connected.Store(true)
 		},
 	})
 }
 
-// surelyNotSent reports whether no byte of the call reached the network, and
-// none will. In doubt it says no: with a transport that is not ours, any
-// connection counts as written to.
-func (p *passage) surelyNotSent() bool {
-	if !p.standard && !p.seen.Load() {
+// neverSent reports whether no byte of the call reached the network, and none
+// will. If in doubt it returns false: with a transport that is not ours, a call
+// that has a connection counts as sent.
+func (s *sendTrace) neverSent() bool {
+	if !s.standard && !s.requested.Load() {
 		return false
 	}
-	if !p.given.Load() {
+	if !s.connected.Load() {
 		return true
 	}
-	g := p.guard.Load()
+	g := s.guard.Load()
 	return g != nil && g.seal()
 }

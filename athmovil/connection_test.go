@@ -21,8 +21,8 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// listen runs a gateway made of a function for each connection, which is
-// closed when the function returns.
+// listen starts a gateway that calls serve for each connection and then closes
+// the connection.
 func listen(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -57,14 +57,14 @@ func readRequest(reader *bufio.Reader) error {
 	return err
 }
 
-func TestConnectionsThatDie(t *testing.T) {
+func TestLostResponseIsNeverASuccess(t *testing.T) {
 	t.Parallel()
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 	tests := []struct {
 		name   string
 		answer string // written after the request was read, before the connection is closed
 	}{
-		{"after the request, before the answer", ""},
+		{"after the request, before the response", ""},
 		{"within the status line", "HTTP/1.1 2"},
 		{"within the header", head},
 		{"before the body", head + "Content-Length: 100\r\n\r\n"},
@@ -83,7 +83,7 @@ func TestConnectionsThatDie(t *testing.T) {
 					_, _ = io.WriteString(conn, tt.answer)
 				}
 			})
-			for _, transport := range []http.RoundTripper{nil, &http.Transport{}} { // ours, and a stranger's
+			for _, transport := range []http.RoundTripper{nil, &http.Transport{}} { // ours, and a custom one
 				client := newClient(t, address, func(c *athmovil.Config) {
 					c.HTTPClient = &http.Client{Transport: transport}
 				})
@@ -97,11 +97,11 @@ func TestConnectionsThatDie(t *testing.T) {
 	}
 }
 
-func TestADeadConnectionIsNotTriedAgainOnceTheCallWasSent(t *testing.T) {
+func TestSentCallIsNotRetried(t *testing.T) {
 	t.Parallel()
 	for _, c := range calls() {
 		if isRead(c.op) {
-			continue // net/http may repeat the report, a GET, and does no harm by it
+			continue // net/http may repeat the report, a GET, which is harmless
 		}
 		t.Run(string(c.op), func(t *testing.T) {
 			t.Parallel()
@@ -115,7 +115,7 @@ func TestADeadConnectionIsNotTriedAgainOnceTheCallWasSent(t *testing.T) {
 				}
 				requests.Add(1)
 				_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(page), page)
-				if readRequest(reader) == nil { // and dies on the kept connection
+				if readRequest(reader) == nil { // the reused connection closes without a response
 					requests.Add(1)
 				}
 			})
@@ -129,7 +129,7 @@ func TestADeadConnectionIsNotTriedAgainOnceTheCallWasSent(t *testing.T) {
 	}
 }
 
-func TestNobodyListensMeansUnavailable(t *testing.T) {
+func TestRefusedConnectionIsUnavailable(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -146,16 +146,16 @@ func TestNobodyListensMeansUnavailable(t *testing.T) {
 	}
 }
 
-func TestAFailedHandshakeMeansUnavailable(t *testing.T) {
+func TestFailedTLSHandshakeIsUnavailable(t *testing.T) {
 	t.Parallel()
 	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
-	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of each handshake
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs every handshake
 	untrusted.StartTLS()
 	t.Cleanup(untrusted.Close)
-	speechless := listen(t, func(conn net.Conn) { _, _ = io.WriteString(conn, "SSH-2.0-OpenSSH\r\n") })
+	noTLS := listen(t, func(conn net.Conn) { _, _ = io.WriteString(conn, "SSH-2.0-OpenSSH\r\n") })
 	for name, address := range map[string]string{
-		"a certificate nobody trusts": untrusted.URL,
-		"no TLS at all":               "https" + speechless[len("http"):],
+		"untrusted certificate": untrusted.URL,
+		"no TLS":                "https" + noTLS[len("http"):],
 	} {
 		client := newClient(t, address)
 		for _, c := range calls() {
@@ -166,9 +166,9 @@ func TestAFailedHandshakeMeansUnavailable(t *testing.T) {
 	}
 }
 
-func TestCancelledBeforeSending(t *testing.T) {
+func TestCanceledBeforeSendingIsUnavailable(t *testing.T) {
 	t.Parallel()
-	gateway := newAnswering(t, http.StatusOK, wire(t, "authorization.response.json"))
+	gateway := newGateway(t, http.StatusOK, wire(t, "authorization.response.json"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := newClient(t, gateway.URL).Authorize(ctx, private.NewToken(authToken))
@@ -177,19 +177,19 @@ func TestCancelledBeforeSending(t *testing.T) {
 	require.Empty(t, gateway.requests())
 }
 
-func TestCancelledDuringTheHandshake(t *testing.T) {
+func TestCanceledDuringHandshakeIsUnavailable(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	address := listen(t, func(conn net.Conn) {
 		cancel()
-		_, _ = io.Copy(io.Discard, conn) // the client's greeting, never answered
+		_, _ = io.Copy(io.Discard, conn) // the client hello, never answered
 	})
 	_, err := newClient(t, "https"+address[len("http"):]).Authorize(ctx, private.NewToken(authToken))
 	requireKind(t, err, athmovil.ErrUnavailable)
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestCancelledAfterSending(t *testing.T) {
+func TestCanceledAfterSendingIsUnknown(t *testing.T) {
 	t.Parallel()
 	for _, c := range []func(context.Context, *athmovil.Client) error{
 		func(ctx context.Context, c *athmovil.Client) error {
@@ -202,7 +202,7 @@ func TestCancelledAfterSending(t *testing.T) {
 		address := listen(t, func(conn net.Conn) {
 			if readRequest(bufio.NewReader(conn)) == nil {
 				cancel()
-				_, _ = io.Copy(io.Discard, conn) // until the client hangs up
+				_, _ = io.Copy(io.Discard, conn) // until the client disconnects
 			}
 		})
 		err := c(ctx, newClient(t, address))
@@ -211,7 +211,7 @@ func TestCancelledAfterSending(t *testing.T) {
 	}
 }
 
-func TestTimeoutBoundsACall(t *testing.T) {
+func TestTimeoutBoundsCall(t *testing.T) {
 	t.Parallel()
 	address := listen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 	client := newClient(t, address, func(c *athmovil.Config) { c.Timeout = 10 * time.Millisecond })
@@ -220,12 +220,12 @@ func TestTimeoutBoundsACall(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-// roundTripper is a transport that tells nothing about its connections.
+// roundTripper is a transport that calls no httptrace hooks.
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
 
-func TestAStrangersTransportIsNotTrustedToHaveSentNothing(t *testing.T) {
+func TestCustomTransportErrorCountsAsSent(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, athmovil.DefaultBaseURL, func(c *athmovil.Config) {
 		c.HTTPClient = &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
@@ -237,7 +237,7 @@ func TestAStrangersTransportIsNotTrustedToHaveSentNothing(t *testing.T) {
 	}
 }
 
-func TestAStrangersTransportThatRepeatsIsNotBelieved(t *testing.T) {
+func TestCustomTransportRetryCountsAsSent(t *testing.T) {
 	t.Parallel()
 	below := &http.Transport{}
 	t.Cleanup(below.CloseIdleConnections)
@@ -245,10 +245,10 @@ func TestAStrangersTransportThatRepeatsIsNotBelieved(t *testing.T) {
 	client := newClient(t, address, func(c *athmovil.Config) {
 		c.HTTPClient = &http.Client{Transport: roundTripper(func(request *http.Request) (*http.Response, error) {
 			if _, err := below.RoundTrip(request.Clone(request.Context())); err == nil {
-				return nil, errors.New("the gateway gave no answer, and yet there is one")
+				return nil, errors.New("unexpected response")
 			}
 			again := request.Clone(request.Context())
-			again.URL.Host = "127.0.0.1:1" // where nobody listens
+			again.URL.Host = "127.0.0.1:1" // nothing listens there
 			again.Body = http.NoBody
 			again.ContentLength = 0
 			return below.RoundTrip(again)

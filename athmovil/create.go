@@ -13,7 +13,7 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// The gateway's own rules (docs/athmovil.md §1.1).
+// The gateway's limits (docs/athmovil.md §1.1). Text limits are in characters.
 const (
 	minTotalCents  = 1_00
 	maxTotalCents  = 1500_00
@@ -23,30 +23,30 @@ const (
 	defaultTimeout = 600 * time.Second
 )
 
-// CreateRequest asks for a ticket (docs/athmovil.md §1.1). Only Total is
-// required. Tax, SubTotal and Items are for the customer to see.
+// CreateRequest describes a ticket to open (docs/athmovil.md §1.1). Only Total
+// is required. The customer sees Tax, SubTotal and Items.
 type CreateRequest struct {
-	Total    money.Amount // 1.00 to 1500.00
+	Total    money.Amount // required, 1.00 to 1500.00
 	Tax      money.Amount
-	SubTotal money.Amount // with Tax it must make Total, where both are given
-	// Timeout is how long the customer has, in whole seconds; 0 means the
-	// gateway's 600. Documented are 120 to 600. Above 900 the AuthToken dies
-	// before the ticket (docs/athmovil.md §2).
+	SubTotal money.Amount // SubTotal plus Tax must equal Total, if both are set
+	// Timeout is how long the customer has to confirm, in whole seconds. 0
+	// means the gateway's default of 600. The documented range is 120 to 600.
+	// Above 900 the AuthToken expires before the ticket (docs/athmovil.md §2).
 	Timeout time.Duration
-	// PhoneNumber gets the push at once; empty means that UpdatePhoneNumber
-	// will follow. Any form that [ParsePhone] takes.
+	// PhoneNumber receives the push notification, in any form that [ParsePhone]
+	// accepts. Empty means that UpdatePhoneNumber sets it later.
 	PhoneNumber private.Text
 	Metadata1   private.Text // at most 40 characters
 	Metadata2   private.Text // at most 40 characters
 	Items       []Item
 }
 
-// Validate reports everything in the request that the gateway would refuse, in
-// one error. Create calls it.
+// Validate reports everything that the gateway would refuse, in one error.
+// Create calls it.
 func (r CreateRequest) Validate() error {
 	problems := []error{
-		notLonger("metadata1", r.Metadata1, maxMetadata),
-		notLonger("metadata2", r.Metadata2, maxMetadata),
+		checkLength("metadata1", r.Metadata1, maxMetadata),
+		checkLength("metadata2", r.Metadata2, maxMetadata),
 	}
 	if r.Total.Cents() < minTotalCents || r.Total.Cents() > maxTotalCents {
 		problems = append(problems, errors.New("total must be from 1.00 to 1500.00"))
@@ -55,7 +55,7 @@ func (r CreateRequest) Validate() error {
 		problems = append(problems, errors.New("tax and subtotal must not be negative"))
 	}
 	if !r.Tax.IsZero() && !r.SubTotal.IsZero() && r.Tax.Add(r.SubTotal) != r.Total {
-		problems = append(problems, errors.New("subtotal and tax must make the total"))
+		problems = append(problems, errors.New("subtotal plus tax must equal the total"))
 	}
 	if r.Timeout < 0 || r.Timeout%time.Second != 0 {
 		problems = append(problems, errors.New("timeout must be whole seconds"))
@@ -73,10 +73,10 @@ func (r CreateRequest) Validate() error {
 
 func (i Item) validate() error {
 	problems := []error{
-		notLonger("name", i.Name, maxItemText),
-		notLonger("description", i.Description, maxItemText),
-		notLonger("metadata", i.Metadata, maxItemText),
-		notLonger("sku", private.Text(i.SKU), maxSKU),
+		checkLength("name", i.Name, maxItemText),
+		checkLength("description", i.Description, maxItemText),
+		checkLength("metadata", i.Metadata, maxItemText),
+		checkLength("sku", private.Text(i.SKU), maxSKU),
 	}
 	if i.Name == "" {
 		problems = append(problems, errors.New("name is required"))
@@ -90,7 +90,7 @@ func (i Item) validate() error {
 	return errors.Join(problems...)
 }
 
-func notLonger(name string, text private.Text, most int) error {
+func checkLength(name string, text private.Text, most int) error {
 	if utf8.RuneCountInString(string(text)) > most {
 		return fmt.Errorf("%s must not be longer than %d characters", name, most)
 	}
@@ -104,8 +104,8 @@ func optionalPhone(phone private.Text) (string, error) {
 	return ParsePhone(string(phone))
 }
 
-// createBody and itemBody are the wire form that is known to work
-// (docs/athmovil.md §1.1): every key sent, every number a string.
+// createBody and itemBody are the form that is known to work (docs/athmovil.md
+// §1.1): every key is sent, and every number is a string.
 type createBody struct {
 	Env         string     `json:"env"`
 	PublicToken string     `json:"publicToken"`
@@ -129,9 +129,9 @@ type itemBody struct {
 	SKU         string `json:"sku,omitempty"`
 }
 
-// Create makes a ticket, and rings the customer's phone where there is a
-// number. Nothing is debited by it. After [ErrUnknown] a ticket may exist that
-// nobody can authorise; it dies by its timeout.
+// Create opens a ticket and, if the request has a phone number, sends a push
+// notification to it. It debits nothing. After [ErrUnknown] a ticket may exist
+// that cannot be authorized, because its token was lost. It expires by itself.
 func (c *Client) Create(ctx context.Context, r CreateRequest) (Ticket, error) {
 	if err := r.Validate(); err != nil {
 		return Ticket{}, invalid(OpCreate, err)

@@ -14,31 +14,31 @@ import (
 )
 
 // object is a JSON object in any of the gateway's dialects (docs/athmovil.md
-// §3, §4.3): numbers or strings, "" for nothing, two spellings of a key. Its
-// methods read one field each, under all its spellings; what is there but
-// makes no sense is noted in unreadable and read as absent. Nothing it reports
-// repeats a value, as any of them may be personal data.
+// §3, §4.3), which write numbers as strings, "" for an absent value, and a key
+// in two spellings. Each method reads one field, under all its spellings. A
+// value that cannot be read counts as absent, and its name goes to unreadable.
+// Errors never quote a value, as any value may be personal data.
 type object struct {
 	raw        map[string]json.RawMessage
 	unreadable []string
-	// normal holds what was read, in one dialect, by the field's first name.
+	// normal holds the fields that were read, normalized, by their first name.
 	normal map[string]string
 	read   map[string]bool // the keys of raw that normal covers
 }
 
 var (
-	errNotJSON   = errors.New("the answer is not JSON")
+	errNotJSON   = errors.New("the response is not JSON")
 	errNotObject = errors.New("not a JSON object")
 )
 
-// plain takes away the byte order mark of the www host (docs/athmovil.md §1.0)
-// and the space around a body.
-func plain(body []byte) []byte {
+// trimBody removes the byte order mark of the www host (docs/athmovil.md §1.0)
+// and the white space around a body.
+func trimBody(body []byte) []byte {
 	return bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\ufeff")))
 }
 
 func parseObject(body []byte) (*object, error) {
-	body = plain(body)
+	body = trimBody(body)
 	if !bytes.HasPrefix(body, []byte("{")) {
 		return nil, errNotObject
 	}
@@ -49,9 +49,9 @@ func parseObject(body []byte) (*object, error) {
 	return o, nil
 }
 
-// parseArray returns the elements of a JSON array.
+// parseArray returns the elements of a JSON array, or false if body is not one.
 func parseArray(body []byte) ([]json.RawMessage, bool) {
-	body = plain(body)
+	body = trimBody(body)
 	var elements []json.RawMessage
 	if !bytes.HasPrefix(body, []byte("[")) || json.Unmarshal(body, &elements) != nil {
 		return nil, false
@@ -59,7 +59,8 @@ func parseArray(body []byte) ([]json.RawMessage, bool) {
 	return elements, true
 }
 
-// find returns the value of the first of the names that says something.
+// find returns the value of the first name that has one. Null and "" count as
+// absent.
 func (o *object) find(names ...string) json.RawMessage {
 	var found json.RawMessage
 	for _, name := range names {
@@ -76,19 +77,21 @@ func (o *object) find(names ...string) json.RawMessage {
 	return found
 }
 
-func (o *object) complain(name string, raw json.RawMessage) {
+// markUnreadable records that a field has a value that cannot be read.
+func (o *object) markUnreadable(name string, raw json.RawMessage) {
 	o.unreadable = append(o.unreadable, name)
-	o.normal["unreadable "+name] = canonical(raw) // under a name of its own, which no readable value can imitate
+	o.normal["unreadable "+name] = canonical(raw) // a key that no field has
 }
 
-func (o *object) keep(name, value string) {
+// normalize records a field's normalized value.
+func (o *object) normalize(name, value string) {
 	if value != "" {
 		o.normal[name] = value
 	}
 }
 
-// scalar returns the text of a JSON string or number, without the space around
-// it.
+// scalar returns the text of a JSON string or number, trimmed. It returns false
+// for any other value.
 func scalar(raw json.RawMessage) (string, bool) {
 	if len(raw) == 0 {
 		return "", true
@@ -107,31 +110,31 @@ func scalar(raw json.RawMessage) (string, bool) {
 	}
 }
 
-// text reads a string, or a number as it is written.
+// text reads a string, or a number as written.
 func (o *object) text(names ...string) string {
 	raw := o.find(names...)
 	text, ok := scalar(raw)
 	if !ok {
-		o.complain(names[0], raw)
+		o.markUnreadable(names[0], raw)
 		return ""
 	}
-	o.keep(names[0], text)
+	o.normalize(names[0], text)
 	return text
 }
 
 func (o *object) private(names ...string) private.Text { return private.Text(o.text(names...)) }
 
-// dailyID reads a daily number, which is padded with zeros in one dialect and
-// a bare number in another.
+// dailyID reads the daily transaction number, which one dialect pads with zeros
+// and another does not (docs/athmovil.md §3).
 func (o *object) dailyID() string {
 	id := o.text("dailyTransactionId", "dailyTransactionID")
 	if id != "" {
-		o.keep("dailyTransactionId", "#"+strings.TrimLeft(id, "0"))
+		o.normalize("dailyTransactionId", "#"+strings.TrimLeft(id, "0"))
 	}
 	return id
 }
 
-// amount returns nil where there is none.
+// amount returns nil if the field is absent.
 func (o *object) amount(names ...string) *money.Amount {
 	raw := o.find(names...)
 	text, ok := scalar(raw)
@@ -140,22 +143,22 @@ func (o *object) amount(names ...string) *money.Amount {
 	}
 	amount, err := money.ParseNoisy(text)
 	if !ok || err != nil {
-		o.complain(names[0], raw)
+		o.markUnreadable(names[0], raw)
 		return nil
 	}
-	o.keep(names[0], amount.String())
+	o.normalize(names[0], amount.String())
 	return &amount
 }
 
-// sum is amount where nothing means zero.
-func (o *object) sum(names ...string) money.Amount {
+// amountOrZero is amount for a field whose absence means zero.
+func (o *object) amountOrZero(names ...string) money.Amount {
 	if amount := o.amount(names...); amount != nil {
 		return *amount
 	}
 	return money.Amount{}
 }
 
-// date returns the zero time where there is none.
+// date returns the zero time if the field is absent.
 func (o *object) date(names ...string) time.Time {
 	raw := o.find(names...)
 	text, ok := scalar(raw)
@@ -164,21 +167,20 @@ func (o *object) date(names ...string) time.Time {
 	}
 	at, err := ParseTime(text)
 	if !ok || err != nil {
-		o.complain(names[0], raw)
+		o.markUnreadable(names[0], raw)
 		return time.Time{}
 	}
-	o.keep(names[0], at.UTC().Format(time.RFC3339Nano))
+	o.normalize(names[0], at.UTC().Format(time.RFC3339Nano))
 	return at
 }
 
-// phone returns ten digits, or what was written where that is no number of
-// Puerto Rico or the United States. A 0 stands for nobody (docs/athmovil.md
-// §3).
+// phone returns ten digits, or the text as written if it is not a number in
+// Puerto Rico or the United States. 0 means no number (docs/athmovil.md §3).
 func (o *object) phone(names ...string) private.Text {
 	raw := o.find(names...)
 	text, ok := scalar(raw)
 	if !ok {
-		o.complain(names[0], raw)
+		o.markUnreadable(names[0], raw)
 		return ""
 	}
 	if strings.Trim(text, "0") == "" {
@@ -187,7 +189,7 @@ func (o *object) phone(names ...string) private.Text {
 	if digits, err := ParsePhone(text); err == nil {
 		text = digits
 	}
-	o.keep(names[0], text)
+	o.normalize(names[0], text)
 	return private.Text(text)
 }
 
@@ -195,17 +197,17 @@ func (o *object) flag(names ...string) bool {
 	raw := o.find(names...)
 	switch strings.ToLower(strings.Trim(string(raw), `"`)) {
 	case "true":
-		o.keep(names[0], "true")
+		o.normalize(names[0], "true")
 		return true
 	case "false", "":
 		return false
 	default:
-		o.complain(names[0], raw)
+		o.markUnreadable(names[0], raw)
 		return false
 	}
 }
 
-// nested reads an object inside this one; nil where there is none.
+// nested reads an object inside this one. It returns nil if there is none.
 func (o *object) nested(name string) *object {
 	raw := o.find(name)
 	if raw == nil {
@@ -213,7 +215,7 @@ func (o *object) nested(name string) *object {
 	}
 	inner, err := parseObject(raw)
 	if err != nil {
-		o.complain(name, raw)
+		o.markUnreadable(name, raw)
 		return nil
 	}
 	return inner
@@ -226,7 +228,7 @@ func (o *object) items() []Item {
 	}
 	elements, ok := parseArray(raw)
 	if !ok {
-		o.complain("items", raw)
+		o.markUnreadable("items", raw)
 		return nil
 	}
 	items := make([]Item, 0, len(elements))
@@ -234,7 +236,7 @@ func (o *object) items() []Item {
 	for i, element := range elements {
 		line, err := parseObject(element)
 		if err != nil {
-			o.complain(fmt.Sprintf("items[%d]", i), element)
+			o.markUnreadable(fmt.Sprintf("items[%d]", i), element)
 			continue
 		}
 		items = append(items, line.item())
@@ -243,7 +245,7 @@ func (o *object) items() []Item {
 		}
 		normal = append(normal, line.normalForm())
 	}
-	o.keep("items", strings.Join(normal, ","))
+	o.normalize("items", strings.Join(normal, ","))
 	return items
 }
 
@@ -252,8 +254,8 @@ func (o *object) item() Item {
 		Name:           o.private("name"),
 		Description:    o.private("description"),
 		Quantity:       o.quantity(),
-		Price:          o.sum("price"),
-		Tax:            o.sum("tax"),
+		Price:          o.amountOrZero("price"),
+		Tax:            o.amountOrZero("tax"),
 		Metadata:       o.private("metadata"),
 		SKU:            o.text("sku"),
 		FormattedPrice: o.text("formattedPrice"),
@@ -266,17 +268,17 @@ func (o *object) quantity() int {
 	if ok && text == "" {
 		return 0
 	}
-	// Read as an amount, so that 1, "1" and 1.0 are all one.
+	// Read as an amount, so that 1, "1" and 1.0 are equal.
 	n, err := money.ParseNoisy(text)
 	if !ok || err != nil || n.Cents()%100 != 0 || n.IsNegative() {
-		o.complain("quantity", raw)
+		o.markUnreadable("quantity", raw)
 		return 0
 	}
-	o.keep("quantity", n.String())
+	o.normalize("quantity", n.String())
 	return int(n.Cents() / 100)
 }
 
-// require checks that fields, by their first names, were there and made sense.
+// require checks that fields, by their first names, are present and readable.
 func (o *object) require(names ...string) error {
 	problems := []error{o.readable(names...)}
 	for _, name := range names {
@@ -287,7 +289,7 @@ func (o *object) require(names ...string) error {
 	return errors.Join(problems...)
 }
 
-// readable checks that fields, where they were there, made sense.
+// readable checks that fields are readable, if they are present.
 func (o *object) readable(names ...string) error {
 	var problems []error
 	for _, name := range names {
@@ -298,8 +300,8 @@ func (o *object) readable(names ...string) error {
 	return errors.Join(problems...)
 }
 
-// normalForm writes the object in one dialect: what was read, and the rest as
-// it came, with keys in order and no space between.
+// normalForm writes the object in one dialect: the fields that were read, then
+// the rest as received, with sorted keys and no white space.
 func (o *object) normalForm() string {
 	rest := map[string]string{}
 	for key, raw := range o.raw {
@@ -309,12 +311,12 @@ func (o *object) normalForm() string {
 	}
 	form, err := json.Marshal([]map[string]string{o.normal, rest})
 	if err != nil {
-		return "" // maps of strings always marshal
+		return "" // cannot happen: maps of strings always marshal
 	}
 	return string(form)
 }
 
-// canonical writes any JSON value without space and with its keys in order.
+// canonical writes a JSON value with sorted keys and no white space.
 func canonical(raw json.RawMessage) string {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()

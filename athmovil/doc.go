@@ -1,13 +1,11 @@
-// Package athmovil is a client of the ATH Móvil Business gateway, with which
-// merchants of Puerto Rico take payments. It is a library on its own: it
-// stores nothing, repeats nothing, and knows nothing of workflows.
+// Package athmovil is a client for the ATH Móvil Business gateway, with which
+// merchants in Puerto Rico take payments. It works on its own: it stores
+// nothing, retries nothing, and knows nothing about workflows.
 //
-// # A sale
+// # Create
 //
-// A sale is a ticket. [Client.Create] makes it and rings the customer's phone;
-// the customer confirms in the ATH Móvil app; [Client.Authorize] debits. No
-// webhook tells of the confirmation, so ask with [Client.Find] until the
-// status is [StatusConfirm]:
+// A sale starts as a ticket. [Client.Create] opens one and sends a push
+// notification to the customer's phone. Nothing is debited yet.
 //
 //	client, err := athmovil.New(athmovil.Config{
 //		PublicToken:  os.Getenv("ATHM_PUBLIC_TOKEN"),
@@ -18,49 +16,85 @@
 //		Total:       money.MustParse("25.00"),
 //		PhoneNumber: "787-555-1234",
 //	})
-//	// Store ticket.AuthToken, encrypted: without it the sale cannot be completed.
-//	…
-//	found, err := client.Find(ctx, ticket.EcommerceID) // until found.Status is StatusConfirm
-//	…
+//
+// Store the ticket before anything else, with its AuthToken encrypted. The
+// gateway never returns that token again, and without it the sale cannot be
+// completed.
+//
+// # Find
+//
+// The customer confirms in the ATH Móvil app. No webhook reports the
+// confirmation, so poll with [Client.Find] until the status is
+// [StatusConfirm]:
+//
+//	found, err := client.Find(ctx, ticket.EcommerceID)
+//
+// # Authorize
+//
+// [Client.Authorize] debits the customer. Keep the reference number of the
+// sale: a refund needs it.
+//
 //	sale, err := client.Authorize(ctx, ticket.AuthToken)
 //
-// There is no sandbox: BaseURL and ReportBaseURL of the [Config] may name a
-// simulator, such as package athmovilsim.
+// # Refund
 //
-// # Errors
+// [Client.Refund] returns all or part of the money:
 //
-// The gateway knows no idempotency key, so what matters of an error is whether
-// the call was executed. Every error of a call is an [*Error] of one [Kind],
-// and [errors.Is] tells them apart:
+//	refund, err := client.Refund(ctx, athmovil.RefundRequest{
+//		ReferenceNumber: sale.ReferenceNumber,
+//		Amount:          money.MustParse("5.00"),
+//	})
 //
-//	switch {
-//	case errors.Is(err, athmovil.ErrUnavailable): // surely not executed: try again later
-//	case errors.Is(err, athmovil.ErrUnknown):     // executed or not: look with Find, never repeat blindly
-//	case errors.Is(err, athmovil.ErrDeclined):    // the gateway refused
-//	case errors.Is(err, athmovil.ErrInvalid), errors.Is(err, athmovil.ErrAuthentication): // ours to mend
-//	}
+// # Report
 //
-// A call that fails before its first byte was written, a refused connection
-// for example, is unavailable. From then on a lost, cut or foreign answer is
-// unknown, save for reads, which change nothing and are unavailable. Some
-// refusals of Authorize and Refund also follow a success whose answer was
-// lost: [Error.LookFirst].
+// [Client.TransactionReport] lists the transactions between two times, for
+// reconciliation. [Client.Search] finds a sale by its metadata, its customer or
+// its amount.
+//
+//	report, err := client.TransactionReport(ctx, from, to)
 //
 // # Webhooks
 //
-// [ParseWebhook] reads every dialect into one [Event]. Webhooks are unsigned:
-// an event is a hint to call Find, and nothing more. [Event.Digest] names an
-// event, so that a second delivery can be recognised.
+// [Client.SubscribeWebhook] registers a URL, and [ParseWebhook] reads what the
+// gateway posts to it: every dialect becomes one [Event]. Webhooks are not
+// signed, so an event is a hint to call Find and never a fact. [Event.Digest]
+// identifies an event, so that a second delivery can be recognized.
+//
+//	event, err := athmovil.ParseWebhook(body)
+//
+// # Errors
+//
+// The gateway has no idempotency keys, so the question after an error is
+// whether the call was executed. Every error of a call is an [*Error] of one
+// [Kind], which [errors.Is] tells apart:
+//
+//	switch {
+//	case errors.Is(err, athmovil.ErrUnavailable): // not executed: try again later
+//	case errors.Is(err, athmovil.ErrUnknown):     // executed or not: check with Find, never retry blindly
+//	case errors.Is(err, athmovil.ErrDeclined):    // the gateway refused
+//	case errors.Is(err, athmovil.ErrInvalid), errors.Is(err, athmovil.ErrAuthentication): // fix the request or the tokens
+//	}
+//
+// A call that fails before its first byte is written, such as one whose
+// connection is refused, is unavailable. After that byte, a lost, truncated or
+// unexpected response makes the outcome unknown. Reads change nothing, so for
+// them it is unavailable. Some refusals of Authorize and Refund also follow a
+// success whose response was lost: see [Error.LookFirst].
 //
 // # Privacy
 //
-// Tokens are [private.Token] and personal data is [private.Text]: printed or
-// logged, all that this package hands out shows neither, errors included.
-// Amounts are [money.Amount]: exact, in dollars.
+// Tokens are [private.Token] and personal data is [private.Text]. Neither shows
+// when this package's values and errors are printed or logged. Amounts are
+// [money.Amount]: exact, in US dollars.
+//
+// # Tests
+//
+// ATH Móvil has no sandbox. BaseURL and ReportBaseURL of the [Config] can point
+// at a simulator, such as package athmovilsim.
 //
 // # Sources
 //
-// ATH Móvil documents little, and the wire differs from what it documents.
-// Comments cite docs/athmovil.md, which says what is official, observed or
-// guessed; testdata/wire holds every documented payload.
+// ATH Móvil documents little, and the gateway differs from what it documents.
+// Comments cite docs/athmovil.md, which says what is official, what was observed
+// and what is a guess. testdata/wire holds every documented payload.
 package athmovil

@@ -10,29 +10,29 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// Kind says what an error means for the caller: what happened at the gateway,
-// and so whether the call may be made again. The values are stable.
+// Kind says whether a failed call was executed, and so whether it may be made
+// again. The values are stable.
 type Kind string
 
-// The five kinds. Every error of a [Client]'s call has one of them.
+// The kinds of error. Every error of a [Client]'s call has one of them.
 const (
-	// KindDeclined: the gateway understood and refused. Nothing was executed,
-	// and the same call would be refused again. See also [Error.LookFirst].
+	// KindDeclined: the gateway refused the call. It was not executed, and it
+	// would be refused again. But see [Error.LookFirst].
 	KindDeclined Kind = "declined"
-	// KindInvalid: the request breaks a rule of form. Nothing was executed.
+	// KindInvalid: the request breaks a format or a limit. It was not executed.
 	KindInvalid Kind = "invalid"
-	// KindAuthentication: a token is wrong, expired or revoked. Nothing was
-	// executed.
+	// KindAuthentication: a token is wrong, expired or revoked. The call was
+	// not executed.
 	KindAuthentication Kind = "authentication"
-	// KindUnavailable: surely not executed, or a read without an answer. The
-	// call may be made again later.
+	// KindUnavailable: the call was not executed, or it was a read and got no
+	// usable response. It may be made again later.
 	KindUnavailable Kind = "unavailable"
-	// KindUnknown: the call may have been executed or not. Look before doing
-	// anything else; never repeat it blindly.
+	// KindUnknown: the call may have been executed or not. Check with Find
+	// before anything else. Never retry it blindly.
 	KindUnknown Kind = "unknown"
 )
 
-// One sentinel for each [Kind], for use with [errors.Is].
+// The sentinel of each [Kind], for [errors.Is].
 var (
 	ErrDeclined       = errors.New("declined by the gateway")
 	ErrInvalid        = errors.New("invalid request")
@@ -58,21 +58,21 @@ func (k Kind) sentinel() error {
 	}
 }
 
-// Error is the one error type of a [Client]'s calls. Its text holds neither
-// tokens nor personal data. Use [errors.As] for the fields, [errors.Is] with a
-// sentinel such as [ErrUnknown] for the kind.
+// Error is the type of every error of a [Client]'s calls. Its text contains
+// neither tokens nor personal data. Use [errors.Is] with a sentinel such as
+// [ErrUnknown] for the kind, and [errors.As] for the fields.
 type Error struct {
 	Op   Op
 	Kind Kind
-	// Code is the gateway's error code, such as "BTRA_0032", or empty where it
-	// gave none. See the Code… constants.
+	// Code is the gateway's error code, such as "BTRA_0032", or empty if it
+	// sent none. See [CodeNotConfirmed] and the constants beside it.
 	Code string
-	// HTTPStatus is the status of the answer, or 0 where there was none.
+	// HTTPStatus is the status of the response, or 0 if there was none.
 	HTTPStatus int
-	// Message is the gateway's own text, which it may fill with anything; it
-	// is for a person in charge, and never part of Error().
+	// Message is the gateway's own text. It may contain personal data, so it is
+	// never part of Error().
 	Message private.Text
-	// Err is the cause, or nil where the code says it all.
+	// Err is the cause, or nil if the gateway answered with an error.
 	Err error
 }
 
@@ -90,14 +90,14 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, ": HTTP %d", e.HTTPStatus)
 	}
 	if e.Err != nil {
-		// Joined errors come in lines, which a log would break at.
+		// Joined errors are separated by newlines, which would split a log line.
 		b.WriteString(": " + strings.ReplaceAll(e.Err.Error(), "\n", "; "))
 	}
 	return b.String()
 }
 
-// Meaning says what the code means, in words of this package and so without
-// personal data; it is empty for a code that is not documented.
+// Meaning describes the code in this package's own words, without personal data.
+// It is empty for an undocumented code.
 func (e *Error) Meaning() string { return codes[e.Code].meaning }
 
 // Unwrap returns the cause, such as [context.DeadlineExceeded] or a
@@ -107,11 +107,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // Is reports whether target is the sentinel of the error's kind.
 func (e *Error) Is(target error) bool { return target == e.Kind.sentinel() }
 
-// LookFirst reports whether the gateway's books must be read (Find for a
-// sale, Find's TotalRefundedAmount for a refund) before this error is
-// believed. It is true for every unknown outcome, and for those refusals of
-// Authorize and Refund that also follow a success whose answer was lost:
-// BTRA_0032, 0035, 0037 and 0039 (docs/athmovil.md §1.3).
+// LookFirst reports whether to check with Find before believing this error: the
+// status for a sale, TotalRefundedAmount for a refund. It is true for every
+// unknown outcome. It is also true for the refusals of Authorize and Refund that
+// can follow a success whose response was lost: BTRA_0032, 0035, 0037 and 0039
+// (docs/athmovil.md §1.3).
 func (e *Error) LookFirst() bool {
 	if e.Kind == KindUnknown {
 		return true
@@ -127,29 +127,29 @@ func (e *Error) LookFirst() bool {
 	}
 }
 
-// Codes that a caller may want to tell apart; [Error.Code] holds any code of
+// Error codes that a caller may handle. [Error.Code] can hold any code of
 // docs/athmovil.md §1.12.
 const (
-	CodeTicketNotFound    = "BTRA_0031" // Find: no such ticket
-	CodeNotConfirmed      = "BTRA_0032" // Authorize: not confirmed, or completed before
-	CodeWrongStatus       = "BTRA_0035" // the ticket's or sale's status forbids it
-	CodeOver              = "BTRA_0037" // cancelled or failed
-	CodeTimeOver          = "BTRA_0039" // the ticket's time has run out
-	CodePhoneAssigned     = "BTRA_0041" // UpdatePhoneNumber: there is one already
-	CodeReferenceNotFound = "BTRA_0053" // Refund: no such sale
-	CodeTokenExpired      = "token.expired"
+	CodeTicketNotFound    = "BTRA_0031"     // Find: no such ticket
+	CodeNotConfirmed      = "BTRA_0032"     // Authorize: not confirmed, or already completed
+	CodeWrongStatus       = "BTRA_0035"     // the status of the ticket or sale does not allow it
+	CodeOver              = "BTRA_0037"     // canceled or failed
+	CodeTimeOver          = "BTRA_0039"     // the ticket has expired
+	CodePhoneAssigned     = "BTRA_0041"     // UpdatePhoneNumber: the ticket already has one
+	CodeReferenceNotFound = "BTRA_0053"     // Refund: no such sale
+	CodeTokenExpired      = "token.expired" // the ticket's AuthToken
 )
 
-// code sorts one error code: what it means, and the kind of error it makes.
-// KindUnknown marks the codes that leave open whether the call was executed;
-// for a read they mean unavailable.
+// code is the kind and the meaning of one error code. KindUnknown marks a code
+// that does not say whether the call was executed. For a read it means
+// unavailable.
 type code struct {
 	kind    Kind
 	meaning string
 }
 
-// codes is the table of docs/athmovil.md §1.12 and, for the www host, of
-// §1.10. It is never written to.
+// codes is the table of docs/athmovil.md §1.12, followed by the codes of the www
+// host, §1.10. It is never modified.
 var codes = map[string]code{
 	"token.invalid.header": {KindAuthentication, "no authorization header"},
 	"token.expired":        {KindAuthentication, "the ticket's token has expired"},
@@ -170,14 +170,14 @@ var codes = map[string]code{
 	"BTRA_0009":  {KindDeclined, "the business is not active"},
 	"BTRA_0010":  {KindDeclined, "the business's status is not active"},
 	"BTRA_0011":  {KindDeclined, "the card is not the business's"},
-	"BTRA_0012":  {KindDeclined, "source and target cards are equal"},
+	"BTRA_0012":  {KindDeclined, "source and target cards are the same"},
 	"BTRA_0013":  {KindInvalid, "amount is zero"},
 	"BTRA_0014":  {KindDeclined, "no such transaction for this business"},
 	"BTRA_0015":  {KindUnknown, "communication error"},
 	"BTRA_0016":  {KindUnknown, "communication error"},
 	"BTRA_0018":  {KindInvalid, "a field is blank"},
 	"BTRA_0019":  {KindInvalid, "a field is null"},
-	"BTRA_0020":  {KindInvalid, "number out of bounds"},
+	"BTRA_0020":  {KindInvalid, "number out of range"},
 	"BTRA_0021":  {KindInvalid, "transaction type not valid"},
 	codeNoRecord: {KindDeclined, "no record for the report"},
 	"BTRA_0023":  {KindInvalid, "error in the From date"},
@@ -191,12 +191,12 @@ var codes = map[string]code{
 	"BTRA_0031":  {KindDeclined, "no such ticket"},
 	"BTRA_0032":  {KindDeclined, "the ticket is not confirmed"},
 	"BTRA_0033":  {KindUnknown, "error creating the record"},
-	"BTRA_0034":  {KindUnknown, "the record exists already"},
+	"BTRA_0034":  {KindUnknown, "the record already exists"},
 	"BTRA_0035":  {KindDeclined, "not in the expected status"},
 	"BTRA_0036":  {KindDeclined, "assigned to another customer"},
-	"BTRA_0037":  {KindDeclined, "cancelled or failed"},
+	"BTRA_0037":  {KindDeclined, "canceled or failed"},
 	"BTRA_0038":  {KindInvalid, "metadata over 40 characters"},
-	"BTRA_0039":  {KindDeclined, "the ticket's time has run out"},
+	"BTRA_0039":  {KindDeclined, "the ticket has expired"},
 	"BTRA_0040":  {KindInvalid, "message over 50 characters"},
 	"BTRA_0041":  {KindDeclined, "the ticket already has a phone number"},
 	"BTRA_0042":  {KindInvalid, "tip over the limits"},
@@ -232,7 +232,7 @@ var codes = map[string]code{
 	"7040":               {KindUnknown, "error completing the refund"},
 }
 
-// The ways in which the gateway says that a list is empty (docs/athmovil.md
+// The codes with which the gateway says that a list is empty (docs/athmovil.md
 // §1.8, §1.10).
 const (
 	codeNoRecord         = "BTRA_0022"
@@ -240,8 +240,8 @@ const (
 	codeNoLegacyTransfer = "5010"
 )
 
-// codeForm is what a code may look like. Anything else in its place is
-// dropped, because the gateway's words never reach an error's text.
+// codeForm is the form of an error code. Any other text in its place is dropped,
+// because text from the gateway must not reach an error message.
 var codeForm = regexp.MustCompile(`^([A-Z]{4}_[0-9]{4}|[0-9]{4}|token(\.[a-z]{1,12}){1,3})$`)
 
 func cleanCode(text string) string {
@@ -252,10 +252,10 @@ func cleanCode(text string) string {
 	return text
 }
 
-// kindOfCode sorts an answer that is the gateway's own error envelope.
+// kindOfCode is the kind of a response with the gateway's error envelope.
 func kindOfCode(op Op, status int, errorCode string) Kind {
 	if status >= http.StatusInternalServerError {
-		return op.lost() // even with a code: the money may have moved before the failure
+		return op.lost() // even with a code: the money may have moved before the error
 	}
 	if known, ok := codes[errorCode]; ok {
 		if known.kind == KindUnknown {
@@ -271,17 +271,18 @@ func kindOfCode(op Op, status int, errorCode string) Kind {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return KindAuthentication
 	}
-	// A code nobody has documented may mean anything: a call that moves money
-	// takes it for the worst, the others trust the status.
+	// An undocumented code may mean anything. For a call that moves money the
+	// outcome is unknown. The other calls trust the HTTP status.
 	if op.class() != moneyCall && status >= 400 && status != http.StatusRequestTimeout {
 		return KindDeclined
 	}
 	return op.lost()
 }
 
-// kindOfPage sorts an answer that is not the gateway's: a front end's HTML, an
-// empty body, a redirect, a body that was cut (docs/athmovil.md §1.0).
-func kindOfPage(op Op, status int) Kind {
+// kindWithoutEnvelope is the kind of an unsuccessful response that is not the
+// gateway's own: a proxy's HTML page, an empty body, a redirect, a truncated body
+// (docs/athmovil.md §1.0).
+func kindWithoutEnvelope(op Op, status int) Kind {
 	if status == http.StatusTooManyRequests && op.class() != moneyCall {
 		return KindUnavailable
 	}

@@ -37,10 +37,9 @@ func documentedCodes(t *testing.T) []string {
 }
 
 // Every code of docs/athmovil.md §1.12, and the legacy ones of §1.10, under
-// the HTTP status that a business rule has. Where want is nil the code leaves
-// the outcome open: unknown for a call that changes something, unavailable for
-// a read.
-func TestEveryCodeHasItsKind(t *testing.T) {
+// the HTTP status of a business rule. If want is nil, the code does not say
+// whether the call was executed: unknown for a write, unavailable for a read.
+func TestEveryErrorCodeHasAKind(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		code string
@@ -80,7 +79,7 @@ func TestEveryCodeHasItsKind(t *testing.T) {
 		{"BTRA_0027", athmovil.ErrDeclined},
 		{"BTRA_0028", athmovil.ErrInvalid},
 		{"BTRA_0029", athmovil.ErrInvalid},
-		{"BTRA_0030", nil}, // §1.5: said of a refund that failed with a status error
+		{"BTRA_0030", nil}, // §1.5: logLines of a refund that failed with a status error
 		{"BTRA_0031", athmovil.ErrDeclined},
 		{"BTRA_0032", athmovil.ErrDeclined},
 		{"BTRA_0033", nil},
@@ -132,7 +131,7 @@ func TestEveryCodeHasItsKind(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.code, func(t *testing.T) {
 			t.Parallel()
-			gateway := newAnswering(t, http.StatusConflict, errorBody(tt.code))
+			gateway := newGateway(t, http.StatusConflict, errorBody(tt.code))
 			client := newClient(t, gateway.URL)
 			for _, c := range calls() {
 				want := tt.want
@@ -151,17 +150,18 @@ func TestEveryCodeHasItsKind(t *testing.T) {
 	}
 }
 
-// The empty lists of §1.8 and §1.10 are errors of every other call.
-func TestCodesOfEmptyListsAreErrorsElsewhere(t *testing.T) {
+// The codes for an empty list (docs/athmovil.md §1.8, §1.10) are errors of every
+// other call.
+func TestEmptyListCodesAreErrorsOfOtherCalls(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"BTRA_0022", "BTRA_0046", "5010"} {
-		gateway := newAnswering(t, http.StatusConflict, errorBody(code))
+		gateway := newGateway(t, http.StatusConflict, errorBody(code))
 		_, err := newClient(t, gateway.URL).Find(t.Context(), openTicket)
 		requireKind(t, err, athmovil.ErrDeclined)
 	}
 }
 
-func TestAnswersWithoutADocumentedCode(t *testing.T) {
+func TestKindWithoutDocumentedCode(t *testing.T) {
 	t.Parallel()
 	page := wire(t, "error.html")
 	down := wire(t, "error.unavailable.html")
@@ -171,15 +171,15 @@ func TestAnswersWithoutADocumentedCode(t *testing.T) {
 		body               []byte
 		money, write, read error
 	}{
-		{"front end blocks", 403, page, athmovil.ErrUnknown, athmovil.ErrUnknown, athmovil.ErrUnavailable},
-		{"front end says sorry with 200", 200, down, athmovil.ErrUnknown, athmovil.ErrUnknown, athmovil.ErrUnavailable},
-		{"empty under an error", 502, nil, athmovil.ErrUnknown, athmovil.ErrUnknown, athmovil.ErrUnavailable},
+		{"blocked by a proxy", 403, page, athmovil.ErrUnknown, athmovil.ErrUnknown, athmovil.ErrUnavailable},
+		{"page of a proxy under 200", 200, down, athmovil.ErrUnknown, athmovil.ErrUnknown, athmovil.ErrUnavailable},
+		{"empty body under an error", 502, nil, athmovil.ErrUnknown, athmovil.ErrUnknown, athmovil.ErrUnavailable},
 		{"redirect", 302, nil, athmovil.ErrUnknown, athmovil.ErrUnknown, athmovil.ErrUnavailable},
-		{"too many, as a page", 429, page, athmovil.ErrUnknown, athmovil.ErrUnavailable, athmovil.ErrUnavailable},
-		{"too many, as JSON", 429, []byte(`{"message":"slow down"}`), athmovil.ErrUnavailable, athmovil.ErrUnavailable, athmovil.ErrUnavailable},
+		{"too many requests, as a page", 429, page, athmovil.ErrUnknown, athmovil.ErrUnavailable, athmovil.ErrUnavailable},
+		{"too many requests, as JSON", 429, []byte(`{"message":"slow down"}`), athmovil.ErrUnavailable, athmovil.ErrUnavailable, athmovil.ErrUnavailable},
 		{"unauthorized without a code", 401, []byte(`{"message":"Unauthorized"}`), athmovil.ErrAuthentication, athmovil.ErrAuthentication, athmovil.ErrAuthentication},
 		{"bad request without a code", 400, []byte(`{"status":400,"error":"Bad Request"}`), athmovil.ErrInvalid, athmovil.ErrInvalid, athmovil.ErrInvalid},
-		{"conflict with a code nobody documented", 409, errorBody("BTRA_0099"), athmovil.ErrUnknown, athmovil.ErrDeclined, athmovil.ErrDeclined},
+		{"conflict with an undocumented code", 409, errorBody("BTRA_0099"), athmovil.ErrUnknown, athmovil.ErrDeclined, athmovil.ErrDeclined},
 		{"declining code under 500", 500, errorBody("BTRA_0044"), athmovil.ErrUnknown, athmovil.ErrUnknown, athmovil.ErrUnavailable},
 		{"internal error", 500, wire(t, "error.http500.json"), athmovil.ErrUnknown, athmovil.ErrUnknown, athmovil.ErrUnavailable},
 		{"declining code under 200", 200, wire(t, "error.http200.json"), athmovil.ErrDeclined, athmovil.ErrDeclined, athmovil.ErrDeclined},
@@ -187,13 +187,13 @@ func TestAnswersWithoutADocumentedCode(t *testing.T) {
 		{"validation", 400, wire(t, "error.http400.json"), athmovil.ErrInvalid, athmovil.ErrInvalid, athmovil.ErrInvalid},
 		{"token", 401, wire(t, "error.http401.json"), athmovil.ErrAuthentication, athmovil.ErrAuthentication, athmovil.ErrAuthentication},
 		{"legacy keys", 200, wire(t, "error.legacy.json"), athmovil.ErrAuthentication, athmovil.ErrAuthentication, athmovil.ErrAuthentication},
-		{"legacy code as a number, after a mark", 200, []byte("\ufeff{\"errorCode\":7020}"), athmovil.ErrInvalid, athmovil.ErrInvalid, athmovil.ErrInvalid},
-		{"longer than any answer", 200, []byte("[" + strings.Repeat("0,", 1<<20) + "0]"), athmovil.ErrUnknown, athmovil.ErrUnknown, nil},
+		{"legacy code as a number, after a byte order mark", 200, []byte("\ufeff{\"errorCode\":7020}"), athmovil.ErrInvalid, athmovil.ErrInvalid, athmovil.ErrInvalid},
+		{"longer than any response", 200, []byte("[" + strings.Repeat("0,", 1<<20) + "0]"), athmovil.ErrUnknown, athmovil.ErrUnknown, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			gateway := newAnswering(t, tt.status, tt.body)
+			gateway := newGateway(t, tt.status, tt.body)
 			client := newClient(t, gateway.URL)
 			for _, c := range calls() {
 				want := tt.write
@@ -214,18 +214,18 @@ func TestAnswersWithoutADocumentedCode(t *testing.T) {
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
-	elsewhere := newAnswering(t, http.StatusOK, wire(t, "authorization.response.json"))
-	gateway := newAnswering(t, http.StatusOK, nil)
+	elsewhere := newGateway(t, http.StatusOK, wire(t, "authorization.response.json"))
+	gateway := newGateway(t, http.StatusOK, nil)
 	gateway.Config.Handler = http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect)
 	client := newClient(t, gateway.URL)
 	for _, c := range calls() {
 		requireKind(t, c.make(t, client), lost(c.op))
 	}
-	require.Empty(t, elsewhere.requests(), "no token leaves for where a redirect points")
+	require.Empty(t, elsewhere.requests(), "no token is sent to the target of a redirect")
 }
 
-// A success that says too little is never a success with zeros in it.
-func TestUnusableSuccess(t *testing.T) {
+// A success without its required fields is never a success with zeros in it.
+func TestIncompleteSuccessIsAnError(t *testing.T) {
 	t.Parallel()
 	sale := func(change string) string { // ecommerceId, total and reference number are right unless changed
 		return `{"status":"success","data":{"ecommerceStatus":"COMPLETED","ecommerceId":"` + completedTicket +
@@ -256,17 +256,17 @@ func TestUnusableSuccess(t *testing.T) {
 		{"no refund status", refund(`{"refundedAmount":1}`), athmovil.OpRefund, "status is missing"},
 		{"refund not completed", refund(`{"status":"FAILED","refundedAmount":1}`), athmovil.OpRefund, "not COMPLETED"},
 		{"no refunded amount", refund(`{"status":"COMPLETED"}`), athmovil.OpRefund, "refundedAmount is missing"},
-		{"another amount", refund(`{"status":"COMPLETED","refundedAmount":10}`), athmovil.OpRefund, "1.00 was asked for, 10.00"},
+		{"another amount", refund(`{"status":"COMPLETED","refundedAmount":10}`), athmovil.OpRefund, "requested 1.00, but the gateway refunded 10.00"},
 		{"no token", `{"status":"success","data":{"ecommerceId":"x"}}`, athmovil.OpCreate, "auth_token is missing"},
 		{"no ticket", `{"status":"success","data":{"auth_token":"x"}}`, athmovil.OpCreate, "ecommerceId is missing"},
 		{"cancel without success", `{}`, athmovil.OpCancel, "does not say success"},
 		{"phone without success", `{"data":"Update Phone Number"}`, athmovil.OpUpdatePhoneNumber, "does not say success"},
-		{"report that is no list", `{"status":"success"}`, athmovil.OpTransactionReport, "not a JSON array"},
+		{"report that is not an array", `{"status":"success"}`, athmovil.OpTransactionReport, "not a JSON array"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			client := newClient(t, newAnswering(t, http.StatusOK, []byte(tt.body)).URL)
+			client := newClient(t, newGateway(t, http.StatusOK, []byte(tt.body)).URL)
 			for _, c := range calls() {
 				if c.op == tt.op {
 					failed := requireKind(t, c.make(t, client), lost(tt.op))
@@ -277,19 +277,19 @@ func TestUnusableSuccess(t *testing.T) {
 	}
 }
 
-// docs/athmovil.md §1.3: these refusals also follow a success whose answer was
+// docs/athmovil.md §1.3: these refusals can follow a success whose response was
 // lost.
-func TestLookFirst(t *testing.T) {
+func TestLookFirstWhereMoneyMayHaveMoved(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"BTRA_0032", "BTRA_0035", "BTRA_0037", "BTRA_0039"} {
-		client := newClient(t, newAnswering(t, http.StatusConflict, errorBody(code)).URL)
+		client := newClient(t, newGateway(t, http.StatusConflict, errorBody(code)).URL)
 		for _, c := range calls() {
 			failed := requireKind(t, c.make(t, client), athmovil.ErrDeclined)
 			require.Equal(t, isMoney(c.op), failed.LookFirst(), "%s %s", c.op, code)
 		}
 	}
 	for _, code := range []string{"BTRA_0044", "BTRA_9999"} {
-		client := newClient(t, newAnswering(t, http.StatusConflict, errorBody(code)).URL)
+		client := newClient(t, newGateway(t, http.StatusConflict, errorBody(code)).URL)
 		_, err := client.Authorize(t.Context(), private.NewToken(authToken))
 		var failed *athmovil.Error
 		require.ErrorAs(t, err, &failed)
@@ -299,7 +299,7 @@ func TestLookFirst(t *testing.T) {
 
 func TestErrorText(t *testing.T) {
 	t.Parallel()
-	client := newClient(t, newAnswering(t, http.StatusConflict, errorBody("BTRA_0044")).URL)
+	client := newClient(t, newGateway(t, http.StatusConflict, errorBody("BTRA_0044")).URL)
 	_, err := client.Authorize(t.Context(), private.NewToken(authToken))
 	require.EqualError(t, err, "athmovil: authorize: declined by the gateway: BTRA_0044 (over the financial institution's limits): HTTP 409")
 	_, err = client.Refund(t.Context(), athmovil.RefundRequest{})
@@ -332,7 +332,7 @@ func TestInvalidRequestsAreNotSent(t *testing.T) {
 	}{
 		{"total 0.99", "from 1.00 to 1500.00", create(func(r *athmovil.CreateRequest) { r.Total = dollars("0.99") })},
 		{"total 1500.01", "from 1.00 to 1500.00", create(func(r *athmovil.CreateRequest) { r.Total = dollars("1500.01") })},
-		{"90 and 5 make 100", "must make the total", create(func(r *athmovil.CreateRequest) { r.SubTotal, r.Tax = dollars("90"), dollars("5") })},
+		{"90 plus 5 is not 100", "must equal the total", create(func(r *athmovil.CreateRequest) { r.SubTotal, r.Tax = dollars("90"), dollars("5") })},
 		{"negative tax", "must not be negative", create(func(r *athmovil.CreateRequest) { r.Tax = dollars("-1") })},
 		{"metadata1 of 41", "metadata1 must not be longer than 40", create(func(r *athmovil.CreateRequest) { r.Metadata1 = long })},
 		{"metadata2 of 41", "metadata2 must not be longer than 40", create(func(r *athmovil.CreateRequest) { r.Metadata2 = long })},
@@ -351,11 +351,11 @@ func TestInvalidRequestsAreNotSent(t *testing.T) {
 			_, err := c.Authorize(ctx, private.Token{})
 			return err
 		}},
-		{"authorize with a token of two lines", "holds a space", func(ctx context.Context, c *athmovil.Client) error {
+		{"authorize with a token of two lines", "contains a space", func(ctx context.Context, c *athmovil.Client) error {
 			_, err := c.Authorize(ctx, private.NewToken("a\nb"))
 			return err
 		}},
-		{"phone without anything", "auth token is required; ecommerce id is required; phone number", func(ctx context.Context, c *athmovil.Client) error {
+		{"phone number without any argument", "auth token is required; ecommerce id is required; phone number", func(ctx context.Context, c *athmovil.Client) error {
 			return c.UpdatePhoneNumber(ctx, private.Token{}, "", "")
 		}},
 		{"refund 0", "amount must be 0.01", func(ctx context.Context, c *athmovil.Client) error {
@@ -374,18 +374,18 @@ func TestInvalidRequestsAreNotSent(t *testing.T) {
 			_, err := c.Search(ctx, athmovil.SearchRequest{})
 			return err
 		}},
-		{"search for half a phone", "phone number", func(ctx context.Context, c *athmovil.Client) error {
+		{"search for part of a phone number", "phone number", func(ctx context.Context, c *athmovil.Client) error {
 			_, err := c.Search(ctx, athmovil.SearchRequest{PhoneNumber: "787"})
 			return err
 		}},
 		{"listener without https", "must be like https://", func(ctx context.Context, c *athmovil.Client) error {
 			return c.SubscribeWebhook(ctx, athmovil.AllEvents(private.NewToken("http://your.site/webhook")))
 		}},
-		{"listener that is no address", "must be like https://", func(ctx context.Context, c *athmovil.Client) error {
+		{"listener that is not a URL", "must be like https://", func(ctx context.Context, c *athmovil.Client) error {
 			return c.SubscribeWebhook(ctx, athmovil.AllEvents(private.NewToken("not-a-url")))
 		}},
 	}
-	gateway := newAnswering(t, http.StatusOK, nil)
+	gateway := newGateway(t, http.StatusOK, nil)
 	client := newClient(t, gateway.URL)
 	for _, tt := range tests {
 		err := tt.call(t.Context(), client)
@@ -398,15 +398,15 @@ func TestInvalidRequestsAreNotSent(t *testing.T) {
 	}
 }
 
-func TestConfigurationProblemsComeTogether(t *testing.T) {
+func TestNewReportsEveryProblem(t *testing.T) {
 	t.Parallel()
 	_, err := athmovil.New(athmovil.Config{
 		PrivateToken: private.NewToken("two words"), BaseURL: "payments.athmovil.com",
 		ReportBaseURL: "https://user:hunter2@www.athmovil.com", Timeout: -1, CallsPerSecond: -1,
 	})
 	for _, problem := range []string{
-		"public token is required", "private token holds a space", "\nbase URL is not", "report base URL is not",
-		"timeout is negative", "calls per second are negative",
+		"public token is required", "private token contains a space", "\nbase URL is not", "report base URL is not",
+		"timeout is negative", "calls per second is negative",
 	} {
 		require.ErrorContains(t, err, problem)
 	}

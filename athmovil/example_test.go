@@ -15,8 +15,8 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// exampleGateway answers every call with a file of testdata/wire, in place of
-// the real gateway.
+// exampleGateway starts a gateway that answers every call with a file of
+// testdata/wire.
 func exampleGateway(status int, file string) (*athmovil.Client, func()) {
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		body, err := os.ReadFile(filepath.Join("testdata", "wire", file))
@@ -46,7 +46,7 @@ func ExampleNew() {
 	// athmovil: configuration:
 	// public token is required
 	// private token is required
-	// base URL is not an address like https://payments.athmovil.com
+	// base URL is not a URL such as https://payments.athmovil.com
 }
 
 func ExampleClient_Create() {
@@ -62,7 +62,7 @@ func ExampleClient_Create() {
 		fmt.Println(err)
 		return
 	}
-	// Keep both before anything else: the token is never given again.
+	// Store both before anything else: the token is never returned again.
 	fmt.Println(ticket.EcommerceID, ticket.AuthToken)
 	// Output: 0ab257f5-3837-11ed-855f-9b4af5a393ce [private]
 }
@@ -78,13 +78,13 @@ func ExampleClient_Find() {
 	}
 	switch found.Status {
 	case athmovil.StatusConfirm:
-		fmt.Println("the customer agreed to", found.Total, "so authorise now")
+		fmt.Println("the customer agreed to", found.Total, "so authorize now")
 	case athmovil.StatusCompleted:
 		fmt.Println("paid")
 	default:
-		fmt.Println("not yet, or not any more")
+		fmt.Println("not yet, or no longer")
 	}
-	// Output: the customer agreed to 2.33 so authorise now
+	// Output: the customer agreed to 2.33 so authorize now
 }
 
 func ExampleClient_Authorize() {
@@ -93,7 +93,7 @@ func ExampleClient_Authorize() {
 
 	sale, err := client.Authorize(context.Background(), private.NewToken("token-of-the-ticket"))
 	if failed := (*athmovil.Error)(nil); errors.As(err, &failed) && failed.LookFirst() {
-		fmt.Println("call Find before anything else")
+		fmt.Println("check with Find before anything else")
 		return
 	}
 	if err != nil {
@@ -104,7 +104,7 @@ func ExampleClient_Authorize() {
 	// Output: COMPLETED 1.00 less 0.60 is 0.40
 }
 
-// An outcome that nobody knows is told apart from a refusal.
+// An unknown outcome differs from a refusal.
 func ExampleClient_Authorize_unknown() {
 	client, done := exampleGateway(http.StatusInternalServerError, "error.http500.json")
 	defer done()
@@ -208,7 +208,7 @@ func ExampleParseWebhook() {
 		fmt.Println(err)
 		return
 	}
-	// A claim, not a fact: now look with Find.
+	// This is a claim, not a fact. Check it with Find.
 	fmt.Println(event.Kind, event.EcommerceID, event.Total)
 	// Output: ecommerce_completed a1b2c3d4-e5f6-7890-abcd-ef1234567890 3.00
 }

@@ -40,27 +40,26 @@ func wire(t testing.TB, name string) []byte {
 	return body
 }
 
-// received is a request as a gateway saw it.
+// received is a request as the gateway received it.
 type received struct {
 	method, path, authorization string
 	body                        []byte
 }
 
-// answering is a gateway that gives every call the same answer and remembers
-// what it was asked.
-type answering struct {
+// fixedGateway gives every call the same response and records the requests.
+type fixedGateway struct {
 	*httptest.Server
 	mu   sync.Mutex
 	seen []received
 }
 
-func newAnswering(t *testing.T, status int, body []byte) *answering {
+func newGateway(t *testing.T, status int, body []byte) *fixedGateway {
 	t.Helper()
-	g := &answering{}
+	g := &fixedGateway{}
 	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked, err := io.ReadAll(r.Body)
 		if err != nil {
-			return // the caller went away
+			return // the caller disconnected
 		}
 		g.mu.Lock()
 		g.seen = append(g.seen, received{r.Method, r.URL.Path, r.Header.Get("Authorization"), asked})
@@ -73,7 +72,7 @@ func newAnswering(t *testing.T, status int, body []byte) *answering {
 	return g
 }
 
-func (g *answering) requests() []received {
+func (g *fixedGateway) requests() []received {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return append([]received(nil), g.seen...)
@@ -96,13 +95,13 @@ func newClient(t testing.TB, address string, change ...func(*athmovil.Config)) *
 	return client
 }
 
-// call makes the call of that name with requests that are valid.
+// call makes one call of a Client with a valid request.
 type call struct {
 	op   athmovil.Op
 	make func(*testing.T, *athmovil.Client) error
 }
 
-// calls are all calls of a Client.
+// calls lists every call of a Client.
 func calls() []call {
 	return []call{
 		{athmovil.OpCreate, func(t *testing.T, c *athmovil.Client) error {
@@ -144,15 +143,15 @@ func calls() []call {
 	}
 }
 
-// isRead and isMoney sort the calls as docs/athmovil.md §1.0 does, so that the
-// tests do not ask the client.
+// isRead and isMoney classify the calls as docs/athmovil.md §1.0 does, so that the
+// tests do not depend on the client for it.
 func isRead(op athmovil.Op) bool {
 	return op == athmovil.OpFind || op == athmovil.OpTransactionReport || op == athmovil.OpSearch
 }
 
 func isMoney(op athmovil.Op) bool { return op == athmovil.OpAuthorize || op == athmovil.OpRefund }
 
-// lost is the kind of a call whose answer never came.
+// lost is the error of a call that got no response.
 func lost(op athmovil.Op) error {
 	if isRead(op) {
 		return athmovil.ErrUnavailable

@@ -20,7 +20,7 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// recordingConn counts the writes that reach it.
+// recordingConn counts its writes.
 type recordingConn struct {
 	net.Conn
 	writes int
@@ -31,7 +31,7 @@ func (c *recordingConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestGuard(t *testing.T) {
+func TestSealedConnectionWritesNothing(t *testing.T) {
 	t.Parallel()
 	conn := &recordingConn{}
 	g := &guard{Conn: conn}
@@ -40,18 +40,18 @@ func TestGuard(t *testing.T) {
 	require.False(t, g.seal(), "the call was sent")
 
 	g.renew()
-	require.True(t, g.seal(), "the next call was not")
+	require.True(t, g.seal(), "the next call was not sent")
 	_, err = g.Write([]byte("too late"))
 	require.ErrorIs(t, err, errSealed)
-	require.Equal(t, 1, conn.writes, "nothing leaves after the verdict")
+	require.Equal(t, 1, conn.writes, "nothing is written after the seal")
 
 	g.renew()
 	require.True(t, g.seal(), "a sealed connection stays sealed")
 }
 
-// Whatever the order of a write and the verdict, a call that left is never
-// called unsent.
-func TestGuardUnderARace(t *testing.T) {
+// Whichever of a write and a seal comes first, a call that was written never
+// counts as unsent.
+func TestSealRacesWrite(t *testing.T) {
 	t.Parallel()
 	for range 1000 {
 		conn := &recordingConn{}
@@ -64,23 +64,22 @@ func TestGuardUnderARace(t *testing.T) {
 	}
 }
 
-// brittle is a connection whose peer is gone without a word: from then on no
-// byte can be written to it.
-type brittle struct {
+// resettableConn fails every write once its peer is gone.
+type resettableConn struct {
 	net.Conn
 	gone *atomic.Bool
 }
 
-func (b brittle) Write(p []byte) (int, error) {
+func (b resettableConn) Write(p []byte) (int, error) {
 	if b.gone.Load() {
 		return 0, errors.New("connection reset by peer")
 	}
 	return b.Conn.Write(p)
 }
 
-// A kept connection that died takes no byte, so net/http dials again; the call
-// is sent once where that works, and surely not at all where it does not.
-func TestAStaleConnection(t *testing.T) {
+// Nothing can be written to a reused connection whose peer is gone, so net/http
+// dials again. The call is sent once if that works and not at all if it does not.
+func TestStaleConnectionSendsOnce(t *testing.T) {
 	t.Parallel()
 	for _, back := range []bool{true, false} {
 		var requests, dials atomic.Int32
@@ -99,7 +98,7 @@ func TestAStaleConnection(t *testing.T) {
 				if err != nil {
 					return nil, err
 				}
-				return &guard{Conn: brittle{conn, gone}}, nil
+				return &guard{Conn: resettableConn{conn, gone}}, nil
 			default:
 				if !back {
 					return nil, errors.New("connection refused")
@@ -122,13 +121,13 @@ func TestAStaleConnection(t *testing.T) {
 	}
 }
 
-// The guard sees through TLS, directly and over a proxy.
-func TestGuardKnowsWhatWasSentOverTLS(t *testing.T) {
+// The guard sees writes through TLS, directly and through a proxy.
+func TestGuardTracksWritesThroughTLS(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == ecommercePath+"/authorization" {
 			if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
-				_ = conn.Close() // dies without an answer
+				_ = conn.Close() // without a response
 			}
 			return
 		}
@@ -139,7 +138,7 @@ func TestGuardKnowsWhatWasSentOverTLS(t *testing.T) {
 	roots.AddCert(server.Certificate())
 	proxy := newProxy(t)
 	for name, through := range map[string]func(*http.Request) (*url.URL, error){
-		"directly": nil, "over a proxy": http.ProxyURL(proxy),
+		"directly": nil, "through a proxy": http.ProxyURL(proxy),
 	} {
 		transport := newTransport(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
 		transport.Proxy = through
@@ -148,8 +147,8 @@ func TestGuardKnowsWhatWasSentOverTLS(t *testing.T) {
 		_, err := client.Authorize(t.Context(), private.NewToken("token"))
 		require.ErrorIs(t, err, ErrUnknown, name)
 
-		p := passage{standard: true}
-		ctx, cancel := context.WithCancel(p.trace(t.Context()))
+		p := sendTrace{standard: true}
+		ctx, cancel := context.WithCancel(p.attach(t.Context()))
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, http.NoBody)
 		require.NoError(t, err)
 		response, err := transport.RoundTrip(request)
@@ -157,11 +156,11 @@ func TestGuardKnowsWhatWasSentOverTLS(t *testing.T) {
 		require.NoError(t, response.Body.Close())
 		cancel()
 		require.NotNil(t, p.guard.Load(), name)
-		require.False(t, p.surelyNotSent(), name)
+		require.False(t, p.neverSent(), name)
 	}
 }
 
-// newProxy starts a proxy that knows CONNECT alone.
+// newProxy starts a proxy that supports only CONNECT.
 func newProxy(t *testing.T) *url.URL {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

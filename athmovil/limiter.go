@@ -9,20 +9,21 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limiter spaces calls evenly. Of those that wait, money goes first, then the
-// other writes, both in order of arrival; reads use what is left, the soonest
-// deadline first. A nil limiter never waits.
+// limiter spaces calls evenly. Of the calls that wait, those that move money go
+// first, then the other writes, each in order of arrival. Reads go last, the
+// earliest deadline first. A nil limiter never waits. It is safe for concurrent
+// use.
 type limiter struct {
 	interval time.Duration
 
 	mu      sync.Mutex
-	free    bool // a call may leave now
-	ticking bool // a timer will set free again
+	free    bool // a call may start now
+	ticking bool // a timer will set free
 	queue   waiters
 	arrived uint64
 }
 
-// newLimiter returns nil where the limit is no limit.
+// newLimiter returns nil if there is no limit.
 func newLimiter(limit rate.Limit) *limiter {
 	if limit == 0 || limit == rate.Inf {
 		return nil
@@ -30,8 +31,8 @@ func newLimiter(limit rate.Limit) *limiter {
 	return &limiter{interval: max(time.Duration(rate.Limit(time.Second)/limit), 1), free: true}
 }
 
-// wait blocks until the call may leave. Where ctx ends first it returns the
-// context's error, and the call costs nothing.
+// wait blocks until the call may start. If ctx ends first, it returns the
+// context's error and the call uses no turn.
 func (l *limiter) wait(ctx context.Context, c class) error {
 	if l == nil || ctx.Err() != nil {
 		return ctx.Err()
@@ -61,8 +62,8 @@ func (l *limiter) join(ctx context.Context, c class) *waiter {
 	return w
 }
 
-// leave takes back a call that gave up; a turn it was already given goes to
-// the next.
+// leave removes a call whose context ended. If it already has a turn, the turn
+// goes to the next call.
 func (l *limiter) leave(w *waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -74,7 +75,7 @@ func (l *limiter) leave(w *waiter) {
 	l.next()
 }
 
-// next gives the free turn, if there is one, to the first that waits. The
+// next gives the free turn, if there is one, to the first call in the queue. The
 // caller holds mu.
 func (l *limiter) next() {
 	if !l.free || len(l.queue) == 0 {
@@ -99,10 +100,10 @@ func (l *limiter) tick() {
 
 type waiter struct {
 	class    class
-	deadline time.Time // of a read; zero means none
+	deadline time.Time // of a read; zero if none
 	arrived  uint64
-	turn     chan struct{} // closed when the call may leave
-	index    int           // in the queue, or -1
+	turn     chan struct{} // closed when the call may start
+	index    int           // in the queue, -1 once removed
 }
 
 func (w *waiter) before(other *waiter) bool {

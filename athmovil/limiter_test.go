@@ -11,14 +11,14 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// departures collects the names of calls in the order in which they left.
+// departures records the names of calls in the order in which they start.
 type departures struct {
 	mu    sync.Mutex
 	names []string
 	calls sync.WaitGroup
 }
 
-// start makes a call that waits; it has joined the queue when start returns.
+// start makes a call that waits. The call is in the queue when start returns.
 func (d *departures) start(ctx context.Context, l *limiter, c class, name string) {
 	d.calls.Go(func() {
 		if l.wait(ctx, c) == nil {
@@ -30,7 +30,7 @@ func (d *departures) start(ctx context.Context, l *limiter, c class, name string
 	synctest.Wait()
 }
 
-func TestLanes(t *testing.T) {
+func TestMoneyGoesFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(10)
@@ -41,7 +41,7 @@ func TestLanes(t *testing.T) {
 			return ctx
 		}
 		var left departures
-		left.start(t.Context(), l, readCall, "first of all, nobody waits")
+		left.start(t.Context(), l, readCall, "first, with an empty queue")
 		left.start(t.Context(), l, readCall, "read without deadline")
 		left.start(within(time.Hour), l, readCall, "read, one hour")
 		left.start(within(time.Minute), l, readCall, "read, one minute")
@@ -51,14 +51,14 @@ func TestLanes(t *testing.T) {
 		left.start(within(time.Minute), l, moneyCall, "refund")
 		left.calls.Wait()
 		require.Equal(t, []string{
-			"first of all, nobody waits", "authorize", "refund", "create", "cancel",
+			"first, with an empty queue", "authorize", "refund", "create", "cancel",
 			"read, one minute", "read, one hour", "read without deadline",
 		}, left.names)
 		require.Equal(t, 700*time.Millisecond, time.Since(began), "eight calls, seven intervals")
 	})
 }
 
-func TestMoneyOvertakesReadsThatKeepComing(t *testing.T) {
+func TestMoneyOvertakesReads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(1)
@@ -69,14 +69,14 @@ func TestMoneyOvertakesReadsThatKeepComing(t *testing.T) {
 		}
 		began := time.Now()
 		require.NoError(t, l.wait(t.Context(), moneyCall))
-		require.LessOrEqual(t, time.Since(began), time.Second, "the next turn, whoever waits")
+		require.LessOrEqual(t, time.Since(began), time.Second, "it gets the next turn, whatever else waits")
 		cancel()
 		reads.calls.Wait()
 		require.Empty(t, l.queue)
 	})
 }
 
-func TestACancelledWaitCostsNothing(t *testing.T) {
+func TestCanceledWaitUsesNoTurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(1)
@@ -92,12 +92,12 @@ func TestACancelledWaitCostsNothing(t *testing.T) {
 		gone.calls.Wait()
 		left.calls.Wait()
 		require.Empty(t, gone.names)
-		require.Equal(t, time.Second, time.Since(began), "the read leaves at the first turn")
-		require.ErrorIs(t, l.wait(ctx, moneyCall), context.Canceled, "a dead call does not even queue")
+		require.Equal(t, time.Second, time.Since(began), "the read gets the first turn")
+		require.ErrorIs(t, l.wait(ctx, moneyCall), context.Canceled, "a canceled call does not join the queue")
 	})
 }
 
-func TestATurnGivenToACallThatGaveUpGoesOn(t *testing.T) {
+func TestAbandonedTurnGoesToNextCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(1)
@@ -115,7 +115,7 @@ func TestATurnGivenToACallThatGaveUpGoesOn(t *testing.T) {
 	})
 }
 
-func TestAnIdleLimiterSavesUpOneCallOnly(t *testing.T) {
+func TestIdleLimiterAllowsNoBurst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(2)
@@ -131,7 +131,7 @@ func TestAnIdleLimiterSavesUpOneCallOnly(t *testing.T) {
 	})
 }
 
-func TestNoLimit(t *testing.T) {
+func TestNoLimitNeverWaits(t *testing.T) {
 	t.Parallel()
 	require.Nil(t, newLimiter(0))
 	require.Nil(t, newLimiter(rate.Inf))
@@ -139,9 +139,9 @@ func TestNoLimit(t *testing.T) {
 	require.NoError(t, none.wait(t.Context(), readCall))
 }
 
-// The order is strict: no two calls come before each other, and any two that
-// differ have an order.
-func TestOrderOfWaiters(t *testing.T) {
+// The order is strict: of any two different calls, exactly one comes before the
+// other.
+func TestWaiterOrderIsStrict(t *testing.T) {
 	t.Parallel()
 	soon, late := time.Unix(1, 0), time.Unix(2, 0)
 	sorted := []*waiter{

@@ -7,8 +7,8 @@ import (
 	"github.com/cobropay/cobro/money"
 )
 
-// A handler that writes JSON would marshal a whole struct, and personal data
-// is clear in JSON; so each struct that holds any says what a log may show.
+// A JSON log handler would marshal whole structs, and [private.Text] is not
+// hidden in JSON. So each struct with personal data lists what a log may show.
 
 // LogValue implements [slog.LogValuer] and leaves out personal data.
 func (t Transaction) LogValue() slog.Value {

@@ -1,6 +1,6 @@
 package athmovil
 
-// Op names a call of a [Client], in errors and in the Observe hook. The values
+// Op names a call of a [Client], in [Error] and in the Observe hook. The values
 // are stable.
 type Op string
 
@@ -17,8 +17,8 @@ const (
 	OpSubscribeWebhook  Op = "subscribe_webhook"
 )
 
-// class decides two things about a call: which lane it waits in, lower first,
-// and what it means when no answer comes.
+// class decides in which lane a call waits, lower first, and what a lost response
+// means.
 type class int
 
 const (
@@ -40,9 +40,8 @@ func (op Op) class() class {
 	}
 }
 
-// Lane names the lane in which the call waits for its turn, where
-// [Config].CallsPerSecond is set: "money" goes first, then "write", and "read"
-// takes what is left. The values are stable.
+// Lane names the lane in which the call waits if [Config].CallsPerSecond is set:
+// "money" goes first, then "write", then "read". The values are stable.
 func (op Op) Lane() string {
 	switch op.class() {
 	case moneyCall:
@@ -63,8 +62,8 @@ func Ops() []Op {
 	}
 }
 
-// lost is the kind of a call that was sent and has no usable answer. A read
-// changes nothing, so it can be made again; any other call may have been
+// lost is the kind of error for a call that was sent and got no usable response.
+// A read changes nothing, so it can be made again. Any other call may have been
 // executed.
 func (op Op) lost() Kind {
 	if op.class() == readCall {

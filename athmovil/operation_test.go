@@ -8,7 +8,7 @@ import (
 	"github.com/cobropay/cobro/athmovil"
 )
 
-func TestLanes(t *testing.T) {
+func TestLaneOfEachOp(t *testing.T) {
 	t.Parallel()
 	lanes := map[string][]athmovil.Op{}
 	for _, op := range athmovil.Ops() {

@@ -8,10 +8,10 @@ import (
 // ErrPhone is returned by [ParsePhone].
 var ErrPhone = errors.New("not a phone number of ten digits, such as 7875551234")
 
-// ParsePhone returns the ten digits of a phone number as the gateway takes
-// them (docs/athmovil.md §3 "Phone"). It accepts spaces, dots, hyphens and
-// parentheses between the digits, and a leading 1 or +1. The error is
-// [ErrPhone] and never repeats the text.
+// ParsePhone returns the ten digits of a phone number, the form that the gateway
+// takes (docs/athmovil.md §3 "Phone"). It accepts spaces, dots, hyphens and
+// parentheses between the digits, and a leading 1 or +1. The error is [ErrPhone],
+// which never quotes the text.
 func ParsePhone(text string) (string, error) {
 	text = strings.TrimPrefix(strings.TrimSpace(text), "+")
 	var digits strings.Builder
@@ -34,8 +34,8 @@ func ParsePhone(text string) (string, error) {
 	return number, nil
 }
 
-// formatPhone writes ten digits as the www host stores them (docs/athmovil.md
-// §1.9).
+// formatPhone writes ten digits in the form that the www host searches by
+// (docs/athmovil.md §1.9).
 func formatPhone(digits string) string {
 	return "(" + digits[:3] + ") " + digits[3:6] + "-" + digits[6:]
 }

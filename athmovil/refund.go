@@ -12,20 +12,21 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// maxMessage is in characters (docs/athmovil.md §1.5).
+// maxMessage is the longest refund message, in characters (docs/athmovil.md
+// §1.5).
 const maxMessage = 50
 
-// RefundRequest asks for a refund (docs/athmovil.md §1.5).
+// RefundRequest describes a refund (docs/athmovil.md §1.5).
 type RefundRequest struct {
-	ReferenceNumber string       // of the sale
-	Amount          money.Amount // 0.01 or more, up to what is left
+	ReferenceNumber string       // of the sale; required
+	Amount          money.Amount // required, 0.01 or more, at most what is not refunded yet
 	Message         private.Text // at most 50 characters; may be empty
 }
 
-// Validate reports everything in the request that the gateway would refuse, in
-// one error. Refund calls it.
+// Validate reports everything that the gateway would refuse, in one error.
+// Refund calls it.
 func (r RefundRequest) Validate() error {
-	problems := []error{notLonger("message", r.Message, maxMessage)}
+	problems := []error{checkLength("message", r.Message, maxMessage)}
 	if r.ReferenceNumber == "" {
 		problems = append(problems, errors.New("reference number is required"))
 	}
@@ -43,11 +44,11 @@ type refundBody struct {
 	Message         string `json:"message"`
 }
 
-// Refund gives money back, in part or in full. It is never repeated by the
-// Client, and the gateway knows no idempotency key: the same call again is a
-// second refund. It succeeds only where the refund is COMPLETED with the very
-// amount asked for; after [ErrUnknown] compare Find's TotalRefundedAmount with
-// what it was before.
+// Refund returns all or part of a sale to the customer. The gateway has no
+// idempotency keys, so the same call again is a second refund. The Client never
+// retries it. Refund succeeds only if the refund is COMPLETED with exactly the
+// amount requested. After [ErrUnknown], compare Find's TotalRefundedAmount with
+// its value before the call.
 func (c *Client) Refund(ctx context.Context, r RefundRequest) (RefundResult, error) {
 	if err := r.Validate(); err != nil {
 		return RefundResult{}, invalid(OpRefund, err)
@@ -70,22 +71,22 @@ func (c *Client) Refund(ctx context.Context, r RefundRequest) (RefundResult, err
 	return result, nil
 }
 
-// RefundResult is a refund that was carried out (docs/athmovil.md §1.5).
+// RefundResult describes a completed refund (docs/athmovil.md §1.5).
 type RefundResult struct {
 	Status TicketStatus // always COMPLETED: anything else is an error of Refund
-	Amount money.Amount // as echoed, equal to the amount asked for
-	// ReferenceNumber is the refund's own, or the sale's again: the gateway's
-	// text and sample disagree. Never use it alone as a key.
+	Amount money.Amount // equal to the amount requested
+	// ReferenceNumber is the refund's own or that of the sale: the gateway's
+	// documentation and its sample disagree. Never use it alone as a key.
 	ReferenceNumber    string
 	DailyTransactionID string
-	Date               time.Time // zero where unreadable; in [Location]
+	Date               time.Time // in [Location]; zero if unreadable
 	Name               private.Text
 	PhoneNumber        private.Text // ten digits
 	Email              private.Text
-	// Original is the refunded sale with its TotalRefundedAmount after this
-	// refund; nil where the gateway left it out or it cannot be read.
+	// Original is the refunded sale. Its TotalRefundedAmount includes this
+	// refund. Nil if the gateway left it out or it cannot be read.
 	Original *ReportRow
-	// Unreadable names the fields that were there and made no sense.
+	// Unreadable names the fields that are present but cannot be read.
 	Unreadable []string
 }
 
@@ -96,7 +97,7 @@ func readRefund(data *object, asked money.Amount) (RefundResult, error) {
 	}
 	r := RefundResult{
 		Status:             TicketStatus(strings.ToUpper(o.text("status"))),
-		Amount:             o.sum("refundedAmount"),
+		Amount:             o.amountOrZero("refundedAmount"),
 		ReferenceNumber:    o.text("referenceNumber"),
 		DailyTransactionID: o.dailyID(),
 		Date:               o.date("date"),
@@ -120,7 +121,7 @@ func readRefund(data *object, asked money.Amount) (RefundResult, error) {
 		return RefundResult{}, errors.New("the refund's status is not COMPLETED")
 	}
 	if r.Amount != asked {
-		return RefundResult{}, fmt.Errorf("%s was asked for, %s is said to be refunded", asked, r.Amount)
+		return RefundResult{}, fmt.Errorf("requested %s, but the gateway refunded %s", asked, r.Amount)
 	}
 	return r, nil
 }

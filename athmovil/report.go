@@ -12,21 +12,21 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// Report is the rows of a transaction report or a search.
+// Report holds the rows of a transaction report or a search.
 type Report struct {
 	Rows []ReportRow
-	// Quarantined are the rows that cannot be read; the others are not lost
-	// for them. A report with any is incomplete.
+	// Quarantined lists the rows that cannot be read. If there are any, the
+	// report is incomplete.
 	Quarantined []RowError
 }
 
-// ReportRow is a transaction as the report, the search and the refund's answer
-// describe it (docs/athmovil.md §1.5, §1.8). There is no ecommerceId in it:
-// join by ReferenceNumber or metadata. Amounts are dollars.
+// ReportRow is a transaction as the report, the search and the response to a
+// refund describe it (docs/athmovil.md §1.5, §1.8). It has no ecommerceId: join by
+// ReferenceNumber or metadata. Amounts are in US dollars.
 type ReportRow struct {
-	TransactionType     string // upper case: ECOMMERCE, PAYMENT, and presumably REFUND, DONATION
-	Status              string // upper case: COMPLETED
-	Date                time.Time
+	TransactionType     string    // upper case: ECOMMERCE, PAYMENT, and presumably REFUND, DONATION
+	Status              string    // upper case: COMPLETED
+	Date                time.Time // in [Location]
 	ReferenceNumber     string
 	DailyTransactionID  string
 	Name                private.Text
@@ -42,16 +42,16 @@ type ReportRow struct {
 	Metadata1           private.Text
 	Metadata2           private.Text
 	Items               []Item
-	// Unreadable names the fields that were there and made no sense. In a
-	// [Report] none of them is an amount, the date or the reference of the row:
-	// such a row is quarantined.
+	// Unreadable names the fields that are present but cannot be read. In a
+	// [Report] they are never an amount of the row, its date or its reference
+	// number: such a row is quarantined.
 	Unreadable []string
 }
 
 // RowError is a row of a report that cannot be read.
 type RowError struct {
-	Index           int    // counted from 0
-	ReferenceNumber string // where that much could be read
+	Index           int    // from 0
+	ReferenceNumber string // empty if it cannot be read
 	Err             error  // names the fields, never their values
 }
 
@@ -62,8 +62,8 @@ func (e RowError) Error() string { return fmt.Sprintf("row %d: %v", e.Index, e.E
 func (e RowError) Unwrap() error { return e.Err }
 
 // ParseReport reads the body of a transaction report, a JSON array
-// (docs/athmovil.md §1.8). The error is not nil only where the whole body is
-// of no use; a single bad row is in [Report.Quarantined].
+// (docs/athmovil.md §1.8). It returns an error only if the body is not an array.
+// A row that cannot be read goes to [Report.Quarantined].
 func ParseReport(body []byte) (Report, error) {
 	elements, ok := parseArray(body)
 	if !ok {
@@ -86,10 +86,10 @@ func ParseReport(body []byte) (Report, error) {
 	return report, nil
 }
 
-// parseSearch reads what the search answers: one object, an array, or, for
-// nothing found, a shape that nobody has documented (docs/athmovil.md §1.9).
+// parseSearch reads the response to a search: an object for one match, an array
+// for several, and an undocumented form for none (docs/athmovil.md §1.9).
 func parseSearch(body []byte) (Report, error) {
-	switch text := string(plain(body)); {
+	switch text := string(trimBody(body)); {
 	case text == "null" || text == "{}" || text == `""`:
 		return Report{}, nil
 	case strings.HasPrefix(text, "{"):
@@ -110,12 +110,12 @@ func readRow(o *object) ReportRow {
 		PhoneNumber:         o.phone("phoneNumber"),
 		Email:               o.private("email"),
 		Message:             o.private("message"),
-		Total:               o.sum("total"),
-		SubTotal:            o.sum("subTotal", "subtotal"),
-		Tax:                 o.sum("tax"),
-		Fee:                 o.sum("fee"),
-		NetAmount:           o.sum("netAmount"),
-		TotalRefundedAmount: o.sum("totalRefundedAmount", "totalRefundAmount"),
+		Total:               o.amountOrZero("total"),
+		SubTotal:            o.amountOrZero("subTotal", "subtotal"),
+		Tax:                 o.amountOrZero("tax"),
+		Fee:                 o.amountOrZero("fee"),
+		NetAmount:           o.amountOrZero("netAmount"),
+		TotalRefundedAmount: o.amountOrZero("totalRefundedAmount", "totalRefundAmount"),
 		Metadata1:           o.private("metadata1"),
 		Metadata2:           o.private("metadata2"),
 		Items:               o.items(),
@@ -124,7 +124,7 @@ func readRow(o *object) ReportRow {
 	return row
 }
 
-// completeRow checks what a row must have to be reconciled.
+// completeRow checks that a row has what reconciliation needs.
 func (o *object) completeRow() error {
 	return errors.Join(
 		o.require("transactionType", "status", "date", "referenceNumber", "total"),
@@ -139,10 +139,10 @@ type reportBody struct {
 	ToDate       string `json:"toDate"`
 }
 
-// TransactionReport lists the transactions between two moments, to the second,
-// sent as times of [Location] (docs/athmovil.md §1.8). No transactions is an
-// empty report, not an error. The gateway limits the span and has been seen to
-// time out, so keep spans short and do not depend on it alone.
+// TransactionReport lists the transactions between two times, to the second
+// (docs/athmovil.md §1.8). If there are none, the report is empty and there is no
+// error. The gateway limits the range and is known to time out, so keep ranges
+// short and do not rely on the report alone.
 func (c *Client) TransactionReport(ctx context.Context, from, to time.Time) (Report, error) {
 	if !from.Before(to) {
 		return Report{}, invalid(OpTransactionReport, errors.New("from must be before to"))
@@ -158,13 +158,13 @@ func (c *Client) TransactionReport(ctx context.Context, from, to time.Time) (Rep
 	}, ParseReport)
 }
 
-// SearchRequest asks for transactions by exact match of all the fields that
-// are not zero; at least one must be given (docs/athmovil.md §1.9).
+// SearchRequest finds transactions by exact match of every field that is set. At
+// least one is required (docs/athmovil.md §1.9).
 type SearchRequest struct {
 	ReferenceNumber    string
 	DailyTransactionID string
 	Name               private.Text
-	PhoneNumber        private.Text // any form that ParsePhone takes
+	PhoneNumber        private.Text // in any form that [ParsePhone] accepts
 	Email              private.Text
 	Total              money.Amount
 	Metadata1          private.Text
@@ -184,9 +184,9 @@ type searchBody struct {
 	Metadata2          string `json:"metadata2,omitempty"`
 }
 
-// Search finds transactions by what is known of them: the only way to find a
-// sale by its metadata. Nothing found is an empty report, not an error. It is
-// a call of the gateway's older interface.
+// Search finds transactions by their fields. It is the only way to find a sale by
+// its metadata. If nothing matches, the report is empty and there is no error.
+// The call belongs to the gateway's older API.
 func (c *Client) Search(ctx context.Context, r SearchRequest) (Report, error) {
 	if r == (SearchRequest{}) {
 		return Report{}, invalid(OpSearch, errors.New("give at least one field to search by"))
@@ -212,8 +212,8 @@ func (c *Client) Search(ctx context.Context, r SearchRequest) (Report, error) {
 	}, parseSearch)
 }
 
-// list makes a call that answers with rows, for which the gateway has an error
-// code where there are none.
+// list makes a call that returns rows. The gateway reports an empty list as an
+// error.
 func (c *Client) list(ctx context.Context, r request, parse func([]byte) (Report, error)) (Report, error) {
 	var report Report
 	r.read = func(body []byte) (err error) {

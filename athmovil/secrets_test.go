@@ -25,7 +25,7 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// What must never be seen.
+// Values that must never be printed.
 const (
 	canaryPublic   = "canary-public-token"
 	canaryPrivate  = "canary-private-token"
@@ -37,7 +37,7 @@ const (
 	canaryListener = "https://your.site/webhooks/canary-path"
 )
 
-// show prints a value in every way that a program might.
+// show prints and logs a value in every way that a program might.
 func show(value any) string {
 	var out strings.Builder
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
@@ -59,11 +59,11 @@ func requireNoCanary(t *testing.T, shown string) {
 	}
 }
 
-// personal is a body's worth of fields with personal data.
+// personal is the fields of a body that hold personal data.
 const personal = `"name":"` + canaryName + `","phoneNumber":"` + canaryPhone + `","email":"` + canaryEmail +
 	`","metadata1":"` + canaryMetadata + `","items":[{"name":"` + canaryMetadata + `","price":1,"quantity":1}]`
 
-func TestNothingPrivateIsEverPrinted(t *testing.T) {
+func TestNothingPrivateIsPrinted(t *testing.T) {
 	t.Parallel()
 	const row = `{"transactionType":"ECOMMERCE","status":"COMPLETED","date":"2021-07-08 00:36:39.0","referenceNumber":"r","total":1,` + personal + `}`
 	all := canaryName + canaryPhone + canaryEmail + canaryPublic + canaryPrivate + canaryAuth
@@ -74,15 +74,15 @@ func TestNothingPrivateIsEverPrinted(t *testing.T) {
 		"successes": {200, `{"status":"success","data":{"ecommerceId":"` + completedTicket + `","auth_token":"` + canaryAuth +
 			`","ecommerceStatus":"COMPLETED","referenceNumber":"r","total":1,` + personal +
 			`,"refund":{"status":"COMPLETED","refundedAmount":1,` + personal + `},"originalTransaction":` + row + `}}`},
-		"rows":                   {200, `[` + row + `,{"total":"` + all + `","date":"` + canaryPhone + `"}]`},
-		"errors that tell":       {409, `{"status":"error","message":"` + all + `","errorcode":"BTRA_0044"}`},
-		"codes that tell":        {409, `{"status":"error","message":"` + all + `","errorcode":"` + canaryAuth + `"}`},
-		"pages that tell":        {403, "<html>" + all + "</html>"},
-		"JSON with an accident":  {200, `{"status":"` + all},
-		"values in wrong places": {200, `{"status":"success","data":{"ecommerceStatus":"` + all + `","total":"` + canaryPhone + `x","ecommerceId":"` + canaryName + `"}}`},
-		"status that tells":      {200, `{"status":"` + all + `"}`},
-		"amounts that tell":      {200, `{"status":"success","data":{"refund":{"status":"` + all + `","refundedAmount":"` + all + `"}}}`},
-		"redirects":              {307, ``},
+		"rows":                           {200, `[` + row + `,{"total":"` + all + `","date":"` + canaryPhone + `"}]`},
+		"private error message":          {409, `{"status":"error","message":"` + all + `","errorcode":"BTRA_0044"}`},
+		"private error code":             {409, `{"status":"error","message":"` + all + `","errorcode":"` + canaryAuth + `"}`},
+		"private page":                   {403, "<html>" + all + "</html>"},
+		"truncated JSON":                 {200, `{"status":"` + all},
+		"private values in other fields": {200, `{"status":"success","data":{"ecommerceStatus":"` + all + `","total":"` + canaryPhone + `x","ecommerceId":"` + canaryName + `"}}`},
+		"private status":                 {200, `{"status":"` + all + `"}`},
+		"private amounts":                {200, `{"status":"success","data":{"refund":{"status":"` + all + `","refundedAmount":"` + all + `"}}}`},
+		"redirects":                      {307, ``},
 	}
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
@@ -97,14 +97,15 @@ func TestNothingPrivateIsEverPrinted(t *testing.T) {
 			requireNoCanary(t, showEverything(t, server.URL))
 		})
 	}
-	t.Run("nobody answers", func(t *testing.T) {
+	t.Run("connection refused", func(t *testing.T) {
 		t.Parallel()
 		requireNoCanary(t, showEverything(t, "http://127.0.0.1:1"))
 	})
 }
 
-// answersRaw answers every call with bytes of its own, and returns its address.
-func answersRaw(t *testing.T, answer string) string {
+// serveRaw starts a server that answers every call with the same bytes, and
+// returns its URL.
+func serveRaw(t *testing.T, answer string) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -129,52 +130,52 @@ func answersRaw(t *testing.T, answer string) string {
 	return "http://" + listener.Addr().String()
 }
 
-// net/http quotes what it cannot read.
-func TestNothingThatIsNotHTTPIsEverPrinted(t *testing.T) {
+// net/http quotes a response that it cannot read.
+func TestNonHTTPResponseIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	const all = canaryName + canaryPhone + canaryEmail + canaryAuth
 	for name, answer := range map[string]string{
-		"no HTTP":             all + "\r\n\r\n",
-		"a status that tells": "HTTP/1.1 " + all + "\r\n\r\n",
-		"a head that tells":   "HTTP/1.1 200 OK\r\n" + all + "\r\n\r\n",
-		"a length that tells": "HTTP/1.1 200 OK\r\nContent-Length: " + all + "\r\n\r\n",
-		"a place that tells":  "HTTP/1.1 307 T\r\nLocation: http://[" + all + "\r\nContent-Length: 0\r\n\r\n",
-		"an end that tells":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n0\r\n" + all + "\r\n\r\n",
+		"not HTTP":            all + "\r\n\r\n",
+		"private status line": "HTTP/1.1 " + all + "\r\n\r\n",
+		"private header":      "HTTP/1.1 200 OK\r\n" + all + "\r\n\r\n",
+		"private length":      "HTTP/1.1 200 OK\r\nContent-Length: " + all + "\r\n\r\n",
+		"private location":    "HTTP/1.1 307 T\r\nLocation: http://[" + all + "\r\nContent-Length: 0\r\n\r\n",
+		"private trailer":     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n0\r\n" + all + "\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			shown := showEverything(t, answersRaw(t, answer))
+			shown := showEverything(t, serveRaw(t, answer))
 			requireNoCanary(t, shown)
-			require.Contains(t, shown, "the answer is not HTTP")
+			require.Contains(t, shown, "the response is not HTTP")
 		})
 	}
 }
 
-// said passes on each line that is logged.
-type said chan string
+// logLines receives each line that is logged.
+type logLines chan string
 
-func (s said) Write(line []byte) (int, error) {
+func (s logLines) Write(line []byte) (int, error) {
 	s <- string(line)
 	return len(line), nil
 }
 
-// What comes after an answer is quoted by net/http in the standard log, which
-// Cobro's programs take.
-func TestTheStandardLogShowsNothingPrivate(t *testing.T) { //nolint:paralleltest // the standard log is the process's
-	lines := make(said, 100) // more than there are calls
+// net/http quotes what follows a response in the standard log, which Cobro's
+// programs redirect.
+func TestStandardLogShowsNothingPrivate(t *testing.T) { //nolint:paralleltest // the standard log is the process's
+	lines := make(logLines, 100) // more than there are calls
 	telemetry.TakeStandardLog(slog.New(slog.NewTextHandler(lines, nil)))
 	t.Cleanup(func() {
 		log.SetOutput(os.Stderr)
 		log.SetFlags(log.LstdFlags)
 	})
-	showEverything(t, answersRaw(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"+canaryName+canaryPhone))
+	showEverything(t, serveRaw(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"+canaryName+canaryPhone))
 	line := <-lines
 	requireNoCanary(t, line)
 	require.Contains(t, line, "Unsolicited response")
 }
 
-// showEverything makes all calls with secrets in each field, and prints
-// requests, results, errors and what the hook saw.
+// showEverything makes every call with secrets in each field, and prints the
+// requests, results, errors and what the Observe hook received.
 func showEverything(t *testing.T, address string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -245,7 +246,7 @@ func TestConfigurationErrorsShowNoToken(t *testing.T) {
 
 func TestObserveSeesEachCall(t *testing.T) {
 	t.Parallel()
-	gateway := newAnswering(t, http.StatusConflict, errorBody("BTRA_0044"))
+	gateway := newGateway(t, http.StatusConflict, errorBody("BTRA_0044"))
 	var seen []athmovil.Call
 	client := newClient(t, gateway.URL, func(c *athmovil.Config) {
 		c.Observe = func(_ context.Context, call athmovil.Call) { seen = append(seen, call) }

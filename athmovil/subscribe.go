@@ -11,12 +11,14 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// SubscribeRequest says which events are sent where (docs/athmovil.md §1.7).
-// A business has one listener: a subscription replaces the one before.
+// SubscribeRequest says which events the gateway sends to which URL
+// (docs/athmovil.md §1.7). A business has one listener: a new subscription
+// replaces the old one.
 type SubscribeRequest struct {
-	// ListenerURL must be https with a certificate that is not self-signed;
-	// http is taken on this machine alone, for a simulator. It is a secret, as
-	// nothing but its path tells real events from forged ones (§4.4).
+	// ListenerURL must be https, with a certificate that is not self-signed.
+	// Plain http is accepted for this machine only, for a simulator. Required.
+	// The URL is a secret: nothing but its path tells real events from forged
+	// ones (docs/athmovil.md §4.4).
 	ListenerURL private.Token
 
 	PaymentReceived           bool
@@ -27,7 +29,7 @@ type SubscribeRequest struct {
 	EcommercePaymentExpired   bool
 }
 
-// AllEvents subscribes a listener to every event there is.
+// AllEvents returns a subscription to every kind of event.
 func AllEvents(listenerURL private.Token) SubscribeRequest {
 	return SubscribeRequest{
 		ListenerURL:     listenerURL,
@@ -48,11 +50,12 @@ type subscribeBody struct {
 	EcommercePaymentExpired   bool   `json:"ecommercePaymentExpiredEvent"`
 }
 
-// SubscribeWebhook registers the listener for webhooks. The gateway's answer
-// is undocumented, so any 2xx that is empty or JSON and no error is success.
+// SubscribeWebhook registers the listener for webhooks. The gateway's response is
+// undocumented, so any 2xx counts as a success if its body is empty, or is JSON
+// and not an error.
 func (c *Client) SubscribeWebhook(ctx context.Context, r SubscribeRequest) error {
-	if !isListener(r.ListenerURL.Reveal()) {
-		return invalid(OpSubscribeWebhook, errors.New("the listener's address must be like https://your.site/webhook"))
+	if !isListenerURL(r.ListenerURL.Reveal()) {
+		return invalid(OpSubscribeWebhook, errors.New("listener URL must be like https://your.site/webhook"))
 	}
 	return c.do(ctx, request{
 		op: OpSubscribeWebhook, method: http.MethodPost, url: c.config.ReportBaseURL + "/transactions/webhook/post",
@@ -65,7 +68,7 @@ func (c *Client) SubscribeWebhook(ctx context.Context, r SubscribeRequest) error
 			EcommercePaymentExpired:   r.EcommercePaymentExpired,
 		},
 		read: func(body []byte) error {
-			if len(plain(body)) == 0 || json.Valid(plain(body)) {
+			if body = trimBody(body); len(body) == 0 || json.Valid(body) {
 				return nil
 			}
 			return errNotJSON
@@ -73,7 +76,8 @@ func (c *Client) SubscribeWebhook(ctx context.Context, r SubscribeRequest) error
 	})
 }
 
-func isListener(address string) bool {
+// isListenerURL reports whether a URL is https, or http to this machine.
+func isListenerURL(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
 		return false

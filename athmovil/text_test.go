@@ -45,7 +45,7 @@ func TestParseTime(t *testing.T) {
 	}
 }
 
-func TestLocationIsFourHoursBehind(t *testing.T) {
+func TestLocationIsUTCMinus4(t *testing.T) {
 	t.Parallel()
 	for _, month := range []time.Month{time.January, time.July} {
 		_, offset := time.Date(2025, month, 1, 0, 0, 0, 0, athmovil.Location()).Zone()
@@ -53,7 +53,7 @@ func TestLocationIsFourHoursBehind(t *testing.T) {
 	}
 }
 
-// docs/django-athm.md §7.5, rows 58 and 59.
+// The forms of a phone number that customers type.
 func TestParsePhone(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{

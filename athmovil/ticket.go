@@ -10,17 +10,17 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// ticketBody names a ticket, for Find and Cancel.
+// ticketBody is the body of Find and Cancel.
 type ticketBody struct {
 	EcommerceID string `json:"ecommerceId"`
 	PublicToken string `json:"publicToken"`
 }
 
-// Find reads a ticket (docs/athmovil.md §1.2). An unknown one is an [Error]
-// with [CodeTicketNotFound].
+// Find returns the current state of a ticket (docs/athmovil.md §1.2). The error
+// for an unknown ticket has [CodeTicketNotFound].
 func (c *Client) Find(ctx context.Context, ecommerceID string) (Transaction, error) {
-	if ecommerceID == "" {
-		return Transaction{}, invalid(OpFind, errNoTicket)
+	if err := checkTicket(ecommerceID); err != nil {
+		return Transaction{}, invalid(OpFind, err)
 	}
 	var found Transaction
 	err := c.do(ctx, request{
@@ -29,7 +29,7 @@ func (c *Client) Find(ctx context.Context, ecommerceID string) (Transaction, err
 		read: fromData(func(data *object) (err error) {
 			found, err = readTransaction(data)
 			if err == nil && !strings.EqualFold(found.EcommerceID, ecommerceID) {
-				return errors.New("the answer is about another ticket")
+				return errors.New("the response is about another ticket")
 			}
 			return err
 		}),
@@ -40,9 +40,9 @@ func (c *Client) Find(ctx context.Context, ecommerceID string) (Transaction, err
 	return found, nil
 }
 
-// Authorize debits the customer: the only call that takes money
-// (docs/athmovil.md §1.3). The ticket is named by its token alone and must be
-// CONFIRM. It is never repeated by the Client. On an error for which
+// Authorize debits the customer (docs/athmovil.md §1.3). It is the only call that
+// takes money. The token alone identifies the ticket, whose status must be
+// CONFIRM. The Client never retries it. After an error for which
 // [Error.LookFirst] is true, call Find before anything else.
 func (c *Client) Authorize(ctx context.Context, token private.Token) (Transaction, error) {
 	if err := checkTicketToken(token); err != nil {
@@ -73,9 +73,9 @@ type phoneBody struct {
 	PhoneNumber string `json:"phoneNumber"`
 }
 
-// UpdatePhoneNumber gives an open ticket its phone number, which gets the push
-// (docs/athmovil.md §1.4). A ticket that has one refuses with
-// [CodePhoneAssigned].
+// UpdatePhoneNumber sets the phone number of an open ticket, which receives the
+// push notification (docs/athmovil.md §1.4). If the ticket already has a number,
+// the error has [CodePhoneAssigned].
 func (c *Client) UpdatePhoneNumber(ctx context.Context, token private.Token, ecommerceID string, phone private.Text) error {
 	digits, err := ParsePhone(string(phone))
 	if err != nil {
@@ -92,8 +92,8 @@ func (c *Client) UpdatePhoneNumber(ctx context.Context, token private.Token, eco
 	})
 }
 
-// Cancel ends a ticket that is not completed (docs/athmovil.md §1.6). Look
-// with Find afterwards: the customer may have been faster.
+// Cancel ends a ticket that is not completed (docs/athmovil.md §1.6). Check with
+// Find afterwards: the sale may have completed first.
 func (c *Client) Cancel(ctx context.Context, ecommerceID string) error {
 	if err := checkTicket(ecommerceID); err != nil {
 		return invalid(OpCancel, err)
@@ -105,11 +105,9 @@ func (c *Client) Cancel(ctx context.Context, ecommerceID string) error {
 	})
 }
 
-var errNoTicket = errors.New("ecommerce id is required")
-
 func checkTicket(ecommerceID string) error {
 	if ecommerceID == "" {
-		return errNoTicket
+		return errors.New("ecommerce id is required")
 	}
 	return nil
 }

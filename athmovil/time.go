@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// ErrTime is wrapped by the errors of [ParseTime].
-var ErrTime = errors.New("not a time of the gateway")
+// ErrTime is returned by [ParseTime].
+var ErrTime = errors.New("not a time in any form that the gateway uses")
 
-// Location is America/Puerto_Rico, the place of the gateway's times, which
-// carry no zone (docs/athmovil.md §3 "Time"). Where the machine has no time
-// zone database and the program embeds none (import time/tzdata), it is a
-// fixed zone of UTC−4 named AST: the same, as Puerto Rico has had no daylight
-// saving time since 1945.
+// Location is America/Puerto_Rico, the time zone of the gateway's times, which
+// do not name one (docs/athmovil.md §3 "Time"). Without a time zone database on
+// the machine or in the program (import time/tzdata), it is a fixed zone named
+// AST, UTC−4. The two are equal: Puerto Rico has had no daylight saving time
+// since 1945.
 func Location() *time.Location { return puertoRico() }
 
 var puertoRico = sync.OnceValue(func() *time.Location {
@@ -27,11 +27,10 @@ var puertoRico = sync.OnceValue(func() *time.Location {
 })
 
 // ParseTime reads a time in any form that the gateway uses: "2006-01-02
-// 15:04:05", the same with a fraction or with a T, or digits, which are
-// seconds (up to 11 digits) or milliseconds since 1970. A text without a zone
-// is a time of [Location]. Times before 1970 and
-// after 9999 are refused. Errors wrap
-// [ErrTime] and never repeat the text.
+// 15:04:05", the same with a fraction or a T, or digits, which are seconds (up to
+// 11 digits) or milliseconds since 1970. The result is in [Location], as is a
+// text without a zone. Times before 1970 and after 9999 are refused. The error is
+// [ErrTime], which never quotes the text.
 func ParseTime(text string) (time.Time, error) {
 	text = strings.TrimSpace(text)
 	if text != "" && strings.Trim(text, "0123456789") == "" {

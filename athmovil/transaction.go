@@ -9,23 +9,22 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// TicketStatus is the state of a ticket at the gateway (docs/athmovil.md §3).
-// It may hold a word that is not among the constants; see
-// [TicketStatus.Known].
+// TicketStatus is the status of a ticket at the gateway (docs/athmovil.md §3).
+// It may be a word that is not one of the constants: see [TicketStatus.Known].
 type TicketStatus string
 
-// The states of a ticket.
+// The statuses of a ticket.
 const (
-	// StatusOpen: made, and waiting for the customer.
+	// StatusOpen: created, and waiting for the customer.
 	StatusOpen TicketStatus = "OPEN"
-	// StatusConfirm: the customer has confirmed, and nothing is debited yet.
+	// StatusConfirm: confirmed by the customer, and not debited yet.
 	StatusConfirm TicketStatus = "CONFIRM"
-	// StatusCompleted: authorised and debited.
+	// StatusCompleted: authorized and debited.
 	StatusCompleted TicketStatus = "COMPLETED"
-	// StatusCancel: cancelled by customer or merchant, or expired: the gateway
-	// does not say which (docs/athmovil.md §1.2).
+	// StatusCancel: canceled by the customer or the merchant, or expired. The
+	// gateway does not say which (docs/athmovil.md §1.2).
 	StatusCancel TicketStatus = "CANCEL"
-	// StatusExpired is undocumented for a ticket and tolerated.
+	// StatusExpired: expired. It is not documented for a ticket, but accepted.
 	StatusExpired TicketStatus = "EXPIRED"
 )
 
@@ -39,21 +38,22 @@ func (s TicketStatus) Known() bool {
 	}
 }
 
-// Ticket is what Create answers. It has no other copy: the gateway never
-// repeats an AuthToken, and without it a confirmed ticket cannot be authorised
-// (docs/athmovil.md §2). Keep it durably, encrypted.
+// Ticket is the result of Create. Store it, with AuthToken encrypted: the gateway
+// never returns that token again, and without it the ticket cannot be authorized
+// (docs/athmovil.md §2).
 type Ticket struct {
 	EcommerceID string
 	AuthToken   private.Token
 }
 
-// Transaction is a ticket as Find and Authorize describe it (docs/athmovil.md
-// §1.2). All amounts are dollars; what the gateway left out is zero.
+// Transaction is the state of a ticket, the result of Find and Authorize
+// (docs/athmovil.md §1.2). Amounts are in US dollars. A field that the gateway
+// left out is zero.
 type Transaction struct {
 	Status              TicketStatus
 	EcommerceID         string
 	ReferenceNumber     string    // empty until completed
-	DailyTransactionID  string    // empty until completed; as the gateway wrote it, padded or not
+	DailyTransactionID  string    // empty until completed; as written, padded or not
 	TransactionDate     time.Time // zero until completed; in [Location]
 	Total               money.Amount
 	SubTotal            money.Amount
@@ -67,23 +67,23 @@ type Transaction struct {
 	BusinessName        string
 	IsNonProfit         bool
 
-	// Unreadable names the fields that were there and made no sense; they are
-	// zero here. A ticket is not refused for them, because the answer to an
-	// authorisation must be believed whatever its fee looks like.
+	// Unreadable names the fields that are present but cannot be read. They are
+	// zero. They are not an error, because a debit must count whatever its fee
+	// looks like.
 	Unreadable []string
 }
 
-// Item is one line of what the customer sees, in requests and answers
-// (docs/athmovil.md §1.1).
+// Item is a line item that the customer sees, in requests and responses
+// (docs/athmovil.md §1.1). Amounts are in US dollars.
 type Item struct {
-	Name           private.Text
-	Description    private.Text
-	Quantity       int
+	Name           private.Text // required, at most 255 characters
+	Description    private.Text // at most 255 characters
+	Quantity       int          // 1 or more
 	Price          money.Amount
 	Tax            money.Amount
-	Metadata       private.Text
-	SKU            string
-	FormattedPrice string // of answers only
+	Metadata       private.Text // at most 255 characters
+	SKU            string       // at most 100 characters
+	FormattedPrice string       // only in responses
 }
 
 func readTransaction(o *object) (Transaction, error) {
@@ -93,12 +93,12 @@ func readTransaction(o *object) (Transaction, error) {
 		ReferenceNumber:     o.text("referenceNumber"),
 		DailyTransactionID:  o.dailyID(),
 		TransactionDate:     o.date("transactionDate"),
-		Total:               o.sum("total"),
-		SubTotal:            o.sum("subTotal", "subtotal"),
-		Tax:                 o.sum("tax"),
-		Fee:                 o.sum("fee"),
-		NetAmount:           o.sum("netAmount"),
-		TotalRefundedAmount: o.sum("totalRefundedAmount", "totalRefundAmount"),
+		Total:               o.amountOrZero("total"),
+		SubTotal:            o.amountOrZero("subTotal", "subtotal"),
+		Tax:                 o.amountOrZero("tax"),
+		Fee:                 o.amountOrZero("fee"),
+		NetAmount:           o.amountOrZero("netAmount"),
+		TotalRefundedAmount: o.amountOrZero("totalRefundedAmount", "totalRefundAmount"),
 		Metadata1:           o.private("metadata1"),
 		Metadata2:           o.private("metadata2"),
 		Items:               o.items(),

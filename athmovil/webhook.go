@@ -12,39 +12,39 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// EventKind says what a webhook claims to have happened. The values are
-// stable.
+// EventKind says what a webhook claims has happened. The values are stable.
 type EventKind string
 
 // The kinds of event (docs/athmovil.md §4.2).
 const (
-	// EventSimulated comes from the test button of the ATH Business app, and
-	// never concerns a real ticket, whatever else it says (§4.4).
+	// EventSimulated comes from the test button of the ATH Business app. It is
+	// never about a real ticket, whatever else it says (docs/athmovil.md §4.4).
 	EventSimulated EventKind = "simulated"
-	// EventPayment is a sale by "Pay a Business", made without a ticket.
+	// EventPayment is a "Pay a Business" sale, which has no ticket.
 	EventPayment EventKind = "payment"
-	// EventDonation is a donation, made without a ticket.
+	// EventDonation is a donation, which has no ticket.
 	EventDonation EventKind = "donation"
-	// EventRefund is a refund, ours or one made in the ATH Business app.
-	EventRefund             EventKind = "refund"
+	// EventRefund is a refund, made by Refund or in the ATH Business app.
+	EventRefund EventKind = "refund"
+	// The three ways in which a ticket ends.
 	EventEcommerceCompleted EventKind = "ecommerce_completed"
 	EventEcommerceCancelled EventKind = "ecommerce_cancelled"
 	EventEcommerceExpired   EventKind = "ecommerce_expired"
-	// EventUnknown is anything else. It is not an error: keep it.
+	// EventUnknown is any other event. It is not an error: store it.
 	EventUnknown EventKind = "unknown"
 )
 
-// Event is a webhook of any dialect in one form. Webhooks are not signed, so
-// everything in it is a claim: look at the gateway before acting on it
-// (docs/athmovil.md §4.4). Amounts are dollars, nil where the event has none;
-// texts are empty and times zero where it has none.
+// Event is a webhook of any dialect, in one form. Webhooks are not signed, so
+// everything in it is a claim: check with Find before acting on it
+// (docs/athmovil.md §4.4). Amounts are in US dollars. A field that the webhook
+// does not have is nil, empty or zero.
 type Event struct {
 	Kind EventKind
-	// TransactionType and Status are in lower case; a status of "cancel" in
-	// any spelling reads "cancelled".
+	// TransactionType and Status are in lower case. Every spelling of a
+	// canceled status becomes "cancelled".
 	TransactionType        string
 	Status                 string
-	EcommerceID            string // new-style events only
+	EcommerceID            string // only in the new dialect
 	ReferenceNumber        string
 	ReferenceTransactionID string
 	DailyTransactionID     string    // as written, padded or not
@@ -52,10 +52,10 @@ type Event struct {
 	TransactionDate        time.Time // in [Location]
 	BusinessName           string
 	Name                   private.Text
-	PhoneNumber            private.Text // ten digits, or as written where it is no such number
+	PhoneNumber            private.Text // ten digits, or as written if it is another kind of number
 	Email                  private.Text
 	Message                private.Text
-	Total                  *money.Amount // of a refund, the amount refunded
+	Total                  *money.Amount // for a refund, the amount refunded
 	SubTotal               *money.Amount
 	Tax                    *money.Amount
 	Fee                    *money.Amount
@@ -66,7 +66,7 @@ type Event struct {
 	Items                  []Item
 	IsNonProfit            bool
 
-	// Unreadable names the fields that were there and made no sense.
+	// Unreadable names the fields that are present but cannot be read.
 	Unreadable []string
 
 	digest string
@@ -76,11 +76,10 @@ type Event struct {
 // object.
 var ErrNotObject = errors.New("athmovil: the webhook is not a JSON object")
 
-// ParseWebhook reads the body of a webhook, of any dialect (docs/athmovil.md
-// §4.2, §4.3). The error is [ErrNotObject], or names the fields without which
-// an event of a known kind says too little: date and total. With the second
-// sort of error the Event holds what could be read, so that a caller can still
-// go and look.
+// ParseWebhook reads the body of a webhook in any dialect (docs/athmovil.md §4.2,
+// §4.3). The error is [ErrNotObject], or it names the missing fields of an event
+// of a known kind, which needs date and total. In the second case the Event holds
+// what could be read, so that the caller can still check with Find.
 func ParseWebhook(body []byte) (Event, error) {
 	o, err := parseObject(body)
 	if err != nil {
@@ -112,8 +111,8 @@ func ParseWebhook(body []byte) (Event, error) {
 		IsNonProfit:            o.flag("isNonProfit"),
 	}
 	e.Kind = e.kind()
-	o.keep("transactionType", e.TransactionType)
-	o.keep("status", e.Status)
+	o.normalize("transactionType", e.TransactionType)
+	o.normalize("status", e.Status)
 	e.Unreadable = o.unreadable
 	e.digest = RawDigest([]byte("athmovil event v1\n" + o.normalForm()))
 	if e.Kind == EventUnknown {
@@ -164,21 +163,22 @@ func (e Event) kind() EventKind {
 	}
 }
 
-// Digest returns a SHA-256 in hex that is equal for two deliveries of one
-// event, and differs where any value differs. Every key of the body takes
-// part, unknown ones and unreadable values as they came. What does not matter
-// is the dialect: the order of keys and the space between them, both spellings
-// of a key, numbers written as strings, zeros and noise after the cent, the
-// form of a date or phone number, case in transactionType and status, padding
-// of the daily number, space around a text; and an absent field equals an
-// empty text, null, an empty list, a phone number 0 and isNonProfit false. An
-// absent amount differs from zero.
+// Digest returns a SHA-256 in hex that is equal for two deliveries of the same
+// event and different for two events with different values. It covers every key
+// of the body: unknown keys and unreadable values count as received.
 //
-// It belongs to an Event from [ParseWebhook]; any other has an empty digest.
-// The form never changes: digests are kept.
+// The dialect does not count: the order of keys, white space, the two spellings
+// of a key, numbers written as strings, zeros and noise after the cent, the form
+// of a date or a phone number, the case of transactionType and status, and the
+// padding of the daily number. An absent field equals an empty text, null, an
+// empty list, a phone number of 0 and an isNonProfit of false. An absent amount
+// differs from zero.
+//
+// Only an Event from [ParseWebhook] has a digest. For any other it is empty. The
+// digest of an event never changes, so it can be stored.
 func (e Event) Digest() string { return e.digest }
 
-// RawDigest returns the SHA-256 of a body as it came, in hex: the name of a
+// RawDigest returns the SHA-256 of a body as received, in hex. It identifies a
 // webhook that [ParseWebhook] refuses.
 func RawDigest(body []byte) string {
 	sum := sha256.Sum256(body)

@@ -25,8 +25,8 @@ func dollars(text string) *money.Amount {
 
 func local(t time.Time) time.Time { return t.In(athmovil.Location()) }
 
-// Every event of docs/athmovil.md §4.2, with the digest that it has for ever:
-// digests are kept, so a changed one is a broken promise.
+// Every event of docs/athmovil.md §4.2 with its digest. Digests are stored, so
+// they must never change.
 func TestParseWebhook(t *testing.T) {
 	t.Parallel()
 	oldItems := []athmovil.Item{
@@ -35,7 +35,7 @@ func TestParseWebhook(t *testing.T) {
 	}
 	newItem := []athmovil.Item{{Name: "First Item", Description: "This is a description.", Quantity: 1, Price: money.MustParse("1"), Metadata: "metadata test"}}
 	const reference = "402894d56b240610016b2e6c78a6003a"
-	// old is the text of 2020 that §4.2 has for several events.
+	// old is the old-dialect event that §4.2 documents in several kinds.
 	old := func(kind athmovil.EventKind, transactionType, status string, change func(*athmovil.Event)) athmovil.Event {
 		e := athmovil.Event{
 			Kind: kind, TransactionType: transactionType, Status: status,
@@ -147,31 +147,31 @@ func requireSameFields(t *testing.T, want, got athmovil.Event) {
 	require.JSONEq(t, clear(want), clear(got))
 }
 
-// docs/django-athm.md §7.2, and the ways round it that a sender might try.
+// The kinds of event, and how a sender might try to disguise a simulated one.
 func TestEventKinds(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		body string
 		want athmovil.EventKind
 	}{
-		{`"ecommerceId":"abc-123","status":"COMPLETED"`, athmovil.EventEcommerceCompleted}, // 16
+		{`"ecommerceId":"abc-123","status":"COMPLETED"`, athmovil.EventEcommerceCompleted},
 		{`"ecommerceId":"abc-123","status":"CANCEL"`, athmovil.EventEcommerceCancelled},
 		{`"ecommerceId":"abc-123","status":"EXPIRED"`, athmovil.EventEcommerceExpired},
-		{`"transactionType":"ecommerce","status":"expired"`, athmovil.EventEcommerceExpired},     // 17
-		{`"transactionType":"ecommerce","status":"cancelled"`, athmovil.EventEcommerceCancelled}, // 53
-		{`"transactionType":"ecommerce","status":"CANCELLED"`, athmovil.EventEcommerceCancelled}, // 53
-		{`"transactionType":"eCommerce ","status":"Canceled"`, athmovil.EventEcommerceCancelled}, // 53
-		{`"transactionType":"ecommerce","status":"completed"`, athmovil.EventEcommerceCompleted}, // §7.1, 10
-		{`"transactionType":"REFUND","status":"COMPLETED"`, athmovil.EventRefund},                // 18
-		{`"transactionType":"Payment","status":"completed"`, athmovil.EventPayment},              // 18
-		{`"transactionType":"DONATION","status":"completed"`, athmovil.EventDonation},            // 18
-		{`"transactionType":"SIMULATED","status":"completed"`, athmovil.EventSimulated},          // 18
+		{`"transactionType":"ecommerce","status":"expired"`, athmovil.EventEcommerceExpired},
+		{`"transactionType":"ecommerce","status":"cancelled"`, athmovil.EventEcommerceCancelled},
+		{`"transactionType":"ecommerce","status":"CANCELLED"`, athmovil.EventEcommerceCancelled},
+		{`"transactionType":"eCommerce ","status":"Canceled"`, athmovil.EventEcommerceCancelled},
+		{`"transactionType":"ecommerce","status":"completed"`, athmovil.EventEcommerceCompleted},
+		{`"transactionType":"REFUND","status":"COMPLETED"`, athmovil.EventRefund},
+		{`"transactionType":"Payment","status":"completed"`, athmovil.EventPayment},
+		{`"transactionType":"DONATION","status":"completed"`, athmovil.EventDonation},
+		{`"transactionType":"SIMULATED","status":"completed"`, athmovil.EventSimulated},
 		{`"transactionType":"simulated","ecommerceId":"abc-123","status":"COMPLETED"`, athmovil.EventSimulated},
 		{`"transactionType":"refund","ecommerceId":"abc-123","status":"COMPLETED"`, athmovil.EventRefund},
-		{`"ecommerceId":"abc-123","status":"PENDING"`, athmovil.EventUnknown},           // 19
-		{`"foo":"bar"`, athmovil.EventUnknown},                                          // 21
-		{`"eCommerceId":"abc-123","status":"COMPLETED"`, athmovil.EventUnknown},         // 22
-		{`"transactionType":"tip","ecommerceId":"abc-123"`, athmovil.EventUnknown},      // a type to come
+		{`"ecommerceId":"abc-123","status":"PENDING"`, athmovil.EventUnknown},
+		{`"foo":"bar"`, athmovil.EventUnknown},
+		{`"eCommerceId":"abc-123","status":"COMPLETED"`, athmovil.EventUnknown},
+		{`"transactionType":"tip","ecommerceId":"abc-123"`, athmovil.EventUnknown},      // a future type
 		{`"transactionType":["ecommerce"],"status":"completed"`, athmovil.EventUnknown}, // unreadable
 		{`"transactionType":"ecommerce","status":{"is":"completed"}`, athmovil.EventUnknown},
 	}
@@ -182,7 +182,7 @@ func TestEventKinds(t *testing.T) {
 	}
 }
 
-func TestWebhookThatIsNoObject(t *testing.T) {
+func TestWebhookMustBeAnObject(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", " ", "not json", "[]", "null", "3", `"{}"`, `{"a":`, `{"a":1} {"a":2}`, `{"total":NaN}`, "<html>"} {
 		_, err := athmovil.ParseWebhook([]byte(body))
@@ -192,13 +192,13 @@ func TestWebhookThatIsNoObject(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// docs/django-athm.md §7.4.
+// Missing and unreadable fields of an event.
 func TestWebhookFields(t *testing.T) {
 	t.Parallel()
 	parse := func(body string) (athmovil.Event, error) {
 		return athmovil.ParseWebhook([]byte(`{"transactionType":"ECOMMERCE","status":"COMPLETED",` + body + `}`))
 	}
-	t.Run("date and total are needed", func(t *testing.T) { // 55
+	t.Run("date and total are needed", func(t *testing.T) {
 		t.Parallel()
 		for body, problem := range map[string]string{
 			`"date":"2020-01-01 12:00:00"`:                    "total is missing",
@@ -213,25 +213,25 @@ func TestWebhookFields(t *testing.T) {
 		} {
 			got, err := parse(body)
 			require.ErrorContains(t, err, problem, body)
-			require.Equal(t, athmovil.EventEcommerceCompleted, got.Kind, "what could be read is there")
+			require.Equal(t, athmovil.EventEcommerceCompleted, got.Kind, "it holds what could be read")
 			require.Len(t, got.Digest(), 64)
 			if strings.Contains(body, "abc-123") {
-				require.Equal(t, "abc-123", got.EcommerceID, "so that a caller can still look")
+				require.Equal(t, "abc-123", got.EcommerceID, "so that the caller can still check with Find")
 			}
 		}
 	})
-	t.Run("others are noted", func(t *testing.T) {
+	t.Run("others are listed as unreadable", func(t *testing.T) {
 		t.Parallel()
 		got, err := parse(`"date":"2020-01-01 12:00:00","total":3.0,"transactionDate":"","tax":"","fee":"x",
 			"phoneNumber":[],"isNonProfit":"perhaps","items":"","name":7`)
 		require.NoError(t, err)
-		require.Equal(t, dollars("3"), got.Total)     // 51
-		require.Nil(t, got.Tax)                       // 50
-		require.True(t, got.TransactionDate.IsZero()) // 55
+		require.Equal(t, dollars("3"), got.Total)
+		require.Nil(t, got.Tax)
+		require.True(t, got.TransactionDate.IsZero())
 		require.Equal(t, private.Text("7"), got.Name) // a number is read as it is written
 		require.Equal(t, []string{"phoneNumber", "fee", "isNonProfit"}, got.Unreadable)
 	})
-	t.Run("a phone number of another place is kept", func(t *testing.T) {
+	t.Run("a foreign phone number is kept", func(t *testing.T) {
 		t.Parallel()
 		got, err := parse(`"date":"2020-01-01 12:00:00","total":1,"phoneNumber":"+44 20 7946 0958"`)
 		require.NoError(t, err)
@@ -239,7 +239,7 @@ func TestWebhookFields(t *testing.T) {
 	})
 }
 
-// One event in two dialects, with everything that makes no difference.
+// One event in two dialects, with every difference that does not count.
 func TestDigestIgnoresTheDialect(t *testing.T) {
 	t.Parallel()
 	base := `{"transactionType":"ECOMMERCE","status":"CANCEL","ecommerceId":"abc-123","dailyTransactionId":"0003",
@@ -262,8 +262,8 @@ func TestDigestIgnoresTheDialect(t *testing.T) {
 	}
 }
 
-// Any value that is changed, taken away or added changes the digest.
-func TestDigestMindsEveryValue(t *testing.T) {
+// A value that is changed, removed or added changes the digest.
+func TestDigestCoversEveryValue(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("testdata", "wire", "webhook.*.json"))
 	require.NoError(t, err)
@@ -287,11 +287,11 @@ func TestDigestMindsEveryValue(t *testing.T) {
 			unique(key+" made an object", changed)
 			delete(changed, key)
 			if !slices.Contains(nothing, string(bytes.TrimSpace(value))) {
-				unique(key+" taken away", changed)
+				unique(key+" removed", changed)
 			}
 		}
 		changed := maps.Clone(fields)
-		changed["unheardOf"] = json.RawMessage(`1`)
+		changed["unknown"] = json.RawMessage(`1`)
 		unique("unknown key added", changed)
 	}
 }
@@ -305,8 +305,8 @@ func digestOf(t *testing.T, fields map[string]json.RawMessage) string {
 	return event.Digest()
 }
 
-// docs/django-athm.md §7.1, rows 10 to 15: there each pair had one key.
-func TestDigestTellsApartWhatDjangoATHMDidNot(t *testing.T) {
+// django-athm 1.0.2 gave both events of each pair the same key.
+func TestDigestDistinguishesWhatDjangoATHMDidNot(t *testing.T) {
 	t.Parallel()
 	for _, pair := range [][2]string{
 		{`{"transactionType":"ecommerce","status":"expired","metadata1":"a"}`, `{"transactionType":"ecommerce","status":"expired","metadata1":"b"}`},
@@ -319,7 +319,7 @@ func TestDigestTellsApartWhatDjangoATHMDidNot(t *testing.T) {
 		{`{"items":[{"name":"a"},{"name":"b"}]}`, `{"items":[{"name":"a"},{"name":"c"}]}`},
 		{`{"items":[{"name":"a"},{"name":"b"}]}`, `{"items":[{"name":"b"},{"name":"a"}]}`},
 	} {
-		a, _ := athmovil.ParseWebhook([]byte(pair[0])) // what is missing does not matter here
+		a, _ := athmovil.ParseWebhook([]byte(pair[0])) // missing fields do not matter here
 		b, _ := athmovil.ParseWebhook([]byte(pair[1]))
 		require.NotEqual(t, a.Digest(), b.Digest(), pair[0])
 	}

@@ -20,7 +20,7 @@ func at(year int, month time.Month, day, hour, minute, second int) time.Time {
 	return time.Date(year, month, day, hour+4, minute, second, 0, time.UTC)
 }
 
-func TestRequestsAreWrittenAsDocumented(t *testing.T) {
+func TestRequestsMatchDocumentation(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name          string
@@ -121,7 +121,7 @@ func TestRequestsAreWrittenAsDocumented(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			gateway := newAnswering(t, http.StatusOK, wire(t, tt.answer))
+			gateway := newGateway(t, http.StatusOK, wire(t, tt.answer))
 			require.NoError(t, tt.call(t, newClient(t, gateway.URL)))
 			seen := gateway.requests()
 			require.Len(t, seen, 1)
@@ -133,7 +133,7 @@ func TestRequestsAreWrittenAsDocumented(t *testing.T) {
 	}
 }
 
-// TestEveryWireFileIsUsed says that no documented payload lies about untested.
+// No documented payload is left untested.
 func TestEveryWireFileIsUsed(t *testing.T) {
 	t.Parallel()
 	var tests strings.Builder
@@ -156,9 +156,9 @@ func TestEveryWireFileIsUsed(t *testing.T) {
 	}
 }
 
-func TestCreateAnswersTheTicket(t *testing.T) {
+func TestCreateReturnsTicket(t *testing.T) {
 	t.Parallel()
-	gateway := newAnswering(t, http.StatusOK, wire(t, "create.response.json"))
+	gateway := newGateway(t, http.StatusOK, wire(t, "create.response.json"))
 	ticket, err := newClient(t, gateway.URL).Create(t.Context(), athmovil.CreateRequest{Total: money.MustParse("10")})
 	require.NoError(t, err)
 	require.Equal(t, createdTicket, ticket.EcommerceID)
@@ -175,7 +175,7 @@ func TestFindReadsEveryStatus(t *testing.T) {
 	} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			gateway := newAnswering(t, http.StatusOK, wire(t, file))
+			gateway := newGateway(t, http.StatusOK, wire(t, file))
 			got, err := newClient(t, gateway.URL).Find(t.Context(), openTicket)
 			require.NoError(t, err)
 			line := athmovil.Item{
@@ -211,10 +211,10 @@ func completed() athmovil.Transaction {
 	}
 }
 
-func TestFindReadsACompletedSaleInBothDialects(t *testing.T) {
+func TestFindReadsBothDialects(t *testing.T) {
 	t.Parallel()
 	find := func(file string) athmovil.Transaction {
-		gateway := newAnswering(t, http.StatusOK, wire(t, file))
+		gateway := newGateway(t, http.StatusOK, wire(t, file))
 		got, err := newClient(t, gateway.URL).Find(t.Context(), completedTicket)
 		require.NoError(t, err, file)
 		return got
@@ -225,27 +225,27 @@ func TestFindReadsACompletedSaleInBothDialects(t *testing.T) {
 	require.Equal(t, older, find("find.strings.response.json"))
 }
 
-func TestAuthorizeAnswersTheSale(t *testing.T) {
+func TestAuthorizeReturnsSale(t *testing.T) {
 	t.Parallel()
-	gateway := newAnswering(t, http.StatusOK, wire(t, "authorization.response.json"))
+	gateway := newGateway(t, http.StatusOK, wire(t, "authorization.response.json"))
 	got, err := newClient(t, gateway.URL).Authorize(t.Context(), private.NewToken(authToken))
 	require.NoError(t, err)
 	require.Equal(t, completed(), got)
 }
 
-func TestRefundAnswersTheRefundAndTheSale(t *testing.T) {
+func TestRefundReturnsRefundAndSale(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]struct {
 		date            time.Time
 		daily, original string
 	}{
-		// Twelve digits are milliseconds, though here they are but a placeholder.
+		// Twelve digits are milliseconds. In the documentation they are a placeholder.
 		"refund.response.json":        {time.UnixMilli(123412341234).In(athmovil.Location()), "0107", "0106"},
 		"refund.v4date.response.json": {at(2021, 7, 8, 18, 13, 58).In(athmovil.Location()), "107", "106"},
 	} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			gateway := newAnswering(t, http.StatusOK, wire(t, file))
+			gateway := newGateway(t, http.StatusOK, wire(t, file))
 			got, err := newClient(t, gateway.URL).Refund(t.Context(), athmovil.RefundRequest{
 				ReferenceNumber: refundReference, Amount: money.MustParse("1"),
 			})
@@ -283,7 +283,7 @@ func reported() athmovil.ReportRow {
 	}
 }
 
-func TestReportIsReadWithAndWithoutMark(t *testing.T) {
+func TestReportIgnoresByteOrderMark(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"report.response.json", "report.bom.response.json"} {
 		got, err := athmovil.ParseReport(wire(t, file))
@@ -292,7 +292,7 @@ func TestReportIsReadWithAndWithoutMark(t *testing.T) {
 	}
 }
 
-func TestReportQuarantinesRowsItCannotRead(t *testing.T) {
+func TestReportQuarantinesUnreadableRows(t *testing.T) {
 	t.Parallel()
 	got, err := athmovil.ParseReport(wire(t, "report.quirks.response.json"))
 	require.NoError(t, err)
@@ -300,7 +300,7 @@ func TestReportQuarantinesRowsItCannotRead(t *testing.T) {
 
 	first := reported()
 	first.Items = []athmovil.Item{}
-	require.Equal(t, first, got.Rows[0], "trailing spaces of the reference are gone")
+	require.Equal(t, first, got.Rows[0], "trailing spaces of the reference number are removed")
 	require.Equal(t, athmovil.ReportRow{
 		TransactionType: "PAYMENT", Status: "COMPLETED",
 		Date:            at(2021, 7, 8, 9, 12, 44).In(athmovil.Location()),
@@ -342,12 +342,12 @@ func TestSearchReadsOneSeveralOrNone(t *testing.T) {
 		{"null", []byte("null"), nil},
 		{"an empty array", []byte("[]"), nil},
 		{"an empty object", []byte("{}"), nil},
-		{"an error code for nothing", []byte(`{"errorCode":"5010","description":"transaction does not exist"}`), nil},
+		{"an error code for no match", []byte(`{"errorCode":"5010","description":"transaction does not exist"}`), nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			gateway := newAnswering(t, http.StatusOK, tt.body)
+			gateway := newGateway(t, http.StatusOK, tt.body)
 			got, err := newClient(t, gateway.URL).Search(t.Context(), athmovil.SearchRequest{Metadata1: "metadata1 test"})
 			require.NoError(t, err)
 			require.Equal(t, tt.want, got.Rows)
@@ -356,20 +356,20 @@ func TestSearchReadsOneSeveralOrNone(t *testing.T) {
 	}
 }
 
-func TestAReportWithoutTransactionsIsEmpty(t *testing.T) {
+func TestReportWithoutTransactionsIsEmpty(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"BTRA_0022", "BTRA_0046"} { // §1.8
-		gateway := newAnswering(t, http.StatusConflict, []byte(`{"status":"error","errorcode":"`+code+`"}`))
+		gateway := newGateway(t, http.StatusConflict, []byte(`{"status":"error","errorcode":"`+code+`"}`))
 		got, err := newClient(t, gateway.URL).TransactionReport(t.Context(), at(2021, 7, 8, 0, 0, 0), at(2021, 7, 9, 0, 0, 0))
 		require.NoError(t, err, code)
 		require.Empty(t, got, code)
 	}
 }
 
-func TestSubscribeTakesAnyAnswerThatIsNoError(t *testing.T) {
+func TestSubscribeAcceptsUndocumentedResponses(t *testing.T) {
 	t.Parallel()
 	subscribe := func(status int, body string) error {
-		gateway := newAnswering(t, status, []byte(body))
+		gateway := newGateway(t, status, []byte(body))
 		return newClient(t, gateway.URL).SubscribeWebhook(t.Context(), athmovil.AllEvents(private.NewToken("https://your.site/webhook")))
 	}
 	for _, body := range []string{"", `{}`, `"ok"`, `{"status":"success"}`} {
@@ -380,9 +380,9 @@ func TestSubscribeTakesAnyAnswerThatIsNoError(t *testing.T) {
 	requireKind(t, subscribe(http.StatusOK, `{"errorCode":"3010"}`), athmovil.ErrAuthentication)
 }
 
-func TestUnreadableDetailsDoNotHideASale(t *testing.T) {
+func TestUnreadableFieldsDoNotHideSale(t *testing.T) {
 	t.Parallel()
-	gateway := newAnswering(t, http.StatusOK, []byte(`{"status":"success","data":{"ecommerceStatus":"COMPLETED",
+	gateway := newGateway(t, http.StatusOK, []byte(`{"status":"success","data":{"ecommerceStatus":"COMPLETED",
 		"ecommerceId":"`+completedTicket+`","referenceNumber":"r","total":1,"fee":"about a dollar",
 		"transactionDate":"yesterday","items":[{"quantity":[]},3]}}`))
 	got, err := newClient(t, gateway.URL).Authorize(t.Context(), private.NewToken(authToken))
@@ -391,9 +391,9 @@ func TestUnreadableDetailsDoNotHideASale(t *testing.T) {
 	require.Equal(t, []string{"transactionDate", "fee", "items[0].quantity", "items[1]"}, got.Unreadable)
 }
 
-func TestAnUnheardOfStatusIsKept(t *testing.T) {
+func TestUnknownStatusIsKept(t *testing.T) {
 	t.Parallel()
-	gateway := newAnswering(t, http.StatusOK, []byte(`{"status":"success","data":{"ecommerceStatus":"on_hold",
+	gateway := newGateway(t, http.StatusOK, []byte(`{"status":"success","data":{"ecommerceStatus":"on_hold",
 		"ecommerceId":"`+openTicket+`","total":1}}`))
 	got, err := newClient(t, gateway.URL).Find(t.Context(), openTicket)
 	require.NoError(t, err)

@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// cents is a sum of US dollars. It is never negative outside of parsing.
+// cents is an amount in cents of a US dollar. It is negative only while parsing.
 type cents int64
 
-// The bounds of a sale, docs/athmovil.md §1.1.
+// The limits of a sale (docs/athmovil.md §1.1).
 const (
 	minimumSale cents = 1_00
 	maximumSale cents = 1_500_00
 )
 
-// minimumRefund is from docs/athmovil.md §1.5.
+// minimumRefund is the smallest refund (docs/athmovil.md §1.5).
 const minimumRefund cents = 1
 
-// String returns the sum with two decimals, such as "25.00".
+// String returns the amount with two decimals, such as "25.00".
 func (c cents) String() string {
 	sign := ""
 	if c < 0 {
@@ -28,8 +28,8 @@ func (c cents) String() string {
 	return fmt.Sprintf("%s%d.%02d", sign, c/100, c%100)
 }
 
-// number writes a sum as the newer channels do: a JSON number, whole dollars
-// without decimals (docs/athmovil.md §1.2).
+// number writes an amount as the newer calls do: a JSON number, without decimals
+// for whole dollars (docs/athmovil.md §1.2).
 type number cents
 
 // MarshalJSON implements [json.Marshaler].
@@ -40,7 +40,7 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return []byte(cents(n).String()), nil
 }
 
-// decimal writes a sum as reports do: a JSON number that always has decimals,
+// decimal writes an amount as reports do: a JSON number that always has decimals,
 // such as 1.0 or 0.07 (docs/athmovil.md §1.8).
 type decimal cents
 
@@ -50,15 +50,14 @@ func (d decimal) MarshalJSON() ([]byte, error) {
 }
 
 // noise is what a 32-bit float added to a fee in the sample of
-// docs/athmovil.md §1.2: 0.6000000238418579. Written as digits, it needs no
-// float here and still breaks a client that compares without rounding.
+// docs/athmovil.md §1.2: 0.6000000238418579. Written as digits, it needs no float
+// here, and still breaks a client that compares without rounding.
 const noise = "00000238418579"
 
-// noisy writes a sum as [number] does, with [noise] behind a sum that is not
-// zero.
+// noisy writes an amount as [number] does, followed by [noise] unless it is zero.
 type noisy struct {
 	cents cents
-	plain bool // leaves the noise out
+	plain bool // without the noise
 }
 
 // MarshalJSON implements [json.Marshaler].
@@ -69,15 +68,15 @@ func (n noisy) MarshalJSON() ([]byte, error) {
 	return []byte(n.cents.String() + noise), nil
 }
 
-// text writes a sum as the older channels do: a string (docs/athmovil.md
-// §4.2).
+// text writes an amount as the old webhook dialect does: a string
+// (docs/athmovil.md §4.2).
 type text cents
 
 // MarshalJSON implements [json.Marshaler].
 func (t text) MarshalJSON() ([]byte, error) { return json.Marshal(cents(t).String()) }
 
 // parseAmount reads a JSON number or a numeric string by the rules of
-// docs/athmovil.md §3: at most four digits before the point and two behind.
+// docs/athmovil.md §3: at most four digits before the point and two after it.
 func parseAmount(value string) (cents, error) {
 	digits, negative := strings.CutPrefix(value, "-")
 	whole, fraction, dotted := strings.Cut(digits, ".")
@@ -108,8 +107,8 @@ func isDigits(s string) bool {
 	return s != ""
 }
 
-// feeOf is the fee of docs/athmovil.md §3, itself a guess from samples: 2.25 %
-// and at least six cents, rounded half up or, if down, towards zero.
+// feeOf is the fee of docs/athmovil.md §3, a guess from samples: 2.25 %, at least
+// six cents, rounded half up or, if down, toward zero.
 func feeOf(total cents, down bool) cents {
 	const minimum cents = 6
 	fee := total * 225

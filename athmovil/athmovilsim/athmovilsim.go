@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Simulator plays one gateway. It is safe for concurrent use; everything that
-// happens to it happens in one order, under one lock.
+// Simulator simulates one gateway. It is safe for concurrent use. One lock puts
+// everything that happens in one order.
 type Simulator struct {
 	config     Config
 	businesses map[string]Business
@@ -24,59 +24,59 @@ type Simulator struct {
 
 	mu     sync.Mutex
 	state  *state
-	agenda agenda
+	tasks  taskQueue
 	faults faultList
-	random *rand.Rand // chance for faults without a seed
+	random *rand.Rand // for faults that have no seed
 
-	outbox    []event                  // decided, not yet durable
-	held      []event                  // kept back by webhook_reordered
-	lastEvent map[string]chan struct{} // done of the last event about a ticket
+	pendingEvents []event                  // not sent before the journal is synced
+	held          []event                  // delayed by webhook_reordered
+	lastEvent     map[string]chan struct{} // closed when the last event about a ticket is sent, by ticket id
 
 	requestLog entryLog[requestEntry]
 	webhookLog entryLog[webhookEntry]
 
-	mail *postman
+	sender *webhookSender
 
-	alarm   chan struct{} // has a value when the agenda's first task may be another
-	closing chan struct{}
-	ticking sync.WaitGroup // the goroutine of tick; Close waits for it
-	close   func() error
+	tasksChanged chan struct{} // has a value when the first task or the clock may have changed
+	closing      chan struct{}
+	timers       sync.WaitGroup // the goroutine of runTimers; Close waits for it
+	close        func() error
 }
 
-// New makes a simulator, reads its journal, and starts its timers. All
-// problems with config are reported at once. Call [Simulator.Close] when done.
+// New starts a simulator: it reads the journal and starts the timers. Its error
+// lists every problem with config. Call [Simulator.Close] when done.
 func New(config Config) (*Simulator, error) {
 	config, err := config.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("athmovilsim: %w", err)
 	}
 	s := &Simulator{
-		config:     config,
-		businesses: config.businesses(),
-		logger:     config.Logger,
-		state:      newState(),
-		random:     rand.New(rand.NewPCG(config.Seed, 0)),
-		lastEvent:  map[string]chan struct{}{},
-		requestLog: newRequestLog(),
-		webhookLog: newWebhookLog(),
-		alarm:      make(chan struct{}, 1),
-		closing:    make(chan struct{}),
+		config:       config,
+		businesses:   config.businesses(),
+		logger:       config.Logger,
+		state:        newState(),
+		random:       rand.New(rand.NewPCG(config.Seed, 0)),
+		lastEvent:    map[string]chan struct{}{},
+		requestLog:   newRequestLog(),
+		webhookLog:   newWebhookLog(),
+		tasksChanged: make(chan struct{}, 1),
+		closing:      make(chan struct{}),
 	}
-	s.mail = newPostman(s)
+	s.sender = newWebhookSender(s)
 	s.close = sync.OnceValue(s.shutdown)
 	if s.journal, err = openJournal(config.Journal, s.state.apply); err != nil {
 		return nil, fmt.Errorf("athmovilsim: %w", err)
 	}
-	if err := s.begin(); err != nil {
+	if err := s.restore(); err != nil {
 		return nil, errors.Join(fmt.Errorf("athmovilsim: %w", err), s.journal.close())
 	}
-	s.ticking.Go(s.tick)
+	s.timers.Go(s.runTimers)
 	return s, nil
 }
 
-// begin loads or makes the signing key and takes up the timers of tickets that
-// the journal brought back.
-func (s *Simulator) begin() error {
+// restore loads the signing key, or creates it, and restarts the timers of the
+// tickets in the journal.
+func (s *Simulator) restore() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state.key == nil {
@@ -101,20 +101,19 @@ func (s *Simulator) begin() error {
 	return nil
 }
 
-// Gateway returns what merchants talk to, under the paths of docs/athmovil.md
-// §1.0. Serve it over HTTP/1.1: faults that cut a connection need it.
+// Gateway returns the gateway's API, under the paths of docs/athmovil.md §1.0.
+// Serve it over HTTP/1.1, which the faults that close a connection need.
 func (s *Simulator) Gateway() http.Handler { return s.gatewayRoutes() }
 
-// Control returns the surface for tests, under /_sim/, and the customer's
-// phone at /. Serve it on another address than the gateway's.
+// Control returns the control API for tests, under /_sim/, and the customer's
+// phone at /. Serve it on another address than the gateway.
 func (s *Simulator) Control() http.Handler { return s.controlRoutes() }
 
-// Settle lets everything happen that is due, and returns when every webhook on
-// its way has been taken or given up. It is for tests that move the time
-// themselves, by [Config.Now]: what the gateway does is then decided by that
-// time alone.
+// Settle does everything that is due, and returns when every webhook in flight
+// has been delivered or has failed. It is for tests that set the time with
+// [Config.Now]: that time alone then decides what the gateway does.
 func (s *Simulator) Settle() error {
-	err := s.look(func(time.Time) {})
+	err := s.view(func(time.Time) {})
 	s.mu.Lock()
 	underway := slices.Collect(maps.Values(s.lastEvent))
 	s.mu.Unlock()
@@ -124,32 +123,32 @@ func (s *Simulator) Settle() error {
 	return err
 }
 
-// Close stops the timers, waits for webhooks that are under way, drops those
-// that wait for their time, and makes the journal durable. Stop the HTTP
-// servers first. Closing twice is harmless.
+// Close stops the timers, waits for webhooks in flight, drops delayed ones, and
+// syncs the journal to the disk. Stop the HTTP servers first. It may be called
+// twice.
 func (s *Simulator) Close() error { return s.close() }
 
 func (s *Simulator) shutdown() error {
 	close(s.closing)
-	s.ticking.Wait()
-	s.mail.close()
+	s.timers.Wait()
+	s.sender.close()
 	return s.journal.close()
 }
 
-// now is the simulator's time; the lock is held.
+// now is the simulator's time. The lock is held.
 func (s *Simulator) now() time.Time { return s.state.clock.now(s.realNow()) }
 
-// realNow is the time beneath the clock, without a monotonic reading, which
-// would not survive the journal.
+// realNow is the real time, without a monotonic reading, which the journal cannot
+// store.
 func (s *Simulator) realNow() time.Time { return s.config.Now().UTC().Round(0) }
 
-// update lets everything happen that is due, then asks decide for one more
-// change. It returns once all of it is durable; only then do webhooks leave.
+// update does everything that is due, then commits the change that decide
+// returns. All of it is durable when update returns. Webhooks are sent after that.
 func (s *Simulator) update(decide func(now time.Time) (change, error)) error {
 	err := func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		c, err := decide(s.settle())
+		c, err := decide(s.runDue())
 		if err != nil {
 			return err
 		}
@@ -158,33 +157,33 @@ func (s *Simulator) update(decide func(now time.Time) (change, error)) error {
 	return errors.Join(err, s.flush())
 }
 
-// look lets everything happen that is due, then lets read see the state. What
-// it saw is durable when look returns.
-func (s *Simulator) look(read func(now time.Time)) error {
+// view does everything that is due, then calls read, which may read the state.
+// What it read is durable when view returns.
+func (s *Simulator) view(read func(now time.Time)) error {
 	return s.update(func(now time.Time) (change, error) {
 		read(now)
 		return change{}, nil
 	})
 }
 
-// settle does every task whose time has come, in order, and returns the time.
-// The lock is held.
-func (s *Simulator) settle() time.Time {
+// runDue runs every task that is due, in order, and returns the time. The lock is
+// held.
+func (s *Simulator) runDue() time.Time {
 	now := s.now()
 	for {
-		at, planned := s.agenda.next()
+		at, planned := s.tasks.next()
 		if !planned || at.After(now) {
 			return now
 		}
-		s.agenda.take().do(at)
+		s.tasks.take().do(at)
 	}
 }
 
-// commit writes c to the journal and makes it true. The lock is held.
+// commit writes c to the journal and applies it. The lock is held.
 func (s *Simulator) commit(c change) error {
 	if !c.empty() {
 		if err := s.journal.append(c); err != nil {
-			s.logger.Error("journal refused a change", "error", err)
+			s.logger.Error("journal cannot store a change", "error", err)
 			return err
 		}
 		s.state.apply(c)
@@ -198,65 +197,66 @@ func (s *Simulator) commit(c change) error {
 	return nil
 }
 
-// flush makes what was committed durable and then lets its webhooks go.
+// flush syncs the journal, then sends the webhooks of what was committed.
 func (s *Simulator) flush() error {
 	s.mu.Lock()
-	events := s.outbox
-	s.outbox = nil
+	events := s.pendingEvents
+	s.pendingEvents = nil
 	s.mu.Unlock()
 	if err := s.journal.sync(); err != nil {
-		s.logger.Error("journal is not durable", "error", err)
+		s.logger.Error("journal cannot be synced", "error", err)
 		for _, e := range events {
-			close(e.done) // others may wait behind it
+			close(e.done) // later events may wait for it
 		}
 		return err
 	}
 	for _, e := range events {
-		s.mail.post(e)
+		s.sender.post(e)
 	}
 	return nil
 }
 
-// schedule plans the next thing that happens to t by itself. The lock is held.
+// schedule plans the next automatic change of t. The lock is held.
 func (s *Simulator) schedule(t ticket) {
 	if at, planned := t.due(s.config.Settings.ConfirmStopsTimer); planned {
-		s.later(at, func(at time.Time) { s.wake(t.ID, at) })
+		s.scheduleAt(at, func(at time.Time) { s.advanceTicket(t.ID, at) })
 	}
 }
 
-// later plans do, which runs under the lock. The lock is held.
-func (s *Simulator) later(at time.Time, do func(at time.Time)) {
-	s.agenda.add(at, do)
-	s.ring()
+// scheduleAt plans do for the time at. It runs under the lock. The lock is held.
+func (s *Simulator) scheduleAt(at time.Time, do func(at time.Time)) {
+	s.tasks.add(at, do)
+	s.signal()
 }
 
-// ring makes tick look at the agenda and the clock again.
-func (s *Simulator) ring() {
+// signal makes runTimers check the tasks and the clock again.
+func (s *Simulator) signal() {
 	select {
-	case s.alarm <- struct{}{}:
-	default: // tick has been told already
+	case s.tasksChanged <- struct{}{}:
+	default: // already signaled
 	}
 }
 
-// wake does what is due for a ticket at the moment at. The lock is held.
-func (s *Simulator) wake(id string, at time.Time) {
+// advanceTicket makes the change of a ticket that is due at the time at. The lock
+// is held.
+func (s *Simulator) advanceTicket(id string, at time.Time) {
 	t := s.state.tickets[id]
 	due, planned := t.due(s.config.Settings.ConfirmStopsTimer)
 	if !planned || due.After(at) {
 		return // the ticket changed since this was planned
 	}
-	c, err := s.spontaneous(t, at)
+	c, err := s.automaticChange(t, at)
 	if err == nil {
 		err = s.commit(c)
 	}
 	if err != nil {
-		s.logger.Error("ticket could not go on by itself", "ecommerce_id", id, "error", err)
+		s.logger.Error("automatic change of a ticket failed", "ecommerce_id", id, "error", err)
 	}
 }
 
-// spontaneous is what happens to t by itself at its due time: the timer, or
-// the next step of its customer.
-func (s *Simulator) spontaneous(t ticket, at time.Time) (change, error) {
+// automaticChange is what happens to t at its due time: it expires, or its
+// scripted customer takes the next step.
+func (s *Simulator) automaticChange(t ticket, at time.Time) (change, error) {
 	if deadline, running := t.deadline(s.config.Settings.ConfirmStopsTimer); running && !at.Before(deadline) {
 		return s.state.cancel(t.ID, byTimer, false)
 	}
@@ -272,7 +272,7 @@ func (s *Simulator) spontaneous(t ticket, at time.Time) (change, error) {
 		err = fmt.Errorf("unknown action %q in a ticket's plan", next.Action)
 	}
 	if err != nil {
-		// Refused: the customer taps in vain, and the script goes on.
+		// Refused: the step has no effect, and the script goes on.
 		c = change{Ticket: &t}
 	}
 	if c.Ticket.live() {
@@ -281,31 +281,30 @@ func (s *Simulator) spontaneous(t ticket, at time.Time) (change, error) {
 	return c, nil
 }
 
-// tick sleeps until the agenda's next moment, for as long as the simulator
-// lives. Every call settles what is due by itself; tick is for the quiet time
-// between calls.
-func (s *Simulator) tick() {
+// runTimers runs tasks when they are due, until the simulator is closed. Every
+// call runs due tasks too, so this is for the time between calls.
+func (s *Simulator) runTimers() {
 	for {
-		var timer <-chan time.Time // nil blocks for ever
+		var timer <-chan time.Time // nil blocks forever
 		if wait, planned := s.untilNext(); planned {
 			timer = time.After(wait)
 		}
 		select {
 		case <-s.closing:
 			return
-		case <-s.alarm:
+		case <-s.tasksChanged:
 		case <-timer:
 		}
-		_ = s.look(func(time.Time) {}) // logged where it failed
+		_ = s.view(func(time.Time) {}) // flush and commit have logged the error
 	}
 }
 
-// untilNext is the real time to the agenda's first task, or false where none
-// can come due by itself.
+// untilNext is the real time until the first task is due. It returns false if there
+// is none or the clock is stopped.
 func (s *Simulator) untilNext() (time.Duration, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, planned := s.agenda.next()
+	at, planned := s.tasks.next()
 	if !planned || !s.state.clock.Stopped.IsZero() {
 		return 0, false
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// business returns who a body's publicToken stands for.
+// business returns the business of a body's publicToken.
 func (s *Simulator) business(f fields) (Business, error) {
 	token, err := f.required("publicToken")
 	if err != nil {
@@ -23,8 +23,8 @@ func (s *Simulator) business(f fields) (Business, error) {
 	return b, nil
 }
 
-// trusted returns the business that both of a body's tokens stand for.
-func (s *Simulator) trusted(f fields) (Business, error) {
+// authenticate returns the business of a body's publicToken and privateToken.
+func (s *Simulator) authenticate(f fields) (Business, error) {
 	b, err := s.business(f)
 	if err != nil {
 		return Business{}, err
@@ -39,8 +39,19 @@ func (s *Simulator) trusted(f fields) (Business, error) {
 	return b, nil
 }
 
-// mayOpen says why a business may not sell, or nothing.
-func (b Business) mayOpen() error {
+// readBody parses a call's body and returns its business. The second argument is
+// s.business, s.authenticate or s.legacyAuthenticate.
+func readBody(c call, authenticate func(fields) (Business, error)) (fields, Business, error) {
+	f, err := parseFields(c.body)
+	if err != nil {
+		return nil, Business{}, err
+	}
+	b, err := authenticate(f)
+	return f, b, err
+}
+
+// canSell returns why a business cannot sell, or nil.
+func (b Business) canSell() error {
 	switch b.Standing {
 	case Inactive:
 		return refuse(codeNotActive)
@@ -53,8 +64,13 @@ func (b Business) mayOpen() error {
 	}
 }
 
-// owned returns the ticket that a body names, if it is b's.
-func (s *Simulator) owned(f fields, b Business) (ticket, error) {
+// owned returns the ticket that a call's body names, if it belongs to the
+// business of its publicToken.
+func (s *Simulator) owned(c call) (ticket, error) {
+	f, b, err := readBody(c, s.business)
+	if err != nil {
+		return ticket{}, err
+	}
 	id, err := f.required("ecommerceId")
 	if err != nil {
 		return ticket{}, err
@@ -71,20 +87,16 @@ func (s *Simulator) owned(f fields, b Business) (ticket, error) {
 	return t, nil
 }
 
-// create opens a ticket, docs/athmovil.md §1.1.
+// create opens a ticket (docs/athmovil.md §1.1).
 func (s *Simulator) create(c call, now time.Time) (effect, error) {
-	f, err := parseFields(c.body)
+	f, b, err := readBody(c, s.business)
 	if err != nil {
 		return effect{}, err
 	}
-	b, err := s.business(f)
-	if err != nil {
+	if err := b.canSell(); err != nil {
 		return effect{}, err
 	}
-	if err := b.mayOpen(); err != nil {
-		return effect{}, err
-	}
-	t, err := s.order(f, now)
+	t, err := s.newTicket(f, now)
 	if err != nil {
 		return effect{}, err
 	}
@@ -96,9 +108,9 @@ func (s *Simulator) create(c call, now time.Time) (effect, error) {
 	return effect{change{Ticket: &t}, created{EcommerceID: t.ID, AuthToken: token}}, nil
 }
 
-// order reads a new ticket from the body of a create.
-func (s *Simulator) order(f fields, now time.Time) (t ticket, err error) {
-	id, err := uuid.NewUUID() // of version 1, as every sample
+// newTicket reads the ticket from the body of a create.
+func (s *Simulator) newTicket(f fields, now time.Time) (t ticket, err error) {
+	id, err := uuid.NewUUID() // version 1, as in every sample
 	if err != nil {
 		return t, fmt.Errorf("make ecommerceId: %w", err)
 	}
@@ -130,29 +142,21 @@ func (s *Simulator) order(f fields, now time.Time) (t ticket, err error) {
 	if err != nil {
 		return t, err
 	}
-	return t.pushed(phone, now), nil
+	return t.withPhone(phone, now), nil
 }
 
-// find tells a ticket's state, docs/athmovil.md §1.2. A bearer token is
-// optional and ignored.
+// find returns the state of a ticket (docs/athmovil.md §1.2). It ignores a bearer
+// token.
 func (s *Simulator) find(c call, _ time.Time) (effect, error) {
-	f, err := parseFields(c.body)
-	if err != nil {
-		return effect{}, err
-	}
-	b, err := s.business(f)
-	if err != nil {
-		return effect{}, err
-	}
-	t, err := s.owned(f, b)
+	t, err := s.owned(c)
 	if err != nil {
 		return effect{}, err
 	}
 	return effect{answer: s.transactionOf(t)}, nil
 }
 
-// authorization debits the customer, docs/athmovil.md §1.3. The token alone
-// names the ticket; the body may be anything.
+// authorization debits the customer (docs/athmovil.md §1.3). The token alone
+// identifies the ticket. The body is ignored.
 func (s *Simulator) authorization(c call, now time.Time) (effect, error) {
 	t, err := s.bearer(c.header, now)
 	if err != nil {
@@ -171,7 +175,8 @@ func (s *Simulator) authorization(c call, now time.Time) (effect, error) {
 	return effect{done, s.transactionOf(*done.Ticket)}, nil
 }
 
-// updatePhoneNumber sends the push to a phone, docs/athmovil.md §1.4.
+// updatePhoneNumber sets the phone number that gets the push (docs/athmovil.md
+// §1.4).
 func (s *Simulator) updatePhoneNumber(c call, now time.Time) (effect, error) {
 	t, err := s.bearer(c.header, now)
 	if err != nil {
@@ -197,23 +202,19 @@ func (s *Simulator) updatePhoneNumber(c call, now time.Time) (effect, error) {
 	case !known:
 		return effect{}, refuse(codeUnknownTicket)
 	case id != t.ID:
-		return effect{}, refuse(codeStrangeToken)
+		return effect{}, refuse(codeTokenOfOther)
 	case t.Status != statusOpen && !s.config.Settings.PhoneAtAnyTime:
 		return effect{}, refuse(codeWrongStatus)
 	case t.Phone != "":
 		return effect{}, refuse(codeHasPhone)
 	}
-	t = t.pushed(phone, now)
+	t = t.withPhone(phone, now)
 	return effect{change{Ticket: &t}, "Update Phone Number"}, nil
 }
 
-// refund credits the customer, docs/athmovil.md §1.5.
+// refund credits the customer (docs/athmovil.md §1.5).
 func (s *Simulator) refund(c call, now time.Time) (effect, error) {
-	f, err := parseFields(c.body)
-	if err != nil {
-		return effect{}, err
-	}
-	b, err := s.trusted(f)
+	f, b, err := readBody(c, s.authenticate)
 	if err != nil {
 		return effect{}, err
 	}
@@ -249,18 +250,10 @@ func (s *Simulator) refund(c call, now time.Time) (effect, error) {
 	return effect{done, s.refundAnswer(*done.Ticket)}, nil
 }
 
-// cancelTicket is the merchant's cancel, docs/athmovil.md §1.6.
+// cancelTicket cancels a ticket for the merchant (docs/athmovil.md §1.6).
 func (s *Simulator) cancelTicket(c call, _ time.Time) (effect, error) {
 	const answer = "Payment Cancelled."
-	f, err := parseFields(c.body)
-	if err != nil {
-		return effect{}, err
-	}
-	b, err := s.business(f)
-	if err != nil {
-		return effect{}, err
-	}
-	t, err := s.owned(f, b)
+	t, err := s.owned(c)
 	if err != nil {
 		return effect{}, err
 	}
@@ -274,14 +267,10 @@ func (s *Simulator) cancelTicket(c call, _ time.Time) (effect, error) {
 	return effect{done, answer}, nil
 }
 
-// subscribe sets the listener of a business's webhooks, docs/athmovil.md §1.7.
-// A new listener replaces the old one.
+// subscribe sets the listener for a business's webhooks (docs/athmovil.md §1.7). A
+// new listener replaces the old one.
 func (s *Simulator) subscribe(c call, _ time.Time) (effect, error) {
-	f, err := parseFields(c.body)
-	if err != nil {
-		return effect{}, err
-	}
-	b, err := s.trusted(f)
+	f, b, err := readBody(c, s.authenticate)
 	if err != nil {
 		return effect{}, err
 	}
@@ -289,7 +278,7 @@ func (s *Simulator) subscribe(c call, _ time.Time) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	if !acceptableListener(listener) {
+	if !isListenerURL(listener) {
 		return effect{}, refuse(codeInvalidFormat)
 	}
 	sub := subscription{Business: b.PublicToken, URL: listener, Events: map[string]bool{}}

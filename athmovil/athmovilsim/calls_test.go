@@ -19,8 +19,8 @@ import (
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
 )
 
-// TestPayment follows one sale from create to a full refund.
-func TestPayment(t *testing.T) {
+// TestSaleFromCreateToRefund follows one sale from create to a full refund.
+func TestSaleFromCreateToRefund(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{BusinessName: "La Bombonera"})
 	ticket := w.create(nil)
@@ -84,7 +84,7 @@ func TestFeeHasFloatNoise(t *testing.T) {
 	}
 }
 
-func TestFee(t *testing.T) {
+func TestFeeIsRoundedHalfUpWithAMinimum(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		total, half, down int64
@@ -128,9 +128,9 @@ func TestParseAmount(t *testing.T) {
 	}
 }
 
-// TestNumbersAndStringsAreTheSame sends what real clients send,
+// TestNumbersAndStringsAreEqual sends what real clients send,
 // docs/athmovil.md §1.1.
-func TestNumbersAndStringsAreTheSame(t *testing.T) {
+func TestNumbersAndStringsAreEqual(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	bodies := []string{
@@ -146,8 +146,8 @@ func TestNumbersAndStringsAreTheSame(t *testing.T) {
 	require.Len(t, w.get("/_sim/tickets")["tickets"], 3)
 }
 
-// TestTokenIsAsDocumented decodes an auth token, docs/athmovil.md §2.
-func TestTokenIsAsDocumented(t *testing.T) {
+// TestAuthTokenMatchesDocumentation decodes an auth token, docs/athmovil.md §2.
+func TestAuthTokenMatchesDocumentation(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	token, claims := w.create(nil).token, jwt.MapClaims{}
@@ -183,7 +183,7 @@ const (
 	foreignPrivate = "1111111111111111111111111111111111111112"
 )
 
-func neighbour(standing athmovilsim.Standing) athmovilsim.Config {
+func otherBusiness(standing athmovilsim.Standing) athmovilsim.Config {
 	return athmovilsim.Config{OtherBusinesses: []athmovilsim.Business{
 		{Name: "Next Door", PublicToken: foreignPublic, PrivateToken: foreignPrivate, Standing: standing},
 	}}
@@ -255,11 +255,11 @@ func refusedCalls() []refusedCall {
 			return w.call(http.MethodPut, api+"/business/updatePhoneNumber",
 				object{"ecommerceId": mine.id, "phoneNumber": "7875551234"}, bearer(other.token))
 		}},
-		{code: "BCUS_0092", why: "business token expired", status: 401, config: neighbour(athmovilsim.TokenExpired),
+		{code: "BCUS_0092", why: "business token expired", status: 401, config: otherBusiness(athmovilsim.TokenExpired),
 			call: creating(object{"publicToken": foreignPublic})},
-		{code: "BTRA_0009", why: "inactive business", status: 409, config: neighbour(athmovilsim.Inactive),
+		{code: "BTRA_0009", why: "inactive business", status: 409, config: otherBusiness(athmovilsim.Inactive),
 			call: creating(object{"publicToken": foreignPublic})},
-		{code: "BTRA_0010", why: "suspended business", status: 409, config: neighbour(athmovilsim.Suspended),
+		{code: "BTRA_0010", why: "suspended business", status: 409, config: otherBusiness(athmovilsim.Suspended),
 			call: creating(object{"publicToken": foreignPublic})},
 
 		{code: "BTRA_0001", why: "below a dollar", status: 400, call: creating(object{"total": "0.99"})},
@@ -292,20 +292,20 @@ func refusedCalls() []refusedCall {
 		{code: "BTRA_0031", why: "unknown ticket", status: 409, call: func(w *world) answer {
 			return w.call(http.MethodPost, api+"/business/findPayment", named("0ab257f5-3837-11ed-855f-9b4af5a393ce"), nil)
 		}},
-		{code: "BTRA_0031", why: "another business's ticket", status: 409, config: neighbour(""), call: func(w *world) answer {
+		{code: "BTRA_0031", why: "another business's ticket", status: 409, config: otherBusiness(""), call: func(w *world) answer {
 			body := named(w.create(nil).id)
 			body["publicToken"] = foreignPublic
 			return w.call(http.MethodPost, api+"/business/cancel", body, nil)
 		}},
 		{code: "BTRA_0008", why: "by setting", status: 409,
-			config: athmovilsim.Config{OtherBusinesses: neighbour("").OtherBusinesses, Settings: athmovilsim.Settings{ForeignTicketIsNamed: true}},
+			config: athmovilsim.Config{OtherBusinesses: otherBusiness("").OtherBusinesses, Settings: athmovilsim.Settings{ForeignTicketIsNamed: true}},
 			call: func(w *world) answer {
 				body := named(w.create(nil).id)
 				body["publicToken"] = foreignPublic
 				return w.call(http.MethodPost, api+"/business/findPayment", body, nil)
 			}},
 		{code: "BTRA_0032", why: "not confirmed", status: 409, call: func(w *world) answer { return w.authorize(w.create(nil).token) }},
-		{code: "BTRA_0032", why: "authorised twice", status: 409, call: func(w *world) answer {
+		{code: "BTRA_0032", why: "authorized twice", status: 409, call: func(w *world) answer {
 			ticket, _ := w.pay(nil)
 			return w.authorize(ticket.token)
 		}},
@@ -353,7 +353,7 @@ func refusedCalls() []refusedCall {
 		{code: "BTRA_0018", why: "no private token", status: 400, call: refundingWith("1.00", object{"privateToken": ""})},
 		{code: "BTRA_0040", why: "51 characters", status: 400, call: refundingWith("1.00", object{"message": strings.Repeat("é", 51)})},
 		{code: "BTRA_0053", why: "unknown reference", status: 409, call: func(w *world) answer { return w.refund("1-2", "1.00") }},
-		{code: "BTRA_0043", why: "another business's payment", status: 409, config: neighbour(""), call: func(w *world) answer {
+		{code: "BTRA_0043", why: "another business's payment", status: 409, config: otherBusiness(""), call: func(w *world) answer {
 			return refundingWith("1.00", object{"publicToken": foreignPublic, "privateToken": foreignPrivate})(w)
 		}},
 		{code: "BTRA_0030", why: "refund fails", status: 409, call: func(w *world) answer {
@@ -364,7 +364,7 @@ func refusedCalls() []refusedCall {
 		{code: "BTRA_0006", why: "listener without TLS", status: 400, call: func(w *world) answer {
 			return w.call(http.MethodPost, "/transactions/webhook/post", subscribing("http://shop.example/hook"), nil)
 		}},
-		{code: "BTRA_0006", why: "flag is no boolean", status: 400, call: func(w *world) answer {
+		{code: "BTRA_0006", why: "flag is not a boolean", status: 400, call: func(w *world) answer {
 			body := subscribing("https://shop.example/hook")
 			body["refundSentEvent"] = "maybe"
 			return w.call(http.MethodPost, "/transactions/webhook/post", body, nil)
@@ -375,8 +375,8 @@ func refusedCalls() []refusedCall {
 			w.pay(nil)
 			return day(w, "2025-12-07 00:00:00", "2025-12-07 23:59:59")
 		}},
-		{code: "BTRA_0023", why: "from is no date", status: 400, call: reportingOn("2025-13-01 00:00:00", "2025-12-08 01:00:00")},
-		{code: "BTRA_0024", why: "to is no date", status: 400, call: reportingOn("2025-12-01 00:00:00", "today")},
+		{code: "BTRA_0023", why: "from is not a date", status: 400, call: reportingOn("2025-13-01 00:00:00", "2025-12-08 01:00:00")},
+		{code: "BTRA_0024", why: "to is not a date", status: 400, call: reportingOn("2025-12-01 00:00:00", "today")},
 		{code: "BTRA_0025", why: "from is after to", status: 400, call: reportingOn("2025-12-08 01:00:00", "2025-12-08 00:00:00")},
 		{code: "BTRA_0026", why: "31 days", status: 400, call: reportingOn("2025-11-01 00:00:00", "2025-12-02 00:00:00")},
 		{code: "BTRA_0047", why: "from is to come", status: 400, call: reportingOn("2025-12-09 00:00:00", "2025-12-09 01:00:00")},
@@ -390,12 +390,12 @@ func refusedCalls() []refusedCall {
 		{code: "3030", why: "no public token", status: 401, call: searchingFor(object{"publicToken": ""})},
 		{code: "3040", why: "wrong private token", status: 401, call: searchingFor(object{"privateToken": "wrong"})},
 		{code: "3060", why: "no private token", status: 401, call: searchingFor(object{"privateToken": ""})},
-		{code: "3070", why: "two accounts", status: 401, config: neighbour(""), call: searchingFor(object{"privateToken": foreignPrivate})},
+		{code: "3070", why: "two accounts", status: 401, config: otherBusiness(""), call: searchingFor(object{"privateToken": foreignPrivate})},
 	}
 }
 
 // authorizedBy lets a scripted customer confirm and returns the answer to the
-// authorisation.
+// authorization.
 func authorizedBy(phone string) func(*world) answer {
 	return func(w *world) answer {
 		ticket := w.create(object{"phoneNumber": phone})
@@ -413,7 +413,7 @@ func subscribing(listener string) object {
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestRefusedCallsCreditNothing(t *testing.T) {
 	t.Parallel()
 	for _, tt := range refusedCalls() {
 		t.Run(tt.code+" "+tt.why, func(t *testing.T) {
@@ -423,14 +423,14 @@ func TestRefusals(t *testing.T) {
 			require.Equal(t, tt.code, got.code(t), "%s", got.body)
 			require.Equal(t, tt.status, got.status)
 			_, credits := w.books()
-			require.Equal(t, "0.00", credits, "what is refused moves no money")
+			require.Equal(t, "0.00", credits, "a refused call moves no money")
 		})
 	}
 }
 
-// TestEveryCodeCanBeOrdered raises each code of docs/athmovil.md §1.12 by a
+// TestFaultCanReturnEveryCode raises each code of docs/athmovil.md §1.12 by a
 // fault, so that a client can meet those that no documented condition raises.
-func TestEveryCodeCanBeOrdered(t *testing.T) {
+func TestFaultCanReturnEveryCode(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "athmovil.md"))
@@ -450,7 +450,7 @@ func TestEveryCodeCanBeOrdered(t *testing.T) {
 	require.Empty(t, w.get("/_sim/tickets")["tickets"], "none of them made a ticket")
 }
 
-func TestTokenErrorCarriesItsDate(t *testing.T) {
+func TestExpiredTokenErrorHasItsDate(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	w.post("/_sim/clock", object{"stop": true})
@@ -459,7 +459,7 @@ func TestTokenErrorCarriesItsDate(t *testing.T) {
 	require.Regexp(t, `^The Token has expired on Mon Dec 08 16:45:\d\d AST 2025\.$`, w.authorize(ticket.token).object(t)["message"])
 }
 
-func TestSettings(t *testing.T) {
+func TestEachSettingChangesItsAnswer(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string
@@ -575,7 +575,7 @@ func TestReport(t *testing.T) {
 	w := start(t, athmovilsim.Config{})
 	_, reference := w.pay(nil)
 	w.pay(object{"total": "3.00", "metadata1": "order 1043"})
-	w.create(nil) // an open ticket is no transaction
+	w.create(nil) // an open ticket is not a transaction
 	w.pass(time.Second)
 	w.refund(reference, "4.00")
 	w.pass(time.Minute)
@@ -622,7 +622,7 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-func TestUnknownPathsAndMethods(t *testing.T) {
+func TestUnknownPathsAndMethodsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	require.Equal(t, http.StatusNotFound, w.call(http.MethodPost, api+"/business/webhook/subscribe", nil, nil).status, "docs/athmovil.md §1.7")
@@ -630,10 +630,10 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, w.call(http.MethodGet, "/_sim/books", nil, nil).status, "merchants see no control surface")
 }
 
-// TestDailyNumbersRestart crosses midnight in Puerto Rico.
-func TestDailyNumbersRestart(t *testing.T) {
+// TestDailyIDsRestartEachDay crosses midnight in Puerto Rico.
+func TestDailyIDsRestartEachDay(t *testing.T) {
 	t.Parallel()
-	w := start(t, athmovilsim.Config{OtherBusinesses: neighbour("").OtherBusinesses})
+	w := start(t, athmovilsim.Config{OtherBusinesses: otherBusiness("").OtherBusinesses})
 	daily := func(changes object) any {
 		ticket := w.create(changes)
 		w.confirm(ticket.id)
@@ -646,7 +646,7 @@ func TestDailyNumbersRestart(t *testing.T) {
 	require.Equal(t, "0001", daily(nil))
 }
 
-func TestConfigProblemsComeTogether(t *testing.T) {
+func TestNewReportsEveryProblem(t *testing.T) {
 	t.Parallel()
 	_, err := athmovilsim.New(athmovilsim.Config{
 		WebhookURL: "shop.example", MinTimeout: time.Millisecond,
@@ -659,15 +659,15 @@ func TestConfigProblemsComeTogether(t *testing.T) {
 		},
 	})
 	for _, want := range []string{
-		"WebhookURL", "MinTimeout", "RefundDate", "LongTimeout", "WebhookRetries", `"BTRA_1234"`, "1 is no final",
+		"WebhookURL", "MinTimeout", "RefundDate", "LongTimeout", "WebhookRetries", `"BTRA_1234"`, "1 is not a final",
 		"OtherBusinesses[0]: another", "standing", "OtherBusinesses[1]: both",
 	} {
 		require.ErrorContains(t, err, want)
 	}
 }
 
-// TestZeroConfig makes a simulator of nothing, with a key of its own.
-func TestZeroConfig(t *testing.T) {
+// TestZeroConfigWorks starts a simulator with an empty Config, which generates its key.
+func TestZeroConfigWorks(t *testing.T) {
 	t.Parallel()
 	sim, err := athmovilsim.New(athmovilsim.Config{})
 	require.NoError(t, err)

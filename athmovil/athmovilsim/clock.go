@@ -5,22 +5,21 @@ import (
 	"time"
 )
 
-// puertoRico is the zone of the gateway's naive times (docs/athmovil.md §3).
-// The island keeps UTC−4 all year, so no time-zone database is needed.
+// puertoRico is the time zone of the gateway's times, which do not name one
+// (docs/athmovil.md §3). It is UTC−4 all year, so no time zone database is needed.
 //
-//nolint:gochecknoglobals // never written to
+//nolint:gochecknoglobals // never modified
 var puertoRico = time.FixedZone("AST", -4*60*60)
 
-// The three spellings of a time, docs/athmovil.md §3.
+// The three forms of a time (docs/athmovil.md §3).
 const (
 	naiveTime    = "2006-01-02 15:04:05"
 	naiveTimeOld = "2006-01-02 15:04:05.0"
 	tokenTime    = "Mon Jan 02 15:04:05 MST 2006"
 )
 
-// clock tells the simulator's time: the real one, shifted, or one that stands
-// still. The journal keeps it, so that time never runs backwards over a
-// restart.
+// clock is the simulator's time: the real time plus an offset, or a stopped time.
+// The journal stores it, so that time never goes backward over a restart.
 type clock struct {
 	Offset  time.Duration `json:"offset"`
 	Stopped time.Time     `json:"stopped,omitzero"` // zero while it runs
@@ -38,7 +37,7 @@ func (c clock) stop(real time.Time) clock {
 	return c
 }
 
-// run lets the clock go on from where it stands.
+// run starts the clock from its current time.
 func (c clock) run(real time.Time) clock {
 	return clock{Offset: c.now(real).Sub(real)}
 }
@@ -51,41 +50,41 @@ func (c clock) advance(by time.Duration) clock {
 	return c
 }
 
-// task is something to do, under the simulator's lock, when its time has come.
+// task is work that is due at a time. It runs under the simulator's lock.
 type task struct {
 	at  time.Time
-	seq int // keeps tasks of one moment in order
+	seq int // the order of tasks that are due at the same time
 	do  func(at time.Time)
 }
 
-// agenda holds what is to be done later, earliest first. It implements
+// taskQueue holds the tasks that are not due yet, earliest first. It implements
 // [heap.Interface].
-type agenda struct {
+type taskQueue struct {
 	tasks []task
 	added int
 }
 
-// add plans do for the moment at. A task checks for itself whether it is still
-// wanted, so nothing is ever removed.
-func (a *agenda) add(at time.Time, do func(at time.Time)) {
+// add plans do for the time at. A task checks whether it still applies when it
+// runs, so nothing is ever removed.
+func (a *taskQueue) add(at time.Time, do func(at time.Time)) {
 	a.added++
 	heap.Push(a, task{at, a.added, do})
 }
 
-// next returns the earliest moment, or false where nothing is planned.
-func (a *agenda) next() (time.Time, bool) {
+// next returns the earliest due time, or false if there is no task.
+func (a *taskQueue) next() (time.Time, bool) {
 	if len(a.tasks) == 0 {
 		return time.Time{}, false
 	}
 	return a.tasks[0].at, true
 }
 
-// take removes the earliest task.
-func (a *agenda) take() task { return heap.Pop(a).(task) }
+// take removes and returns the earliest task.
+func (a *taskQueue) take() task { return heap.Pop(a).(task) }
 
-func (a *agenda) Len() int { return len(a.tasks) }
+func (a *taskQueue) Len() int { return len(a.tasks) }
 
-func (a *agenda) Less(i, j int) bool {
+func (a *taskQueue) Less(i, j int) bool {
 	x, y := a.tasks[i], a.tasks[j]
 	if x.at.Equal(y.at) {
 		return x.seq < y.seq
@@ -93,11 +92,11 @@ func (a *agenda) Less(i, j int) bool {
 	return x.at.Before(y.at)
 }
 
-func (a *agenda) Swap(i, j int) { a.tasks[i], a.tasks[j] = a.tasks[j], a.tasks[i] }
+func (a *taskQueue) Swap(i, j int) { a.tasks[i], a.tasks[j] = a.tasks[j], a.tasks[i] }
 
-func (a *agenda) Push(x any) { a.tasks = append(a.tasks, x.(task)) }
+func (a *taskQueue) Push(x any) { a.tasks = append(a.tasks, x.(task)) }
 
-func (a *agenda) Pop() any {
+func (a *taskQueue) Pop() any {
 	last := len(a.tasks) - 1
 	t := a.tasks[last]
 	a.tasks[last] = task{}

@@ -13,36 +13,35 @@ import (
 	"time"
 )
 
-// controlRoutes is the surface for tests and the phone. Browsers of other
-// origins cannot post to it, so that no web page confirms payments behind a
-// developer's back.
+// controlRoutes returns the control API and the phone page. Pages of other origins
+// cannot post to it, so no website can confirm a developer's payments.
 func (s *Simulator) controlRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_sim/tickets", s.listTickets)
 	mux.HandleFunc("GET /_sim/tickets/{ecommerceId}", s.showTicket)
-	mux.HandleFunc("POST /_sim/tickets/{ecommerceId}/confirm", s.decideTicket(actionConfirm))
-	mux.HandleFunc("POST /_sim/tickets/{ecommerceId}/cancel", s.decideTicket(actionCancel))
+	mux.HandleFunc("POST /_sim/tickets/{ecommerceId}/confirm", s.customerDecides(actionConfirm))
+	mux.HandleFunc("POST /_sim/tickets/{ecommerceId}/cancel", s.customerDecides(actionCancel))
 	mux.HandleFunc("GET /_sim/books", s.showBooks)
-	mux.HandleFunc("GET /_sim/requests", s.listRequests)
-	mux.HandleFunc("DELETE /_sim/requests", s.clearRequests)
-	mux.HandleFunc("GET /_sim/faults", s.listFaults)
+	mux.HandleFunc("GET /_sim/requests", s.list("requests", func() any { return s.requestLog.all() }))
+	mux.HandleFunc("DELETE /_sim/requests", s.clear(s.requestLog.clear))
+	mux.HandleFunc("GET /_sim/faults", s.list("faults", func() any { return append([]fault{}, s.faults.active...) }))
 	mux.HandleFunc("POST /_sim/faults", s.addFault)
-	mux.HandleFunc("DELETE /_sim/faults", s.clearFaults)
-	mux.HandleFunc("GET /_sim/webhooks", s.listWebhooks)
+	mux.HandleFunc("DELETE /_sim/faults", s.clear(func() { s.faults.active = nil }))
+	mux.HandleFunc("GET /_sim/webhooks", s.list("webhooks", func() any { return s.webhookLog.all() }))
 	mux.HandleFunc("POST /_sim/webhooks", s.sendWebhook)
-	mux.HandleFunc("DELETE /_sim/webhooks", s.clearWebhooks)
-	mux.HandleFunc("POST /_sim/external-refunds", s.refundOutside)
+	mux.HandleFunc("DELETE /_sim/webhooks", s.clear(s.webhookLog.clear))
+	mux.HandleFunc("POST /_sim/external-refunds", s.addExternalRefund)
 	mux.HandleFunc("GET /_sim/clock", s.showClock)
 	mux.HandleFunc("POST /_sim/clock", s.setClock)
 	s.phoneRoutes(mux)
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
-// ticketView is a ticket on the control surface.
+// ticketView is a ticket in the control API.
 type ticketView struct {
 	EcommerceID     string       `json:"ecommerce_id"`
 	Status          status       `json:"status"`
-	EndedBy         ending       `json:"ended_by,omitempty"` // of CANCEL
+	EndedBy         ending       `json:"ended_by,omitempty"` // only if CANCEL
 	BusinessName    string       `json:"business_name"`
 	Total           string       `json:"total"`
 	SubTotal        string       `json:"subtotal"`
@@ -87,28 +86,28 @@ func (s *Simulator) viewOf(t ticket) ticketView {
 	return view
 }
 
-// ticketList is the answer of GET /_sim/tickets. Now is there for whoever
-// counts down: the clock may be another than the caller's.
+// ticketList is the response to GET /_sim/tickets. Now is the simulator's time, for
+// countdowns: it may differ from the caller's.
 type ticketList struct {
 	Tickets []ticketView `json:"tickets"`
 	Now     time.Time    `json:"now"`
 }
 
-// listTickets lists tickets, oldest first; the query may name status (more
-// than once), phone_number, metadata1 and metadata2, and with limit ask for
-// the newest ones only.
+// listTickets lists tickets, oldest first. The query may filter by status (more
+// than one), phone_number, metadata1 and metadata2. With limit it returns only the
+// newest tickets.
 func (s *Simulator) listTickets(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	limit := math.MaxInt
 	if query.Has("limit") {
 		var err error
 		if limit, err = strconv.Atoi(query.Get("limit")); err != nil || limit < 1 {
-			respond(w, 0, nil, errors.New("limit: give a number above zero"))
+			respond(w, 0, nil, errors.New("limit: must be a number above zero"))
 			return
 		}
 	}
 	list := ticketList{Tickets: []ticketView{}}
-	err := s.look(func(now time.Time) {
+	err := s.view(func(now time.Time) {
 		list.Now = now
 		for _, id := range slices.Backward(s.state.order) {
 			t := s.state.tickets[id]
@@ -137,21 +136,17 @@ func (s *Simulator) showTicket(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Simulator) ticketView(id string) (view ticketView, err error) {
-	known := false
-	err = s.look(func(time.Time) {
-		var t ticket
-		t, known = s.state.tickets[id]
+	err = s.update(func(time.Time) (change, error) {
+		t, err := s.state.ticket(id)
 		view = s.viewOf(t)
+		return change{}, err
 	})
-	if err == nil && !known {
-		err = refuse(codeUnknownTicket)
-	}
 	return view, err
 }
 
-// decideTicket confirms or cancels as the customer, docs/athmovil.md §1.11.
-// The body may name the phone_number of whoever does it.
-func (s *Simulator) decideTicket(decision action) http.HandlerFunc {
+// customerDecides confirms or cancels as the customer (docs/athmovil.md §1.11). The
+// body may name the phone_number of that customer.
+func (s *Simulator) customerDecides(decision action) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var who struct {
 			PhoneNumber string `json:"phone_number"`
@@ -168,7 +163,7 @@ func (s *Simulator) decideTicket(decision action) http.HandlerFunc {
 	}
 }
 
-// decide is what the customer does with a ticket.
+// decide confirms or cancels a ticket as its customer.
 func (s *Simulator) decide(id string, decision action, phone string) error {
 	return s.update(func(time.Time) (change, error) {
 		if decision == actionConfirm {
@@ -178,7 +173,7 @@ func (s *Simulator) decide(id string, decision action, phone string) error {
 	})
 }
 
-// books is the answer of GET /_sim/books.
+// books is the response to GET /_sim/books.
 type books struct {
 	Entries []bookView `json:"entries"`
 	Debits  string     `json:"debits"`
@@ -196,7 +191,7 @@ type bookView struct {
 func (s *Simulator) showBooks(w http.ResponseWriter, _ *http.Request) {
 	answer := books{Entries: []bookView{}}
 	sums := map[string]cents{}
-	err := s.look(func(time.Time) {
+	err := s.view(func(time.Time) {
 		for _, e := range s.state.book {
 			answer.Entries = append(answer.Entries, bookView{e.Kind, e.EcommerceID, e.ReferenceNumber, e.Amount.String(), e.At})
 			sums[e.Kind] += e.Amount
@@ -206,25 +201,25 @@ func (s *Simulator) showBooks(w http.ResponseWriter, _ *http.Request) {
 	respond(w, http.StatusOK, answer, err)
 }
 
-func (s *Simulator) listRequests(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	entries := s.requestLog.all()
-	s.mu.Unlock()
-	respond(w, http.StatusOK, map[string]any{"requests": entries}, nil)
+// list answers with what read returns, under the key name. It calls read under the
+// lock.
+func (s *Simulator) list(name string, read func() any) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		s.mu.Lock()
+		entries := read()
+		s.mu.Unlock()
+		respond(w, http.StatusOK, map[string]any{name: entries}, nil)
+	}
 }
 
-func (s *Simulator) clearRequests(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	s.requestLog.clear()
-	s.mu.Unlock()
-	w.WriteHeader(http.StatusNoContent)
-}
-
-func (s *Simulator) listFaults(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	orders := append([]fault{}, s.faults.orders...)
-	s.mu.Unlock()
-	respond(w, http.StatusOK, map[string]any{"faults": orders}, nil)
+// clear calls forget under the lock.
+func (s *Simulator) clear(forget func()) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		s.mu.Lock()
+		forget()
+		s.mu.Unlock()
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
 func (s *Simulator) addFault(w http.ResponseWriter, r *http.Request) {
@@ -242,30 +237,9 @@ func (s *Simulator) addFault(w http.ResponseWriter, r *http.Request) {
 	respond(w, http.StatusCreated, f, nil)
 }
 
-func (s *Simulator) clearFaults(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	s.faults.orders = nil
-	s.mu.Unlock()
-	w.WriteHeader(http.StatusNoContent)
-}
-
-func (s *Simulator) listWebhooks(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	entries := s.webhookLog.all()
-	s.mu.Unlock()
-	respond(w, http.StatusOK, map[string]any{"webhooks": entries}, nil)
-}
-
-func (s *Simulator) clearWebhooks(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	s.webhookLog.clear()
-	s.mu.Unlock()
-	w.WriteHeader(http.StatusNoContent)
-}
-
-// forgery is the body of POST /_sim/webhooks: a raw body, which may be a JSON
-// value or a string to be sent as it is, or a kind.
-type forgery struct {
+// webhookRequest is the body of POST /_sim/webhooks. It has either a kind, or a raw
+// body: a JSON value, or a string whose text is sent as is.
+type webhookRequest struct {
 	Raw         json.RawMessage `json:"raw"`
 	Kind        eventKind       `json:"kind"`
 	EcommerceID string          `json:"ecommerce_id"`
@@ -273,17 +247,16 @@ type forgery struct {
 	Times       int             `json:"times"`
 }
 
-// forged is the listener's answer to a forgery.
-type forged struct {
-	HTTPStatus int    `json:"http_status"` // of the last time; 0 where nobody answered
+// webhookResult is the listener's response to a webhookRequest.
+type webhookResult struct {
+	HTTPStatus int    `json:"http_status"` // of the last delivery; 0 if there was no response
 	Error      string `json:"error,omitempty"`
 }
 
-// sendWebhook sends an event now, true or not, to the first business's
-// listener, and answers what the listener answered. No webhook fault befalls
-// it.
+// sendWebhook sends an event now, real or forged, to the first business's
+// listener, and returns the listener's response. Webhook faults do not apply.
 func (s *Simulator) sendWebhook(w http.ResponseWriter, r *http.Request) {
-	var f forgery
+	var f webhookRequest
 	if !read(w, r, &f) {
 		return
 	}
@@ -296,7 +269,7 @@ func (s *Simulator) sendWebhook(w http.ResponseWriter, r *http.Request) {
 		respond(w, 0, nil, err)
 		return
 	}
-	var answer forged
+	var answer webhookResult
 	for range max(1, f.Times) {
 		body := rawBody(f.Raw)
 		if f.Raw == nil {
@@ -308,8 +281,8 @@ func (s *Simulator) sendWebhook(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		entry := s.webhookLog.add(webhookEntry{At: s.now(), Kind: kind, EcommerceID: f.EcommerceID})
 		s.mu.Unlock()
-		answer = forged{}
-		if answer.HTTPStatus, err = s.mail.send(e.url, body); err != nil {
+		answer = webhookResult{}
+		if answer.HTTPStatus, err = s.sender.send(e.url, body); err != nil {
 			answer.Error = err.Error()
 		}
 		s.delivered(entry, 1, string(body), answer.HTTPStatus, err)
@@ -317,8 +290,8 @@ func (s *Simulator) sendWebhook(w http.ResponseWriter, r *http.Request) {
 	respond(w, http.StatusOK, answer, nil)
 }
 
-// prepare checks a forgery and finds its listener.
-func (s *Simulator) prepare(f forgery) (event, error) {
+// prepare checks a webhookRequest, and returns its event and listener URL.
+func (s *Simulator) prepare(f webhookRequest) (event, error) {
 	var e event
 	switch f.Dialect {
 	case "", dialectOld, dialectNew:
@@ -342,8 +315,7 @@ func (s *Simulator) prepare(f forgery) (event, error) {
 	return e, err
 }
 
-// rawBody returns what a raw value stands for: a string's own text, or any
-// other JSON value as it is written.
+// rawBody returns the text of a JSON string, or any other JSON value as written.
 func rawBody(raw json.RawMessage) []byte {
 	var inner string
 	if json.Unmarshal(raw, &inner) == nil {
@@ -352,47 +324,47 @@ func rawBody(raw json.RawMessage) []byte {
 	return raw
 }
 
-// refundOutside is a refund made in the ATH Business app: the merchant's
-// client learns of it by webhook, if at all.
-func (s *Simulator) refundOutside(w http.ResponseWriter, r *http.Request) {
-	var order struct {
+// addExternalRefund makes a refund as the ATH Business app does. The merchant's
+// client learns of it only by webhook.
+func (s *Simulator) addExternalRefund(w http.ResponseWriter, r *http.Request) {
+	var request struct {
 		EcommerceID string `json:"ecommerce_id"`
 		Amount      string `json:"amount"`
 		Message     string `json:"message"`
 	}
-	if !read(w, r, &order) {
+	if !read(w, r, &request) {
 		return
 	}
-	amount, err := parseAmount(order.Amount)
+	amount, err := parseAmount(request.Amount)
 	if err != nil {
-		respond(w, 0, nil, errors.New(`amount: write it as a string like "5.00"`))
+		respond(w, 0, nil, errors.New(`amount: must be a string such as "5.00"`))
 		return
 	}
 	err = s.update(func(now time.Time) (change, error) {
-		t, known := s.state.tickets[order.EcommerceID]
-		if !known {
-			return change{}, refuse(codeUnknownTicket)
+		t, err := s.state.ticket(request.EcommerceID)
+		if err != nil {
+			return change{}, err
 		}
-		made := refund{Amount: amount, Message: order.Message, External: true}
+		made := refund{Amount: amount, Message: request.Message, External: true}
 		return s.state.refund(t, made, now, s.config.Settings.RefundEchoesReference)
 	})
 	var view ticketView
 	if err == nil {
-		view, err = s.ticketView(order.EcommerceID)
+		view, err = s.ticketView(request.EcommerceID)
 	}
 	respond(w, http.StatusCreated, view, err)
 }
 
-// clockView is the simulator's clock.
+// clockView is the simulator's clock in the control API.
 type clockView struct {
 	Now           time.Time `json:"now"`
 	Stopped       bool      `json:"stopped"`
-	OffsetSeconds int64     `json:"offset_seconds"` // ahead of the real time
+	OffsetSeconds int64     `json:"offset_seconds"` // ahead of real time
 }
 
 func (s *Simulator) showClock(w http.ResponseWriter, _ *http.Request) {
 	var view clockView
-	err := s.look(func(now time.Time) {
+	err := s.view(func(now time.Time) {
 		view = clockView{
 			Now: now, Stopped: !s.state.clock.Stopped.IsZero(),
 			OffsetSeconds: int64(now.Sub(s.realNow()).Round(time.Second) / time.Second),
@@ -401,31 +373,31 @@ func (s *Simulator) showClock(w http.ResponseWriter, _ *http.Request) {
 	respond(w, http.StatusOK, view, err)
 }
 
-// furthestAdvance bounds one step of the clock to about ten years.
-const furthestAdvance = 10 * 365 * 24 * 60 * 60
+// maxAdvance is the longest step of the clock in seconds, about ten years.
+const maxAdvance = 10 * 365 * 24 * 60 * 60
 
-// setClock stops, moves or runs the clock, in this order where several are
-// asked for. What has come due has happened when it answers.
+// setClock stops, advances or starts the clock, in this order if the request has
+// several. Everything that became due has happened when it responds.
 func (s *Simulator) setClock(w http.ResponseWriter, r *http.Request) {
-	var order struct {
+	var request struct {
 		Stop           bool  `json:"stop"`
 		Run            bool  `json:"run"`
 		AdvanceSeconds int64 `json:"advance_seconds"`
 	}
-	if !read(w, r, &order) {
+	if !read(w, r, &request) {
 		return
 	}
-	if order.AdvanceSeconds < 0 || order.AdvanceSeconds > furthestAdvance {
-		respond(w, 0, nil, fmt.Errorf("advance_seconds: time only goes forward, by at most %d seconds", furthestAdvance))
+	if request.AdvanceSeconds < 0 || request.AdvanceSeconds > maxAdvance {
+		respond(w, 0, nil, fmt.Errorf("advance_seconds: time only goes forward, by at most %d seconds", maxAdvance))
 		return
 	}
 	err := s.update(func(time.Time) (change, error) {
 		c, real := s.state.clock, s.realNow()
-		if order.Stop {
+		if request.Stop {
 			c = c.stop(real)
 		}
-		c = c.advance(time.Duration(order.AdvanceSeconds) * time.Second)
-		if order.Run {
+		c = c.advance(time.Duration(request.AdvanceSeconds) * time.Second)
+		if request.Run {
 			c = c.run(real)
 		}
 		return change{Clock: &c}, nil
@@ -434,19 +406,18 @@ func (s *Simulator) setClock(w http.ResponseWriter, r *http.Request) {
 		respond(w, 0, nil, err)
 		return
 	}
-	s.ring()
+	s.signal()
 	s.showClock(w, r)
 }
 
-// problem is an error on the control surface.
+// problem is an error of the control API.
 type problem struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
 
-// respond answers with value or, where err is not nil, with what is wrong: 404
-// for an unknown ticket, 409 for a refusal, 400 for a request nobody
-// understands.
+// respond writes value or, if err is not nil, a problem: 404 for an unknown ticket,
+// 409 for a refusal of the gateway, 400 for an invalid request.
 func respond(w http.ResponseWriter, status int, value any, err error) {
 	var refused *refusal
 	switch {
@@ -464,18 +435,17 @@ func respond(w http.ResponseWriter, status int, value any, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // a caller that left does not matter
+	_, _ = w.Write(append(body, '\n')) // a caller that disconnected does not matter
 }
 
-// read fills order from a JSON body, which may be missing. It answers the
-// request and returns false where the body is not understood; an unknown key
-// is a typing mistake.
-func read(w http.ResponseWriter, r *http.Request, order any) bool {
+// read decodes a JSON body, which may be missing, into request. If the body is
+// invalid or has an unknown key, it responds with the problem and returns false.
+func read(w http.ResponseWriter, r *http.Request, request any) bool {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err == nil && len(bytes.TrimSpace(body)) > 0 {
 		decoder := json.NewDecoder(bytes.NewReader(body))
 		decoder.DisallowUnknownFields()
-		err = decoder.Decode(order)
+		err = decoder.Decode(request)
 	}
 	if err != nil {
 		respond(w, 0, nil, fmt.Errorf("body: %w", err))

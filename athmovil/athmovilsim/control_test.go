@@ -27,7 +27,7 @@ func (w *world) clear(path string) {
 	require.Equal(w.t, http.StatusNoContent, a.status)
 }
 
-func TestTicketsOnTheControlSurface(t *testing.T) {
+func TestControlListsAndFiltersTickets(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	require.Equal(t, []any{}, w.get("/_sim/tickets")["tickets"])
@@ -73,8 +73,8 @@ func TestTicketsOnTheControlSurface(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, bad.status)
 }
 
-// TestDecisions goes through what a customer can do in each state of a ticket.
-func TestDecisions(t *testing.T) {
+// TestCustomerDecisions goes through what a customer can do in each state of a ticket.
+func TestCustomerDecisions(t *testing.T) {
 	t.Parallel()
 	prepare := map[string]func(w *world) made{
 		"open":      func(w *world) made { return w.create(nil) },
@@ -130,7 +130,7 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-func TestConfirmNamesThePayer(t *testing.T) {
+func TestConfirmSetsThePayer(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	ticket := w.create(object{"phoneNumber": ""})
@@ -146,7 +146,7 @@ func TestConfirmNamesThePayer(t *testing.T) {
 	require.Empty(t, event["name"])
 }
 
-func TestBooks(t *testing.T) {
+func TestBooksListDebitsAndCredits(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	require.Equal(t, object{"entries": []any{}, "debits": "0.00", "credits": "0.00"}, w.get("/_sim/books"))
@@ -193,7 +193,7 @@ func TestRequestLog(t *testing.T) {
 	require.InDelta(t, 4, w.get("/_sim/requests")["requests"].([]any)[0].(object)["n"], 0)
 }
 
-func TestExternalRefund(t *testing.T) {
+func TestExternalRefundSendsWebhook(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	ticket, reference := w.pay(nil)
@@ -229,7 +229,7 @@ func TestExternalRefund(t *testing.T) {
 	}
 }
 
-func TestClock(t *testing.T) {
+func TestClockStopsAdvancesAndRuns(t *testing.T) {
 	t.Parallel()
 	w := open(t, athmovilsim.Config{})
 	require.Equal(t, false, w.get("/_sim/clock")["stopped"])
@@ -256,8 +256,8 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestTimeGoesByItself lets a ticket expire with nobody looking, in real time.
-func TestTimeGoesByItself(t *testing.T) {
+// TestTicketExpiresInRealTime lets a ticket expire in real time, without any call.
+func TestTicketExpiresInRealTime(t *testing.T) {
 	t.Parallel()
 	w := open(t, athmovilsim.Config{MinTimeout: time.Second})
 	ticket := w.create(object{"timeout": "1"})
@@ -266,7 +266,7 @@ func TestTimeGoesByItself(t *testing.T) {
 	w.quiet()
 }
 
-// TestRunningClockCatchesUp starts a clock that stood still behind a deadline.
+// TestRunningClockCatchesUp starts a stopped clock that is behind a deadline.
 func TestRunningClockCatchesUp(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{MinTimeout: time.Second})
@@ -275,9 +275,9 @@ func TestRunningClockCatchesUp(t *testing.T) {
 	require.Equal(t, "expired", w.listener.next(t)["status"])
 }
 
-// TestDueThingsHappenInOrder jumps over a confirmation and two expiries at
+// TestDueTasksRunInOrder jumps over a confirmation and two expiries at
 // once.
-func TestDueThingsHappenInOrder(t *testing.T) {
+func TestDueTasksRunInOrder(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	late := w.create(object{"phoneNumber": "7875550203", "timeout": "300", "metadata1": "late"})
@@ -304,7 +304,7 @@ func TestOtherOriginsCannotPost(t *testing.T) {
 	require.Equal(t, "OPEN", w.status(ticket.id))
 }
 
-func TestLogForgetsTheOldest(t *testing.T) {
+func TestLogDropsOldestEntries(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("makes ten thousand calls")

@@ -11,9 +11,9 @@ import (
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
 )
 
-// TestCustomers runs a script of each customer and checks what came of it. The
+// TestScriptedCustomers runs a script of each customer and checks what came of it. The
 // last test makes sure that nobody is forgotten.
-func TestCustomers(t *testing.T) {
+func TestScriptedCustomers(t *testing.T) {
 	t.Parallel()
 	// confirmsAfter checks both sides of the moment of confirmation.
 	confirmsAfter := func(d time.Duration) func(*testing.T, *world, made) {
@@ -90,7 +90,7 @@ func TestCustomers(t *testing.T) {
 			quick := w.create(object{"phoneNumber": "7875550202"})
 			paid(w, quick)
 			w.pass(time.Minute)
-			require.Equal(t, "COMPLETED", w.status(quick.id), "authorised in time")
+			require.Equal(t, "COMPLETED", w.status(quick.id), "authorized in time")
 		},
 		"7875550203": confirmsAfter(599 * time.Second),
 		"7875550204": func(t *testing.T, w *world, ticket made) {
@@ -159,7 +159,7 @@ func TestCustomers(t *testing.T) {
 		w := start(t, athmovilsim.Config{})
 		loses(w, api+"/payment", sale(object{"phoneNumber": "7875550400"}), nil, "0.00", "0.00")
 		loses(w, api+"/payment", sale(object{"phoneNumber": "7875550400"}), nil, "0.00", "0.00")
-		require.Len(t, w.get("/_sim/tickets?status=OPEN")["tickets"], 2, "orphans that nobody can authorise")
+		require.Len(t, w.get("/_sim/tickets?status=OPEN")["tickets"], 2, "tickets that cannot be authorized, as their tokens were lost")
 	})
 	tested := []string{"7875550400"}
 	for phone := range scripts {
@@ -174,8 +174,8 @@ func TestCustomers(t *testing.T) {
 	require.Equal(t, scripted, tested)
 }
 
-// TestScriptBeginsWithThePush gives a ticket its phone number later.
-func TestScriptBeginsWithThePush(t *testing.T) {
+// TestScriptStartsWithThePush sets the phone number of a ticket after its creation.
+func TestScriptStartsWithThePush(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	ticket := w.create(object{"phoneNumber": ""})
@@ -188,7 +188,7 @@ func TestScriptBeginsWithThePush(t *testing.T) {
 	require.Equal(t, "CONFIRM", w.status(ticket.id))
 }
 
-// TestScriptsRunByThemselves needs no call to move a customer on.
+// TestScriptsRunByThemselves runs a script without any call.
 func TestScriptsRunByThemselves(t *testing.T) {
 	t.Parallel()
 	w := open(t, athmovilsim.Config{})

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// The gateway's error codes that this package names. The table below has all
-// of docs/athmovil.md §1.12.
+// The error codes that this package uses by name. [errorCodes] has every code of
+// docs/athmovil.md §1.12.
 const (
 	codeNoHeader         = "token.invalid.header"
 	codeTokenExpired     = "token.expired"
 	codeBadToken         = "BTRA_0401"
-	codeTokenOver        = "BTRA_0402"
+	codeAuthTokenExpired = "BTRA_0402"
 	codeBadCredentials   = "BTRA_0403"
-	codeStrangeToken     = "BTRA_0017"
+	codeTokenOfOther     = "BTRA_0017"
 	codeBelowMinimum     = "BTRA_0001"
 	codeOwnCard          = "BTRA_0003"
 	codeOverLimit        = "BTRA_0004"
@@ -32,7 +32,7 @@ const (
 	codeBadFrom          = "BTRA_0023"
 	codeBadTo            = "BTRA_0024"
 	codeFromAfterTo      = "BTRA_0025"
-	codeLongSpan         = "BTRA_0026"
+	codeRangeTooLong     = "BTRA_0026"
 	codeBelowCent        = "BTRA_0028"
 	codeMissingParameter = "BTRA_0029"
 	codeUnknownTicket    = "BTRA_0031"
@@ -41,7 +41,7 @@ const (
 	codeOtherCustomer    = "BTRA_0036"
 	codeCancelled        = "BTRA_0037"
 	codeLongMetadata     = "BTRA_0038"
-	codeTimeOver         = "BTRA_0039"
+	codeTicketExpired    = "BTRA_0039"
 	codeLongMessage      = "BTRA_0040"
 	codeHasPhone         = "BTRA_0041"
 	codeNotOwner         = "BTRA_0043"
@@ -61,23 +61,23 @@ const (
 	codeLegacyUnknown      = "5010"
 )
 
-// meaning is what a code says and the HTTP status it says it with.
-type meaning struct {
+// errorCode is the HTTP status and the text of an error code.
+type errorCode struct {
 	status  int
 	message string
 }
 
-// meanings is docs/athmovil.md §1.12, followed by the legacy codes of §1.10.
-// Where the documentation knows no HTTP status, the rule of §6.3 decides:
-// 400 for what breaks a format, 401 for tokens, 500 for the gateway's own
-// faults, and 409 for the rest. It is never written to.
-var meanings = map[string]meaning{
-	codeNoHeader:       {http.StatusUnauthorized, "No authorization header present."},
-	codeTokenExpired:   {http.StatusUnauthorized, "The Token has expired on %s."},
-	codeBadToken:       {http.StatusUnauthorized, "Invalid authorization token"},
-	codeTokenOver:      {http.StatusUnauthorized, "Authorization token expired"},
-	codeBadCredentials: {http.StatusUnauthorized, "Invalid authorization token"},
-	codeStrangeToken:   {http.StatusUnauthorized, "Invalid authorization token"},
+// errorCodes is the table of docs/athmovil.md §1.12, followed by the legacy codes
+// of §1.10. If no HTTP status is documented, the rule of §1.12 decides: 400 for a
+// format, 401 for a token, 500 for an internal error, 409 for the rest. It is never
+// modified.
+var errorCodes = map[string]errorCode{
+	codeNoHeader:         {http.StatusUnauthorized, "No authorization header present."},
+	codeTokenExpired:     {http.StatusUnauthorized, "The Token has expired on %s."},
+	codeBadToken:         {http.StatusUnauthorized, "Invalid authorization token"},
+	codeAuthTokenExpired: {http.StatusUnauthorized, "Authorization token expired"},
+	codeBadCredentials:   {http.StatusUnauthorized, "Invalid authorization token"},
+	codeTokenOfOther:     {http.StatusUnauthorized, "Invalid authorization token"},
 
 	codeBelowMinimum:     {http.StatusBadRequest, "Amount is under the minimum"},
 	"BTRA_0002":          {http.StatusConflict, "Customer is Pending Regain Access Verification"},
@@ -103,7 +103,7 @@ var meanings = map[string]meaning{
 	codeBadFrom:          {http.StatusBadRequest, "Error in From date"},
 	codeBadTo:            {http.StatusBadRequest, "Error in To date"},
 	codeFromAfterTo:      {http.StatusBadRequest, "From date must be before To date"},
-	codeLongSpan:         {http.StatusBadRequest, "Date difference must be under %d days"},
+	codeRangeTooLong:     {http.StatusBadRequest, "Date difference must be under %d days"},
 	"BTRA_0027":          {http.StatusConflict, "Business is not a non-profit"},
 	codeBelowCent:        {http.StatusBadRequest, "Amount is less than 0.01"},
 	codeMissingParameter: {http.StatusBadRequest, "Required parameter '%s' is missing"},
@@ -116,7 +116,7 @@ var meanings = map[string]meaning{
 	codeOtherCustomer:    {http.StatusConflict, "Transaction is already assigned to another customer"},
 	codeCancelled:        {http.StatusConflict, "Cannot confirm a Canceled or Failed transaction"},
 	codeLongMetadata:     {http.StatusBadRequest, "Metadata exceeds 40 characters"},
-	codeTimeOver:         {http.StatusConflict, "Valid time to execute the transaction has expired"},
+	codeTicketExpired:    {http.StatusConflict, "Valid time to execute the transaction has expired"},
 	codeLongMessage:      {http.StatusBadRequest, "Message exceeds 50 characters"},
 	codeHasPhone:         {http.StatusConflict, "Transaction already has a phone number assigned"},
 	"BTRA_0042":          {http.StatusConflict, "Tip is over the limits"},
@@ -145,32 +145,32 @@ var meanings = map[string]meaning{
 	codeLegacyUnknown:      {http.StatusConflict, "transaction does not exist"},
 }
 
-// codes lists every code of [meanings] in order.
-func codes() []string { return slices.Sorted(maps.Keys(meanings)) }
+// codes lists every code of [errorCodes], sorted.
+func codes() []string { return slices.Sorted(maps.Keys(errorCodes)) }
 
-// refusal is a call the gateway answers with an error.
+// refusal is an error response of the gateway.
 type refusal struct {
 	code    string
 	message string
 }
 
-// Error implements error, for the log.
+// Error implements the error interface.
 func (r *refusal) Error() string { return r.code + ": " + r.message }
 
-// refuse returns the refusal with that code of [meanings], whose message takes
-// args.
+// refuse returns the refusal with a code of [errorCodes]. The args fill in its
+// message.
 func refuse(code string, args ...any) error {
-	message := meanings[code].message
+	message := errorCodes[code].message
 	if len(args) > 0 {
 		message = fmt.Sprintf(message, args...)
 	}
 	return &refusal{code: code, message: message}
 }
 
-// refuseAsTold returns the refusal with a code that a fault named, whose
-// message may want a value that a fault does not have.
-func refuseAsTold(code string) error {
-	switch message := meanings[code].message; {
+// refuseWithSample returns the refusal with a code that a fault asks for. If the
+// message needs a value, it takes a sample.
+func refuseWithSample(code string) error {
+	switch message := errorCodes[code].message; {
 	case code == codeTokenExpired:
 		return refuse(code, "Fri Oct 28 15:21:00 AST 2022") // the sample of docs/athmovil.md §1.3
 	case strings.Contains(message, "%s"):
@@ -182,8 +182,8 @@ func refuseAsTold(code string) error {
 	}
 }
 
-// refuseBody is the one refusal whose official text differs from its code's
-// (docs/athmovil.md §1.1).
-func refuseBody() error {
+// refuseMissingBody returns the refusal of an empty body, whose documented text is
+// not that of its code (docs/athmovil.md §1.1).
+func refuseMissingBody() error {
 	return &refusal{code: codeInvalidFormat, message: "Required request body is missing"}
 }

@@ -27,7 +27,7 @@ func Faults() map[string]string {
 func Codes() []string { return codes() }
 
 // StatusOf returns the HTTP status of a code.
-func StatusOf(code string) int { return meanings[code].status }
+func StatusOf(code string) int { return errorCodes[code].status }
 
 // FeeOf exposes the fee in cents.
 func FeeOf(total int64, down bool) int64 { return int64(feeOf(cents(total), down)) }

@@ -1,14 +1,16 @@
 package athmovilsim
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
-// operation names what a fault can befall.
+// operation names a call, or the sending of a webhook, that a fault applies to.
 type operation string
 
 // The calls of docs/athmovil.md §1, and the webhooks of §4.
@@ -25,10 +27,10 @@ const (
 	opWebhook     operation = "webhook"
 )
 
-// faultKind is a way to go wrong.
+// faultKind says what goes wrong.
 type faultKind string
 
-// What can go wrong with a call.
+// The faults of calls.
 const (
 	faultDelay      faultKind = "delay"
 	faultDropBefore faultKind = "drop_before"
@@ -42,7 +44,7 @@ const (
 	faultCutBody    faultKind = "cut_body"
 )
 
-// What can go wrong with a webhook.
+// The faults of webhooks.
 const (
 	faultWebhookLost       faultKind = "webhook_lost"
 	faultWebhookDelayed    faultKind = "webhook_delayed"
@@ -52,27 +54,27 @@ const (
 	faultWebhookNewDialect faultKind = "webhook_new_dialect"
 )
 
-// faultHelp is one row of the table of faults. README.md shows the table, and
-// a test compares the two.
+// faultHelp is one row of the fault table. README.md shows the table, and a test
+// compares the two.
 type faultHelp struct {
 	kind faultKind
 	does string
 }
 
-// faultKinds lists every fault. It is never written to.
+// faultKinds lists every fault. It is never modified.
 //
 //nolint:gochecknoglobals // see above
 var faultKinds = []faultHelp{
-	{faultDelay, "waits `delay_ms` of real time before anything happens"},
-	{faultDropBefore, "closes the connection; nothing happened"},
-	{faultDropAfter, "does what was asked, then closes the connection without an answer"},
+	{faultDelay, "waits `delay_ms` of real time, then executes the call"},
+	{faultDropBefore, "closes the connection without executing the call"},
+	{faultDropAfter, "executes the call, then closes the connection without a response"},
 	{faultError500, "answers 500 `BTRA_9999`"},
 	{faultError9998, "answers 409 `BTRA_9998`"},
 	{faultErrorCode, "answers with `code`, under its usual HTTP status"},
-	{faultHTML403, "answers 403 with a front end's HTML page"},
+	{faultHTML403, "answers 403 with the HTML page of a proxy"},
 	{faultHTTP200, "answers HTTP 200 with an error in the body: `code`, or `BTRA_9999`"},
-	{faultBOM, "answers truthfully, behind a UTF-8 byte order mark"},
-	{faultCutBody, "answers truthfully, but the connection dies in the middle of the body"},
+	{faultBOM, "sends the real response after a UTF-8 byte order mark"},
+	{faultCutBody, "sends half of the real response, then closes the connection"},
 	{faultWebhookLost, "the event is never sent"},
 	{faultWebhookDelayed, "the event waits `delay_ms`, or 30 seconds, by the simulator's clock"},
 	{faultWebhookDuplicated, "the event is sent twice"},
@@ -81,24 +83,23 @@ var faultKinds = []faultHelp{
 	{faultWebhookNewDialect, "the event is sent in the new dialect, with its ecommerceId"},
 }
 
-// fault is an order to go wrong: the body of POST /_sim/faults. It fits the
-// operations it names, as often as it says.
+// fault is an active fault, and the body of POST /_sim/faults.
 type fault struct {
 	ID          int       `json:"id"`
-	Op          operation `json:"op,omitempty"`           // empty: every operation its kind fits
+	Op          operation `json:"op,omitempty"`           // empty: every operation that its kind can apply to
 	EcommerceID string    `json:"ecommerce_id,omitempty"` // empty: every ticket
 	Fault       faultKind `json:"fault"`
-	Times       int       `json:"times,omitempty"`       // uses left; zero with a probability: no end
+	Times       int       `json:"times,omitempty"`       // uses left; zero with a probability: unlimited
 	Probability int       `json:"probability,omitempty"` // percent; zero: always
-	Seed        uint64    `json:"seed,omitempty"`        // of the probability; zero: the simulator's
+	Seed        uint64    `json:"seed,omitempty"`        // for the probability; zero: Config.Seed
 	DelayMS     int       `json:"delay_ms,omitempty"`
 	Code        string    `json:"code,omitempty"`
-	AfterEffect bool      `json:"after_effect,omitempty"` // an error answer hides that it was done
+	AfterEffect bool      `json:"after_effect,omitempty"` // the call is executed before the error response
 
 	random *rand.Rand
 }
 
-// forWebhooks reports whether the fault is one of webhooks.
+// forWebhooks reports whether the fault applies to webhooks.
 func (f fault) forWebhooks() bool {
 	switch f.Fault {
 	case faultWebhookLost, faultWebhookDelayed, faultWebhookDuplicated, faultWebhookReordered,
@@ -109,39 +110,39 @@ func (f fault) forWebhooks() bool {
 	}
 }
 
-// fits reports whether the fault is meant for op on a ticket.
+// fits reports whether the fault applies to op on a ticket.
 func (f fault) fits(op operation, ecommerceID string) bool {
 	return f.forWebhooks() == (op == opWebhook) &&
 		(f.Op == "" || f.Op == op) &&
 		(f.EcommerceID == "" || f.EcommerceID == ecommerceID)
 }
 
-// problem says what is wrong with an order, or nothing.
+// problem returns why the fault is invalid, or nil.
 func (f fault) problem() error {
 	known := slices.ContainsFunc(faultKinds, func(h faultHelp) bool { return h.kind == f.Fault })
-	_, knownCode := meanings[f.Code]
+	_, knownCode := errorCodes[f.Code]
 	switch {
 	case !known:
-		return fmt.Errorf("fault: %q is not one of %v", f.Fault, kindsOf(faultKinds))
+		return fmt.Errorf("fault: %q is not one of %v", f.Fault, faultNames(faultKinds))
 	case f.Op != "" && !slices.Contains(operations(), f.Op):
 		return fmt.Errorf("op: %q is not one of %v", f.Op, operations())
 	case f.Op != "" && f.forWebhooks() != (f.Op == opWebhook):
-		return fmt.Errorf("op: %s cannot befall %q", f.Fault, f.Op)
+		return fmt.Errorf("op: %s cannot apply to %q", f.Fault, f.Op)
 	case f.Op == opCreate && f.EcommerceID != "":
-		return fmt.Errorf("ecommerce_id: a ticket has none before it is created")
+		return fmt.Errorf("ecommerce_id: a ticket has no id before it is created")
 	case f.Times < 0 || f.DelayMS < 0:
 		return fmt.Errorf("times, delay_ms: must not be negative")
 	case f.Probability < 0 || f.Probability > 100:
-		return fmt.Errorf("probability: give percent, 1 to 100")
+		return fmt.Errorf("probability: must be a percentage, 1 to 100")
 	case f.Fault == faultDelay && f.DelayMS == 0:
-		return fmt.Errorf("delay_ms: say how long to delay")
+		return fmt.Errorf("delay_ms: is required for a delay")
 	case f.Fault == faultErrorCode && f.Code == "", f.Code != "" && !knownCode:
 		return fmt.Errorf("code: %q is not one of %v", f.Code, codes())
 	}
 	return nil
 }
 
-func kindsOf(rows []faultHelp) []faultKind {
+func faultNames(rows []faultHelp) []faultKind {
 	var kinds []faultKind
 	for _, h := range rows {
 		kinds = append(kinds, h.kind)
@@ -156,39 +157,39 @@ func operations() []operation {
 	}
 }
 
-// faultList holds the orders in force. The simulator's lock guards it.
+// faultList holds the active faults. The simulator's lock guards it.
 type faultList struct {
-	orders   []fault
-	given    int
-	troubled map[trouble]bool // scripted troubles already had
+	active  []fault
+	lastID  int
+	applied map[scriptedUse]bool // scripted faults that have been applied
 }
 
-// trouble is one ticket's meeting with its customer's scripted trouble.
-type trouble struct {
+// scriptedUse is the use of a customer's scripted fault on one ticket.
+type scriptedUse struct {
 	ecommerceID string
 	op          operation
 }
 
-// add puts an order in force and returns it with its id.
+// add activates a fault and returns it with its id.
 func (l *faultList) add(f fault) fault {
-	l.given++
-	f.ID = l.given
+	l.lastID++
+	f.ID = l.lastID
 	if f.Times == 0 && f.Probability == 0 {
 		f.Times = 1
 	}
 	if f.Seed != 0 {
 		f.random = rand.New(rand.NewPCG(f.Seed, 0))
 	}
-	l.orders = append(l.orders, f)
+	l.active = append(l.active, f)
 	return f
 }
 
-// take returns the faults that befall op now, and uses them up. Chance is
-// where a probability has no seed of its own.
+// take returns the faults that apply to op now, and counts their use. Chance
+// decides for a probability without a seed.
 func (l *faultList) take(op operation, ecommerceID string, chance *rand.Rand) []fault {
 	var taken []fault
-	for i := range l.orders {
-		f := &l.orders[i]
+	for i := range l.active {
+		f := &l.active[i]
 		if !f.fits(op, ecommerceID) {
 			continue
 		}
@@ -205,47 +206,46 @@ func (l *faultList) take(op operation, ecommerceID string, chance *rand.Rand) []
 		}
 		f.Times = max(0, f.Times)
 	}
-	l.orders = slices.DeleteFunc(l.orders, func(f fault) bool { return f.Fault == "" })
+	l.active = slices.DeleteFunc(l.active, func(f fault) bool { return f.Fault == "" })
 	return taken
 }
 
-// scripted returns the trouble that c's ticket meets, the first time only.
+// scripted returns the scripted fault of c, the first time for each ticket.
 func (l *faultList) scripted(c customer, op operation, ecommerceID string) []fault {
-	met := trouble{ecommerceID, op}
-	if !c.befalls(op) || ecommerceID != "" && l.troubled[met] {
+	met := scriptedUse{ecommerceID, op}
+	if !c.hasFault(op) || ecommerceID != "" && l.applied[met] {
 		return nil
 	}
-	if ecommerceID != "" { // a create has no ticket yet, and every one meets it
-		if l.troubled == nil {
-			l.troubled = map[trouble]bool{}
+	if ecommerceID != "" { // a create has no ticket yet: the fault applies to every create
+		if l.applied == nil {
+			l.applied = map[scriptedUse]bool{}
 		}
-		l.troubled[met] = true
+		l.applied[met] = true
 	}
-	return []fault{c.trouble}
+	return []fault{c.scripted}
 }
 
-// befall returns every fault that befalls op, from orders and from the table
-// of customers. The simulator's lock is held.
-func (s *Simulator) befall(op operation, ecommerceID, phone string) []fault {
+// faultsFor returns every fault that applies to op now, active or scripted. The
+// simulator's lock is held.
+func (s *Simulator) faultsFor(op operation, ecommerceID, phone string) []fault {
 	return append(s.faults.take(op, ecommerceID, s.random), s.faults.scripted(customerOf(phone), op, ecommerceID)...)
 }
 
-// ruin is what a call's faults make of its answer.
-type ruin struct {
+// faultPlan is the effect of a call's faults.
+type faultPlan struct {
 	delay     time.Duration
-	instead   *reply // answered in place of the truth
-	effect    bool   // whether what was asked is done
-	dropped   bool   // no answer at all
+	override  *reply // sent in place of the real response
+	effect    bool   // whether the call is executed
+	dropped   bool   // no response at all
 	bom, cut  bool
 	faultName string // for the request log
 }
 
-// ruinOf sums up faults; the first that decides the answer wins.
-func (s *Simulator) ruinOf(faults []fault) ruin {
-	r := ruin{effect: true}
+// planOf combines faults. The first one that decides the response wins.
+func (s *Simulator) planOf(faults []fault) faultPlan {
+	r := faultPlan{effect: true, faultName: namesOf(faults)}
 	decided := false
 	for _, f := range faults {
-		r.faultName += separated(r.faultName) + string(f.Fault)
 		switch f.Fault { //nolint:exhaustive // the other faults act elsewhere
 		case faultDelay:
 			r.delay += time.Duration(f.DelayMS) * time.Millisecond
@@ -266,30 +266,31 @@ func (s *Simulator) ruinOf(faults []fault) ruin {
 		case faultDropBefore, faultDropAfter:
 			r.dropped = true
 		case faultError500:
-			r.instead = s.refused(refuse(codeInternal))
+			r.override = s.refused(refuse(codeInternal))
 		case faultError9998:
-			r.instead = s.refused(refuse(codeCommunication))
+			r.override = s.refused(refuse(codeCommunication))
 		case faultErrorCode:
-			r.instead = s.refused(refuseAsTold(f.Code))
+			r.override = s.refused(refuseWithSample(f.Code))
 		case faultHTML403:
-			r.instead = &reply{status: http.StatusForbidden, html: blockedPage}
+			r.override = &reply{status: http.StatusForbidden, html: blockedPage}
 		case faultHTTP200:
-			r.instead = s.refused(refuseAsTold(orDefault(f.Code, codeInternal)))
-			r.instead.status = http.StatusOK
+			r.override = s.refused(refuseWithSample(cmp.Or(f.Code, codeInternal)))
+			r.override.status = http.StatusOK
 		}
 	}
 	return r
 }
 
-// separated returns what goes between names and one more name.
-func separated(names string) string {
-	if names == "" {
-		return ""
+// namesOf lists faults for a log.
+func namesOf(faults []fault) string {
+	var names []string
+	for _, f := range faults {
+		names = append(names, string(f.Fault))
 	}
-	return ","
+	return strings.Join(names, ",")
 }
 
-// blockedPage is what a front end shows to a foreign address (docs/athmovil.md
+// blockedPage is what a proxy shows to a foreign IP address (docs/athmovil.md
 // §1.0).
 const blockedPage = `<!DOCTYPE html>
 <html>

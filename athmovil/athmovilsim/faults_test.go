@@ -13,9 +13,9 @@ import (
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
 )
 
-// TestFaultsOfCalls lets each fault befall an authorisation: what the client
-// sees, and whether the debit happened.
-func TestFaultsOfCalls(t *testing.T) {
+// TestCallFaults applies each fault to an authorization, and checks what the client
+// sees and whether the debit was made.
+func TestCallFaults(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		fault  object
@@ -67,21 +67,21 @@ func TestFaultsOfCalls(t *testing.T) {
 			require.Equal(t, ticket.id, entry["ecommerce_id"])
 			require.InDelta(t, tt.status, entry["http_status"], 0)
 
-			require.Empty(t, w.get("/_sim/faults")["faults"], "once is enough unless told otherwise")
+			require.Empty(t, w.get("/_sim/faults")["faults"], "a fault applies once unless times is set")
 			want := "COMPLETED"
 			if tt.debits == "0.00" {
 				want = "CONFIRM"
 			}
 			require.Equal(t, want, w.status(ticket.id))
 			if want == "CONFIRM" {
-				require.Equal(t, "COMPLETED", w.authorize(ticket.token).data(t)["ecommerceStatus"], "a second try may succeed")
+				require.Equal(t, "COMPLETED", w.authorize(ticket.token).data(t)["ecommerceStatus"], "a second attempt succeeds")
 			}
 		})
 	}
 }
 
-// TestDelayEndsWithItsCaller leaves before a delayed call takes effect.
-func TestDelayEndsWithItsCaller(t *testing.T) {
+// A caller disconnects before its delayed call is executed.
+func TestDelayEndsWhenCallerDisconnects(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	ticket := w.create(nil)
@@ -105,7 +105,7 @@ func TestDelayEndsWithItsCaller(t *testing.T) {
 	require.Empty(t, w.listener.bodies)
 }
 
-func TestFaultsAreAimed(t *testing.T) {
+func TestFaultsApplyOnlyWhereAimed(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	mine, other := w.create(nil), w.create(nil)
@@ -135,8 +135,8 @@ func TestFaultsAreAimed(t *testing.T) {
 	require.Equal(t, "delay,error_9998", log[len(log)-1].(object)["fault"])
 }
 
-// TestFaultsByChance repeats a seed and gets the same faults.
-func TestFaultsByChance(t *testing.T) {
+// The same seed gives the same faults.
+func TestSeedRepeatsRandomFaults(t *testing.T) {
 	t.Parallel()
 	draw := func(fault object, seed uint64) (faults string) {
 		w := start(t, athmovilsim.Config{Seed: seed})
@@ -159,17 +159,17 @@ func TestFaultsByChance(t *testing.T) {
 	require.Equal(t, strings.Repeat("1", 64), draw(object{"op": "find", "fault": "error_500", "probability": 100}, 0))
 }
 
-func TestSenselessFaultsAreRefused(t *testing.T) {
+func TestInvalidFaultsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	for want, order := range map[string]object{
 		`"explode"`:         {"fault": "explode"},
 		`"teleport"`:        {"op": "teleport", "fault": "delay", "delay_ms": 1},
-		"cannot befall":     {"op": "webhook", "fault": "bom"},
+		"cannot apply to":   {"op": "webhook", "fault": "bom"},
 		"before it":         {"op": "create", "ecommerce_id": "x", "fault": "bom"},
 		"not be negative":   {"fault": "bom", "times": -1},
-		"percent":           {"fault": "bom", "probability": 101},
-		"how long":          {"fault": "delay"},
+		"percentage":        {"fault": "bom", "probability": 101},
+		"is required":       {"fault": "delay"},
 		`code: ""`:          {"fault": "error_code"},
 		`code: "BTRA_1234"`: {"fault": "error_code", "code": "BTRA_1234"},
 		"unknown field":     {"fault": "bom", "time": 1},

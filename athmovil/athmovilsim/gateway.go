@@ -1,6 +1,7 @@
 package athmovilsim
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -9,10 +10,10 @@ import (
 	"time"
 )
 
-// prefix is common to the calls of docs/athmovil.md §1.1–1.6.
+// prefix is the path prefix of the calls of docs/athmovil.md §1.1–1.6.
 const prefix = "/api/business-transaction/ecommerce"
 
-// maxBody is more than any documented request needs.
+// maxBody is the largest request in bytes, more than any documented one needs.
 const maxBody = 1 << 20
 
 // call is one request to the gateway.
@@ -21,8 +22,8 @@ type call struct {
 	body   []byte
 }
 
-// effect is what a call does to the gateway: a change to commit, and the
-// answer once it is durable.
+// effect is the outcome of a call: a change to commit, and the answer to send once
+// the change is durable.
 type effect struct {
 	change change
 	answer any
@@ -33,13 +34,13 @@ type endpoint struct {
 	op     operation
 	method string
 	path   string
-	legacy bool // speaks without an envelope (docs/athmovil.md §1.0)
+	legacy bool // without an envelope (docs/athmovil.md §1.0)
 
 	// run decides what a call does. The lock is held.
 	run func(s *Simulator, c call, now time.Time) (effect, error)
 
-	// ticket finds the ticket that a call is about, for faults and the log, or
-	// false. The lock is held.
+	// ticket finds the ticket of a call, for faults and the log. It may be nil.
+	// The lock is held.
 	ticket func(s *Simulator, c call) (ticket, bool)
 }
 
@@ -66,58 +67,58 @@ func (s *Simulator) gatewayRoutes() http.Handler {
 	return mux
 }
 
-// serve answers one call: what befalls it is decided first, then it takes
-// effect, then it is answered, if at all.
+// serve handles one call: it collects the faults, executes the call, then responds,
+// as far as the faults allow.
 func (s *Simulator) serve(e endpoint, w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		answerWith(w, s.refused(refuse(codeInvalidFormat)), ruin{})
+		writeReply(w, s.refused(refuse(codeInvalidFormat)), faultPlan{})
 		return
 	}
 	c := call{header: r.Header, body: body}
-	logged, befallen := s.arrive(e, c)
-	if !s.pause(r, befallen.delay) {
-		return // the caller gave up, or the simulator closes
+	logged, plan := s.receive(e, c)
+	if !s.pause(r, plan.delay) {
+		return // the caller disconnected, or the simulator is closing
 	}
-	var truth *reply
-	if befallen.effect {
-		truth = s.take(e, c, logged)
+	var actual *reply
+	if plan.effect {
+		actual = s.execute(e, c, logged)
 	}
-	answer := truth
-	if befallen.instead != nil {
-		answer = befallen.instead
+	answer := actual
+	if plan.override != nil {
+		answer = plan.override
 	}
-	if befallen.dropped {
+	if plan.dropped {
 		drop(w)
 		return
 	}
 	s.mu.Lock()
 	logged.HTTPStatus, logged.Code = answer.status, answer.code
 	s.mu.Unlock()
-	answerWith(w, answer, befallen)
+	writeReply(w, answer, plan)
 }
 
-// arrive logs a call and decides what befalls it.
-func (s *Simulator) arrive(e endpoint, c call) (*requestEntry, ruin) {
+// receive logs a call and collects its faults.
+func (s *Simulator) receive(e endpoint, c call) (*requestEntry, faultPlan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.settle()
+	now := s.runDue()
 	var about ticket
 	if e.ticket != nil {
 		about, _ = e.ticket(s, c)
 	}
-	befallen := s.ruinOf(s.befall(e.op, about.ID, about.Phone))
-	return s.requestLog.add(requestEntry{At: now, Op: e.op, EcommerceID: about.ID, Fault: befallen.faultName}), befallen
+	plan := s.planOf(s.faultsFor(e.op, about.ID, about.Phone))
+	return s.requestLog.add(requestEntry{At: now, Op: e.op, EcommerceID: about.ID, Fault: plan.faultName}), plan
 }
 
-// take lets a call take effect and returns the true answer to it.
-func (s *Simulator) take(e endpoint, c call, logged *requestEntry) *reply {
+// execute executes a call and returns its response.
+func (s *Simulator) execute(e endpoint, c call, logged *requestEntry) *reply {
 	var done effect
 	err := s.update(func(now time.Time) (change, error) {
 		var err error
 		done, err = e.run(s, c, now)
 		if t := done.change.Ticket; t != nil {
-			logged.EcommerceID = t.ID // a create knows it only now
+			logged.EcommerceID = t.ID // a create has no id before
 		}
 		return done.change, err
 	})
@@ -133,7 +134,7 @@ func (s *Simulator) take(e endpoint, c call, logged *requestEntry) *reply {
 	}
 }
 
-// pause waits for a delay and reports whether to go on.
+// pause waits for a delay and reports whether to continue.
 func (s *Simulator) pause(r *http.Request, delay time.Duration) bool {
 	if delay == 0 {
 		return true
@@ -149,21 +150,21 @@ func (s *Simulator) pause(r *http.Request, delay time.Duration) bool {
 	return false
 }
 
-// reply is an answer on its way.
+// reply is a response to send.
 type reply struct {
 	status int
-	code   string // of an error
+	code   string // the error code, if any
 	json   any
-	html   string // in place of json
+	html   string // sent instead of json, if not empty
 }
 
-// envelope is the form of a success, docs/athmovil.md §1.0.
+// envelope is the form of a success (docs/athmovil.md §1.0).
 type envelope struct {
 	Status string `json:"status"`
 	Data   any    `json:"data"`
 }
 
-// errorEnvelope is the form of an error, docs/athmovil.md §1.0.
+// errorEnvelope is the form of an error (docs/athmovil.md §1.0).
 type errorEnvelope struct {
 	Status    string `json:"status"`
 	Message   string `json:"message"`
@@ -171,15 +172,14 @@ type errorEnvelope struct {
 	Data      any    `json:"data"`
 }
 
-// legacyError is the form of an error on the older host, docs/athmovil.md
-// §1.10.
+// legacyError is the form of an error on the www host (docs/athmovil.md §1.10).
 type legacyError struct {
 	ErrorCode   string `json:"errorCode"`
 	Description string `json:"description"`
 }
 
-// refused answers err in the gateway's form. What is no refusal is an internal
-// error, and its text stays here.
+// refused returns the response to err. An error that is not a refusal is an
+// internal error, whose text is not sent.
 func (s *Simulator) refused(err error) *reply {
 	r := s.refusalOf(err)
 	return &reply{
@@ -202,11 +202,11 @@ func (s *Simulator) refusalOf(err error) *refusal {
 }
 
 func (s *Simulator) statusOf(code string) int {
-	return orDefault(s.config.Settings.HTTPStatus[code], meanings[code].status)
+	return cmp.Or(s.config.Settings.HTTPStatus[code], errorCodes[code].status)
 }
 
-// answerWith writes a reply, as far as its ruin lets it.
-func answerWith(w http.ResponseWriter, answer *reply, befallen ruin) {
+// writeReply sends a reply, as far as the faults allow.
+func writeReply(w http.ResponseWriter, answer *reply, plan faultPlan) {
 	body, kind := []byte(answer.html), "text/html; charset=utf-8"
 	if answer.html == "" {
 		kind = "application/json"
@@ -216,39 +216,39 @@ func answerWith(w http.ResponseWriter, answer *reply, befallen ruin) {
 			return
 		}
 	}
-	if befallen.bom {
+	if plan.bom {
 		body = append([]byte("\xef\xbb\xbf"), body...)
 	}
 	w.Header().Set("Content-Type", kind)
 	w.WriteHeader(answer.status)
-	if befallen.cut {
-		_, _ = w.Write(body[:len(body)/2]) // the caller is to see a broken answer anyway
+	if plan.cut {
+		_, _ = w.Write(body[:len(body)/2]) // the response is broken anyway
 		_ = http.NewResponseController(w).Flush()
 		drop(w)
 		return
 	}
-	_, _ = w.Write(body) // a caller that left does not matter to the gateway
+	_, _ = w.Write(body) // a caller that disconnected does not matter
 }
 
-// drop closes the connection without another byte. HTTP/1.1 only: other
-// transports get an empty answer.
+// drop closes the connection without another byte. That needs HTTP/1.1: other
+// transports get an empty response.
 func drop(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
-	_ = conn.Close() // whether it closes cleanly is of no interest
+	_ = conn.Close() // whether it closes cleanly does not matter
 }
 
-// byPhone stands in for the ticket that a create is about to make.
+// byPhone returns a ticket with the phone number of a create.
 func byPhone(_ *Simulator, c call) (ticket, bool) {
-	phone, _ := lenient(c.body).phone()
+	phone, _ := parseLenient(c.body).phone()
 	return ticket{Phone: phone}, phone != ""
 }
 
 func byEcommerceID(s *Simulator, c call) (ticket, bool) {
-	id, _ := lenient(c.body).optional("ecommerceId")
+	id, _ := parseLenient(c.body).optional("ecommerceId")
 	t, known := s.state.tickets[strings.TrimSpace(id)]
 	return t, known
 }
@@ -259,13 +259,13 @@ func byToken(s *Simulator, c call) (ticket, bool) {
 }
 
 func byReference(s *Simulator, c call) (ticket, bool) {
-	reference, _ := lenient(c.body).optional("referenceNumber")
+	reference, _ := parseLenient(c.body).optional("referenceNumber")
 	t, known := s.state.tickets[s.state.references[strings.TrimSpace(reference)]]
 	return t, known
 }
 
-// lenient reads a body that may not be readable; the call itself complains.
-func lenient(body []byte) fields {
+// parseLenient parses a body and ignores errors, which the call itself reports.
+func parseLenient(body []byte) fields {
 	f, _ := parseFields(body)
 	return f
 }

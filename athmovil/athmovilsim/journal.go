@@ -15,9 +15,8 @@ import (
 // journalVersion is written in a journal's first line.
 const journalVersion = 1
 
-// change is one step of the simulator, whole or not at all: one line of the
-// journal. Each part is the new value of what changed, so that applying a
-// change needs no rules.
+// change is one atomic step of the simulator and one line of the journal. Each
+// field is the new value of what changed, so that applying a change needs no rules.
 type change struct {
 	Version      int           `json:"version,omitempty"`
 	Key          []byte        `json:"key,omitempty"` // PKCS #8, signs the auth tokens
@@ -26,28 +25,28 @@ type change struct {
 	Ticket       *ticket       `json:"ticket,omitempty"`
 	Entry        *bookEntry    `json:"entry,omitempty"`
 
-	events []event // go out once the line is on the disk
+	events []event // sent once the line is on the disk
 }
 
-// empty reports whether there is nothing to keep.
+// empty reports whether there is nothing to store.
 func (c change) empty() bool {
 	return c.Version == 0 && c.Key == nil && c.Clock == nil && c.Subscription == nil && c.Ticket == nil && c.Entry == nil
 }
 
-// journal is an append-only file of changes. The zero value keeps nothing.
-// Only append needs the simulator's lock; sync is safe for concurrent use.
+// journal is an append-only file of changes. The zero value stores nothing. append
+// needs the simulator's lock. sync is safe for concurrent use.
 type journal struct {
-	file journalFile // nil keeps nothing
+	file journalFile // nil stores nothing
 
 	mu      sync.Mutex
 	written int   // lines handed to the operating system
-	broken  error // the first failure; after one, nothing is accepted
+	broken  error // the first error; after it, nothing is accepted
 
-	syncing sync.Mutex // held through an fsync; waiters share the next one
-	synced  int        // lines surely on the disk
+	syncing sync.Mutex // held during an fsync; waiters share the next one
+	synced  int        // lines on the disk
 }
 
-// journalFile is what a journal needs of an [os.File] once it is read.
+// journalFile is the part of [os.File] that a journal writes with.
 type journalFile interface {
 	io.WriteCloser
 	Sync() error
@@ -55,9 +54,9 @@ type journalFile interface {
 
 var errJournalClosed = errors.New("the simulator is closed")
 
-// openJournal reads the changes in the file at path, which is made if missing,
-// and opens it for more. A last line that a crash cut short is removed; any
-// other unreadable line is an error. An empty path keeps nothing.
+// openJournal opens the file at path for appending, or creates it, and passes its
+// changes to replay. It removes a last line that a crash left incomplete. Any other
+// unreadable line is an error. With an empty path nothing is stored.
 func openJournal(path string, replay func(change)) (*journal, error) {
 	if path == "" {
 		return &journal{}, nil
@@ -68,7 +67,7 @@ func openJournal(path string, replay func(change)) (*journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	if err := file.Chmod(0o600); err != nil { // it may have been made by hand
+	if err := file.Chmod(0o600); err != nil { // it may have been created by hand
 		return nil, errors.Join(fmt.Errorf("journal %s: %w", path, err), file.Close())
 	}
 	if err := replayFile(file, replay); err != nil {
@@ -82,8 +81,8 @@ func openJournal(path string, replay func(change)) (*journal, error) {
 	return &journal{file: file}, nil
 }
 
-// replayFile hands every change in file to replay and leaves the file's offset
-// behind the last whole line.
+// replayFile passes every change in file to replay and sets the file's offset after
+// the last complete line.
 func replayFile(file *os.File, replay func(change)) error {
 	content, err := io.ReadAll(file)
 	if err != nil {
@@ -93,14 +92,14 @@ func replayFile(file *os.File, replay func(change)) error {
 	for line := 1; good < len(content); line++ {
 		end := bytes.IndexByte(content[good:], '\n')
 		if end < 0 {
-			break // the crash came before the line's end, so nobody was told of it
+			break // a crash left it incomplete, so no response to it was sent
 		}
 		var c change
 		if err := json.Unmarshal(content[good:good+end], &c); err != nil {
-			return fmt.Errorf("line %d is not readable; repair it, or start with a new file: %w", line, err)
+			return fmt.Errorf("line %d is not readable; fix it, or start with a new file: %w", line, err)
 		}
 		if line == 1 && c.Version != journalVersion {
-			return fmt.Errorf("is of version %d and this simulator reads version %d; start with a new file", c.Version, journalVersion)
+			return fmt.Errorf("has version %d, and this simulator reads version %d; start with a new file", c.Version, journalVersion)
 		}
 		replay(c)
 		good += end + 1
@@ -127,7 +126,7 @@ func (j *journal) append(c change) error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	if _, err := j.file.Write(append(line, '\n')); err != nil {
-		// Half a line may be in the file now, and a line behind it would be lost.
+		// The file may now end in half a line, which would spoil the next one.
 		j.broken = fmt.Errorf("journal: %w", err)
 		return j.broken
 	}
@@ -173,7 +172,7 @@ func (j *journal) fail(err error) {
 	}
 }
 
-// close makes everything durable and refuses what comes later.
+// close syncs and closes the file. Later changes are refused.
 func (j *journal) close() error {
 	err := j.sync()
 	j.fail(errJournalClosed)
@@ -194,7 +193,7 @@ func syncFolder(path string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// bookEntry is one movement of money that really happened.
+// bookEntry is one debit or credit that was really made.
 type bookEntry struct {
 	Kind            string    `json:"kind"` // "debit" or "credit"
 	EcommerceID     string    `json:"ecommerce_id"`

@@ -15,8 +15,8 @@ import (
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
 )
 
-// TestJournalSurvives stops a simulator and starts another on its journal.
-func TestJournalSurvives(t *testing.T) {
+// TestJournalRestoresState stops a simulator and starts another on its journal.
+func TestJournalRestoresState(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "gateway.journal")
 	config := athmovilsim.Config{Journal: path}
@@ -54,8 +54,8 @@ func TestJournalSurvives(t *testing.T) {
 	require.NotEmpty(t, elsewhere.bodies)
 }
 
-// TestTimeGoesOnWhileAway lets a ticket expire between two runs.
-func TestTimeGoesOnWhileAway(t *testing.T) {
+// A ticket expires between two runs.
+func TestTicketExpiresWhileSimulatorIsClosed(t *testing.T) {
 	t.Parallel()
 	now, err := time.Parse(time.RFC3339, epoch)
 	require.NoError(t, err)
@@ -73,10 +73,10 @@ func TestTimeGoesOnWhileAway(t *testing.T) {
 	require.Equal(t, "expired", w.listener.next(t)["status"])
 }
 
-// TestEveryPrefixOfAJournalIsAGateway cuts a journal behind every byte of its
+// TestEveryJournalPrefixIsConsistent cuts a journal behind every byte of its
 // end, as a crash may: what remains is one of the states that were answered,
 // never half of one.
-func TestEveryPrefixOfAJournalIsAGateway(t *testing.T) {
+func TestEveryJournalPrefixIsConsistent(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	path := filepath.Join(folder, "gateway.journal")
@@ -115,7 +115,7 @@ func TestEveryPrefixOfAJournalIsAGateway(t *testing.T) {
 	}
 }
 
-func TestUnreadableJournals(t *testing.T) {
+func TestUnreadableJournalIsRefused(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ content, want string }{
 		{"not json\n{\"version\":1}\n", "line 1 is not readable"},
@@ -134,9 +134,9 @@ func TestUnreadableJournals(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// TestBrokenJournalAnswersNothing loses the disk: no call may claim to have
+// TestBrokenJournalRefusesCalls loses the disk: no call may claim to have
 // done what nobody will remember.
-func TestBrokenJournalAnswersNothing(t *testing.T) {
+func TestBrokenJournalRefusesCalls(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "gateway.journal")
 	w := start(t, athmovilsim.Config{Journal: path})
@@ -157,10 +157,10 @@ func TestBrokenJournalAnswersNothing(t *testing.T) {
 	require.NotContains(t, string(content), "COMPLETED")
 }
 
-// TestAnswersWaitForTheDisk holds back the fsync of a debit: neither its answer
+// TestResponsesWaitForSync holds back the fsync of a debit: neither its answer
 // nor its webhook may come before the disk has it, nor may anybody else read of
 // it.
-func TestAnswersWaitForTheDisk(t *testing.T) {
+func TestResponsesWaitForSync(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{Journal: filepath.Join(t.TempDir(), "gateway.journal")})
 	ticket := w.create(nil)
@@ -189,9 +189,9 @@ func TestAnswersWaitForTheDisk(t *testing.T) {
 	require.Equal(t, "COMPLETED", w.listener.next(t)["status"])
 }
 
-// TestFailedSyncAnswersNothing loses the disk between a write and its fsync:
+// TestFailedSyncRefusesCalls loses the disk between a write and its fsync:
 // nobody can say what is on it, so nobody is told anything any more.
-func TestFailedSyncAnswersNothing(t *testing.T) {
+func TestFailedSyncRefusesCalls(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{Journal: filepath.Join(t.TempDir(), "gateway.journal")})
 	ticket := w.create(nil)
@@ -212,9 +212,8 @@ func TestClosedSimulatorRefuses(t *testing.T) {
 	require.Equal(t, "BTRA_9999", w.call(http.MethodPost, api+"/payment", sale(nil), nil).code(t))
 }
 
-// TestManyAtOnce pays from many sides; the journal's waiters share their
-// fsyncs, and nothing is lost or counted twice.
-func TestManyAtOnce(t *testing.T) {
+// Concurrent payments share the journal's fsyncs. Nothing is lost or counted twice.
+func TestConcurrentPaymentsAddUp(t *testing.T) {
 	t.Parallel()
 	config := athmovilsim.Config{Journal: filepath.Join(t.TempDir(), "gateway.journal")}
 	w := open(t, config)

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// legacyBusiness returns the business of both tokens, by the error codes of
-// the older host (docs/athmovil.md §1.10).
-func (s *Simulator) legacyBusiness(f fields) (Business, error) {
+// legacyAuthenticate returns the business of both tokens. Its error codes are those
+// of the www host (docs/athmovil.md §1.10).
+func (s *Simulator) legacyAuthenticate(f fields) (Business, error) {
 	public, _ := f.optional("publicToken")
 	private, _ := f.optional("privateToken")
 	b, known := s.businesses[public]
@@ -31,17 +31,13 @@ func (s *Simulator) legacyBusiness(f fields) (Business, error) {
 	return Business{}, refuse(codeLegacyPrivateToken)
 }
 
-// report lists the transactions between two moments, docs/athmovil.md §1.8.
+// report lists the transactions between two times (docs/athmovil.md §1.8).
 func (s *Simulator) report(c call, now time.Time) (effect, error) {
-	f, err := parseFields(c.body)
+	f, b, err := readBody(c, s.legacyAuthenticate)
 	if err != nil {
 		return effect{}, err
 	}
-	b, err := s.legacyBusiness(f)
-	if err != nil {
-		return effect{}, err
-	}
-	from, to, err := s.reportSpan(f, now)
+	from, to, err := s.reportRange(f, now)
 	if err != nil {
 		return effect{}, err
 	}
@@ -56,10 +52,9 @@ func (s *Simulator) report(c call, now time.Time) (effect, error) {
 	return effect{answer: rows}, nil
 }
 
-// reportSpan reads the span of a report. Its end covers the whole second that
-// it names.
-func (s *Simulator) reportSpan(f fields, now time.Time) (from, to time.Time, err error) {
-	moment := func(name, code string) (time.Time, error) {
+// reportRange reads the range of a report, up to the end of the last second.
+func (s *Simulator) reportRange(f fields, now time.Time) (from, to time.Time, err error) {
+	parseDate := func(name, code string) (time.Time, error) {
 		value, err := f.required(name)
 		if err != nil {
 			return time.Time{}, err
@@ -70,10 +65,10 @@ func (s *Simulator) reportSpan(f fields, now time.Time) (from, to time.Time, err
 		}
 		return at, nil
 	}
-	if from, err = moment("fromDate", codeBadFrom); err != nil {
+	if from, err = parseDate("fromDate", codeBadFrom); err != nil {
 		return from, to, err
 	}
-	if to, err = moment("toDate", codeBadTo); err != nil {
+	if to, err = parseDate("toDate", codeBadTo); err != nil {
 		return from, to, err
 	}
 	days := s.config.Settings.ReportDays
@@ -85,25 +80,21 @@ func (s *Simulator) reportSpan(f fields, now time.Time) (from, to time.Time, err
 	case to.After(now):
 		err = refuse(codeFutureTo)
 	case to.Sub(from) >= time.Duration(days)*24*time.Hour:
-		err = refuse(codeLongSpan, days)
+		err = refuse(codeRangeTooLong, days)
 	}
 	return from, to.Add(time.Second - time.Nanosecond), err
 }
 
-// searchFields are what a search may ask for, docs/athmovil.md §1.9.
+// searchFields lists the fields of a search (docs/athmovil.md §1.9).
 func searchFields() []string {
 	return []string{
 		"referenceNumber", "dailyTransactionID", "name", "phoneNumber", "email", "total", "metadata1", "metadata2",
 	}
 }
 
-// search finds transactions by exact values, docs/athmovil.md §1.9.
+// search finds transactions by exact values (docs/athmovil.md §1.9).
 func (s *Simulator) search(c call, _ time.Time) (effect, error) {
-	f, err := parseFields(c.body)
-	if err != nil {
-		return effect{}, err
-	}
-	b, err := s.legacyBusiness(f)
+	f, b, err := readBody(c, s.legacyAuthenticate)
 	if err != nil {
 		return effect{}, err
 	}

@@ -15,8 +15,8 @@ import (
 //go:embed phone.html phone.css phone.js
 var phoneFiles embed.FS
 
-// phrases are the words of the phone page in one language.
-type phrases struct {
+// pageText is the text of the phone page in one language.
+type pageText struct {
 	Lang, Title, Heading, Waiting, Nothing, Hint, Confirm, Cancel, To, TimeLeft, Earlier string
 	Tax, Customer, Other, OtherCode                                                      string
 	statuses                                                                             map[string]string
@@ -24,10 +24,10 @@ type phrases struct {
 	failed                                                                               string
 }
 
-// phrasesIn returns the words of a language, English unless it is Spanish.
-func phrasesIn(lang string) phrases {
+// pageTextIn returns the text in Spanish for "es", and in English otherwise.
+func pageTextIn(lang string) pageText {
 	if lang == "es" {
-		return phrases{
+		return pageText{
 			Lang: "es", Title: "Teléfono del cliente", Heading: "Pagos", Waiting: "Pendientes de tu decisión",
 			Nothing: "No hay pagos pendientes", Hint: "Un pago aparece aquí en cuanto un comercio lo pide.",
 			Confirm: "Confirmar", Cancel: "Cancelar", To: "Pago a", TimeLeft: "Tiempo restante",
@@ -41,35 +41,35 @@ func phrasesIn(lang string) phrases {
 				codeWrongStatus:   "Este pago ya se decidió.",
 				codeOtherCustomer: "Este pago es de otro cliente.",
 				codeCancelled:     "Este pago fue cancelado.",
-				codeTimeOver:      "El tiempo para este pago terminó.",
+				codeTicketExpired: "El tiempo para este pago terminó.",
 				codeUnknownTicket: "Este pago no existe.",
 			},
 			failed: "No se pudo.",
 		}
 	}
-	return phrases{
+	return pageText{
 		Lang: "en", Title: "The customer's phone", Heading: "Payments", Waiting: "Waiting for you",
 		Nothing: "No payments are waiting", Hint: "A payment shows up here as soon as a business asks for one.",
 		Confirm: "Confirm", Cancel: "Cancel", To: "Pay", TimeLeft: "Time left",
 		Earlier: "Activity", Tax: "Tax", Customer: "Phone", Other: "Español", OtherCode: "es",
 		statuses: map[string]string{
-			"CONFIRM": "Confirmed", "COMPLETED": "Paid", "CANCEL": "Cancelled",
+			"CONFIRM": "Confirmed", "COMPLETED": "Paid", "CANCEL": "Canceled",
 			string(byTimer): "Expired", "REFUNDED": "Refunded",
 		},
 		errors: map[string]string{
-			codeOwnCard:       "The customer's card is the business's own.",
-			codeWrongStatus:   "This payment has been decided already.",
+			codeOwnCard:       "The customer's card is the business's own card.",
+			codeWrongStatus:   "This payment has already been decided.",
 			codeOtherCustomer: "This payment belongs to another customer.",
-			codeCancelled:     "This payment was cancelled.",
-			codeTimeOver:      "The time for this payment is over.",
-			codeUnknownTicket: "There is no such payment.",
+			codeCancelled:     "This payment was canceled.",
+			codeTicketExpired: "This payment has expired.",
+			codeUnknownTicket: "This payment does not exist.",
 		},
 		failed: "That did not work.",
 	}
 }
 
-// of names the state of a ticket to a customer.
-func (p phrases) of(v ticketView) string {
+// of returns the status of a ticket as the customer reads it.
+func (p pageText) of(v ticketView) string {
 	switch {
 	case v.EndedBy == byTimer:
 		return p.statuses[string(byTimer)]
@@ -80,8 +80,8 @@ func (p phrases) of(v ticketView) string {
 	}
 }
 
-// complaint words an error code of a decision.
-func (p phrases) complaint(code string) string {
+// errorText describes the error code of a decision.
+func (p pageText) errorText(code string) string {
 	if code == "" {
 		return ""
 	}
@@ -91,16 +91,16 @@ func (p phrases) complaint(code string) string {
 	return p.failed
 }
 
-// How many tickets the phone shows.
+// How many tickets the phone page shows.
 const (
 	pendingLimit = 50
 	earlierLimit = 8
 )
 
-// phonePage is what phone.html shows.
+// phonePage is the data of phone.html.
 type phonePage struct {
-	Text    phrases
-	Phone   string // shows only this customer's tickets, unless empty
+	Text    pageText
+	Phone   string // if not empty, only this customer's tickets are shown
 	Error   string
 	Pending []phoneCard
 	Earlier []phoneCard
@@ -124,9 +124,9 @@ func (s *Simulator) phoneRoutes(mux *http.ServeMux) {
 
 func (s *Simulator) showPhone(page *template.Template, w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	view := phonePage{Text: phrasesIn(language(r)), Phone: query.Get("phone")}
-	view.Error = view.Text.complaint(query.Get("error"))
-	err := s.look(func(now time.Time) {
+	view := phonePage{Text: pageTextIn(language(r)), Phone: query.Get("phone")}
+	view.Error = view.Text.errorText(query.Get("error"))
+	err := s.view(func(now time.Time) {
 		for _, t := range slices.Backward(s.state.all()) {
 			if view.Phone != "" && view.Phone != t.Phone {
 				continue
@@ -155,7 +155,7 @@ func (s *Simulator) showPhone(page *template.Template, w http.ResponseWriter, r 
 	}
 }
 
-// decideOnPhone takes the page's form posts and shows the page again.
+// decideOnPhone handles the page's forms, then redirects to the page.
 func (s *Simulator) decideOnPhone(w http.ResponseWriter, r *http.Request) {
 	decision := action(r.PathValue("decision"))
 	if decision != actionConfirm && decision != actionCancel {
@@ -179,13 +179,13 @@ func (s *Simulator) decideOnPhone(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/?"+back.Encode(), http.StatusSeeOther)
 }
 
-// language is what the query asks for, or else what the browser prefers among
-// the two.
+// language is the language in the query or, without one, the one that the browser
+// prefers.
 func language(r *http.Request) string {
 	if lang := r.URL.Query().Get("lang"); lang == "es" || lang == "en" {
 		return lang
 	}
-	// Browsers list languages in order of preference, so weights add nothing.
+	// Browsers list languages in order of preference, so the weights do not matter.
 	for entry := range strings.SplitSeq(r.Header.Get("Accept-Language"), ",") {
 		tag, _, _ := strings.Cut(strings.TrimSpace(strings.ToLower(entry)), ";")
 		lang, _, _ := strings.Cut(tag, "-")
@@ -196,7 +196,7 @@ func language(r *http.Request) string {
 	return "en"
 }
 
-// minutes writes a duration as a phone counts down: "9:59".
+// minutes writes a duration as a countdown, such as "9:59".
 func minutes(d time.Duration) string {
 	seconds := max(0, int(d/time.Second))
 	return fmt.Sprintf("%d:%02d", seconds/60, seconds%60)

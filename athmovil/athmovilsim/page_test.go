@@ -64,8 +64,8 @@ func TestPhonePageLanguages(t *testing.T) {
 	}
 }
 
-// TestPhoneWithoutScript decides by form posts alone.
-func TestPhoneWithoutScript(t *testing.T) {
+// TestPhonePageWorksWithoutScript confirms and cancels with plain form posts.
+func TestPhonePageWorksWithoutScript(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	submit := func(path string) answer {
@@ -85,11 +85,11 @@ func TestPhoneWithoutScript(t *testing.T) {
 
 	submit("/tickets/" + first.id + "/confirm")
 	require.Contains(t, w.page("/?error=BTRA_0035&lang=es", ""), "Este pago ya se decidió.")
-	require.Contains(t, w.page("/?error=BTRA_0039", "en"), "The time for this payment is over.")
+	require.Contains(t, w.page("/?error=BTRA_0039", "en"), "This payment has expired.")
 	require.NotContains(t, w.page("/?error=%3Cscript%3E", "en"), "<script>")
 }
 
-func TestPhoneShowsWhatBecameOfPayments(t *testing.T) {
+func TestPhonePageShowsOutcomes(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	w.create(nil)
@@ -97,14 +97,14 @@ func TestPhoneShowsWhatBecameOfPayments(t *testing.T) {
 	w.cancel(w.create(nil).id)
 	_, reference := w.pay(nil)
 	body := w.page("/", "en")
-	for _, want := range []string{"Expired", "Cancelled", "Paid"} {
+	for _, want := range []string{"Expired", "Canceled", "Paid"} {
 		require.Equal(t, 1, strings.Count(body, ">"+want+"<"), want)
 	}
 	w.refund(reference, "25.00")
 	require.Contains(t, w.page("/", "en"), ">Refunded<")
 }
 
-func TestPhoneAssets(t *testing.T) {
+func TestPhonePageAssets(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	for path, kind := range map[string]string{"/phone.css": "text/css", "/phone.js": "text/javascript", "/": "text/html"} {

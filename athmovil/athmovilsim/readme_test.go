@@ -19,9 +19,9 @@ func readme(t *testing.T) string {
 	return string(content)
 }
 
-// TestReadmeTables compares README.md with the tables that drive the
+// TestReadmeTablesMatchCode compares README.md with the tables that drive the
 // simulator.
-func TestReadmeTables(t *testing.T) {
+func TestReadmeTablesMatchCode(t *testing.T) {
 	t.Parallel()
 	for heading, want := range map[string]map[string]string{
 		"## Customers\n": athmovilsim.Customers(),
@@ -38,8 +38,8 @@ func TestReadmeTables(t *testing.T) {
 	}
 }
 
-// TestReadmePayment takes the payment of README.md with its very lines.
-func TestReadmePayment(t *testing.T) {
+// TestReadmePaymentWorks runs the shell script of README.md.
+func TestReadmePaymentWorks(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed")

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// The limits of docs/athmovil.md §3.
+// The longest texts, in characters (docs/athmovil.md §3).
 const (
 	maxMetadata = 40
 	maxMessage  = 50
@@ -19,10 +19,10 @@ const (
 // or strings, as real clients send both (docs/athmovil.md §1.1).
 type fields map[string]json.RawMessage
 
-// parseFields reads a body.
+// parseFields parses a body.
 func parseFields(body []byte) (fields, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return nil, refuseBody()
+		return nil, refuseMissingBody()
 	}
 	var f fields
 	if err := json.Unmarshal(body, &f); err != nil || f == nil {
@@ -31,8 +31,7 @@ func parseFields(body []byte) (fields, error) {
 	return f, nil
 }
 
-// text returns a string or the digits of a number. Absent and null are both
-// not present.
+// text returns a string, or a number as written. A null counts as absent.
 func (f fields) text(name string) (value string, present bool, err error) {
 	raw := f[name]
 	if raw == nil || string(raw) == "null" {
@@ -50,7 +49,7 @@ func (f fields) text(name string) (value string, present bool, err error) {
 	return value, true, nil
 }
 
-// required returns a text that must neither be missing nor blank.
+// required returns a text that must not be missing or blank.
 func (f fields) required(name string) (string, error) {
 	value, present, err := f.text(name)
 	switch {
@@ -64,14 +63,14 @@ func (f fields) required(name string) (string, error) {
 	return strings.TrimSpace(value), nil
 }
 
-// optional returns a text, empty where it is missing.
+// optional returns a text, empty if it is missing.
 func (f fields) optional(name string) (string, error) {
 	value, _, err := f.text(name)
 	return value, err
 }
 
-// limited returns an optional text of at most limit characters, or the
-// refusal with code.
+// limited returns an optional text. If it has more than limit characters, it is
+// refused with code.
 func (f fields) limited(name string, limit int, code string) (string, error) {
 	value, err := f.optional(name)
 	if err == nil && utf8.RuneCountInString(value) > limit {
@@ -80,7 +79,7 @@ func (f fields) limited(name string, limit int, code string) (string, error) {
 	return value, err
 }
 
-// amount returns a sum that must be there.
+// amount returns an amount that is required.
 func (f fields) amount(name string) (cents, error) {
 	value, err := f.required(name)
 	if err != nil {
@@ -89,8 +88,8 @@ func (f fields) amount(name string) (cents, error) {
 	return parseAmount(value)
 }
 
-// displayAmount returns a sum that is only shown: zero where it is missing,
-// and never negative.
+// displayAmount returns an amount that is only displayed. It is zero if it is
+// missing, and must not be negative.
 func (f fields) displayAmount(name string) (cents, error) {
 	value, err := f.optional(name)
 	if err != nil || strings.TrimSpace(value) == "" {
@@ -119,7 +118,7 @@ func (f fields) total() (cents, error) {
 	return total, nil
 }
 
-// phone returns ten digits or, where the field is missing or blank, nothing.
+// phone returns ten digits, or nothing if the field is missing or empty.
 func (f fields) phone() (string, error) {
 	phone, err := f.optional("phoneNumber")
 	if err != nil || phone == "" {
@@ -135,7 +134,7 @@ func (f fields) phone() (string, error) {
 // (docs/athmovil.md §1.1).
 const longestTimeout = 600 * time.Second
 
-// timeout returns the life of a ticket.
+// timeout returns how long a ticket lives.
 func (f fields) timeout(shortest time.Duration, long LongTimeout) (time.Duration, error) {
 	value, err := f.optional("timeout")
 	if err != nil {
@@ -211,12 +210,12 @@ func (f fields) item() (i item, err error) {
 	return i, err
 }
 
-// isNumber reports whether a JSON value that is no string is a number.
+// isNumber reports whether a JSON value that is not a string is a number.
 func isNumber(raw json.RawMessage) bool {
 	return raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9'
 }
 
-// formatPhone writes ten digits as the older channels do: "(787) 123-4567"
+// formatPhone writes ten digits as reports and refunds do: "(787) 123-4567"
 // (docs/athmovil.md §3).
 func formatPhone(digits string) string {
 	if len(digits) != 10 {

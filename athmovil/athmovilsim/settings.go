@@ -1,6 +1,7 @@
 package athmovilsim
 
 import (
+	"cmp"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -9,80 +10,80 @@ import (
 	"time"
 )
 
-// The tokens of a [Config] that names none: samples, and no secret.
+// The default tokens of a [Config]. They are samples, not secrets.
 const (
 	DefaultPublicToken  = "a66ce73d04f2087615f6320b724defc5b4eedc55"
 	DefaultPrivateToken = "b7c1f5a09e3d4c2f8a6e1d0b9c8f7a6e5d4c3b2a"
 )
 
-// DefaultBusinessName is the business of a [Config] that names none.
+// DefaultBusinessName is the default business name of a [Config].
 const DefaultBusinessName = "Café Cobro"
 
-// DefaultMinTimeout is the shortest documented life of a ticket
+// DefaultMinTimeout is the shortest documented timeout of a ticket
 // (docs/athmovil.md §1.1).
 const DefaultMinTimeout = 120 * time.Second
 
-// defaultReportDays is the longest span of a report: the documentation says
-// "%s days" and no number (docs/athmovil.md §1.8).
+// defaultReportDays is the longest range of a report. It is a guess: the
+// documentation says "%s days" without a number (docs/athmovil.md §1.8).
 const defaultReportDays = 31
 
-// Config says which gateway to play. The zero value is a gateway with one
-// business that keeps everything in memory and sends no webhooks.
+// Config configures a [Simulator]. The zero value is a gateway with one business
+// that keeps everything in memory and sends no webhooks. Every field is optional.
 type Config struct {
-	// PublicToken and PrivateToken belong to the business; empty means
+	// PublicToken and PrivateToken are those of the business. Empty means
 	// [DefaultPublicToken] and [DefaultPrivateToken].
 	PublicToken, PrivateToken string
 
-	// BusinessName is shown to customers; empty means [DefaultBusinessName].
+	// BusinessName is what customers see. Empty means [DefaultBusinessName].
 	BusinessName string
 
-	// OtherBusinesses share the gateway, so that a client can meet tickets that
-	// are not its own, or a business that may not sell.
+	// OtherBusinesses share the gateway, so that a client can meet another
+	// business's ticket, or a business that cannot sell.
 	OtherBusinesses []Business
 
-	// WebhookURL is the listener of the first business, until it subscribes
-	// another one (docs/athmovil.md §1.7). Empty: no webhooks.
+	// WebhookURL is the listener of the first business until it subscribes
+	// another one (docs/athmovil.md §1.7). Empty means no webhooks.
 	WebhookURL string
 
-	// Journal is a file that keeps every ticket, so that the simulator survives
-	// kill -9. One simulator at a time may use it. Empty: memory only.
+	// Journal is a file that stores every ticket, so that the simulator survives
+	// kill -9. Only one simulator at a time may use it. Empty means memory only.
 	Journal string
 
-	// MinTimeout is the shortest life that a ticket may ask for; zero means
-	// [DefaultMinTimeout]. Development is quicker with one second.
+	// MinTimeout is the shortest timeout that a create may ask for, one second
+	// or more. Zero means [DefaultMinTimeout].
 	MinTimeout time.Duration
 
-	// Seed decides the faults that have a probability and no seed of their own.
+	// Seed is for the faults that have a probability and no seed of their own.
 	Seed uint64
 
-	// Settings answers what the documentation leaves open.
+	// Settings chooses what the documentation leaves open.
 	Settings Settings
 
-	// SigningKey signs the auth tokens unless the journal holds a key already;
-	// nil means a new 2048-bit key, which takes a moment to find.
+	// SigningKey signs the auth tokens, unless the journal already has a key. Nil
+	// means a new 2048-bit key, which takes a moment to generate.
 	SigningKey *rsa.PrivateKey
 
-	// Now is the real time beneath the simulator's own clock; nil means
+	// Now is the real time, on which the simulator's clock is based. Nil means
 	// [time.Now].
 	Now func() time.Time
 
-	// Logger hears about webhooks that nobody took and a journal that broke; nil
-	// means silence. Nothing personal and no token is logged.
+	// Logger gets undelivered webhooks and journal errors, never tokens or
+	// personal data. Nil means no logs.
 	Logger *slog.Logger
 }
 
-// Business is a merchant's account.
+// Business is a merchant's account. Both tokens are required.
 type Business struct {
 	Name, PublicToken, PrivateToken string
 
-	// Standing says whether it may sell; empty means [Active].
+	// Standing says whether the business can sell. Empty means [Active].
 	Standing Standing
 }
 
-// Standing is the state of a business's account.
+// Standing is the status of a business's account.
 type Standing string
 
-// The standings of a business. All but Active refuse create.
+// The standings of a business. Create is refused unless it is Active.
 const (
 	Active       Standing = "active"
 	Inactive     Standing = "inactive"      // BTRA_0009
@@ -90,74 +91,74 @@ const (
 	TokenExpired Standing = "token_expired" // BCUS_0092
 )
 
-// Settings holds one choice for each question that docs/athmovil.md §6.3 lists
-// as unknown. The zero value is the proposed answer to each.
+// Settings has one choice for each question that docs/athmovil.md §6.3 lists as
+// unknown. The zero value is the default that §6.3 proposes.
 type Settings struct {
-	// HTTPStatus replaces the HTTP status of a code, such as "BTRA_0031".
+	// HTTPStatus overrides the HTTP status of error codes such as "BTRA_0031".
 	HTTPStatus map[string]int
 
-	// AuthorizeTwiceSucceeds repeats the transaction where a completed ticket is
-	// authorised again; otherwise BTRA_0032.
+	// AuthorizeTwiceSucceeds returns the transaction again if a completed ticket
+	// is authorized. Otherwise the error is BTRA_0032.
 	AuthorizeTwiceSucceeds bool
 
-	// CancelTwiceSucceeds repeats the answer where a cancelled ticket is
-	// cancelled again; otherwise BTRA_0035.
+	// CancelTwiceSucceeds lets a canceled ticket be canceled again. Otherwise the
+	// error is BTRA_0035.
 	CancelTwiceSucceeds bool
 
-	// ForeignTicketIsNamed answers BTRA_0008 for another business's ticket;
-	// otherwise BTRA_0031, as if it did not exist.
+	// ForeignTicketIsNamed returns BTRA_0008 for another business's ticket.
+	// Otherwise the error is BTRA_0031, as if the ticket did not exist.
 	ForeignTicketIsNamed bool
 
-	// ConfirmStopsTimer lets a confirmed ticket live for ever; otherwise it
+	// ConfirmStopsTimer keeps a confirmed ticket from expiring. Otherwise it
 	// expires like an open one.
 	ConfirmStopsTimer bool
 
-	// ExpiredTokenIs0402 answers BTRA_0402 for an expired auth token; otherwise
-	// token.expired.
+	// ExpiredTokenIs0402 returns BTRA_0402 for an expired auth token. Otherwise
+	// the error is token.expired.
 	ExpiredTokenIs0402 bool
 
-	// RefundEchoesReference gives a refund the reference number of its payment;
-	// otherwise it has its own.
+	// RefundEchoesReference gives a refund the reference number of its payment.
+	// Otherwise it has its own.
 	RefundEchoesReference bool
 
-	// RefundDate is the form of a refund's date; empty means RefundDateMillis.
+	// RefundDate is the form of a refund's date. Empty means RefundDateMillis.
 	RefundDate RefundDate
 
-	// MerchantCancelIsSilent sends no webhook where the merchant cancels;
-	// otherwise the cancelled event goes out.
+	// MerchantCancelIsSilent sends no webhook if the merchant cancels. Otherwise
+	// the canceled event is sent.
 	MerchantCancelIsSilent bool
 
-	// WebhookRetries is how often an event that got no 2xx is sent again, at
-	// once; none is documented.
+	// WebhookRetries is how often an event that got no 2xx is sent again, without
+	// a delay. No retry is documented.
 	WebhookRetries int
 
-	// WebhookDelay passes, by the simulator's clock, before an event goes out.
-	// Two to three seconds were observed (docs/athmovil.md §4.1).
+	// WebhookDelay is how long an event waits, by the simulator's clock, before
+	// it is sent. Two to three seconds were observed (docs/athmovil.md §4.1).
 	WebhookDelay time.Duration
 
-	// LongTimeout is what becomes of a timeout above 600 seconds; empty means
+	// LongTimeout says what happens to a timeout above 600 seconds. Empty means
 	// LongTimeoutAccepted.
 	LongTimeout LongTimeout
 
-	// PhoneAtAnyTime lets updatePhoneNumber succeed on a ticket that is not
-	// open; otherwise BTRA_0035.
+	// PhoneAtAnyTime lets updatePhoneNumber succeed on a ticket that is not open.
+	// Otherwise the error is BTRA_0035.
 	PhoneAtAnyTime bool
 
-	// FeeRoundsDown cuts the fee to whole cents; otherwise it is rounded half up.
+	// FeeRoundsDown rounds the fee down to a cent. Otherwise it is rounded half up.
 	FeeRoundsDown bool
 
-	// PlainFees leaves out the float noise of the fee (docs/athmovil.md §1.2).
+	// PlainFees writes fees without float noise (docs/athmovil.md §1.2).
 	PlainFees bool
 
-	// ReportDays is the longest span of a report; zero means 31.
+	// ReportDays is the longest range of a report, in days. Zero means 31.
 	ReportDays int
 
-	// ReportOmitsRefunds lists payments only; otherwise refunds are rows too.
+	// ReportOmitsRefunds lists only payments. Otherwise refunds are rows too.
 	ReportOmitsRefunds bool
 }
 
-// RefundDate is a form of the date in a refund's answer (docs/athmovil.md
-// §1.5).
+// RefundDate is the form of the date in the response to a refund
+// (docs/athmovil.md §1.5).
 type RefundDate string
 
 // The forms of a refund's date.
@@ -167,26 +168,26 @@ const (
 	RefundDateNaive   RefundDate = "naive"   // "2021-07-08 18:13:58.0"
 )
 
-// LongTimeout is the fate of a timeout above the documented 600 seconds.
+// LongTimeout says what happens to a timeout above the documented 600 seconds.
 type LongTimeout string
 
-// What happens to a long timeout.
+// The ways to handle a long timeout.
 const (
 	LongTimeoutAccepted LongTimeout = "accepted"
 	LongTimeoutClamped  LongTimeout = "clamped"
 	LongTimeoutRefused  LongTimeout = "refused" // BTRA_0006
 )
 
-// withDefaults returns c with its empty fields filled, or every problem with
-// it.
+// withDefaults returns c with defaults in its empty fields, or an error that lists
+// every problem.
 func (c Config) withDefaults() (Config, error) {
-	c.PublicToken = orDefault(c.PublicToken, DefaultPublicToken)
-	c.PrivateToken = orDefault(c.PrivateToken, DefaultPrivateToken)
-	c.BusinessName = orDefault(c.BusinessName, DefaultBusinessName)
-	c.MinTimeout = orDefault(c.MinTimeout, DefaultMinTimeout)
-	c.Settings.RefundDate = orDefault(c.Settings.RefundDate, RefundDateMillis)
-	c.Settings.LongTimeout = orDefault(c.Settings.LongTimeout, LongTimeoutAccepted)
-	c.Settings.ReportDays = orDefault(c.Settings.ReportDays, defaultReportDays)
+	c.PublicToken = cmp.Or(c.PublicToken, DefaultPublicToken)
+	c.PrivateToken = cmp.Or(c.PrivateToken, DefaultPrivateToken)
+	c.BusinessName = cmp.Or(c.BusinessName, DefaultBusinessName)
+	c.MinTimeout = cmp.Or(c.MinTimeout, DefaultMinTimeout)
+	c.Settings.RefundDate = cmp.Or(c.Settings.RefundDate, RefundDateMillis)
+	c.Settings.LongTimeout = cmp.Or(c.Settings.LongTimeout, LongTimeoutAccepted)
+	c.Settings.ReportDays = cmp.Or(c.Settings.ReportDays, defaultReportDays)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -201,7 +202,7 @@ func (c Config) problems() error {
 	complain := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	if c.WebhookURL != "" {
 		if u, err := url.Parse(c.WebhookURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			complain("WebhookURL: give an absolute http or https URL")
+			complain("WebhookURL: must be an absolute http or https URL")
 		}
 	}
 	if c.MinTimeout < time.Second {
@@ -221,11 +222,11 @@ func (c Config) problems() error {
 		complain("Settings.LongTimeout: %q is none of accepted, clamped, refused", c.Settings.LongTimeout)
 	}
 	for code, status := range c.Settings.HTTPStatus {
-		if _, known := meanings[code]; !known {
-			complain("Settings.HTTPStatus: no error code %q", code)
+		if _, known := errorCodes[code]; !known {
+			complain("Settings.HTTPStatus: %q is not an error code", code)
 		}
 		if status < 200 || status > 599 {
-			complain("Settings.HTTPStatus: %s: %d is no final HTTP status", code, status)
+			complain("Settings.HTTPStatus: %s: %d is not a final HTTP status", code, status)
 		}
 	}
 	seen := map[string]bool{c.PublicToken: true}
@@ -244,14 +245,6 @@ func (c Config) problems() error {
 		}
 	}
 	return errors.Join(problems...)
-}
-
-func orDefault[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }
 
 // businesses returns every business by its public token.

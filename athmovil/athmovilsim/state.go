@@ -4,8 +4,8 @@ import (
 	"time"
 )
 
-// state is everything the journal keeps. Only apply changes it; the methods
-// that decide return a change and leave it as it is.
+// state is everything that the journal stores. Only apply modifies it. The other
+// methods return the change to make.
 type state struct {
 	tickets       map[string]ticket
 	order         []string            // ids, oldest first
@@ -18,8 +18,8 @@ type state struct {
 	key           []byte
 }
 
-// businessDay is a day in Puerto Rico at one business: daily ids restart on
-// each (docs/athmovil.md §3).
+// businessDay is a day of one business, in Puerto Rico. Daily ids start again each
+// day (docs/athmovil.md §3).
 type businessDay struct{ business, day string }
 
 func newState() *state {
@@ -32,7 +32,7 @@ func newState() *state {
 	}
 }
 
-// apply makes c true. It cannot fail: whoever made c has checked it.
+// apply applies c. It cannot fail, because c was checked when it was made.
 func (st *state) apply(c change) {
 	if c.Key != nil {
 		st.key = c.Key
@@ -86,27 +86,36 @@ func (st *state) all() []ticket {
 	return tickets
 }
 
-// confirm is the customer's consent, from a script, the phone page or the
-// control surface. No webhook tells the merchant.
-func (st *state) confirm(id, phone string) (change, error) {
+// ticket returns a ticket by its id.
+func (st *state) ticket(id string) (ticket, error) {
 	t, known := st.tickets[id]
 	if !known {
-		return change{}, refuse(codeUnknownTicket)
+		return ticket{}, refuse(codeUnknownTicket)
 	}
-	t, err := t.confirmed(phone)
+	return t, nil
+}
+
+// confirm is the customer's confirmation, from a script, the phone page or the
+// control API. It sends no webhook.
+func (st *state) confirm(id, phone string) (change, error) {
+	t, err := st.ticket(id)
+	if err != nil {
+		return change{}, err
+	}
+	t, err = t.confirmed(phone)
 	if err != nil {
 		return change{}, err
 	}
 	return change{Ticket: &t}, nil
 }
 
-// cancel ends a ticket and tells the merchant, unless silent.
+// cancel ends a ticket. It sends a webhook unless silent.
 func (st *state) cancel(id string, by ending, silent bool) (change, error) {
-	t, known := st.tickets[id]
-	if !known {
-		return change{}, refuse(codeUnknownTicket)
+	t, err := st.ticket(id)
+	if err != nil {
+		return change{}, err
 	}
-	t, err := t.cancelled(by)
+	t, err = t.cancelled(by)
 	if err != nil {
 		return change{}, err
 	}
@@ -120,7 +129,7 @@ func (st *state) cancel(id string, by ending, silent bool) (change, error) {
 	return c, nil
 }
 
-// authorize is the debit; the caller has asked whether t is authorizable.
+// authorize is the debit. The caller has checked that t is authorizable.
 func (st *state) authorize(t ticket, now time.Time, fee cents) change {
 	t = t.completed(now, newReference(), st.nextDaily(t.Business, now), fee)
 	return change{
@@ -130,7 +139,7 @@ func (st *state) authorize(t ticket, now time.Time, fee cents) change {
 	}
 }
 
-// refund is a credit; r needs an amount, a message and its origin.
+// refund is a credit. The caller sets the amount, message and origin of r.
 func (st *state) refund(t ticket, r refund, now time.Time, echo bool) (change, error) {
 	r.At = now
 	r.DailyID = st.nextDaily(t.Business, now)

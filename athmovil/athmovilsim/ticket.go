@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// status is a ticket's ecommerceStatus (docs/athmovil.md §3). Journals hold
-// it: never rename one.
+// status is a ticket's ecommerceStatus (docs/athmovil.md §3). Journals store the
+// values: never rename one.
 type status string
 
 const (
@@ -16,7 +16,7 @@ const (
 	statusCancel    status = "CANCEL"
 )
 
-// ending says who made a ticket CANCEL: the status alone does not tell
+// ending says why a ticket is CANCEL. The status does not show it
 // (docs/athmovil.md §1.2), but errors and webhooks do.
 type ending string
 
@@ -26,8 +26,8 @@ const (
 	byTimer    ending = "timer"
 )
 
-// ticket is one sale. Tickets are values: each transition returns a new one,
-// and the journal keeps them whole.
+// ticket is one sale. Tickets are values: each transition returns a new one, which
+// the journal stores whole.
 type ticket struct {
 	ID        string    `json:"id"`
 	Business  string    `json:"business"` // public token of its owner
@@ -43,9 +43,9 @@ type ticket struct {
 	Phone     string    `json:"phone"` // ten digits, or empty
 	CreatedAt time.Time `json:"created_at"`
 	ExpiresAt time.Time `json:"expires_at"`
-	Plan      []step    `json:"plan,omitempty"` // what a scripted customer will still do
+	Plan      []step    `json:"plan,omitempty"` // the remaining steps of a scripted customer
 
-	// Filled by the authorisation.
+	// Set by the authorization.
 	CompletedAt time.Time `json:"completed_at,omitzero"`
 	Reference   string    `json:"reference,omitempty"`
 	DailyID     int       `json:"daily_id,omitempty"`
@@ -74,7 +74,7 @@ type refund struct {
 	External  bool      `json:"external,omitempty"` // made in the ATH Business app
 }
 
-// step is one thing a customer will do.
+// step is one planned action of a scripted customer.
 type step struct {
 	At     time.Time `json:"at"`
 	Action action    `json:"action"`
@@ -83,7 +83,7 @@ type step struct {
 // live reports whether the ticket can still change its status.
 func (t ticket) live() bool { return t.Status == statusOpen || t.Status == statusConfirm }
 
-// refunded is the sum of the refunds.
+// refunded is the total of the refunds.
 func (t ticket) refunded() cents {
 	var sum cents
 	for _, r := range t.Refunds {
@@ -92,7 +92,8 @@ func (t ticket) refunded() cents {
 	return sum
 }
 
-// net is what the business got, before refunds; zero until it is completed.
+// net is what the business received, before refunds. It is zero until the ticket is
+// completed.
 func (t ticket) net() cents {
 	if t.Status != statusCompleted {
 		return 0
@@ -100,8 +101,7 @@ func (t ticket) net() cents {
 	return t.Total - t.Fee
 }
 
-// deadline is the moment the timer ends the ticket, or false where it runs no
-// more.
+// deadline is when the ticket expires. It returns false if the timer has stopped.
 func (t ticket) deadline(confirmStops bool) (time.Time, bool) {
 	if !t.live() || confirmStops && t.Status == statusConfirm {
 		return time.Time{}, false
@@ -109,7 +109,8 @@ func (t ticket) deadline(confirmStops bool) (time.Time, bool) {
 	return t.ExpiresAt, true
 }
 
-// due is the next moment at which something happens to the ticket by itself.
+// due is the time of the ticket's next automatic change. It returns false if there
+// is none.
 func (t ticket) due(confirmStops bool) (time.Time, bool) {
 	at, running := t.deadline(confirmStops)
 	if !t.live() || len(t.Plan) == 0 || running && !t.Plan[0].At.Before(at) {
@@ -118,23 +119,23 @@ func (t ticket) due(confirmStops bool) (time.Time, bool) {
 	return t.Plan[0].At, true
 }
 
-// pushed gives the ticket a phone number. Whoever owns it sees the ticket from
-// now on, and does what the table of customers says.
-func (t ticket) pushed(phone string, now time.Time) ticket {
+// withPhone sets the ticket's phone number. Its owner sees the ticket from then on,
+// and follows the script in the table of customers.
+func (t ticket) withPhone(phone string, now time.Time) ticket {
 	t.Phone = phone
 	t.Plan = customerOf(phone).plan(now, t.ExpiresAt)
 	return t
 }
 
-// confirmed is the customer's consent. phone is whoever gives it; empty means
-// the one who got the push (docs/athmovil.md §1.11).
+// confirmed is the ticket after the customer confirms. phone is that customer's
+// number. Empty means the one that got the push (docs/athmovil.md §1.11).
 func (t ticket) confirmed(phone string) (ticket, error) {
 	if phone == "" {
 		phone = t.Phone
 	}
 	switch {
 	case t.EndedBy == byTimer:
-		return t, refuse(codeTimeOver)
+		return t, refuse(codeTicketExpired)
 	case t.Status == statusCancel:
 		return t, refuse(codeCancelled)
 	case t.Status != statusOpen:
@@ -149,12 +150,12 @@ func (t ticket) confirmed(phone string) (ticket, error) {
 	return t, nil
 }
 
-// cancelled ends a ticket that has not been paid.
+// cancelled is the ticket after it is canceled or expires. It must not be completed.
 func (t ticket) cancelled(by ending) (ticket, error) {
 	switch {
 	case t.live():
 	case t.EndedBy == byTimer && by == byCustomer:
-		return t, refuse(codeTimeOver)
+		return t, refuse(codeTicketExpired)
 	default:
 		return t, refuse(codeWrongStatus)
 	}
@@ -164,14 +165,14 @@ func (t ticket) cancelled(by ending) (ticket, error) {
 	return t, nil
 }
 
-// authorizable says why the ticket cannot be charged, or nothing
-// (docs/athmovil.md §1.3).
+// authorizable returns why the ticket cannot be debited, or nil (docs/athmovil.md
+// §1.3).
 func (t ticket) authorizable() error {
 	switch {
 	case t.Status == statusConfirm:
 		return nil
 	case t.EndedBy == byTimer:
-		return refuse(codeTimeOver)
+		return refuse(codeTicketExpired)
 	case t.Status == statusCancel:
 		return refuse(codeCancelled)
 	default:
@@ -179,7 +180,7 @@ func (t ticket) authorizable() error {
 	}
 }
 
-// completed is the charge; the caller has asked authorizable.
+// completed is the ticket after the debit. The caller has checked authorizable.
 func (t ticket) completed(now time.Time, reference string, dailyID int, fee cents) ticket {
 	t.Status = statusCompleted
 	t.Plan = nil
@@ -190,8 +191,7 @@ func (t ticket) completed(now time.Time, reference string, dailyID int, fee cent
 	return t
 }
 
-// withRefund adds r, which must leave the refunds within the total
-// (docs/athmovil.md §1.5).
+// withRefund adds r. The refunds must not exceed the total (docs/athmovil.md §1.5).
 func (t ticket) withRefund(r refund) (ticket, error) {
 	switch {
 	case t.Status != statusCompleted:

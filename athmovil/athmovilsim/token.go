@@ -17,9 +17,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// tokenLife is the life of an auth token in the official sample
-// (docs/athmovil.md §2): longer than a ticket's default, shorter than a long
-// timeout.
+// tokenLife is how long an auth token is valid in the official sample
+// (docs/athmovil.md §2). That is longer than a ticket's default timeout and shorter
+// than a long one.
 const tokenLife = 900 * time.Second
 
 // tokenIssuer and tokenScope are claims of the official samples.
@@ -31,7 +31,7 @@ const (
 // authClaims are the claims of an auth token, as decoded from the samples of
 // docs/athmovil.md §2.
 type authClaims struct {
-	Subject     string           `json:"sub"` // 96 hex digits; names the ticket to the gateway alone
+	Subject     string           `json:"sub"` // 96 hex digits, which only the gateway maps to the ticket
 	FiID        string           `json:"fiId"`
 	NotBefore   *jwt.NumericDate `json:"nbf"`
 	Azp         []string         `json:"azp"`
@@ -49,7 +49,7 @@ func (c authClaims) GetIssuer() (string, error)                   { return c.Iss
 func (c authClaims) GetSubject() (string, error)                  { return c.Subject, nil }
 func (c authClaims) GetAudience() (jwt.ClaimStrings, error)       { return nil, nil }
 
-// sign makes the auth token of a ticket.
+// sign returns the auth token of a ticket.
 func (s *Simulator) sign(subject string, now time.Time) (string, error) {
 	token := jwt.NewWithClaims(jwt.SigningMethodRS256, authClaims{
 		Subject:     subject,
@@ -69,8 +69,8 @@ func (s *Simulator) sign(subject string, now time.Time) (string, error) {
 	return signed, nil
 }
 
-// bearer returns the ticket that an Authorization header stands for, or the
-// refusal of docs/athmovil.md §1.3. The lock is held.
+// bearer returns the ticket of an Authorization header, or the refusal of
+// docs/athmovil.md §1.3. The lock is held.
 func (s *Simulator) bearer(header http.Header, now time.Time) (ticket, error) {
 	value := header.Get("Authorization")
 	if value == "" {
@@ -88,7 +88,7 @@ func (s *Simulator) bearer(header http.Header, now time.Time) (ticket, error) {
 	).ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return &s.key.PublicKey, nil })
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired) && s.config.Settings.ExpiredTokenIs0402:
-		return ticket{}, refuse(codeTokenOver)
+		return ticket{}, refuse(codeAuthTokenExpired)
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return ticket{}, refuse(codeTokenExpired, claims.ExpiresAt.In(puertoRico).Format(tokenTime))
 	case err != nil:
@@ -96,17 +96,17 @@ func (s *Simulator) bearer(header http.Header, now time.Time) (ticket, error) {
 	}
 	id, known := s.state.subjects[claims.Subject]
 	if !known {
-		return ticket{}, refuse(codeStrangeToken)
+		return ticket{}, refuse(codeTokenOfOther)
 	}
 	return s.state.tickets[id], nil
 }
 
-// newSigningKey encodes key, or a new one where key is nil.
+// newSigningKey encodes key, or a new one if key is nil.
 func newSigningKey(key *rsa.PrivateKey) ([]byte, error) {
 	if key == nil {
 		var err error
 		if key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
-			return nil, fmt.Errorf("make signing key: %w", err)
+			return nil, fmt.Errorf("generate signing key: %w", err)
 		}
 	}
 	return x509.MarshalPKCS8PrivateKey(key)
@@ -130,20 +130,20 @@ func keyID(key *rsa.PrivateKey) string {
 	return hex.EncodeToString(digest[:8])
 }
 
-// newSubject makes the 96 hex digits of a token's subject.
+// newSubject returns the 96 hex digits of a new token's subject.
 func newSubject() string {
 	var random [48]byte
-	_, _ = rand.Read(random[:]) // never fails: it ends the program instead
+	_, _ = rand.Read(random[:]) // never returns an error
 	return hex.EncodeToString(random[:])
 }
 
-// newReference makes a reference number such as
-// 1024264030-8a36d6ba967ef82501968c5eb7376349 (docs/athmovil.md §3). It is
-// random even with a seed, since a restart must not repeat one.
+// newReference returns a new reference number, such as
+// 1024264030-8a36d6ba967ef82501968c5eb7376349 (docs/athmovil.md §3). It is random
+// even with a seed, because a restart must not repeat one.
 func newReference() string {
 	digits, err := rand.Int(rand.Reader, big.NewInt(900_000_000))
 	if err != nil {
-		digits = big.NewInt(0) // the other half is unique by itself
+		digits = big.NewInt(0) // the other half is unique
 	}
 	id := uuid.New()
 	return fmt.Sprintf("%d-%s", digits.Int64()+100_000_000, hex.EncodeToString(id[:]))

@@ -2,6 +2,7 @@ package athmovilsim
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 	"time"
 )
 
-// eventKind is a kind of webhook event, docs/athmovil.md §4.2.
+// eventKind is a kind of webhook event (docs/athmovil.md §4.2).
 type eventKind string
 
 const (
@@ -27,7 +28,7 @@ const (
 	eventDonation  eventKind = "donation"
 )
 
-// dialect is a spelling of an event; empty means the one production uses.
+// dialect is the dialect of an event. Empty means the one that production uses.
 type dialect string
 
 const (
@@ -35,21 +36,21 @@ const (
 	dialectNew dialect = "new"
 )
 
-// event is something the merchant's listener is told.
+// event is a webhook event for the merchant's listener.
 type event struct {
 	kind    eventKind
 	dialect dialect
-	ticket  ticket // as it was then
+	ticket  ticket // as of the event
 	refund  refund // of a refund event
 
 	url   string
 	entry *webhookEntry   // in the log
-	after <-chan struct{} // done of an event that goes first, or nil
-	done  chan struct{}   // closed when it is sent or given up
+	after <-chan struct{} // done of the event to send first, or nil
+	done  chan struct{}   // closed when it is delivered or has failed
 }
 
-// flag returns the subscription flag that an event needs, docs/athmovil.md
-// §4.2; the test button needs none.
+// flag returns the subscription flag that an event needs (docs/athmovil.md §4.2).
+// The test button needs none.
 func (k eventKind) flag() string {
 	switch k {
 	case eventCompleted:
@@ -69,7 +70,7 @@ func (k eventKind) flag() string {
 	}
 }
 
-// subscriptionFlags are the booleans of docs/athmovil.md §1.7.
+// subscriptionFlags lists the booleans of docs/athmovil.md §1.7.
 func subscriptionFlags() []string {
 	return []string{
 		"paymentReceivedEvent", "refundSentEvent", "donationReceivedEvent",
@@ -77,16 +78,16 @@ func subscriptionFlags() []string {
 	}
 }
 
-// subscription is a business's listener and what it wants to hear.
+// subscription is a business's listener and the events that it receives.
 type subscription struct {
 	Business string          `json:"business"`
 	URL      string          `json:"url"`
 	Events   map[string]bool `json:"events"` // by flag
 }
 
-// acceptableListener reports whether a URL may be subscribed: https, as
-// documented, or plain http to this machine, for development.
-func acceptableListener(listener string) bool {
+// isListenerURL reports whether a URL can be subscribed: https, as documented, or
+// plain http to this machine, for development.
+func isListenerURL(listener string) bool {
 	u, err := url.Parse(listener)
 	if err != nil || u.Host == "" {
 		return false
@@ -96,8 +97,8 @@ func acceptableListener(listener string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && local
 }
 
-// listener returns where a business wants to hear of an event, or "". The lock
-// is held.
+// listener returns the URL that a business's event is sent to, or "" if it is not
+// subscribed. The lock is held.
 func (s *Simulator) listener(business string, kind eventKind) string {
 	sub, subscribed := s.state.subscriptions[business]
 	switch {
@@ -110,34 +111,32 @@ func (s *Simulator) listener(business string, kind eventKind) string {
 	}
 }
 
-// Defaults of webhook faults that name no delay_ms.
+// The delays of webhook faults without a delay_ms.
 const (
 	webhookDelay   = 30 * time.Second
 	webhookReorder = 2 * time.Second
 )
 
-// dispatch decides what becomes of an event: when it goes out, in which
-// dialect, how often, if at all. The lock is held.
+// dispatch applies the faults to an event, which decide whether and when it is sent,
+// in which dialect and how often. The lock is held.
 func (s *Simulator) dispatch(e event) {
 	if e.url = s.listener(e.ticket.Business, e.kind); e.url == "" {
 		return
 	}
-	faults := s.befall(opWebhook, e.ticket.ID, e.ticket.Phone)
+	faults := s.faultsFor(opWebhook, e.ticket.ID, e.ticket.Phone)
 	delay, copies, lost, reordered := s.config.Settings.WebhookDelay, 1, false, false
-	names := ""
 	for _, f := range faults {
-		names += separated(names) + string(f.Fault)
 		asked := time.Duration(f.DelayMS) * time.Millisecond
 		switch f.Fault { //nolint:exhaustive // the other faults act elsewhere
 		case faultWebhookLost:
 			lost = true
 		case faultWebhookDelayed:
-			delay += orDefault(asked, webhookDelay)
+			delay += cmp.Or(asked, webhookDelay)
 		case faultWebhookDuplicated:
 			copies++
 		case faultWebhookReordered:
 			reordered = true
-			delay += orDefault(asked, webhookReorder)
+			delay += cmp.Or(asked, webhookReorder)
 		case faultWebhookOldDialect:
 			e.dialect = dialectOld
 		case faultWebhookNewDialect:
@@ -145,43 +144,43 @@ func (s *Simulator) dispatch(e event) {
 		}
 	}
 	for range copies {
-		e.entry = s.webhookLog.add(webhookEntry{At: s.now(), Kind: e.kind, EcommerceID: e.ticket.ID, Fault: names})
+		e.entry = s.webhookLog.add(webhookEntry{At: s.now(), Kind: e.kind, EcommerceID: e.ticket.ID, Fault: namesOf(faults)})
 		switch {
 		case lost:
 		case reordered:
 			s.hold(e, delay)
 		case delay > 0:
-			s.later(s.now().Add(delay), func(time.Time) { s.release(e) })
+			s.scheduleAt(s.now().Add(delay), func(time.Time) { s.release(e) })
 		default:
 			s.release(e)
 		}
 	}
 }
 
-// hold keeps an event back until the next one has gone out, or for delay. The
+// hold delays an event until the next one is sent, but no longer than delay. The
 // lock is held.
 func (s *Simulator) hold(e event, delay time.Duration) {
 	s.held = append(s.held, e)
-	s.later(s.now().Add(delay), func(time.Time) { s.releaseHeld() })
+	s.scheduleAt(s.now().Add(delay), func(time.Time) { s.releaseHeld() })
 }
 
-// release puts an event into the outbox, behind the one before it about the
-// same ticket and before those that were held back. The lock is held.
+// release appends an event to pendingEvents, to be sent after the last one about
+// the same ticket and before the held ones. The lock is held.
 func (s *Simulator) release(e event) {
 	e.after = s.lastEvent[e.ticket.ID]
 	e.done = make(chan struct{})
 	s.lastEvent[e.ticket.ID] = e.done
-	s.outbox = append(s.outbox, e)
+	s.pendingEvents = append(s.pendingEvents, e)
 	held := s.held
 	s.held = nil
 	for _, h := range held {
 		h.after, h.done = e.done, make(chan struct{})
 		s.lastEvent[h.ticket.ID] = h.done
-		s.outbox = append(s.outbox, h)
+		s.pendingEvents = append(s.pendingEvents, h)
 	}
 }
 
-// releaseHeld lets go of what was held back for long enough. The lock is held.
+// releaseHeld releases the held events when their delay is over. The lock is held.
 func (s *Simulator) releaseHeld() {
 	held := s.held
 	s.held = nil
@@ -190,9 +189,9 @@ func (s *Simulator) releaseHeld() {
 	}
 }
 
-// postman sends events. Events about one ticket go in order, others side by
-// side.
-type postman struct {
+// webhookSender sends events. Events about one ticket are sent in order, and those
+// about different tickets concurrently.
+type webhookSender struct {
 	sim    *Simulator
 	client *http.Client
 	slots  chan struct{}
@@ -207,24 +206,24 @@ const (
 	webhookSlots   = 64
 )
 
-func newPostman(s *Simulator) *postman {
+func newWebhookSender(s *Simulator) *webhookSender {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = webhookSlots
-	return &postman{
+	return &webhookSender{
 		sim: s,
 		client: &http.Client{
 			Transport: transport,
 			Timeout:   webhookTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error {
-				return http.ErrUseLastResponse // a listener that redirects has not taken the event
+				return http.ErrUseLastResponse // a redirect is not a delivery
 			},
 		},
 		slots: make(chan struct{}, webhookSlots),
 	}
 }
 
-// post sends an event in its own goroutine.
-func (p *postman) post(e event) {
+// post sends an event in a new goroutine.
+func (p *webhookSender) post(e event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -242,9 +241,9 @@ func (p *postman) post(e event) {
 	})
 }
 
-// close refuses further events and waits for those under way, each of which
-// takes at most [webhookTimeout].
-func (p *postman) close() {
+// close refuses further events and waits for those in flight. Each attempt takes at
+// most [webhookTimeout].
+func (p *webhookSender) close() {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
@@ -252,9 +251,8 @@ func (p *postman) close() {
 	p.client.CloseIdleConnections()
 }
 
-// deliver sends an event as often as the settings say, until somebody takes
-// it.
-func (p *postman) deliver(e event) {
+// deliver sends an event until a 2xx, as often as the settings allow.
+func (p *webhookSender) deliver(e event) {
 	for attempt := range 1 + p.sim.config.Settings.WebhookRetries {
 		body, err := p.sim.render(e)
 		status := 0
@@ -265,13 +263,13 @@ func (p *postman) deliver(e event) {
 		if err == nil && status/100 == 2 {
 			return
 		}
-		p.sim.logger.Warn("webhook was not taken", "event", string(e.kind), "ecommerce_id", e.ticket.ID, "http_status", status, "error", err)
+		p.sim.logger.Warn("webhook was not delivered", "event", string(e.kind), "ecommerce_id", e.ticket.ID, "http_status", status, "error", err)
 	}
 }
 
-// send posts a body and returns the HTTP status of the answer.
-func (p *postman) send(listener string, body []byte) (int, error) {
-	// No request stands behind an event, so only the client's timeout ends it.
+// send posts a body and returns the HTTP status of the response.
+func (p *webhookSender) send(listener string, body []byte) (int, error) {
+	// An event has no request context. The client's timeout ends the call.
 	req, err := http.NewRequest(http.MethodPost, listener, bytes.NewReader(body)) //nolint:noctx // see above
 	if err != nil {
 		return 0, err
@@ -281,16 +279,16 @@ func (p *postman) send(listener string, body []byte) (int, error) {
 	if err != nil {
 		var outer *url.Error
 		if errors.As(err, &outer) {
-			err = outer.Err // without the URL, which may hold the listener's secret
+			err = outer.Err // without the URL, which may contain the listener's secret
 		}
 		return 0, err
 	}
 	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection is used again
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be reused
 	return res.StatusCode, nil
 }
 
-// delivered writes the outcome of an attempt into the log.
+// delivered records the outcome of an attempt in the log.
 func (s *Simulator) delivered(entry *webhookEntry, attempts int, body string, status int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -300,7 +298,7 @@ func (s *Simulator) delivered(entry *webhookEntry, attempts int, body string, st
 	}
 }
 
-// render writes an event as it is sent now.
+// render returns the body of an event that is sent now.
 func (s *Simulator) render(e event) ([]byte, error) {
 	s.mu.Lock()
 	now := s.now()
@@ -308,13 +306,13 @@ func (s *Simulator) render(e event) ([]byte, error) {
 	return json.Marshal(s.eventBody(e, now))
 }
 
-// eventBody chooses the dialect that production uses for a kind, unless the
-// event asks for another one (docs/athmovil.md §4.2).
+// eventBody returns the body of an event, in the event's dialect or else in the one
+// that production uses for its kind (docs/athmovil.md §4.2).
 func (s *Simulator) eventBody(e event, now time.Time) any {
 	t := e.ticket
 	old := oldEvent{
-		TransactionType: "ecommerce", Status: string(e.kind), Date: now.In(puertoRico).Format(naiveTimeOld),
-		Total: text(t.Total), Tax: text(t.Tax), Subtotal: text(t.SubTotal),
+		oldHead: oldHead{TransactionType: "ecommerce", Status: string(e.kind), Date: naiveOld(now)},
+		Total:   text(t.Total), Tax: text(t.Tax), Subtotal: text(t.SubTotal),
 		Metadata1: t.Metadata1, Metadata2: t.Metadata2, Items: oldItems(t.Items),
 	}
 	switch e.kind {
@@ -343,7 +341,7 @@ func (s *Simulator) eventBody(e event, now time.Time) any {
 	}
 }
 
-// newEvent is the newer dialect: docs/athmovil.md §4.2 "New style".
+// newEvent is an event in the new dialect (docs/athmovil.md §4.2 "New style").
 type newEvent struct {
 	TransactionType        string    `json:"transactionType"`
 	Status                 string    `json:"status"`
@@ -371,14 +369,9 @@ type newEvent struct {
 }
 
 type newItem struct {
-	Name           string  `json:"name"`
-	Description    string  `json:"description"`
-	Quantity       int     `json:"quantity"`
-	Price          decimal `json:"price"`
-	Tax            decimal `json:"tax"`
-	Metadata       string  `json:"metadata"`
-	SKU            string  `json:"sku"`
-	FormattedPrice string  `json:"formattedPrice"`
+	reportItem
+	SKU            string `json:"sku"`
+	FormattedPrice string `json:"formattedPrice"`
 }
 
 func (s *Simulator) newEvent(t ticket, status string, now time.Time) newEvent {
@@ -388,35 +381,25 @@ func (s *Simulator) newEvent(t ticket, status string, now time.Time) newEvent {
 		Total: number(t.Total), SubTotal: number(t.SubTotal), Tax: decimal(t.Tax),
 		Metadata1: t.Metadata1, Metadata2: t.Metadata2, Items: []newItem{},
 	}
-	for _, i := range t.Items {
-		e.Items = append(e.Items, newItem{
-			Name: i.Name, Description: i.Description, Quantity: i.Quantity,
-			Price: decimal(i.Price), Tax: decimal(i.Tax), Metadata: i.Metadata, SKU: i.SKU,
-		})
+	for i, line := range reportItems(t.Items) {
+		e.Items = append(e.Items, newItem{reportItem: line, SKU: t.Items[i].SKU})
 	}
 	return e
 }
 
-// paidBy fills what only a completed event tells.
+// paidBy sets the fields that only a completed event has.
 func (e newEvent) paidBy(payer customer, t ticket) newEvent {
 	e.ReferenceNumber, e.DailyTransactionID, e.TransactionDate = t.Reference, dailyText(t.DailyID), naive(t.CompletedAt)
 	e.Fee, e.NetAmount = decimal(t.Fee), number(t.net())
 	e.Name, e.Email = payer.name, payer.email
-	e.PhoneNumber, _ = strconv.ParseInt(t.Phone, 10, 64) // 0 where nobody is known, as documented
+	e.PhoneNumber, _ = strconv.ParseInt(t.Phone, 10, 64) // 0 if there is no number, as documented
 	return e
 }
 
-// oldEvent is the older dialect, all strings: docs/athmovil.md §4.2.
+// oldEvent is an event in the old dialect, in which every value is a string
+// (docs/athmovil.md §4.2).
 type oldEvent struct {
-	TransactionType     string    `json:"transactionType"`
-	Status              string    `json:"status"`
-	Date                string    `json:"date"`
-	ReferenceNumber     string    `json:"referenceNumber"`
-	DailyTransactionID  string    `json:"dailyTransactionID"`
-	Name                string    `json:"name"`
-	PhoneNumber         string    `json:"phoneNumber"`
-	Email               string    `json:"email"`
-	Message             string    `json:"message"`
+	oldHead
 	Total               text      `json:"total"`
 	Tax                 text      `json:"tax"`
 	Subtotal            text      `json:"subtotal"`
@@ -452,28 +435,23 @@ func (e oldEvent) paidBy(payer customer, t ticket) oldEvent {
 	return e
 }
 
-// oldRefund is the refund event of the documentation.
+// oldRefund is the documented refund event (docs/athmovil.md §4.2).
 func oldRefund(t ticket, r refund, now time.Time) oldEvent {
 	payer := customerOf(t.Phone)
 	return oldEvent{
-		TransactionType: "refund", Status: "completed", Date: now.In(puertoRico).Format(naiveTimeOld),
-		ReferenceNumber: r.Reference, DailyTransactionID: dailyText(r.DailyID),
-		Name: payer.name, PhoneNumber: t.Phone, Email: payer.email, Message: r.Message,
+		oldHead: oldHead{
+			TransactionType: "refund", Status: "completed", Date: naiveOld(now),
+			ReferenceNumber: r.Reference, DailyTransactionID: dailyText(r.DailyID),
+			Name: payer.name, PhoneNumber: t.Phone, Email: payer.email, Message: r.Message,
+		},
 		Total: text(r.Amount), Items: []oldItem{},
 	}
 }
 
-// refundEvent is the refund event that was captured in production.
+// refundEvent is the refund event that was captured in production
+// (docs/athmovil.md §4.2).
 type refundEvent struct {
-	TransactionType     string `json:"transactionType"`
-	Status              string `json:"status"`
-	Date                string `json:"date"`
-	ReferenceNumber     string `json:"referenceNumber"`
-	DailyTransactionID  string `json:"dailyTransactionID"`
-	Name                string `json:"name"`
-	PhoneNumber         string `json:"phoneNumber"`
-	Email               string `json:"email"`
-	Message             string `json:"message"`
+	oldHead
 	Total               text   `json:"total"`
 	Fee                 text   `json:"fee"`
 	NetAmount           text   `json:"netAmount"`
@@ -483,24 +461,28 @@ type refundEvent struct {
 func capturedRefund(t ticket, r refund, now time.Time) refundEvent {
 	payer := customerOf(t.Phone)
 	return refundEvent{
-		TransactionType: "REFUND", Status: "COMPLETED", Date: naive(now),
-		ReferenceNumber: r.Reference, DailyTransactionID: strconv.Itoa(r.DailyID),
-		Name: payer.name, PhoneNumber: formatPhone(t.Phone), Email: payer.email, Message: r.Message,
+		oldHead: oldHead{
+			TransactionType: "REFUND", Status: "COMPLETED", Date: naive(now),
+			ReferenceNumber: r.Reference, DailyTransactionID: strconv.Itoa(r.DailyID),
+			Name: payer.name, PhoneNumber: formatPhone(t.Phone), Email: payer.email, Message: r.Message,
+		},
 		Total: text(r.Amount), TotalRefundedAmount: "0",
 	}
 }
 
-// sampleEvent is one of the events that no ticket stands behind: the test
-// button, "Pay a Business" and a donation, as docs/athmovil.md §4.2 shows them.
+// sampleEvent is an event without a ticket: the test button, "Pay a Business" or a
+// donation, as in docs/athmovil.md §4.2.
 func sampleEvent(kind eventKind, now time.Time) oldEvent {
 	e := oldEvent{
-		TransactionType: string(kind), Status: "completed", Date: now.In(puertoRico).Format(naiveTimeOld),
-		ReferenceNumber: newReference(), DailyTransactionID: "0001",
-		Name: "Valeria Herrero", PhoneNumber: "7871234567", Email: "customer@example.com", Message: "Test message",
+		oldHead: oldHead{
+			TransactionType: string(kind), Status: "completed", Date: naiveOld(now),
+			ReferenceNumber: newReference(), DailyTransactionID: "0001",
+			Name: "Valeria Herrero", PhoneNumber: "7871234567", Email: "customer@example.com", Message: "Test message",
+		},
 		Total: 1_00, Fee: 6, NetAmount: 94, Items: []oldItem{},
 	}
 	if kind == eventSimulated {
-		// Net amount and total contradict each other in the documentation too.
+		// Net amount and total do not match in the documentation either.
 		e.ReferenceNumber = "000000-00000000abcd"
 		e.Total, e.Tax, e.Subtotal = 3_00, 1_00, 2_00
 		e.Metadata1, e.Metadata2 = "metadata1 test", "metadata2 test"
@@ -512,8 +494,8 @@ func sampleEvent(kind eventKind, now time.Time) oldEvent {
 	return e
 }
 
-// forge makes an event of a kind about a ticket for POST /_sim/webhooks,
-// whatever the ticket's state is. The lock is held.
+// forge returns an event of a kind about a ticket for POST /_sim/webhooks, whatever
+// the ticket's status is. The lock is held.
 func (s *Simulator) forge(kind eventKind, spelling dialect, ecommerceID string) (event, error) {
 	e := event{kind: kind, dialect: spelling, ticket: ticket{Business: s.config.PublicToken}}
 	switch kind {
@@ -523,9 +505,9 @@ func (s *Simulator) forge(kind eventKind, spelling dialect, ecommerceID string) 
 	default:
 		return e, fmt.Errorf("kind: %q is none of completed, cancelled, expired, refund, simulated, payment, donation", kind)
 	}
-	t, known := s.state.tickets[ecommerceID]
-	if !known {
-		return e, refuse(codeUnknownTicket)
+	t, err := s.state.ticket(ecommerceID)
+	if err != nil {
+		return e, err
 	}
 	e.ticket = t
 	e.refund = refund{Reference: t.Reference, DailyID: t.DailyID, Amount: t.Total}

@@ -14,13 +14,13 @@ import (
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
 )
 
-// TestEventsByThemselves checks which event follows which step.
-func TestEventsByThemselves(t *testing.T) {
+// Each transition sends its event, or none.
+func TestEventsOfEachTransition(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
 		do   func(w *world) made
-		want object // nil: silence
+		want object // nil: no event
 	}{
 		{"create", func(w *world) made { return w.create(nil) }, nil},
 		{"confirm", func(w *world) made { ticket := w.create(nil); w.confirm(ticket.id); return ticket }, nil},
@@ -63,7 +63,7 @@ func TestEventsByThemselves(t *testing.T) {
 	}
 }
 
-func TestFaultsOfWebhooks(t *testing.T) {
+func TestWebhookFaults(t *testing.T) {
 	t.Parallel()
 	completed, refund := "COMPLETED ECOMMERCE", "COMPLETED REFUND"
 	tests := []struct {
@@ -109,8 +109,8 @@ func TestFaultsOfWebhooks(t *testing.T) {
 	}
 }
 
-// TestHeldEventGoesAlone sends an event that no other one releases.
-func TestHeldEventGoesAlone(t *testing.T) {
+// TestHeldEventIsSentAlone sends a held event when no other one releases it.
+func TestHeldEventIsSentAlone(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	w.post("/_sim/faults", object{"op": "webhook", "fault": "webhook_reordered"})
@@ -120,7 +120,7 @@ func TestHeldEventGoesAlone(t *testing.T) {
 	require.Equal(t, "COMPLETED", w.listener.next(t)["status"])
 }
 
-func TestExpiredInTheNewDialect(t *testing.T) {
+func TestExpiredEventInNewDialect(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	w.post("/_sim/faults", object{"fault": "webhook_new_dialect"})
@@ -164,7 +164,7 @@ func TestForgedEvents(t *testing.T) {
 	require.Empty(t, w.get("/_sim/webhooks")["webhooks"])
 }
 
-func TestForgingNeedsAListener(t *testing.T) {
+func TestForgedEventNeedsListener(t *testing.T) {
 	t.Parallel()
 	sim, err := athmovilsim.New(athmovilsim.Config{})
 	require.NoError(t, err)
@@ -176,16 +176,16 @@ func TestForgingNeedsAListener(t *testing.T) {
 	require.Contains(t, got.object(t)["message"], "no listener")
 }
 
-func TestSubscription(t *testing.T) {
+func TestSubscriptionChoosesListenerAndEvents(t *testing.T) {
 	t.Parallel()
-	w := start(t, athmovilsim.Config{OtherBusinesses: neighbour("").OtherBusinesses})
+	w := start(t, athmovilsim.Config{OtherBusinesses: otherBusiness("").OtherBusinesses})
 	other := listen(t)
 	body := subscribing(other.server.URL + "/elsewhere")
 	body["ecommercePaymentReceivedEvent"] = false
 	got := w.call(http.MethodPost, "/transactions/webhook/post", body, nil)
 	require.Equal(t, "success", got.object(t)["status"])
 
-	_, reference := w.pay(nil) // not wanted
+	_, reference := w.pay(nil) // not subscribed
 	w.refund(reference, "1.00")
 	require.Equal(t, "REFUND", other.next(t)["transactionType"])
 
@@ -195,9 +195,8 @@ func TestSubscription(t *testing.T) {
 	require.Empty(t, other.bodies)
 }
 
-// TestNobodyTakesTheEvent counts attempts and keeps the listener's address,
-// which holds a secret, out of every log.
-func TestNobodyTakesTheEvent(t *testing.T) {
+// Each attempt is logged, without the listener's URL, which contains a secret.
+func TestUndeliveredWebhookIsRetried(t *testing.T) {
 	t.Parallel()
 	for retries, status := range map[int]int{0: http.StatusInternalServerError, 2: http.StatusFound} {
 		var calls atomic.Int64
@@ -227,15 +226,15 @@ func TestNobodyTakesTheEvent(t *testing.T) {
 		require.NotContains(t, entry["error"], "secret-path")
 		w.stop()
 		require.Equal(t, int64(1+retries), calls.Load())
-		require.Contains(t, logged.String(), "webhook was not taken")
+		require.Contains(t, logged.String(), "webhook was not delivered")
 		for _, secret := range []string{"secret-path", "7875551234", "Valeria", athmovilsim.DefaultPrivateToken} {
 			require.NotContains(t, logged.String(), secret)
 		}
 	}
 }
 
-// TestSettle moves the time by hand, beneath the simulator's own clock.
-func TestSettle(t *testing.T) {
+// TestSettleDeliversWebhooks moves the real time that the simulator's clock is based on.
+func TestSettleDeliversWebhooks(t *testing.T) {
 	t.Parallel()
 	began, err := time.Parse(time.RFC3339, epoch)
 	require.NoError(t, err)

@@ -10,18 +10,17 @@ import (
 	"time"
 )
 
-// The shapes of this file are the documented answers, key by key and in their
-// order; athmovil/testdata/wire holds the samples that a test compares them
-// with.
+// The structs of this file are the documented responses, with their keys in order.
+// A test compares them with the samples in athmovil/testdata/wire.
 
-// created is the answer to create, docs/athmovil.md §1.1.
+// created is the response to create (docs/athmovil.md §1.1).
 type created struct {
 	EcommerceID string `json:"ecommerceId"`
 	AuthToken   string `json:"auth_token"`
 }
 
-// transaction is the answer to findPayment and authorization, docs/athmovil.md
-// §1.2.
+// transaction is the response to findPayment and authorization (docs/athmovil.md
+// §1.2).
 type transaction struct {
 	EcommerceStatus     status            `json:"ecommerceStatus"`
 	EcommerceID         string            `json:"ecommerceId"`
@@ -55,7 +54,7 @@ type transactionItem struct {
 	SKU            *string `json:"sku,omitempty"`            // absent once completed
 }
 
-// transactionOf shows a ticket to its merchant.
+// transactionOf returns a ticket as its merchant sees it.
 func (s *Simulator) transactionOf(t ticket) transaction {
 	b := s.businesses[t.Business]
 	return transaction{
@@ -80,7 +79,7 @@ func (s *Simulator) transactionOf(t ticket) transaction {
 	}
 }
 
-// industry is the sample's (docs/athmovil.md §1.2).
+// industry is that of the sample (docs/athmovil.md §1.2).
 const industry = "COMPUTERS"
 
 func transactionItems(t ticket) []transactionItem {
@@ -98,7 +97,21 @@ func transactionItems(t ticket) []transactionItem {
 	return items
 }
 
-// refundPair is the answer to refund, docs/athmovil.md §1.5.
+// oldHead has the first keys of the events in the old dialect and of the original
+// transaction in the response to refund.
+type oldHead struct {
+	TransactionType    string `json:"transactionType"`
+	Status             string `json:"status"`
+	Date               string `json:"date"`
+	ReferenceNumber    string `json:"referenceNumber"`
+	DailyTransactionID string `json:"dailyTransactionID"`
+	Name               string `json:"name"`
+	PhoneNumber        string `json:"phoneNumber"`
+	Email              string `json:"email"`
+	Message            string `json:"message"`
+}
+
+// refundPair is the response to refund (docs/athmovil.md §1.5).
 type refundPair struct {
 	Refund   refundSide   `json:"refund"`
 	Original originalSide `json:"originalTransaction"`
@@ -117,15 +130,7 @@ type refundSide struct {
 }
 
 type originalSide struct {
-	TransactionType     string       `json:"transactionType"`
-	Status              string       `json:"status"`
-	Date                string       `json:"date"`
-	ReferenceNumber     string       `json:"referenceNumber"`
-	DailyTransactionID  string       `json:"dailyTransactionID"`
-	Name                string       `json:"name"`
-	PhoneNumber         string       `json:"phoneNumber"`
-	Email               string       `json:"email"`
-	Message             string       `json:"message"`
+	oldHead
 	Total               number       `json:"total"`
 	Tax                 number       `json:"tax"`
 	Subtotal            number       `json:"subtotal"`
@@ -137,7 +142,7 @@ type originalSide struct {
 	Items               []reportItem `json:"items"`
 }
 
-// refundAnswer tells of t's last refund.
+// refundAnswer returns the response to the last refund of t.
 func (s *Simulator) refundAnswer(t ticket) refundPair {
 	r, payer := t.Refunds[len(t.Refunds)-1], customerOf(t.Phone)
 	return refundPair{
@@ -148,19 +153,21 @@ func (s *Simulator) refundAnswer(t ticket) refundPair {
 			Date:               s.refundDate(r.At),
 			ReferenceNumber:    r.Reference,
 			DailyTransactionID: dailyText(r.DailyID),
-			Name:               " " + payer.name, // the sample's own quirk
+			Name:               " " + payer.name, // as in the sample
 			PhoneNumber:        formatPhone(t.Phone),
 			Email:              payer.email,
 		},
 		Original: originalSide{
-			TransactionType:     "PAYMENT",
-			Status:              string(t.Status),
-			Date:                s.refundDate(t.CompletedAt),
-			ReferenceNumber:     t.Reference,
-			DailyTransactionID:  dailyText(t.DailyID),
-			Name:                payer.name,
-			PhoneNumber:         formatPhone(t.Phone),
-			Email:               payer.email,
+			oldHead: oldHead{
+				TransactionType:    "PAYMENT",
+				Status:             string(t.Status),
+				Date:               s.refundDate(t.CompletedAt),
+				ReferenceNumber:    t.Reference,
+				DailyTransactionID: dailyText(t.DailyID),
+				Name:               payer.name,
+				PhoneNumber:        formatPhone(t.Phone),
+				Email:              payer.email,
+			},
 			Total:               number(t.Total),
 			Tax:                 number(t.Tax),
 			Subtotal:            number(t.SubTotal),
@@ -174,24 +181,24 @@ func (s *Simulator) refundAnswer(t ticket) refundPair {
 	}
 }
 
-// refundDate writes a time in the form that the settings chose.
+// refundDate writes a time in the form that the settings choose.
 func (s *Simulator) refundDate(at time.Time) string {
 	switch s.config.Settings.RefundDate {
 	case RefundDateSeconds:
 		return strconv.FormatInt(at.Unix(), 10)
 	case RefundDateNaive:
-		return at.In(puertoRico).Format(naiveTimeOld)
+		return naiveOld(at)
 	default:
 		return strconv.FormatInt(at.UnixMilli(), 10)
 	}
 }
 
-// reportRow is one row of a report, docs/athmovil.md §1.8.
+// reportRow is one row of a report (docs/athmovil.md §1.8).
 type reportRow struct {
 	TransactionType    string       `json:"transactionType"`
 	Status             string       `json:"status"`
 	Date               string       `json:"date"`
-	ReferenceNumber    string       `json:"referenceNumber"` // with a trailing space, as seen
+	ReferenceNumber    string       `json:"referenceNumber"` // with a trailing space, as observed
 	DailyTransactionID int          `json:"dailyTransactionID"`
 	Name               string       `json:"name"`
 	PhoneNumber        string       `json:"phoneNumber"`
@@ -227,7 +234,7 @@ func reportItems(items []item) []reportItem {
 	return rows
 }
 
-// rowsOf lists a business's transactions, oldest first.
+// rowsOf returns a business's transactions, oldest first.
 func (s *Simulator) rowsOf(b Business) []reportRow {
 	var rows []reportRow
 	for _, t := range s.state.all() {
@@ -253,7 +260,7 @@ func paymentRow(t ticket) reportRow {
 	return reportRow{
 		TransactionType:    "ECOMMERCE",
 		Status:             string(t.Status),
-		Date:               t.CompletedAt.In(puertoRico).Format(naiveTimeOld),
+		Date:               naiveOld(t.CompletedAt),
 		ReferenceNumber:    t.Reference + " ",
 		DailyTransactionID: t.DailyID,
 		Name:               payer.name,
@@ -272,15 +279,15 @@ func paymentRow(t ticket) reportRow {
 	}
 }
 
-// refundRow shows a refund as a row of its own, which is a guess: no sample of
-// one is known (docs/athmovil.md §1.8). Like the captured webhook, it does not
-// tell which payment it belongs to.
+// refundRow is a refund as a row of its own. That is a guess, as there is no sample
+// (docs/athmovil.md §1.8). Like the captured webhook, the row does not say which
+// payment it belongs to.
 func refundRow(t ticket, r refund) reportRow {
 	payer := customerOf(t.Phone)
 	return reportRow{
 		TransactionType:    "REFUND",
 		Status:             string(statusCompleted),
-		Date:               r.At.In(puertoRico).Format(naiveTimeOld),
+		Date:               naiveOld(r.At),
 		ReferenceNumber:    r.Reference + " ",
 		DailyTransactionID: r.DailyID,
 		Name:               payer.name,
@@ -313,7 +320,7 @@ func (r reportRow) matches(wanted map[string]string) bool {
 	return true
 }
 
-// naive writes a time as the gateway does, or nothing for no time
+// naive writes a time as the newer calls do, or nothing for the zero time
 // (docs/athmovil.md §3).
 func naive(at time.Time) string {
 	if at.IsZero() {
@@ -322,8 +329,11 @@ func naive(at time.Time) string {
 	return at.In(puertoRico).Format(naiveTime)
 }
 
-// dailyText writes a daily id as the newer channels do, or nothing for none:
-// four digits, zeros in front (docs/athmovil.md §3).
+// naiveOld writes a time as the older calls and events do (docs/athmovil.md §3).
+func naiveOld(at time.Time) string { return at.In(puertoRico).Format(naiveTimeOld) }
+
+// dailyText writes a daily id as the newer calls do: at least four digits, padded
+// with zeros, or nothing if there is none (docs/athmovil.md §3).
 func dailyText(id int) string {
 	if id == 0 {
 		return ""
@@ -332,7 +342,7 @@ func dailyText(id int) string {
 	return strings.Repeat("0", max(0, 4-len(digits))) + digits
 }
 
-// idOf makes the 32 hex digits by which the gateway knows something.
+// idOf returns an id of 32 hex digits, such as businessCustomerId.
 func idOf(what string) string {
 	digest := sha256.Sum256([]byte(what))
 	return hex.EncodeToString(digest[:16])

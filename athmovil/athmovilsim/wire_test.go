@@ -57,9 +57,9 @@ func withoutItems(shape map[string]string) map[string]string {
 	return shape
 }
 
-// TestAnswersAreAsDocumented compares every answer with its sample: the same
+// TestResponsesMatchDocumentation compares every answer with its sample: the same
 // keys, spelled the same, with the same JSON types.
-func TestAnswersAreAsDocumented(t *testing.T) {
+func TestResponsesMatchDocumentation(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	find := func(id string) []byte {
@@ -108,8 +108,8 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	}
 }
 
-// TestWordsAreAsDocumented compares the answers that are words.
-func TestWordsAreAsDocumented(t *testing.T) {
+// Responses that are texts, not structs.
+func TestResponseTextsMatchDocumentation(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	ticket := w.create(object{"phoneNumber": ""})
@@ -127,9 +127,9 @@ func TestWordsAreAsDocumented(t *testing.T) {
 	require.Equal(t, string(documented(t, "error.html")), string(got))
 }
 
-// TestEventsAreAsDocumented compares every event, in each dialect, with its
+// TestEventsMatchDocumentation compares every event, in each dialect, with its
 // sample.
-func TestEventsAreAsDocumented(t *testing.T) {
+func TestEventsMatchDocumentation(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})
 	paid, reference := w.pay(nil)

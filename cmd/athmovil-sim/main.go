@@ -1,5 +1,5 @@
-// Command athmovil-sim plays the ATH Móvil Business gateway on this machine,
-// for tests of any client, in any language. See athmovil/athmovilsim/README.md.
+// Command athmovil-sim simulates the ATH Móvil Business gateway on this machine, to
+// test any client, in any language. See athmovil/athmovilsim/README.md.
 package main
 
 import (

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,25 +26,24 @@ const (
 	exitUsage   = 2
 )
 
-// flags are the command line. Each flag is also an environment variable:
-// ATHSIM_ and its name in capitals.
+// flags are the command line. Each flag is also an environment variable, ATHSIM_
+// followed by its name in capitals.
 type flags struct {
-	Listen        string        `default:"127.0.0.1:8090" help:"Address of the gateway, as merchants see it; port 0 takes a free one."`
-	ControlListen string        `default:"127.0.0.1:8091" help:"Address of the test control and the phone page."`
-	WebhookURL    string        `help:"Where events are posted, until a listener is subscribed."`
-	Journal       string        `help:"File that keeps the tickets over restarts; none keeps them in memory."`
-	PublicToken   string        `help:"The business's public token; a documented sample if none is given."`
-	PrivateToken  string        `help:"The business's private token; better given by the environment."`
+	Listen        string        `default:"127.0.0.1:8090" help:"Address of the gateway; port 0 picks a free port."`
+	ControlListen string        `default:"127.0.0.1:8091" help:"Address of the control API and the phone page."`
+	WebhookURL    string        `help:"URL that events are posted to, until a listener is subscribed."`
+	Journal       string        `help:"File that keeps the tickets over restarts; without it they are in memory."`
+	PublicToken   string        `help:"The business's public token; a documented sample by default."`
+	PrivateToken  string        `help:"The business's private token; better set in the environment."`
 	BusinessName  string        `help:"The name that customers see."`
-	MinTimeout    time.Duration `default:"120s" help:"The shortest life a ticket may ask for."`
-	Seed          uint64        `help:"Decides faults that have a probability."`
+	MinTimeout    time.Duration `default:"120s" help:"The shortest timeout that a ticket may ask for, 1s or more."`
+	Seed          uint64        `help:"Seed of the faults that have a probability."`
 }
 
-// environment is the prefix of every setting's variable.
+// environment is the prefix of every environment variable.
 const environment = "ATHSIM_"
 
-// run is the whole program: it serves until ctx ends and returns the exit
-// code.
+// run is the whole program. It serves until ctx ends and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	settings, code, done := parse(args, getenv, stdout, stderr)
 	if done {
@@ -56,13 +56,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return exitOK
 }
 
-// parse reads flags, then the environment, then defaults. It is done where
-// help was asked for or the command line is wrong.
+// parse reads flags, then the environment, then defaults. It returns done if help
+// was requested or the command line is invalid.
 func parse(args []string, getenv func(string) string, stdout, stderr io.Writer) (settings flags, code int, done bool) {
 	parser, err := kong.New(&settings,
 		kong.Name("athmovil-sim"),
-		kong.Description("Plays the ATH Móvil Business gateway for tests. Every flag is also an environment variable: "+
-			environment+"CONTROL_LISTEN for --control-listen. A secret can be in a file that a variable names: "+environment+"WEBHOOK_URL_FILE."),
+		kong.Description("Simulates the ATH Móvil Business gateway for tests. Every flag is also an environment variable: "+
+			environment+"CONTROL_LISTEN for --control-listen. A secret can be in a file whose name is in a variable: "+environment+"WEBHOOK_URL_FILE."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { done = true }),
 		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
@@ -89,9 +89,9 @@ func variable(flag string) string {
 	return environment + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// setting returns a flag's value from the environment, or from the file that
-// the environment names, as container platforms mount secrets; nil where there
-// is none.
+// setting returns a flag's value from its environment variable, or from the file that
+// the variable with _FILE names, as container platforms mount secrets. It returns nil
+// if neither is set.
 func setting(flag string, getenv func(string) string) (any, error) {
 	if value := getenv(variable(flag)); value != "" {
 		return value, nil
@@ -110,7 +110,7 @@ func setting(flag string, getenv func(string) string) (any, error) {
 // serve runs the simulator until ctx ends.
 func serve(ctx context.Context, settings flags, stdout, stderr io.Writer) (err error) {
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
-	if stderr == os.Stderr { // the standard log is the process's, and tests run beside each other
+	if stderr == os.Stderr { // the standard log belongs to the process, and tests run in parallel
 		telemetry.TakeStandardLog(logger)
 	}
 	sim, err := athmovilsim.New(athmovilsim.Config{
@@ -128,12 +128,12 @@ func serve(ctx context.Context, settings flags, stdout, stderr io.Writer) (err e
 	}
 	defer func() { err = errors.Join(err, sim.Close()) }()
 
-	gateway, err := open(ctx, settings.Listen, "--listen", sim.Gateway(), logger)
+	gateway, err := serveHTTP(ctx, settings.Listen, "--listen", sim.Gateway(), logger)
 	if err != nil {
 		return err
 	}
 	defer gateway.stop()
-	control, err := open(ctx, settings.ControlListen, "--control-listen", sim.Control(), logger)
+	control, err := serveHTTP(ctx, settings.ControlListen, "--control-listen", sim.Control(), logger)
 	if err != nil {
 		return err
 	}
@@ -142,9 +142,9 @@ func serve(ctx context.Context, settings flags, stdout, stderr io.Writer) (err e
 	_, err = fmt.Fprintf(stdout, `gateway  %[1]s
 control  %[2]s   (the customer's phone: open it in a browser)
 
-Ask for a payment, then confirm it on the phone:
+Create a payment, then confirm it on the phone:
   curl -s %[1]s/api/business-transaction/ecommerce/payment -d '{"publicToken":"%[3]s","total":"25.00","subtotal":"25.00","tax":"0.00","metadata1":"order 1","metadata2":"","items":[],"phoneNumber":"7875551234"}'
-`, gateway.url, control.url, orDefault(settings.PublicToken, athmovilsim.DefaultPublicToken))
+`, gateway.url, control.url, cmp.Or(settings.PublicToken, athmovilsim.DefaultPublicToken))
 	if err != nil {
 		return err
 	}
@@ -158,25 +158,25 @@ Ask for a payment, then confirm it on the phone:
 	}
 }
 
-// door is one listening address.
-type door struct {
+// server serves one address.
+type server struct {
 	url    string
-	server *http.Server
-	failed chan error // gets why serving ended, once; nil after stop
+	http   *http.Server
+	failed chan error // receives the error that ended serving, nil after stop; then closed
 }
 
-// grace is how long calls under way may take when the program ends.
+// grace is how long calls in flight may take when the program ends.
 const grace = 5 * time.Second
 
-// open listens on address, which came from flag.
-func open(ctx context.Context, address, flag string, handler http.Handler, logger *slog.Logger) (*door, error) {
+// serveHTTP listens on address, the value of flag, and serves handler.
+func serveHTTP(ctx context.Context, address, flag string, handler http.Handler, logger *slog.Logger) (*server, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("%w\nhint: give another address with %s", err, flag)
+		return nil, fmt.Errorf("%w\nhint: choose another address with %s", err, flag)
 	}
-	d := &door{
+	s := &server{
 		url: "http://" + listener.Addr().String(),
-		server: &http.Server{
+		http: &http.Server{
 			Handler:           handler,
 			ErrorLog:          telemetry.StandardLog(logger),
 			ReadHeaderTimeout: grace,
@@ -185,30 +185,23 @@ func open(ctx context.Context, address, flag string, handler http.Handler, logge
 		failed: make(chan error, 1),
 	}
 	go func() { // ends when stop closes the server, which then waits for failed
-		err := d.server.Serve(listener)
+		err := s.http.Serve(listener)
 		if errors.Is(err, http.ErrServerClosed) {
 			err = nil
 		}
-		d.failed <- err
-		close(d.failed)
+		s.failed <- err
+		close(s.failed)
 	}()
-	return d, nil
+	return s, nil
 }
 
-// stop lets calls under way end, then closes.
-func (d *door) stop() {
-	ctx, cancel := context.WithTimeout(d.server.BaseContext(nil), grace)
+// stop waits for calls in flight, then closes the server.
+func (s *server) stop() {
+	ctx, cancel := context.WithTimeout(s.http.BaseContext(nil), grace)
 	defer cancel()
-	if d.server.Shutdown(ctx) != nil {
-		_ = d.server.Close() // somebody held on for longer than grace
+	if s.http.Shutdown(ctx) != nil {
+		_ = s.http.Close() // a call took longer than grace
 	}
-	for range d.failed { // until the serving goroutine has ended
+	for range s.failed { // until the serving goroutine has ended
 	}
-}
-
-func orDefault(value, fallback string) string {
-	if value == "" {
-		return fallback
-	}
-	return value
 }

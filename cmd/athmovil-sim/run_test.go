@@ -20,8 +20,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// asProgram makes the test binary the program itself, so that a test can kill
-// it.
+// asProgram makes the test binary run as the program, so that a test can kill it.
 const asProgram = "ATHSIM_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -32,10 +31,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// nothing is an empty environment.
+// nothing is an environment without variables.
 func nothing(string) string { return "" }
 
-// anywhere are free ports.
+// anywhere returns the flags for free ports, and more.
 func anywhere(more ...string) []string {
 	return append([]string{"--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0"}, more...)
 }
@@ -85,7 +84,7 @@ func newClient(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
 }
 
-// field takes a value out of a JSON answer.
+// field returns a string field of a JSON body.
 func field(t *testing.T, body, name string) string {
 	t.Helper()
 	found := regexp.MustCompile(`"` + name + `":"([^"]*)"`).FindStringSubmatch(body)
@@ -93,8 +92,8 @@ func field(t *testing.T, body, name string) string {
 	return found[1]
 }
 
-// TestRun starts the program, uses what it prints, and stops it.
-func TestRun(t *testing.T) {
+// The program is used as its own output says.
+func TestPrintedCommandsWork(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -120,7 +119,7 @@ func TestRun(t *testing.T) {
 	require.NotNil(t, body)
 	ticket := call(t, client, http.MethodPost, gateway+"/api/business-transaction/ecommerce/payment", body[1], nil)
 	id := field(t, ticket, "ecommerceId")
-	require.Contains(t, call(t, client, http.MethodGet, control+"/", "", nil), ">By File<", "a flag beats the environment, which beats a default; a file has a line's end")
+	require.Contains(t, call(t, client, http.MethodGet, control+"/", "", nil), ">By File<", "a flag overrides the environment, which overrides a default; the newline of a file is ignored")
 	confirmed := call(t, client, http.MethodPost, control+"/_sim/tickets/"+id+"/confirm", "", nil)
 	require.Contains(t, confirmed, `"status":"CONFIRM"`)
 
@@ -130,10 +129,10 @@ func TestRun(t *testing.T) {
 	require.Equal(t, exitOK, <-done, stderr.String())
 	require.Empty(t, stderr.String())
 	_, err = new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(gateway, "http://"))
-	require.Error(t, err, "it listens no more")
+	require.Error(t, err, "it no longer listens")
 }
 
-func TestMistakes(t *testing.T) {
+func TestInvalidCommandLineExplainsItself(t *testing.T) {
 	t.Parallel()
 	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -165,7 +164,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-func TestHelp(t *testing.T) {
+func TestHelpListsFlags(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, exitOK, run(t.Context(), []string{"--help"}, nothing, &stdout, &stderr))
@@ -177,9 +176,8 @@ func TestHelp(t *testing.T) {
 	require.Empty(t, stderr.String())
 }
 
-// TestKillNine kills the real program behind an answered debit and finds it in
-// the books of the next one.
-func TestKillNine(t *testing.T) {
+// A debit that was answered is in the books after kill -9 and a restart.
+func TestDebitSurvivesKill(t *testing.T) {
 	t.Parallel()
 	program, err := os.Executable()
 	require.NoError(t, err)
