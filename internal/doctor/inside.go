@@ -49,7 +49,7 @@ func (e *examination) keys() (*seal.Ring, Finding) {
 	f.Status, f.Saw = OK, fmt.Sprintf("%d keys read, %s writes", len(keys), ring.PrimaryID())
 	for _, key := range keys {
 		switch {
-		case !key.Writes:
+		case !key.Primary:
 		case key.Created.IsZero():
 			f.Saw += "; its age is not known"
 		case e.cfg.Now().Sub(key.Created) > oldKey:

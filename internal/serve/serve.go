@@ -151,7 +151,7 @@ func (cfg *Config) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ring.Tell(cfg.Logger)
+	ring.SetLogger(cfg.Logger)
 	db, err := store.Await(ctx, store.Config{DSN: cfg.Store, Sealer: ring, Logger: cfg.Logger, Observer: cfg.Metrics}, cfg.StartTimeout)
 	if err != nil {
 		return err
