@@ -389,7 +389,7 @@ func checkURL(text string, allowPrivate bool) error {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return errors.New("must begin with https://")
 	case u.Scheme == "http" && !allowPrivate:
-		return errors.New("must begin with https://; http is for development only, with " + allowSetting)
+		return errors.New("must begin with https://; http is only for development, with " + allowSetting)
 	case u.User != nil:
 		return errors.New("must not contain a username or password: the signature authenticates the sender")
 	case u.Fragment != "":

@@ -101,7 +101,7 @@ func TestLoadReportsMistakes(t *testing.T) {
 		{"a url without a host", file("https:///cobro"), "must be an absolute URL"},
 		{"a url that does not parse", file("https://shop.example.com:port/"), "must be an absolute URL"},
 		{"another scheme", file("ftp://shop.example.com/"), "must begin with https://"},
-		{"http", file("http://shop.example.com/"), "http is for development only"},
+		{"http", file("http://shop.example.com/"), "http is only for development"},
 		{"a password", file("https://canary:canary@shop.example.com/"), "must not contain a username or password"},
 		{"a fragment", file("https://shop.example.com/#canary"), "must not have a fragment"},
 		{"a secret without a prefix", secrets("[Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LTAwMDE=]"), `must begin with "whsec_"`},
