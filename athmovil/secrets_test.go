@@ -162,7 +162,7 @@ func (s said) Write(line []byte) (int, error) {
 // Cobro's programs take.
 func TestTheStandardLogShowsNothingPrivate(t *testing.T) { //nolint:paralleltest // the standard log is the process's
 	lines := make(said, 100) // more than there are calls
-	telemetry.TakeStandardLog(slog.New(slog.NewTextHandler(lines, nil)))
+	telemetry.RedirectStandardLog(slog.New(slog.NewTextHandler(lines, nil)))
 	t.Cleanup(func() {
 		log.SetOutput(os.Stderr)
 		log.SetFlags(log.LstdFlags)

@@ -111,7 +111,7 @@ func setting(flag string, getenv func(string) string) (any, error) {
 func serve(ctx context.Context, settings flags, stdout, stderr io.Writer) (err error) {
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
 	if stderr == os.Stderr { // the standard log is the process's, and tests run beside each other
-		telemetry.TakeStandardLog(logger)
+		telemetry.RedirectStandardLog(logger)
 	}
 	sim, err := athmovilsim.New(athmovilsim.Config{
 		PublicToken:  settings.PublicToken,
