@@ -163,7 +163,7 @@ func (s logLines) Write(line []byte) (int, error) {
 // programs redirect.
 func TestStandardLogShowsNothingPrivate(t *testing.T) { //nolint:paralleltest // the standard log is the process's
 	lines := make(logLines, 100) // more than there are calls
-	telemetry.TakeStandardLog(slog.New(slog.NewTextHandler(lines, nil)))
+	telemetry.RedirectStandardLog(slog.New(slog.NewTextHandler(lines, nil)))
 	t.Cleanup(func() {
 		log.SetOutput(os.Stderr)
 		log.SetFlags(log.LstdFlags)

@@ -1,8 +1,23 @@
-// Package money holds amounts of United States dollars, exact to the cent.
+// Package money holds amounts of US dollars, exact to the cent.
 //
-// ATH Móvil knows no other currency (docs/athmovil.md §3), so an [Amount]
-// carries none. Text is checked before any arithmetic sees it, and no float64
-// is ever involved.
+// Get an [Amount] from text with [Parse], or from a number of cents with
+// [FromCents]. Use [MustParse] for constants in tests and examples:
+//
+//	price, err := money.Parse("24.99")
+//	shipping := money.FromCents(5_00)
+//
+// Add, subtract and compare. An Amount never changes; each operation returns a
+// new one:
+//
+//	total := price.Add(shipping)            // $29.99
+//	if refund.Cmp(total) > 0 { … }          // more than was paid
+//	if refund == total { … }                // all of it
+//
+// Print an Amount and it reads "29.99". In JSON it is the string "29.99", and a
+// JSON number is rejected. In a database it is an integer column of cents.
+//
+// There is no currency: ATH Móvil takes US dollars only (docs/athmovil.md §3).
+// There is no float64 anywhere, because 0.1 + 0.2 must be 0.30.
 package money
 
 import (
@@ -17,23 +32,23 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// ErrSyntax is wrapped by every error of this package that blames the text.
+// ErrSyntax is wrapped by every error about text that is not a valid amount.
 var ErrSyntax = errors.New("not an amount")
 
-// maxDigits bounds the digits before the decimal point, so that sums of many
-// amounts stay far from the limits of an int64.
+// maxDigits limits the digits before the decimal point, so that even a sum of
+// many amounts stays far from the limits of an int64.
 const maxDigits = 12
 
-// Amount is a sum of money in cents. The zero value is $0.00. Amounts are
-// immutable, comparable with ==, and safe for concurrent use.
+// Amount is a number of cents. The zero value is $0.00. Amounts are immutable,
+// comparable with ==, and safe for concurrent use.
 type Amount struct{ cents int64 }
 
-// FromCents returns the amount of that many cents.
+// FromCents returns an amount of that many cents.
 func FromCents(cents int64) Amount { return Amount{cents: cents} }
 
 // Parse reads an amount as people write it: "25", "25.5" or "25.00", with an
-// optional minus sign. It refuses exponents, signs other than a leading minus,
-// spaces, separators and more than two decimals; its errors wrap [ErrSyntax].
+// optional minus sign. It rejects exponents, any other sign, spaces, thousands
+// separators and more than two decimals. Its errors wrap [ErrSyntax].
 func Parse(text string) (Amount, error) {
 	digits, negative := strings.CutPrefix(text, "-")
 	whole, fraction, dotted := strings.Cut(digits, ".")
@@ -54,7 +69,7 @@ func Parse(text string) (Amount, error) {
 	return Amount{cents: cents}, nil
 }
 
-// MustParse is [Parse] for constants in tests and examples; it panics on an
+// MustParse is [Parse] for constants in tests and examples. It panics on an
 // error.
 func MustParse(text string) Amount {
 	a, err := Parse(text)
@@ -64,10 +79,11 @@ func MustParse(text string) Amount {
 	return a
 }
 
-// ParseNoisy reads an amount as the gateway writes it: a JSON number with the
-// noise of a 32-bit float ("0.6000000238418579" is 0.60, docs/athmovil.md
-// §1.2), rounded half away from zero to the cent. It refuses exponents beyond
-// two digits and more than 40 characters; its errors wrap [ErrSyntax].
+// ParseNoisy reads an amount as ATH Móvil writes it: a JSON number with the
+// rounding error of a 32-bit float ("0.6000000238418579" is $0.60,
+// docs/athmovil.md §1.2). It rounds to the nearest cent, and half a cent away
+// from zero. It rejects exponents of more than two digits and text of more than
+// 40 characters. Its errors wrap [ErrSyntax].
 func ParseNoisy(text string) (Amount, error) {
 	if !isNumber(text) {
 		return Amount{}, fmt.Errorf("%w: %s", ErrSyntax, quote(text))
@@ -95,8 +111,8 @@ func (a Amount) String() string {
 	return fmt.Sprintf("%s%d.%02d", sign, cents/100, cents%100)
 }
 
-// Add returns a + b. It panics where the sum leaves the range of an int64,
-// which no sum of parsed amounts can reach.
+// Add returns a + b. It panics if the sum overflows an int64, which no realistic
+// sum of parsed amounts does.
 func (a Amount) Add(b Amount) Amount {
 	sum := a.cents + b.cents
 	if (sum > a.cents) != (b.cents > 0) && b.cents != 0 {
@@ -105,7 +121,7 @@ func (a Amount) Add(b Amount) Amount {
 	return Amount{cents: sum}
 }
 
-// Sub returns a - b; see [Amount.Add].
+// Sub returns a - b. It panics like [Amount.Add].
 func (a Amount) Sub(b Amount) Amount {
 	if b.cents == math.MinInt64 {
 		panic("money: amount out of range")
@@ -113,7 +129,8 @@ func (a Amount) Sub(b Amount) Amount {
 	return a.Add(Amount{cents: -b.cents})
 }
 
-// Cmp returns -1, 0 or +1 as a is less than, equal to or greater than b.
+// Cmp returns -1 if a is less than b, 0 if they are equal, and +1 if a is
+// greater.
 func (a Amount) Cmp(b Amount) int {
 	switch {
 	case a.cents < b.cents:
@@ -134,8 +151,8 @@ func (a Amount) IsNegative() bool { return a.cents < 0 }
 // MarshalJSON writes the amount as a string with two decimals.
 func (a Amount) MarshalJSON() ([]byte, error) { return json.Marshal(a.String()) }
 
-// UnmarshalJSON reads a string by the rules of [Parse]. A JSON number is
-// refused: it may have passed through a float64 on its way.
+// UnmarshalJSON reads a string by the rules of [Parse]. It rejects a JSON
+// number, which may already have lost cents in a float64.
 func (a *Amount) UnmarshalJSON(data []byte) error {
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {
@@ -149,7 +166,7 @@ func (a *Amount) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Value implements [driver.Valuer]: databases hold cents.
+// Value implements [driver.Valuer]. The column holds cents.
 func (a Amount) Value() (driver.Value, error) { return a.cents, nil }
 
 // Scan implements [database/sql.Scanner] for a column of cents.
@@ -191,7 +208,7 @@ func isNumber(text string) bool {
 	return isDigits(whole) && (!dotted || isDigits(fraction))
 }
 
-// quote shows at most 40 bytes of a text in an error.
+// quote returns at most 40 bytes of text for an error message.
 func quote(text string) string {
 	if len(text) > 40 {
 		text = text[:40] + "…"

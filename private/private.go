@@ -1,12 +1,20 @@
-// Package private wraps what must never be read in a log.
+// Package private holds values that must never appear in a log.
 //
-// There are two kinds. [Text] is personal data: a payer's phone number, name
-// or e-mail address. It travels in JSON, because the API answers with it and
-// histories carry it (encrypted), but fmt and log/slog print only a mark.
-// [Token] is a secret: it cannot be printed and it cannot be marshalled
-// either; whoever needs it calls [Token.Reveal], which is easy to search for.
+// [Text] is personal data, such as a payer's phone number, name or email
+// address. Print it with fmt or log/slog and you see [Mark]. To use the value
+// itself, convert it:
 //
-// Both are values and safe for concurrent use.
+//	slog.Info("paid", "email", customer.Email) // email=[private]
+//	send(string(customer.Email))              // the address
+//
+// JSON carries the real text, because API responses and notifications contain
+// it, and so do workflow histories, encrypted.
+//
+// [Token] is a secret, such as an API key. Make one with [NewToken]. It prints as
+// [Mark] too, and it cannot be marshaled at all. The one place that sends it
+// calls [Token.Reveal], which is easy to search for.
+//
+// Both types are plain values and safe for concurrent use.
 package private
 
 import (
@@ -16,50 +24,47 @@ import (
 	"log/slog"
 )
 
-// Mark is what every log, error text and debugger sees instead of a private
-// value that is not empty.
+// Mark is what logs and error messages show in place of a private value. An
+// empty value prints as "".
 const Mark = "[private]"
 
-// Text is a piece of personal data. Its zero value is the empty text, which
-// prints as "". Convert with string(t) where the clear text is meant.
+// Text is personal data. It prints as [Mark]; string(t) is the real text.
 type Text string
 
-// Format implements [fmt.Formatter] for every verb, so that no %q, %x or %#v
-// finds a way round.
+// Format implements [fmt.Formatter]. It covers every verb, because %q, %x and %#v
+// would otherwise bypass a String method.
 func (t Text) Format(f fmt.State, _ rune) { mark(f, string(t)) }
 
 // LogValue implements [slog.LogValuer].
 func (t Text) LogValue() slog.Value { return slog.StringValue(marked(string(t))) }
 
-// Token is a secret such as a private token or an API key. Its zero value is
-// the empty token. Tokens compare with ==, which is not constant in time: use
-// crypto/subtle on revealed bytes where an attacker can measure.
+// Token is a secret, such as an API key. The zero value is empty. Tokens compare
+// with ==, which does not run in constant time: if an attacker can measure the
+// comparison, use crypto/subtle on the revealed bytes.
 type Token struct{ secret string }
 
 // NewToken wraps secret.
 func NewToken(secret string) Token { return Token{secret: secret} }
 
-// Reveal returns the secret in clear, for the one place that sends it.
+// Reveal returns the secret itself, for the one place that sends it.
 func (t Token) Reveal() string { return t.secret }
 
 // IsZero reports whether the token is empty.
 func (t Token) IsZero() bool { return t.secret == "" }
 
-// Format implements [fmt.Formatter] for every verb.
+// Format implements [fmt.Formatter].
 func (t Token) Format(f fmt.State, _ rune) { mark(f, t.secret) }
 
 // LogValue implements [slog.LogValuer].
 func (t Token) LogValue() slog.Value { return slog.StringValue(marked(t.secret)) }
 
-// ErrMarshal is returned by every attempt to marshal a [Token].
-var ErrMarshal = errors.New("private: a token is never marshalled; call Reveal where it is sent")
+// ErrMarshal is the error of every attempt to marshal a [Token].
+var ErrMarshal = errors.New("private: a token cannot be marshaled; call Reveal where it is sent")
 
-// MarshalJSON implements encoding/json.Marshaler and always fails with
-// [ErrMarshal].
+// MarshalJSON implements encoding/json.Marshaler. It always returns [ErrMarshal].
 func (t Token) MarshalJSON() ([]byte, error) { return nil, ErrMarshal }
 
-// MarshalText implements encoding.TextMarshaler and always fails with
-// [ErrMarshal].
+// MarshalText implements encoding.TextMarshaler. It always returns [ErrMarshal].
 func (t Token) MarshalText() ([]byte, error) { return nil, ErrMarshal }
 
 func mark(f fmt.State, text string) {

@@ -14,7 +14,7 @@ import (
 
 const canary = "canary-7875551234"
 
-func TestPrintingShowsOnlyTheMark(t *testing.T) {
+func TestPrintShowsOnlyTheMark(t *testing.T) {
 	t.Parallel()
 	type nested struct {
 		Phone private.Text
@@ -40,7 +40,7 @@ func TestLogsShowOnlyTheMark(t *testing.T) {
 	require.Contains(t, out.String(), private.Mark)
 }
 
-func TestTextTravelsInJSONAndATokenDoesNot(t *testing.T) {
+func TestJSONCarriesTextButNoToken(t *testing.T) {
 	t.Parallel()
 	got, err := json.Marshal(private.Text(canary))
 	require.NoError(t, err)

@@ -110,7 +110,7 @@ func (c *Config) open(ctx context.Context) (*store.Store, *seal.Ring, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	ring.Tell(c.Logger)
+	ring.SetLogger(c.Logger)
 	db, err := store.Await(ctx, store.Config{
 		DSN: c.Store, Sealer: ring, Now: c.Now, Logger: c.Logger, Observer: c.Metrics,
 	}, c.StartTimeout)

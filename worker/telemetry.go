@@ -50,8 +50,8 @@ const operationsTimeout = 15 * time.Second
 // serveOperations serves health and metrics where Config.OpsListen says, until
 // stop, which waits for it and may be called twice. The process answers there
 // while it waits for its database and for Temporal.
-func (c *Config) serveOperations(ctx context.Context) (front *operations.Front, stop func(), err error) {
-	front = operations.NewFront(operations.Config{
+func (c *Config) serveOperations(ctx context.Context) (front *operations.StartupHandler, stop func(), err error) {
+	front = operations.NewStartupHandler(operations.Config{
 		Metrics: c.Metrics.Handler(c.Logger), Stopping: ctx.Done(), Logger: c.Logger,
 	}, "store")
 	if c.OpsListen == "" {

@@ -62,7 +62,7 @@ func (c *Config) run(ctx context.Context, notifications *activities.Notification
 			c.Logger.Error("store not closed", "error", err)
 		}
 	}()
-	front.Await("temporal")
+	front.WaitFor("temporal")
 	temporal, err := engine.Dial(ctx, c.engineOptions(ring))
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (c *Config) run(ctx context.Context, notifications *activities.Notification
 	defer cancelBackground()
 	r := runner{cfg: *c, client: temporal, store: db, failed: make(chan error, 1), background: background}
 	if c.Payments {
-		front.Await("search_attributes")
+		front.WaitFor("search_attributes")
 		if err := r.addPayments(ctx); err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (c *Config) run(ctx context.Context, notifications *activities.Notification
 	if c.Payments { // a merchant's own hosts leave the books to Cobro
 		c.Metrics.WatchStore(ctx, db, c.Logger, c.Now)
 	}
-	front.Open(r.operations(ctx))
+	front.SetHandler(r.operations(ctx))
 	defer stopOperations() // before the store: the last look must not find it closed
 	return r.run(ctx)
 }

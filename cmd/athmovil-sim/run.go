@@ -111,7 +111,7 @@ func setting(flag string, getenv func(string) string) (any, error) {
 func serve(ctx context.Context, settings flags, stdout, stderr io.Writer) (err error) {
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
 	if stderr == os.Stderr { // the standard log belongs to the process, and tests run in parallel
-		telemetry.TakeStandardLog(logger)
+		telemetry.RedirectStandardLog(logger)
 	}
 	sim, err := athmovilsim.New(athmovilsim.Config{
 		PublicToken:  settings.PublicToken,

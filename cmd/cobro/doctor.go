@@ -41,7 +41,7 @@ func (c *doctorCommand) Run(p *program) error {
 	if err != nil {
 		temporal = engine.Options{} // a problem of the settings says so
 	}
-	findings := doctor.Examine(p.ctx, doctor.Config{
+	findings := doctor.Run(p.ctx, doctor.Config{
 		Problems: p.problems(settings.Everything),
 		Store:    p.getenv("COBRO_STORE"), KeyFile: p.getenv("COBRO_KEY_FILE"), MerchantID: cmp.Or(p.getenv("COBRO_MERCHANT_ID"), "default"),
 		Temporal:    temporal,

@@ -200,7 +200,7 @@ func TestImportMistakesSayWhatToDo(t *testing.T) {
 		"no file":               {env, nil, 2, "<file>"},
 		"a missing file":        {env, []string{"nowhere.json"}, 1, "nowhere.json"},
 		"an empty folder":       {env, []string{nothing}, 1, "no .json and no .csv"},
-		"a file cut off":        {env, []string{dump("dump.json"), broken}, 1, "breaks off after row"},
+		"a file cut off":        {env, []string{dump("dump.json"), broken}, 1, "truncated after row"},
 		"a zone nobody knows":   {env, []string{"--time-zone", "AST?", dump("dump.json")}, 1, "TIME_ZONE of the Django settings"},
 		"no database":           {elsewhere, []string{dump("dump.json")}, 1, "COBRO_DATA"},
 		"neither store nor dev": {map[string]string{"TEMPORAL_ADDRESS": "x:1"}, []string{dump("dump.json")}, 1, "set COBRO_STORE and COBRO_KEY_FILE"},

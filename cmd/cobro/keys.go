@@ -110,7 +110,7 @@ func (c *keysList) Run(p *program) error {
 		if !key.Created.IsZero() {
 			created = key.Created.Format(time.DateOnly)
 		}
-		if key.Writes {
+		if key.Primary {
 			writes = "yes"
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\n", key.ID, created, writes)

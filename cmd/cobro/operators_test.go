@@ -41,7 +41,7 @@ func TestKeysAreRotated(t *testing.T) {
 	}
 	first := list()
 	require.Len(t, first, 1)
-	require.True(t, first[0].Writes)
+	require.True(t, first[0].Primary)
 	require.False(t, first[0].Created.IsZero())
 
 	code, stdout, stderr := cobro(t, env, "keys", "add", "--json")

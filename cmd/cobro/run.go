@@ -110,7 +110,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return 2
 	}
 	if stderr == os.Stderr { // the standard log is the process's, and tests run beside each other
-		telemetry.TakeStandardLog(logger)
+		telemetry.RedirectStandardLog(logger)
 	}
 	err = command.Run(&program{ctx: ctx, getenv: getenv, settings: variables, logger: logger, stdout: stdout})
 	if errors.Is(err, errDifferences) {

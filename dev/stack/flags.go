@@ -81,7 +81,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	}
 	logger, err := telemetry.NewLogger(stderr, f.LogFormat, level, terminal(stderr))
 	if err == nil {
-		telemetry.TakeStandardLog(logger)
+		telemetry.RedirectStandardLog(logger)
 		err = run(ctx, f, getenv, logger, stdout)
 	}
 	if err != nil {

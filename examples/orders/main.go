@@ -1,6 +1,6 @@
 // Command orders keeps the status of each order in the merchant's own database:
-// PostgreSQL where ORDERS_DSN is postgres://…, else the SQLite file that it names.
-// Start it beside a running dev; a payment's reference is its order.
+// PostgreSQL if ORDERS_DSN is a postgres:// URL, or else the SQLite file that it
+// names. Start it next to a running dev. A payment's reference is the order id.
 package main
 
 import (
@@ -38,8 +38,8 @@ func main() {
 	}
 }
 
-// orders is the merchant's tables. The shop inserts an order, with its id alone,
-// before it asks for a payment, and reads its status.
+// orders is the merchant's database. The shop inserts an order, with just its id,
+// before it requests a payment, and reads its status.
 type orders struct{ db *sql.DB }
 
 func open(ctx context.Context, dsn string) (orders, error) {
@@ -53,13 +53,13 @@ func open(ctx context.Context, dsn string) (orders, error) {
 	}
 	_, err = db.ExecContext(ctx, `
 		CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, status TEXT NOT NULL DEFAULT 'new');
-		CREATE TABLE IF NOT EXISTS order_payments ( -- every try to pay an order
+		CREATE TABLE IF NOT EXISTS order_payments ( -- every attempt to pay an order
 			id            TEXT PRIMARY KEY,
 			order_id      TEXT NOT NULL REFERENCES orders (id),
-			status        TEXT NOT NULL,    -- what the order's is where this payment decides
-			standing      INTEGER NOT NULL, -- 2: has the customer's money; 1: gave it all back; 0: never had any
-			asked_at      BIGINT NOT NULL,  -- in microseconds
-			last_sequence BIGINT NOT NULL   -- of the last event of this payment
+			status        TEXT NOT NULL,    -- the order's status if this payment decides
+			standing      INTEGER NOT NULL, -- 2: has the customer's money; 1: fully refunded; 0: never paid
+			asked_at      BIGINT NOT NULL,  -- Unix microseconds
+			last_sequence BIGINT NOT NULL   -- of the latest event of this payment
 		)`)
 	return orders{db}, err
 }
@@ -69,12 +69,13 @@ func (o orders) receivers() *activities.Notifications {
 	for _, event := range []payment.Event{
 		payment.EventCreated, payment.EventCompleted, payment.EventFailed, payment.EventExpired, payment.EventRefundCompleted,
 	} {
-		n.On(event, "set-status", o.set)
+		n.On(event, "set-status", o.setStatus)
 	}
 	return n
 }
 
-// statusOf says what a payment makes of its order.
+// statusOf returns the order status that follows from a payment, and how much that
+// payment counts among several.
 func statusOf(p payment.Payment) (status string, standing int) {
 	switch {
 	case p.Status == payment.StatusOpen:
@@ -90,26 +91,26 @@ func statusOf(p payment.Payment) (status string, standing int) {
 	}
 }
 
-// set writes what became of a payment, unless something later is written, and
-// then what that makes of its order. A payment that has the customer's money
-// decides, whatever becomes of another; among equals, the one asked for last.
-func (o orders) set(ctx context.Context, e payment.Notification) error {
+// setStatus stores the status of a payment, unless a later event is stored already,
+// and then updates its order. A payment that has the customer's money decides the
+// order's status. Among equals, the latest request decides.
+func (o orders) setStatus(ctx context.Context, e payment.Notification) error {
 	p := e.Payment
 	if p.Reference == "" {
-		return nil // not of an order
+		return nil // not for an order
 	}
 	tx, err := o.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // after a commit this does nothing
-	// Two payments of one order wait here for each other.
+	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	// Lock the order, so that two of its payments do not update it at once.
 	found, err := tx.ExecContext(ctx, `UPDATE orders SET status = status WHERE id = $1`, p.Reference)
 	if err != nil {
 		return err
 	}
 	if n, err := found.RowsAffected(); n == 0 || err != nil {
-		return cmp.Or(err, fmt.Errorf("order %s is not there; tried again, in case the shop is late", p.Reference))
+		return cmp.Or(err, fmt.Errorf("order %s does not exist yet; trying again later", p.Reference))
 	}
 	status, standing := statusOf(p)
 	if _, err := tx.ExecContext(ctx, `
@@ -131,14 +132,15 @@ func (o orders) set(ctx context.Context, e payment.Notification) error {
 	return o.reportPaidTwice(ctx, p.Reference)
 }
 
-// paidTwice lists the payments of paid orders beside the first one: what to refund.
+// paidTwice lists the extra payments of orders that are paid more than once. They
+// should be refunded.
 const paidTwice = `
 	SELECT order_id, id FROM order_payments AS p WHERE standing = 2 AND EXISTS
 		(SELECT 1 FROM order_payments AS f WHERE f.order_id = p.order_id AND f.standing = 2 AND (f.asked_at, f.id) < (p.asked_at, p.id))
 	ORDER BY order_id, asked_at`
 
-// reportPaidTwice says so with every event of such an order, until one of its
-// payments is refunded.
+// reportPaidTwice logs an error at every event of such an order, until the extra
+// payment is refunded.
 func (o orders) reportPaidTwice(ctx context.Context, order string) error {
 	rows, err := o.db.QueryContext(ctx, `SELECT id FROM (`+paidTwice+`) AS twice WHERE order_id = $1`, order)
 	if err != nil {

@@ -18,9 +18,9 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// each runs a test on SQLite and, where ORDERS_TEST_DSN names an empty
-// database, on PostgreSQL.
-func each(t *testing.T, test func(t *testing.T, o orders)) {
+// onEachDatabase runs a test on SQLite and, if ORDERS_TEST_DSN is the URL of an
+// empty database, on PostgreSQL.
+func onEachDatabase(t *testing.T, test func(t *testing.T, o orders)) {
 	t.Helper()
 	run := func(name, dsn string) {
 		t.Run(name, func(t *testing.T) {
@@ -43,7 +43,7 @@ func (o orders) clear(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// place puts orders into the books, as the shop does.
+// place inserts orders, as the shop does.
 func (o orders) place(t *testing.T, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
@@ -59,7 +59,7 @@ func (o orders) status(t *testing.T, id string) string {
 	return status
 }
 
-// toRefund lists the payments that are to be refunded.
+// toRefund lists the payments that should be refunded.
 func (o orders) toRefund(t *testing.T) []string {
 	t.Helper()
 	rows, err := o.db.QueryContext(t.Context(), paidTwice)
@@ -75,8 +75,8 @@ func (o orders) toRefund(t *testing.T) []string {
 	return all
 }
 
-func TestLives(t *testing.T) {
-	each(t, func(t *testing.T, o orders) {
+func TestOrderStatusFollowsItsPayments(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, o orders) {
 		o.place(t, "paid", "given-back", "one-back", "cancelled", "expired", "declined", "second-try", "then-expired", "twice", "anew")
 		shop := cobrotest.NewShop(t, o.receivers())
 		shop.Pay("25.00", cobrotest.Order("paid"))
@@ -101,14 +101,14 @@ func TestLives(t *testing.T) {
 		}
 		require.Equal(t, []string{second.ID}, o.toRefund(t))
 		shop.Refund(second, "3.00")
-		require.Equal(t, "paid", o.status(t, "twice"), "by the first one")
+		require.Equal(t, "paid", o.status(t, "twice"), "by the first payment")
 		require.Empty(t, o.toRefund(t))
 	})
 }
 
-// TestAnyOrder delivers the events of two payments of one order, each twice, in
-// every order in which they can come.
-func TestAnyOrder(t *testing.T) {
+// TestEventsInAnyOrderGiveSameStatus delivers the events of two payments of one
+// order, each event twice, in every possible order.
+func TestEventsInAnyOrderGiveSameStatus(t *testing.T) {
 	first := time.Date(2026, time.November, 2, 13, 0, 0, 0, time.UTC)
 	of := func(paymentID string, event payment.Event, sequence int) payment.Notification {
 		return cobrotest.Notification(event, func(n *payment.Notification) {
@@ -145,13 +145,13 @@ func TestAnyOrder(t *testing.T) {
 		}, "paid", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(t *testing.T, o orders) {
+			onEachDatabase(t, func(t *testing.T, o orders) {
 				for _, order := range permutations(len(tt.events)) {
 					o.clear(t)
 					o.place(t, "order-7")
 					for _, i := range order {
 						for range 2 {
-							require.NoError(t, o.set(t.Context(), tt.events[i]))
+							require.NoError(t, o.setStatus(t.Context(), tt.events[i]))
 						}
 					}
 					require.Equal(t, tt.status, o.status(t, "order-7"), "%v", order)
@@ -162,37 +162,37 @@ func TestAnyOrder(t *testing.T) {
 	}
 }
 
-func TestTheReadmeShowsTheQuery(t *testing.T) {
+func TestReadmeHasPaidTwiceQuery(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	require.Contains(t, strings.Join(strings.Fields(string(readme)), " "), strings.Join(strings.Fields(paidTwice), " ")+";")
 }
 
-// TestPaidTwiceIsLoud also says that a repetition reports it again: the first
-// report may have died with its process.
-func TestPaidTwiceIsLoud(t *testing.T) {
+// A repeated event logs the error again, because the first log line may have been
+// lost with its process.
+func TestPaidTwiceIsLoggedEveryTime(t *testing.T) {
 	var log bytes.Buffer
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
 	t.Cleanup(func() { slog.SetDefault(before) })
-	each(t, func(t *testing.T, o orders) {
+	onEachDatabase(t, func(t *testing.T, o orders) {
 		o.place(t, "order-7")
 		paid := func(id string, at int64) payment.Notification {
 			return cobrotest.Notification(payment.EventCompleted, func(n *payment.Notification) {
 				n.Payment.ID, n.Payment.Reference, n.Payment.CreatedAt = id, "order-7", time.Unix(at, 0)
 			})
 		}
-		require.NoError(t, o.set(t.Context(), paid("pay_1", 1)))
+		require.NoError(t, o.setStatus(t.Context(), paid("pay_1", 1)))
 		require.Empty(t, log.String())
 		for range 2 {
-			require.NoError(t, o.set(t.Context(), paid("pay_2", 2)))
+			require.NoError(t, o.setStatus(t.Context(), paid("pay_2", 2)))
 			require.Contains(t, log.String(), `level=ERROR msg="an order is paid twice: refund this payment" order=order-7 payment=pay_2`)
 			log.Reset()
 		}
 	})
 }
 
-// permutations lists the orders of n things.
+// permutations lists the permutations of 0 to n-1.
 func permutations(n int) [][]int {
 	if n == 0 {
 		return [][]int{nil}
@@ -206,14 +206,13 @@ func permutations(n int) [][]int {
 	return all
 }
 
-// TestTheShopIsLate says that an order which comes after its payment still
-// learns of it.
-func TestTheShopIsLate(t *testing.T) {
-	each(t, func(t *testing.T, o orders) {
+// TestLateOrderStillGetsPaid: the shop may insert the order after its payment.
+func TestLateOrderStillGetsPaid(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, o orders) {
 		n, tries := o.receivers(), 0
 		n.On(payment.EventCreated, "shop", func(context.Context, payment.Notification) error {
 			if tries++; tries < 4 {
-				return errors.New("the shop's transaction goes on")
+				return errors.New("the shop's transaction is still open")
 			}
 			o.place(t, "order-8")
 			return nil
@@ -227,8 +226,8 @@ func TestTheShopIsLate(t *testing.T) {
 	})
 }
 
-func TestNotOfAnOrder(t *testing.T) {
-	each(t, func(t *testing.T, o orders) {
+func TestPaymentWithoutReferenceIsIgnored(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, o orders) {
 		cobrotest.Deliver(t, o.receivers(), func(n *payment.Notification) { n.Payment.Reference = "" })
 	})
 }

@@ -17,19 +17,19 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// mailServer is a real SMTP server that keeps what it is sent, after answering
-// the first recipients with refusals.
+// mailServer is a real SMTP server that records emails. It rejects the first
+// recipients with the given errors.
 type mailServer struct {
-	mu       sync.Mutex
-	refusals []error
-	letters  []letter
+	mu         sync.Mutex
+	rejections []error
+	emails     []email
 }
 
-type letter struct{ to, id, subject, text string }
+type email struct{ to, id, subject, text string }
 
-func startServer(t *testing.T, refusals ...error) (*mailServer, post) {
+func startServer(t *testing.T, rejections ...error) (*mailServer, mailer) {
 	t.Helper()
-	m := &mailServer{refusals: refusals}
+	m := &mailServer{rejections: rejections}
 	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{server: m}, nil }))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -39,15 +39,15 @@ func startServer(t *testing.T, refusals ...error) (*mailServer, post) {
 		require.NoError(t, server.Close())
 		require.NoError(t, <-ended)
 	})
-	p, err := newPost("smtp://"+listener.Addr().String(), "Café Cobro <receipts@example.com>")
+	p, err := newMailer("smtp://"+listener.Addr().String(), "Café Cobro <receipts@example.com>")
 	require.NoError(t, err)
 	return m, p
 }
 
-func (m *mailServer) received() []letter {
+func (m *mailServer) received() []email {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.letters
+	return m.emails
 }
 
 type session struct {
@@ -63,12 +63,12 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	s.server.mu.Lock()
 	defer s.server.mu.Unlock()
 	s.to = to
-	if len(s.server.refusals) == 0 {
+	if len(s.server.rejections) == 0 {
 		return nil
 	}
-	refusal := s.server.refusals[0]
-	s.server.refusals = s.server.refusals[1:]
-	return refusal
+	rejection := s.server.rejections[0]
+	s.server.rejections = s.server.rejections[1:]
+	return rejection
 }
 
 func (s *session) Data(r io.Reader) error {
@@ -82,13 +82,13 @@ func (s *session) Data(r io.Reader) error {
 	}
 	s.server.mu.Lock()
 	defer s.server.mu.Unlock()
-	s.server.letters = append(s.server.letters, letter{
+	s.server.emails = append(s.server.emails, email{
 		to: s.to, id: message.Header.Get("Message-Id"), subject: message.Header.Get("Subject"), text: string(text),
 	})
 	return nil
 }
 
-func TestReceipts(t *testing.T) {
+func TestReceiptIsSentForPaymentAndRefund(t *testing.T) {
 	t.Parallel()
 	server, p := startServer(t)
 	shop := cobrotest.NewShop(t, p.receivers())
@@ -96,74 +96,72 @@ func TestReceipts(t *testing.T) {
 	shop.Refund(paid, "5.00")
 	shop.Cancel("3.00")
 
-	letters, deliveries := server.received(), shop.Deliveries(paid)
-	require.Len(t, letters, 2)
-	for i, l := range letters {
-		require.Equal(t, string(paid.Customer.Email), l.to)
-		require.Equal(t, "<"+deliveries[i].ID+"@receipts.cobro>", l.id)
-		require.Contains(t, l.text, "Orden order-1042, referencia "+paid.ReferenceNumber+" de ATH Móvil. Gracias, Benito Cruz.")
-		require.Contains(t, l.text, "Order order-1042, ATH Móvil's reference "+paid.ReferenceNumber+". Thank you, Benito Cruz.")
+	emails, deliveries := server.received(), shop.Deliveries(paid)
+	require.Len(t, emails, 2)
+	for i, e := range emails {
+		require.Equal(t, string(paid.Customer.Email), e.to)
+		require.Equal(t, "<"+deliveries[i].ID+"@receipts.cobro>", e.id)
+		require.Contains(t, e.text, "Orden order-1042, referencia "+paid.ReferenceNumber+" de ATH Móvil. Gracias, Benito Cruz.")
+		require.Contains(t, e.text, "Order order-1042, ATH Móvil's reference "+paid.ReferenceNumber+". Thank you, Benito Cruz.")
 	}
-	require.Equal(t, "Recibimos su pago / We received your payment: $25.00", letters[0].subject)
-	require.Equal(t, "Le devolvimos dinero / We gave you money back: $5.00", letters[1].subject)
+	require.Equal(t, "Recibimos tu pago / We received your payment: $25.00", emails[0].subject)
+	require.Equal(t, "Te enviamos un reembolso / We sent you a refund: $5.00", emails[1].subject)
 }
 
-// TestTheSameLetterTwice says that a repetition can be recognised.
-func TestTheSameLetterTwice(t *testing.T) {
+func TestRepeatedReceiptHasSameMessageID(t *testing.T) {
 	t.Parallel()
 	server, p := startServer(t)
 	delivered := cobrotest.Deliver(t, p.receivers())
-	letters := server.received()
-	require.Len(t, letters, 2*len(delivered))
+	emails := server.received()
+	require.Len(t, emails, 2*len(delivered))
 	for i := range delivered {
-		require.Equal(t, letters[i], letters[len(letters)-1-i])
+		require.Equal(t, emails[i], emails[len(emails)-1-i])
 	}
-	require.NotEqual(t, letters[0].id, letters[1].id)
+	require.NotEqual(t, emails[0].id, emails[1].id)
 }
 
-func TestNobodyToWriteTo(t *testing.T) {
+func TestNoReceiptWithoutCustomer(t *testing.T) {
 	t.Parallel()
 	server, p := startServer(t)
 	shop := cobrotest.NewShop(t, p.receivers())
-	// ATH Móvil's webhook is lost, and with it who paid.
+	// ATH Móvil's webhook is lost, so the customer is unknown.
 	paid := shop.Sell(payment.Request{Total: money.MustParse("25.00"), PhoneNumber: "7875550500"})
 	require.Equal(t, payment.DeliveryDelivered, shop.Deliveries(paid)[0].Status)
 	require.Empty(t, server.received())
 }
 
-func TestRefusals(t *testing.T) {
+func TestOnlyTemporaryRejectionsAreRetried(t *testing.T) {
 	t.Parallel()
 	busy := &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "try later"}
 	gone := &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such mailbox"}
 	for _, tt := range []struct {
-		name     string
-		refusals []error
-		status   payment.DeliveryStatus
-		attempts int
-		letters  int
+		name       string
+		rejections []error
+		status     payment.DeliveryStatus
+		attempts   int
+		emails     int
 	}{
 		{"busy for a while", []error{busy, busy}, payment.DeliveryDelivered, 3, 1},
 		{"no such mailbox", []error{gone}, payment.DeliveryFailed, 1, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			server, p := startServer(t, tt.refusals...)
+			server, p := startServer(t, tt.rejections...)
 			shop := cobrotest.NewShop(t, p.receivers())
 			delivery := shop.Deliveries(shop.Pay("25.00"))[0]
 			require.Equal(t, tt.status, delivery.Status)
 			require.Equal(t, tt.attempts, delivery.Attempts)
-			require.Len(t, server.received(), tt.letters)
+			require.Len(t, server.received(), tt.emails)
 		})
 	}
 }
 
-// TestAServerThatIsAway says that a letter waits for its server, for days.
-func TestAServerThatIsAway(t *testing.T) {
+func TestReceiptIsRetriedForDaysWhileServerIsDown(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	require.NoError(t, listener.Close()) // nobody is there
-	p, err := newPost("smtp://"+listener.Addr().String(), "receipts@example.com")
+	require.NoError(t, listener.Close()) // nothing listens there now
+	p, err := newMailer("smtp://"+listener.Addr().String(), "receipts@example.com")
 	require.NoError(t, err)
 	shop := cobrotest.NewShop(t, p.receivers())
 	began := shop.Now()
@@ -173,7 +171,7 @@ func TestAServerThatIsAway(t *testing.T) {
 	require.Greater(t, shop.Now().Sub(began), 24*time.Hour)
 }
 
-func TestSettings(t *testing.T) {
+func TestNewMailerRejectsInvalidSettings(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, server, from string }{
 		{"no URL", "smtp://%", "receipts@example.com"},
@@ -182,7 +180,7 @@ func TestSettings(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := newPost(tt.server, tt.from)
+			_, err := newMailer(tt.server, tt.from)
 			require.Error(t, err)
 		})
 	}

@@ -1,6 +1,6 @@
-// Command receivers is a merchant's own program: it is told of every step of
-// every payment. It writes a receipt for each completed payment and logs the
-// rest. Start it beside a running dev; it needs no setting.
+// Command receivers is an example of a merchant's program. It writes a receipt for
+// each completed payment and logs the other events. Start it next to a running
+// dev; it needs no settings.
 package main
 
 import (
@@ -22,7 +22,7 @@ func main() {
 	defer stop()
 	if err := run(ctx, os.Getenv); err != nil {
 		slog.Error("receivers stopped", "error", err)
-		os.Exit(1) //nolint:gocritic // nothing is left to stop
+		os.Exit(1) //nolint:gocritic // the deferred stop is not needed anymore
 	}
 }
 
@@ -46,17 +46,17 @@ func run(ctx context.Context, getenv func(string) string) error {
 	return worker.Run(ctx, cfg, n)
 }
 
-// logEvent says what happened. A notification prints without personal data.
+// logEvent logs a notification, which prints without personal data.
 func logEvent(ctx context.Context, n payment.Notification) error {
-	slog.InfoContext(ctx, "told", "notification", n)
+	slog.InfoContext(ctx, "notification received", "notification", n)
 	return nil
 }
 
 // receipts writes one file for each completed payment.
 type receipts struct{ folder string }
 
-// write may be called again with the same notification, and then writes the
-// same file again: the payment's id is its name.
+// write may get a notification more than once. It then writes the same file again,
+// because the file is named after the payment.
 func (r receipts) write(ctx context.Context, n payment.Notification) error {
 	folder := r.folder
 	if folder == "" {
@@ -70,6 +70,6 @@ func (r receipts) write(ctx context.Context, n payment.Notification) error {
 		return err
 	}
 	path := filepath.Join(folder, n.Payment.ID+".json")
-	slog.InfoContext(ctx, "receipt", "path", path, "notification", n.ID)
+	slog.InfoContext(ctx, "receipt written", "path", path, "notification", n.ID)
 	return os.WriteFile(path, data, 0o600)
 }

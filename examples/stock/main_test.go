@@ -12,8 +12,8 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// full is a shop with ten pieces of everything.
-func full(t *testing.T) stock {
+// stocked returns a shop with ten of everything.
+func stocked(t *testing.T) stock {
 	t.Helper()
 	s, err := open(t.Context(), filepath.Join(t.TempDir(), "stock.db"))
 	require.NoError(t, err)
@@ -28,7 +28,7 @@ func (s stock) exec(t *testing.T, query string, args ...any) {
 	require.NoError(t, err)
 }
 
-// hold is the checkout.
+// hold does what the checkout does.
 func (s stock) hold(t *testing.T, reference string) {
 	t.Helper()
 	s.exec(t, `UPDATE shelves SET free = free - 2 WHERE sku = 'coffee'`)
@@ -36,7 +36,7 @@ func (s stock) hold(t *testing.T, reference string) {
 	s.exec(t, `INSERT INTO holds (reference, sku, quantity) VALUES ($1, 'coffee', 2), ($1, 'quesito', 1)`, reference)
 }
 
-// require checks what is free and sold of coffee, and that nothing was lost.
+// require checks how much coffee is free and sold, and that no item was lost.
 func (s stock) require(t *testing.T, free, sold int) {
 	t.Helper()
 	var gotFree, gotSold, held, quesitos int
@@ -45,13 +45,13 @@ func (s stock) require(t *testing.T, free, sold int) {
 		`SELECT COALESCE(SUM(quantity), 0) FROM holds WHERE state = 'held' AND sku = 'coffee'`).Scan(&held))
 	require.NoError(t, s.db.QueryRowContext(t.Context(), `SELECT free + sold FROM shelves WHERE sku = 'quesito'`).Scan(&quesitos))
 	require.Equal(t, []int{free, sold}, []int{gotFree, gotSold}, "free and sold")
-	require.Equal(t, 10, gotFree+gotSold+held, "every piece is somewhere")
+	require.Equal(t, 10, gotFree+gotSold+held, "no item is lost")
 	require.Equal(t, 10-held/2, quesitos)
 }
 
-func TestLives(t *testing.T) {
+func TestHoldEndsWithItsPayment(t *testing.T) {
 	t.Parallel()
-	s := full(t)
+	s := stocked(t)
 	shop := cobrotest.NewShop(t, s.receivers())
 	for _, order := range []string{"order-1", "order-2", "order-3", "order-4"} {
 		s.hold(t, order)
@@ -66,19 +66,19 @@ func TestLives(t *testing.T) {
 	shop.Decline("25.00", cobrotest.Order("order-4"))
 	s.require(t, 8, 2)
 
-	// A second attempt has a hold of its own, which nothing of the first one ends.
+	// A second attempt has its own hold, which events of the first do not end.
 	s.hold(t, "order-3-2")
 	again := cobrotest.Notification(payment.EventExpired, func(n *payment.Notification) { n.Payment.Reference = "order-3" })
-	require.NoError(t, s.end("released", giveBack)(t.Context(), again))
+	require.NoError(t, s.end("released", release)(t.Context(), again))
 	s.require(t, 6, 2)
 	shop.Pay("25.00", cobrotest.Order("order-3-2"))
 	s.require(t, 6, 4)
 }
 
-// TestOnce delivers everything twice: each hold ends once.
-func TestOnce(t *testing.T) {
+// Deliver sends every event twice.
+func TestHoldEndsOnce(t *testing.T) {
 	t.Parallel()
-	s := full(t)
+	s := stocked(t)
 	for _, event := range []payment.Event{payment.EventCompleted, payment.EventFailed, payment.EventExpired} {
 		s.hold(t, cobrotest.Notification(event).Payment.Reference)
 	}
@@ -87,15 +87,14 @@ func TestOnce(t *testing.T) {
 	s.require(t, 8, 2)
 }
 
-// TestAWorkerThatDies says that a hold ends once where workers died before they
-// could say that it was done.
-func TestAWorkerThatDies(t *testing.T) {
+// The worker ends the hold, but dies before it reports success, several times.
+func TestHoldEndsOnceWhenWorkerDies(t *testing.T) {
 	t.Parallel()
-	s := full(t)
+	s := stocked(t)
 	s.hold(t, "order-1")
 	n, died := s.receivers(), 0
 	n.On(payment.EventExpired, "dies", func(ctx context.Context, e payment.Notification) error {
-		if err := s.end("released", giveBack)(ctx, e); err != nil {
+		if err := s.end("released", release)(ctx, e); err != nil {
 			return err
 		}
 		if died++; died < 5 {
@@ -108,9 +107,9 @@ func TestAWorkerThatDies(t *testing.T) {
 	s.require(t, 10, 0)
 }
 
-func TestNothingHeld(t *testing.T) {
+func TestPaymentWithoutHoldIsIgnored(t *testing.T) {
 	t.Parallel()
-	s := full(t)
+	s := stocked(t)
 	cobrotest.Deliver(t, s.receivers())
 	s.require(t, 10, 0)
 }

@@ -1,6 +1,6 @@
-// Package typescript_test holds the example in TypeScript to Cobro: what Go
-// writes into testdata is what the tests in TypeScript read, and the other way
-// round. It needs no Node.js.
+// Package typescript_test checks that the TypeScript example and Cobro agree. The
+// Go tests write testdata that the TypeScript tests read, and the other way round.
+// It needs no Node.js.
 package typescript_test
 
 import (
@@ -29,9 +29,9 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-var update = flag.Bool("update", false, "write what Go writes into testdata anew")
+var update = flag.Bool("update", false, "regenerate the testdata that Go writes")
 
-// vectors are payloads and failures that one language sealed and both open.
+// vectors are payloads and failures that one language sealed and both must open.
 // Bytes are base64 in JSON.
 type vectors struct {
 	Payloads []payloadVector `json:"payloads"`
@@ -55,12 +55,12 @@ type failureVector struct {
 	Cause        string `json:"cause"` // the message of the error inside; may be empty
 }
 
-// canary is in every message, and nowhere in clear.
+// canary is in every message, so it must never appear unencrypted.
 const canary = "canaria@example.com"
 
-func TestGoOpensWhatBothSealed(t *testing.T) {
+func TestGoOpensVectorsOfBothLanguages(t *testing.T) {
 	t.Parallel()
-	if *update && !goVectorsAreGood(t) { // what is sealed again differs, so good ones stay
+	if *update && !goVectorsAreGood(t) { // sealing again gives different bytes, so keep good vectors
 		writeJSON(t, "from-go.json", seals(t))
 	}
 	codec, failures := opener(t)
@@ -86,7 +86,7 @@ func requirePayload(t *testing.T, codec converter.PayloadCodec, v payloadVector)
 	require.NoError(t, proto.Unmarshal(v.Sealed, &sealed), v.Name)
 	require.Equal(t, map[string][]byte{
 		"encoding": []byte("binary/encrypted"), "encryption-key-id": []byte(v.Key),
-	}, sealed.GetMetadata(), "%s: nothing tells what is inside", v.Name)
+	}, sealed.GetMetadata(), "%s: the metadata does not show the encoding inside", v.Name)
 	require.NotContains(t, string(v.Sealed), canary, v.Name)
 	opened, err := codec.Decode([]*commonpb.Payload{&sealed})
 	require.NoError(t, err, v.Name)
@@ -106,13 +106,13 @@ func requireFailure(t *testing.T, failures converter.FailureConverter, v failure
 	require.Equal(t, v.Type, application.Type(), v.Name)
 	require.Equal(t, v.Message, application.Message(), v.Name)
 	require.Equal(t, v.NonRetryable, application.NonRetryable(), v.Name)
-	require.Equal(t, temporal.ApplicationErrorCategoryBenign, application.Category(), "%s: the SDKs log no other quietly", v.Name)
+	require.Equal(t, temporal.ApplicationErrorCategoryBenign, application.Category(), "%s: the SDKs log any other category", v.Name)
 	if v.Cause != "" {
 		require.ErrorContains(t, errors.Unwrap(application), v.Cause, v.Name)
 	}
 }
 
-// goVectorsAreGood reports whether from-go.json holds what seals would write.
+// goVectorsAreGood reports whether from-go.json has the vectors of seals.
 func goVectorsAreGood(t *testing.T) bool {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "from-go.json"))
@@ -132,8 +132,8 @@ func goVectorsAreGood(t *testing.T) bool {
 	return reflect.DeepEqual(want, have)
 }
 
-// seals makes one payload of each encoding, under the primary key and under one
-// that was primary once, and the failures of a receiver.
+// seals makes payloads of each encoding, with the primary and with an old key, and
+// the failures of a receiver.
 func seals(t *testing.T) vectors {
 	t.Helper()
 	var all vectors
@@ -172,52 +172,52 @@ func seals(t *testing.T) vectors {
 	return all
 }
 
-// contract is what notification.ts declares, said by Go.
+// contract is what notification.ts declares, from the Go types.
 type contract struct {
 	Events          []payment.Event        `json:"events"`
 	PaymentStatuses []payment.Status       `json:"payment_statuses"`
 	Notifications   []payment.Notification `json:"notifications"`
 }
 
-func TestTheGoldenNotifications(t *testing.T) {
+func TestGoldenNotificationsMatchGoTypes(t *testing.T) {
 	t.Parallel()
-	said := contract{Events: payment.Events(), PaymentStatuses: payment.Statuses(), Notifications: examples()}
+	got := contract{Events: payment.Events(), PaymentStatuses: payment.Statuses(), Notifications: examples()}
 	if *update {
-		writeJSON(t, "notifications.golden.json", said)
+		writeJSON(t, "notifications.golden.json", got)
 	}
 	want, err := os.ReadFile(filepath.Join("testdata", "notifications.golden.json"))
 	require.NoError(t, err, "run the test with -update")
-	require.Equal(t, string(want), string(indented(t, said)), "run it with -update, and mend src/notification.ts")
+	require.Equal(t, string(want), string(indented(t, got)), "run the test with -update, and fix src/notification.ts")
 }
 
-// TestTheExamplesFillEveryField makes a field that is added to a notification
-// appear in the golden file, where the test in TypeScript finds it.
-func TestTheExamplesFillEveryField(t *testing.T) {
+// A new field of a notification must appear in the golden file, where the TypeScript
+// test finds it.
+func TestExamplesFillEveryField(t *testing.T) {
 	t.Parallel()
 	filled := map[string]bool{}
-	told := map[payment.Event]bool{}
+	covered := map[payment.Event]bool{}
 	for _, n := range examples() {
-		told[n.Event] = true
-		look(reflect.ValueOf(n), filled)
+		covered[n.Event] = true
+		markFilled(reflect.ValueOf(n), filled)
 	}
 	for _, event := range payment.Events() {
-		require.True(t, told[event], "no example of %s", event)
+		require.True(t, covered[event], "no example of %s", event)
 	}
 	for field, ok := range filled {
 		require.True(t, ok, "no example fills %s", field)
 	}
 }
 
-// look notes which fields of ours are not zero, by "Type.Field".
-func look(v reflect.Value, filled map[string]bool) {
+// markFilled records which fields of package payment are not zero, as "Type.Field".
+func markFilled(v reflect.Value, filled map[string]bool) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if !v.IsNil() {
-			look(v.Elem(), filled)
+			markFilled(v.Elem(), filled)
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
-			look(v.Index(i), filled)
+			markFilled(v.Index(i), filled)
 		}
 	case reflect.Struct:
 		if v.Type().PkgPath() != reflect.TypeFor[payment.Payment]().PkgPath() {
@@ -226,14 +226,14 @@ func look(v reflect.Value, filled map[string]bool) {
 		for i := range v.NumField() {
 			field := v.Type().Name() + "." + v.Type().Field(i).Name
 			filled[field] = filled[field] || !v.Field(i).IsZero()
-			look(v.Field(i), filled)
+			markFilled(v.Field(i), filled)
 		}
 	default:
 	}
 }
 
-// examples has a notification of every event, and one with as little as there
-// can be.
+// examples returns notifications of every event, and one with as few fields as
+// possible.
 func examples() []payment.Notification {
 	at := func(seconds int) time.Time { return time.Date(2026, 1, 15, 12, 0, seconds, 0, time.UTC) }
 	amount := func(text string) *money.Amount {
@@ -291,12 +291,12 @@ func examples() []payment.Notification {
 		Kind: payment.MismatchFee, PaymentID: open.ID, ReferenceNumber: "reference-1", Ours: "0.56", Theirs: "0.60",
 		Source: payment.FoundByReconciliation, FoundBy: "0198f0c2-0000-7000-8000-000000000000", FoundAt: at(58),
 	}
-	nobodys := payment.Mismatch{
+	withoutPayment := payment.Mismatch{
 		ID:   ledger.DeriveMismatchID(payment.MismatchMissingHere, "reference-9"),
 		Kind: payment.MismatchMissingHere, Source: payment.FoundByReconciliation, FoundAt: at(58),
 	}
 
-	told := []payment.Notification{
+	all := []payment.Notification{
 		{Event: payment.EventCreated, Payment: open},
 		{Event: payment.EventCompleted, Payment: completed},
 		{Event: payment.EventFailed, Payment: cancelled},
@@ -307,17 +307,17 @@ func examples() []payment.Notification {
 		{Event: payment.EventNeedsReview, Payment: inReview, Refund: &refused, Review: &decided},
 		{Event: payment.EventNeedsReview, Payment: inReview, Review: &settled},
 		{Event: payment.EventReconciliationMismatch, Payment: completed, Mismatch: &mismatch},
-		{Event: payment.EventReconciliationMismatch, Mismatch: &nobodys},
+		{Event: payment.EventReconciliationMismatch, Mismatch: &withoutPayment},
 	}
-	for i := range told {
-		n := &told[i]
+	for i := range all {
+		n := &all[i]
 		n.Version, n.Sequence, n.OccurredAt = payment.NotificationVersion, i+1, at(i)
 		n.ID = ledger.NotificationID(n.Payment.ID, n.Event, n.Sequence, "typescript", "send-receipt")
 	}
-	return told
+	return all
 }
 
-// ring is the key ring of the tests with a primary of choice.
+// ring returns the key ring of the tests with this primary.
 func ring(t *testing.T, primary string) *seal.Ring {
 	t.Helper()
 	file := read[map[string]any](t, "keys.json")

@@ -11,10 +11,11 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// ticketLife is how long a ticket of django-athm's lives; it has no setting.
+// ticketLife is how long a ticket of django-athm is valid. It is not configurable
+// there.
 const ticketLife = 600 * time.Second
 
-// assemble turns rows into records.
+// assemble converts rows to records.
 func (r *reader) assemble() {
 	clients := make(map[string]payment.Customer)
 	for _, read := range r.rows[Clients] {
@@ -38,7 +39,7 @@ func (r *reader) assemble() {
 	slices.SortFunc(r.dump.Sales, func(a, b Sale) int {
 		return cmp.Or(a.Payment.CreatedAt.Compare(b.Payment.CreatedAt), strings.Compare(a.Payment.ID, b.Payment.ID))
 	})
-	r.look()
+	r.check()
 	for _, remarks := range [][]Remark{r.dump.Unfinished, r.dump.Unreadable, r.dump.Notes} {
 		slices.SortStableFunc(remarks, func(a, b Remark) int {
 			return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Row, b.Row))
@@ -46,7 +47,7 @@ func (r *reader) assemble() {
 	}
 }
 
-// client reads who has paid.
+// client reads a customer.
 func (r *reader) client(read *row, known map[string]payment.Customer) {
 	id := read.id("id")
 	client := Client{
@@ -67,9 +68,9 @@ func (r *reader) client(read *row, known map[string]payment.Customer) {
 	r.dump.Clients = append(r.dump.Clients, client)
 }
 
-// ways is how a payment of django-athm's came to its status; those that have
-// not ended have no way.
-func ways() map[string][]payment.Fact {
+// factsByStatus returns the facts that lead to each of django-athm's statuses.
+// Payments that have not ended have none.
+func factsByStatus() map[string][]payment.Fact {
 	return map[string][]payment.Fact{
 		"OPEN": nil, "CONFIRM": nil,
 		"COMPLETED": {payment.FactOpened, payment.FactConfirmed, payment.FactCompleted},
@@ -81,23 +82,23 @@ func ways() map[string][]payment.Fact {
 // sale reads a payment.
 func (r *reader) sale(read *row, clients map[string]payment.Customer, sales map[string]*Sale) {
 	ecommerceID := read.id("ecommerce_id")
-	way, known := ways()[read.values["status"]]
+	facts, known := factsByStatus()[read.values["status"]]
 	if !known {
-		read.problem("status is none of OPEN, CONFIRM, COMPLETED, CANCEL and EXPIRED")
+		read.problem("status must be OPEN, CONFIRM, COMPLETED, CANCEL or EXPIRED")
 	}
 	p := r.payment(read, ecommerceID, clients)
-	completed := slices.Contains(way, payment.FactCompleted)
+	completed := slices.Contains(facts, payment.FactCompleted)
 	switch {
 	case completed && p.ReferenceNumber == "" && read.values["reference_number"] == "":
-		read.problem("reference_number is missing: nothing tells which of ATH Móvil's sales it is")
+		read.problem("reference_number is missing, so it matches no sale of ATH Móvil's")
 	case completed && ecommerceID != "" && isRandom(ecommerceID):
-		read.problem("ecommerce_id is random, as athm_sync makes them up: ATH Móvil knows no such ticket")
+		read.problem("ecommerce_id is random: athm_sync made it up, and ATH Móvil has no such ticket")
 	}
 	if len(read.problems) > 0 {
 		r.unreadable(read)
 		return
 	}
-	if way == nil {
+	if facts == nil {
 		read.problem("it is %s", read.values["status"])
 		r.dump.Unfinished = append(r.dump.Unfinished, read.remark())
 		return
@@ -106,21 +107,21 @@ func (r *reader) sale(read *row, clients map[string]payment.Customer, sales map[
 	ended := p.UpdatedAt
 	if completed {
 		if ended = read.gatewayTime("transaction_date", r.settings.Zone); ended.IsZero() {
-			// Only a webhook tells it. updated_at moves with every refund, and a
-			// ticket completes while it lives.
+			// Only a webhook reports the time. Every refund changes updated_at, but a
+			// ticket cannot complete after it expires.
 			ended = earlier(p.UpdatedAt, p.ExpiresAt)
 		}
 		sale.Payment.CompletedAt = &ended
-		sale.Payment.Fee, sale.Payment.NetAmount = charged(read)
+		sale.Payment.Fee, sale.Payment.NetAmount = feeAndNet(read)
 	}
-	if err := sale.live(way, ended); err != nil {
-		read.problem("its status contradicts itself: %v", err)
+	if err := sale.apply(facts, ended); err != nil {
+		read.problem("its status is inconsistent: %v", err)
 		r.unreadable(read)
 		return
 	}
-	if before, twice := sales[ecommerceID]; twice {
-		if !same(before.Payment, sale.Payment) {
-			read.problem("row %d of %s is the same payment, with another amount, status or reference", before.At.Row, before.At.File)
+	if first, duplicate := sales[ecommerceID]; duplicate {
+		if !same(first.Payment, sale.Payment) {
+			read.problem("row %d of %s is the same payment with a different amount, status or reference", first.At.Row, first.At.File)
 			r.unreadable(read)
 			return
 		}
@@ -130,18 +131,18 @@ func (r *reader) sale(read *row, clients map[string]payment.Customer, sales map[
 	sales[ecommerceID] = sale
 }
 
-// payment reads what every payment has.
+// payment reads the columns that every payment has.
 func (r *reader) payment(read *row, ecommerceID string, clients map[string]payment.Customer) payment.Payment {
 	p := payment.Payment{
 		ID:     ledger.DeriveID(r.settings.Merchant, Origin+":"+ecommerceID),
 		Status: payment.StatusPending,
 		Request: payment.Request{
-			Total: read.price("total"), Subtotal: optional(read.amount("subtotal")), Tax: optional(read.amount("tax")),
+			Total: read.positive("total"), Subtotal: optional(read.amount("subtotal")), Tax: optional(read.amount("tax")),
 			Metadata1: read.personal("metadata_1"), Metadata2: read.personal("metadata_2"), ExpiresIn: ticketLife,
 		},
 		EcommerceID:        ecommerceID,
-		ReferenceNumber:    read.clear("reference_number", 255),
-		DailyTransactionID: read.clear("daily_transaction_id", 10),
+		ReferenceNumber:    read.gatewayID("reference_number", 255),
+		DailyTransactionID: read.gatewayID("daily_transaction_id", 10),
 		Customer: payment.Customer{
 			Name: read.personal("customer_name"), PhoneNumber: read.phone("customer_phone"), Email: read.personal("customer_email"),
 		},
@@ -153,9 +154,9 @@ func (r *reader) payment(read *row, ecommerceID string, clients map[string]payme
 		}
 	}
 	for _, column := range []string{"fee", "net_amount", "total_refunded_amount"} {
-		read.amount(column) // for its problem
+		read.amount(column) // only to report a problem
 	}
-	read.time("transaction_date") // for its problem
+	read.time("transaction_date") // only to report a problem
 	if id, ok := parseUUID(read.values["client"]); ok && p.Customer.IsZero() {
 		p.Customer = clients[id]
 	}
@@ -163,20 +164,21 @@ func (r *reader) payment(read *row, ecommerceID string, clients map[string]payme
 	return p
 }
 
-// charged returns fee and net of a completed payment. Both are zero where no
-// webhook came after the authorisation: then nobody knows them.
-func charged(read *row) (fee, net *money.Amount) {
-	charge, left := read.amount("fee"), read.amount("net_amount")
-	if charge.IsZero() && left.IsZero() {
+// feeAndNet returns the fee and net amount of a completed payment. If both are
+// zero, no webhook came after the authorization and they are unknown: nil.
+func feeAndNet(read *row) (fee, net *money.Amount) {
+	charged, left := read.amount("fee"), read.amount("net_amount")
+	if charged.IsZero() && left.IsZero() {
 		return nil, nil
 	}
-	return &charge, &left
+	return &charged, &left
 }
 
-// live lets the payment go its way. When it was confirmed is written nowhere.
-func (s *Sale) live(way []payment.Fact, ended time.Time) error {
+// apply moves the payment through its facts. django-athm does not store when a
+// payment was confirmed, so that step gets the time of the end.
+func (s *Sale) apply(facts []payment.Fact, ended time.Time) error {
 	p := &s.Payment
-	for i, fact := range way {
+	for i, fact := range facts {
 		next, err := payment.Next(p.Status, fact)
 		if err != nil {
 			return err
@@ -205,13 +207,13 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// same reports whether two rows say the same of a payment, as far as it matters.
+// same reports whether two rows agree on amount, status and reference.
 func same(a, b payment.Payment) bool {
 	return a.Status == b.Status && a.Total == b.Total && a.ReferenceNumber == b.ReferenceNumber
 }
 
-// unfinished leaves out the payments that another row of the dump has the end
-// of: an older dump may be beside it.
+// unfinished drops payments that another row of the dump shows as ended, which
+// happens when an older dump is read along with a newer one.
 func (r *reader) unfinished(sales map[string]*Sale) {
 	r.dump.Unfinished = slices.DeleteFunc(r.dump.Unfinished, func(u Remark) bool {
 		_, ended := sales[u.Key]
@@ -222,16 +224,16 @@ func (r *reader) unfinished(sales map[string]*Sale) {
 	})
 	seen := make(map[string]bool)
 	r.dump.Unfinished = slices.DeleteFunc(r.dump.Unfinished, func(u Remark) bool {
-		again := seen[u.Key]
+		duplicate := seen[u.Key]
 		seen[u.Key] = true
-		if again {
+		if duplicate {
 			r.dump.Repeated[Payments]++
 		}
-		return again
+		return duplicate
 	})
 }
 
-// refund reads a refund and gives it to its payment.
+// refund reads a refund and adds it to its payment.
 func (r *reader) refund(read *row, sales map[string]*Sale, known map[string]payment.Refund) {
 	id, of := read.id("id"), read.id("payment")
 	at := read.time("created_at")
@@ -245,15 +247,15 @@ func (r *reader) refund(read *row, sales map[string]*Sale, known map[string]paym
 	if read.values["status"] != "COMPLETED" {
 		read.problem("status is not COMPLETED")
 	}
-	given := payment.Refund{
-		Amount: read.price("amount"), Status: payment.RefundCompleted, ReferenceNumber: read.clear("reference_number", 255),
+	refund := payment.Refund{
+		Amount: read.positive("amount"), Status: payment.RefundCompleted, ReferenceNumber: read.gatewayID("reference_number", 255),
 		Message: read.personal("message"), Source: payment.SourceImported, CreatedAt: at, CompletedAt: &done,
 	}
 	sale, found := sales[of]
 	switch {
 	case len(read.problems) > 0:
 	case !found:
-		read.problem("its payment is not among those of this dump that can be imported")
+		read.problem("its payment is not in this dump or cannot be imported")
 	case sale.Payment.Status != payment.StatusCompleted:
 		read.problem("its payment is %s", sale.Payment.Status)
 	}
@@ -261,28 +263,28 @@ func (r *reader) refund(read *row, sales map[string]*Sale, known map[string]paym
 		r.unreadable(read)
 		return
 	}
-	given.PaymentID = sale.Payment.ID
-	given.ID = ledger.DeriveRefundID(given.PaymentID, Origin+":"+id)
-	if before, twice := known[given.ID]; twice {
-		if before.Amount != given.Amount {
-			read.problem("another row of the dump is the same refund, with another amount")
+	refund.PaymentID = sale.Payment.ID
+	refund.ID = ledger.DeriveRefundID(refund.PaymentID, Origin+":"+id)
+	if first, duplicate := known[refund.ID]; duplicate {
+		if first.Amount != refund.Amount {
+			read.problem("another row of the dump is the same refund with a different amount")
 			r.unreadable(read)
 			return
 		}
 		r.dump.Repeated[Refunds]++
 		return
 	}
-	known[given.ID] = given
-	sale.Refunds = append(sale.Refunds, Refund{At: read.at, Refund: given})
+	known[refund.ID] = refund
+	sale.Refunds = append(sale.Refunds, Refund{At: read.at, Refund: refund})
 }
 
-// look finds what deserves a look when everything is read.
-func (r *reader) look() {
+// check finds what a person should check, when every row has been read.
+func (r *reader) check() {
 	refunded := make(map[string]money.Amount)
 	for _, sale := range r.dump.Sales {
 		sum := money.Amount{}
-		for _, given := range sale.Refunds {
-			sum = sum.Add(given.Refund.Amount)
+		for _, refund := range sale.Refunds {
+			sum = sum.Add(refund.Refund.Amount)
 		}
 		refunded[sale.At.Key] = sum
 		if at := sale.Payment.CompletedAt; at != nil && at.Sub(sale.Payment.CreatedAt).Abs() > time.Hour {
@@ -291,12 +293,12 @@ func (r *reader) look() {
 	}
 	for _, read := range r.rows[Payments] {
 		sum, imported := refunded[read.at.Key]
-		// Refund webhooks leave django-athm's own total behind, so only more
-		// than its refunds deserves a look.
+		// django-athm does not add refund webhooks to its total, so a lower total is
+		// normal. A higher one is not.
 		if total := read.amount("total_refunded_amount"); imported && total.Cmp(sum) > 0 {
 			note := read.at
-			note.Reason = "total_refunded_amount is $" + total.String() + " and its refunds come to $" + sum.String() +
-				": Cobro asks ATH Móvil before it refunds more"
+			note.Reason = "total_refunded_amount is $" + total.String() + ", but its refunds add up to $" + sum.String() +
+				": Cobro checks with ATH Móvil before it refunds more"
 			r.dump.Notes = append(r.dump.Notes, note)
 		}
 	}

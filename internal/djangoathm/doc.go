@@ -1,16 +1,14 @@
-// Package djangoathm reads what django-athm 1.0 keeps of payments, and says it
-// in the words of package payment. It is pure: a dump goes in, records and
-// remarks come out.
+// Package djangoathm converts a dump of a django-athm 1.0 database to records of
+// package payment. It does no I/O but reading the dump.
 //
-// A dump is the JSON that "manage.py dumpdata django_athm" writes, or one CSV
-// file for each table, as PostgreSQL's COPY … CSV HEADER or sqlite's .mode csv
-// writes it. The same row always becomes the same record, under an id that is
-// derived from the merchant and django-athm's own key, so that a dump can be
-// read again.
+// A dump is the JSON of "manage.py dumpdata django_athm", or one CSV file for each
+// table from PostgreSQL's COPY … CSV HEADER or SQLite's .mode csv. Importing a
+// dump again is safe: a row always becomes the same record, with an id derived
+// from the merchant and django-athm's own key.
 //
-// A row that cannot be read never stops the others: it becomes a [Remark].
-// Remarks say where a row is and what is wrong with it, and never repeat what
-// it says: a shifted column may hold a name or a phone number.
+// A row that cannot be read does not stop the others: it becomes a [Remark]. A
+// Remark says where the row is and what is wrong, and never quotes the row,
+// because a shifted column may hold a name or a phone number.
 package djangoathm
 
 import (
@@ -21,18 +19,18 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// Origin marks what was imported, and begins the keys that ids are derived
-// from. Stored ids depend on it: never change it.
+// Origin marks imported records and starts the key that each id is derived from.
+// Never change it: stored ids depend on it.
 const Origin = "django-athm"
 
-// Settings is what a dump does not say of itself.
+// Settings is what a dump does not contain.
 type Settings struct {
 	// Required fields
 
-	// Merchant is the installation's; it takes part in every id.
+	// Merchant is the installation's merchant id. Every derived id depends on it.
 	Merchant string
-	// Zone is TIME_ZONE of the Django settings. The gateway writes times of
-	// Puerto Rico without a zone, and django-athm reads them in this one.
+	// Zone is TIME_ZONE of the Django settings. ATH Móvil sends Puerto Rico times
+	// without a zone, and django-athm parses them in this zone.
 	Zone *time.Location
 }
 
@@ -45,40 +43,41 @@ type File struct {
 // Table is one of django-athm's models.
 type Table string
 
-// The tables that are read. Webhook events are not: they have had their effect.
+// The tables to import. Webhook events are left out: their effect is in the
+// payments already.
 const (
 	Payments Table = "payment"
 	Refunds  Table = "refund"
 	Clients  Table = "client"
 )
 
-// Tables lists them.
+// Tables lists the tables to import.
 func Tables() []Table { return []Table{Payments, Refunds, Clients} }
 
-// Remark is about one row. It holds no personal data.
+// Remark says something about one row. It holds no personal data.
 type Remark struct {
 	File   string `json:"file"`
-	Row    int    `json:"row"` // the line of a CSV file, or the place in a JSON list, from 1
+	Row    int    `json:"row"` // the line in a CSV file or the position in a JSON list, from 1
 	Table  Table  `json:"table,omitempty"`
-	Key    string `json:"key,omitempty"` // the primary key, where it is a UUID
+	Key    string `json:"key,omitempty"` // the primary key, if it is a UUID
 	Reason string `json:"reason"`
 }
 
-// Dump is what was read.
+// Dump is the content of a dump.
 type Dump struct {
 	Sales   []Sale   // payments that have ended, oldest first
-	Clients []Client // as they were found
+	Clients []Client // in the order of the dump
 
 	Unfinished []Remark // payments that are open or confirmed
-	Unreadable []Remark // rows that are left out
-	Notes      []Remark // rows that were read and deserve a look
+	Unreadable []Remark // rows that cannot be imported
+	Notes      []Remark // imported rows that a person should check
 
-	Rows     map[Table]int // that were found
-	Repeated map[Table]int // of them, those that another row of the dump repeats
+	Rows     map[Table]int // rows found
+	Repeated map[Table]int // rows that duplicate another row of the dump
 	Others   int           // rows of other tables
 
-	// Skewed counts the sales that were completed more than an hour before or
-	// after they were made. Where that is most of them, Settings.Zone is wrong.
+	// Skewed counts sales that were completed more than an hour before or after
+	// they were created. If that is most of them, Settings.Zone is wrong.
 	Skewed int
 }
 
@@ -96,7 +95,7 @@ type Refund struct {
 	Refund payment.Refund
 }
 
-// Client is who has paid.
+// Client is a customer of django-athm's.
 type Client struct {
 	At        Remark // without a reason
 	Customer  payment.Customer

@@ -13,9 +13,9 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// Whoever moves looks up what he knows: each column and each event is on the
-// page, and its code in Go parses.
-func TestThePageForThoseWhoMoveIsWhole(t *testing.T) {
+// People who migrate look up the names they know: every column and every event
+// is on the page. The page's Go code parses.
+func TestMigrationPageNamesEveryColumnAndEvent(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "from-django-athm.md"))
 	require.NoError(t, err)
@@ -24,7 +24,7 @@ func TestThePageForThoseWhoMoveIsWhole(t *testing.T) {
 	}
 	for _, file := range files(t, "postgres/*.csv") {
 		if file.Name == "athm_webhook_event.csv" {
-			continue // none of it is imported
+			continue // not imported
 		}
 		header, err := csv.NewReader(file.Content).Read()
 		require.NoError(t, err)

@@ -13,9 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// Read reads the files of a dump together, since a refund names its payment. An
-// error is about a whole file: one that is no dump, or that breaks off. Then
-// nothing of any file is returned.
+// Read reads all files of a dump together, because refunds refer to payments in
+// another file. It returns an error, and no rows, if any file is not a dump or is
+// truncated.
 func Read(settings Settings, files ...File) (Dump, error) {
 	r := reader{settings: settings, rows: make(map[Table][]*row)}
 	r.dump.Rows, r.dump.Repeated = make(map[Table]int), make(map[Table]int)
@@ -31,23 +31,23 @@ func Read(settings Settings, files ...File) (Dump, error) {
 	return r.dump, nil
 }
 
-// reader gathers the rows of every file.
+// reader collects the rows of every file.
 type reader struct {
 	settings Settings
 	rows     map[Table][]*row
-	empty    int // files without anything
+	empty    int // number of empty files
 	dump     Dump
 }
 
-// errNoDump is of a file that is neither kind of dump.
+// errNoDump means that a file is neither JSON nor CSV of django-athm.
 var errNoDump = errors.New("not a dump of django-athm: write JSON with manage.py dumpdata django_athm, or CSV with a header")
 
-// file reads one file, which says by its first character what it is. An empty
-// one is an empty table: sqlite writes not even a header for it.
+// file reads one file. Its first character tells JSON from CSV. An empty file is
+// an empty table, for which SQLite writes no header.
 func (r *reader) file(file File) error {
 	content := bufio.NewReader(file.Content)
 	if mark, err := content.Peek(3); err == nil && string(mark) == "\ufeff" {
-		_, _ = content.Discard(3) // it was just peeked at
+		_, _ = content.Discard(3) // cannot fail after the Peek
 	}
 	for {
 		first, err := content.ReadByte()
@@ -70,40 +70,40 @@ func (r *reader) file(file File) error {
 	}
 }
 
-// json reads what dumpdata writes: a list of objects.
+// json reads the list of objects that dumpdata writes.
 func (r *reader) json(name string, content io.Reader) error {
 	decoder := json.NewDecoder(content)
 	if _, err := decoder.Token(); err != nil {
 		return errNoDump
 	}
-	place := 0
+	position := 0
 	for decoder.More() {
 		var object json.RawMessage
 		if decoder.Decode(&object) != nil {
-			return fmt.Errorf("the JSON breaks off after row %d: dump again", place)
+			return fmt.Errorf("the JSON is truncated after row %d: dump again", position)
 		}
-		place++
-		r.object(name, place, object)
+		position++
+		r.object(name, position, object)
 	}
 	if _, err := decoder.Token(); err != nil {
-		return fmt.Errorf("the JSON breaks off after row %d: dump again", place)
+		return fmt.Errorf("the JSON is truncated after row %d: dump again", position)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the JSON list: give each dump a file of its own")
+		return errors.New("there is more data after the JSON list: put each dump in a file of its own")
 	}
 	return nil
 }
 
 // object reads one row of a JSON dump.
-func (r *reader) object(name string, place int, raw json.RawMessage) {
-	at := Remark{File: name, Row: place}
+func (r *reader) object(name string, position int, raw json.RawMessage) {
+	at := Remark{File: name, Row: position}
 	var o struct {
 		Model  string                     `json:"model"`
 		PK     json.RawMessage            `json:"pk"`
 		Fields map[string]json.RawMessage `json:"fields"`
 	}
 	if json.Unmarshal(raw, &o) != nil || o.Model == "" {
-		at.Reason = "it is no object with model, pk and fields"
+		at.Reason = "it is not an object with model, pk and fields"
 		r.dump.Unreadable = append(r.dump.Unreadable, at)
 		return
 	}
@@ -116,26 +116,26 @@ func (r *reader) object(name string, place int, raw json.RawMessage) {
 	for field, value := range o.Fields {
 		text, ok := textOf(value)
 		if !ok {
-			read.problem("%s is neither text nor number", plainName(field))
+			read.problem("%s is neither text nor a number", plainName(field))
 		}
 		read.values[field] = text
 	}
 	key, ok := textOf(o.PK)
 	if !ok {
-		read.problem("the pk is neither text nor number")
+		read.problem("the pk is neither text nor a number")
 	}
 	read.values[keyOf(table)] = key
 	slices.Sort(read.problems)
 	r.add(table, read)
 }
 
-// tableOf returns the table of a model's label.
+// tableOf returns the table of a Django model label.
 func tableOf(label string) (Table, bool) {
 	model, ok := strings.CutPrefix(strings.ToLower(label), "django_athm.")
 	return Table(model), ok && slices.Contains(Tables(), Table(model))
 }
 
-// keyOf returns the name of a table's primary key.
+// keyOf returns the primary key column of a table.
 func keyOf(table Table) string {
 	if table == Payments {
 		return "ecommerce_id"
@@ -143,7 +143,7 @@ func keyOf(table Table) string {
 	return "id"
 }
 
-// plainName returns a field's name for a remark, where it is one.
+// plainName returns a field name that is safe to quote in a remark.
 func plainName(name string) string {
 	if name == "" || len(name) > 30 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
 		return "a field"
@@ -151,8 +151,8 @@ func plainName(name string) string {
 	return name
 }
 
-// csv reads one table. Foreign keys lose the _id that columns have and fields
-// have not.
+// csv reads one table. It drops the suffix _id of foreign keys, which columns have
+// and JSON fields do not.
 func (r *reader) csv(name string, content io.Reader) error {
 	rows := csv.NewReader(content)
 	header, err := rows.Read()
@@ -165,9 +165,9 @@ func (r *reader) csv(name string, content io.Reader) error {
 	table, missing := tableWith(header)
 	switch {
 	case table == "":
-		return errors.New("the header names no table of django-athm: write it with COPY … CSV HEADER, or with .headers on in sqlite")
+		return errors.New("the header matches no table of django-athm: use COPY … CSV HEADER, or .headers on in SQLite")
 	case len(missing) > 0:
-		return fmt.Errorf("the table lacks the columns %s", strings.Join(missing, ", "))
+		return fmt.Errorf("missing columns: %s", strings.Join(missing, ", "))
 	}
 	for {
 		values, err := rows.Read()
@@ -201,11 +201,11 @@ func (r *reader) csv(name string, content io.Reader) error {
 	}
 }
 
-// events is the table of webhook events, which is known and not read.
+// events is the table of webhook events, which is recognized and skipped.
 const events Table = "webhookevent"
 
-// tableWith tells a table by its columns, and which of those that it needs it
-// has not. An unknown table is "".
+// tableWith identifies a table by its columns and returns the required columns
+// that are missing. An unknown table is "".
 func tableWith(header []string) (table Table, missing []string) {
 	has := func(column string) bool { return slices.Contains(header, column) }
 	var needs []string
@@ -226,12 +226,12 @@ func tableWith(header []string) (table Table, missing []string) {
 
 func csvProblem(broken *csv.ParseError) string {
 	if errors.Is(broken, csv.ErrFieldCount) {
-		return "it has not as many values as the header"
+		return "it does not have as many values as the header"
 	}
-	return "it is not CSV: quotes that do not match"
+	return "it is not valid CSV: unbalanced quotes"
 }
 
-// broken notes a row of which not even the columns are known.
+// broken records a row that could not even be split into columns.
 func (r *reader) broken(table Table, remark Remark) {
 	r.dump.Rows[table]++
 	r.dump.Unreadable = append(r.dump.Unreadable, remark)
@@ -244,7 +244,7 @@ func (r *reader) add(table Table, read *row) {
 	r.rows[table] = append(r.rows[table], read)
 }
 
-// unreadable sets a row aside.
+// unreadable records a row that cannot be imported.
 func (r *reader) unreadable(read *row) {
 	r.dump.Unreadable = append(r.dump.Unreadable, read.remark())
 }

@@ -21,7 +21,7 @@ func settings() djangoathm.Settings {
 	return djangoathm.Settings{Merchant: "default", Zone: time.UTC}
 }
 
-// files opens what is in testdata.
+// files opens files of testdata.
 func files(t testing.TB, pattern string) []djangoathm.File {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join("testdata", pattern))
@@ -53,7 +53,7 @@ func cents(n int64) *money.Amount {
 	return &a
 }
 
-func TestASaleSaysWhatTheRowSays(t *testing.T) {
+func TestReadConvertsRowsToRecords(t *testing.T) {
 	t.Parallel()
 	dump := read(t, files(t, "dump.json")...)
 	require.Empty(t, dump.Unreadable)
@@ -66,7 +66,7 @@ func TestASaleSaysWhatTheRowSays(t *testing.T) {
 	const ticket = "7d40a101-5f1e-11f0-8d3a-0242ac120002"
 	id := ledger.DeriveID("default", "django-athm:"+ticket)
 	created := time.Date(2026, time.January, 3, 15, 3, 50, 123000000, time.UTC)
-	completed := time.Date(2026, time.January, 3, 15, 4, 19, 0, time.UTC) // 11:04:19 in Puerto Rico, which Django took for UTC
+	completed := time.Date(2026, time.January, 3, 15, 4, 19, 0, time.UTC) // 11:04:19 in Puerto Rico, which Django parsed as UTC
 	require.Equal(t, payment.Payment{
 		ID: id, Status: payment.StatusCompleted,
 		Request: payment.Request{
@@ -87,8 +87,8 @@ func TestASaleSaysWhatTheRowSays(t *testing.T) {
 	require.True(t, ledger.IsID(id))
 
 	second := dump.Sales[1]
-	require.Equal(t, "7875550202", string(second.Payment.Customer.PhoneNumber), "a country code is no part of it")
-	require.Nil(t, second.Payment.Subtotal, "nobody gave one")
+	require.Equal(t, "7875550202", string(second.Payment.Customer.PhoneNumber), "the country code is dropped")
+	require.Nil(t, second.Payment.Subtotal, "the row has none")
 	at, done := time.Date(2026, time.January, 9, 18, 30, 0, 650000000, time.UTC), time.Date(2026, time.January, 9, 18, 29, 58, 0, time.UTC)
 	require.Equal(t, payment.Refund{
 		ID: ledger.DeriveRefundID(second.Payment.ID, "django-athm:9b7d2c10-6a51-4f0e-8c77-000000000001"), PaymentID: second.Payment.ID,
@@ -102,7 +102,7 @@ func TestASaleSaysWhatTheRowSays(t *testing.T) {
 	require.Nil(t, fourth.Fee)
 	require.Nil(t, fourth.NetAmount)
 	require.Equal(t, fourth.UpdatedAt, *fourth.CompletedAt)
-	require.Equal(t, "Ángel L. Núñez Báez", string(fourth.Customer.Name), "its client is known")
+	require.Equal(t, "Ángel L. Núñez Báez", string(fourth.Customer.Name), "the name comes from its client")
 
 	cancelled, expired := dump.Sales[4], dump.Sales[5]
 	require.Equal(t, payment.StatusCancelled, cancelled.Payment.Status)
@@ -115,8 +115,7 @@ func TestASaleSaysWhatTheRowSays(t *testing.T) {
 	require.Equal(t, payment.Customer{Name: "José A. Colón Vélez", PhoneNumber: "7875550202"}, dump.Clients[1].Customer)
 }
 
-// What the same rows become does not depend on who wrote the dump.
-func TestEveryKindOfDumpSaysTheSame(t *testing.T) {
+func TestEveryDumpFormatGivesTheSameRecords(t *testing.T) {
 	t.Parallel()
 	want := read(t, files(t, "dump.json")...)
 	for _, folder := range []string{"postgres", "sqlite"} {
@@ -145,7 +144,7 @@ func TestEveryKindOfDumpSaysTheSame(t *testing.T) {
 	require.Empty(t, both.Unreadable)
 }
 
-func TestTheZoneIsDjangos(t *testing.T) {
+func TestGatewayTimesAreReadInDjangoZone(t *testing.T) {
 	t.Parallel()
 	puertoRico, err := time.LoadLocation("America/Puerto_Rico")
 	require.NoError(t, err)
@@ -164,11 +163,11 @@ func TestTheZoneIsDjangos(t *testing.T) {
 		transaction, made string
 		skewed            int
 	}{
-		"UTC":                    {time.UTC, "2026-01-03T11:04:19Z", "2026-01-03T15:03:50.123Z", 0},
-		"Puerto Rico":            {puertoRico, "2026-01-03T15:04:19Z", "2026-01-03T15:03:50.123Z", 0},
-		"an offset":              {puertoRico, "2026-01-03T11:04:19-04:00", "2026-01-03T11:03:50-04:00", 0},
-		"USE_TZ is off":          {puertoRico, "2026-01-03T11:04:19", "2026-01-03T11:03:50.123", 0},
-		"it is said to be wrong": {time.UTC, "2026-01-03T11:04:19Z", "2026-01-03T11:03:50.123Z", 1},
+		"UTC":           {time.UTC, "2026-01-03T11:04:19Z", "2026-01-03T15:03:50.123Z", 0},
+		"Puerto Rico":   {puertoRico, "2026-01-03T15:04:19Z", "2026-01-03T15:03:50.123Z", 0},
+		"an offset":     {puertoRico, "2026-01-03T11:04:19-04:00", "2026-01-03T11:03:50-04:00", 0},
+		"USE_TZ is off": {puertoRico, "2026-01-03T11:04:19", "2026-01-03T11:03:50.123", 0},
+		"a wrong zone":  {time.UTC, "2026-01-03T11:04:19Z", "2026-01-03T11:03:50.123Z", 1},
 	} {
 		dump := one(tt.zone, tt.transaction, tt.made)
 		require.Equal(t, want, *dump.Sales[0].Payment.CompletedAt, name)
@@ -176,8 +175,8 @@ func TestTheZoneIsDjangos(t *testing.T) {
 	}
 }
 
-// object is one completed payment of a JSON dump, with some of its fields
-// changed: "" leaves one out.
+// object returns a completed payment of a JSON dump with some fields changed. The
+// value "" leaves a field out.
 func object(changes map[string]string) string {
 	fields := map[string]string{
 		"reference_number": `"215070443-402894c185ab1be40185acfe61c2000b"`, "status": `"COMPLETED"`, "total": `"25.00"`,
@@ -200,49 +199,49 @@ func object(changes map[string]string) string {
 	return `{"model": "django_athm.payment", "pk": ` + pk + `, "fields": {` + strings.Join(all, ", ") + `}}`
 }
 
-func TestARowThatCannotBeRead(t *testing.T) {
+func TestUnreadableRowBecomesRemark(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		changes map[string]string
 		says    string
 	}{
-		"no UUID":                 {map[string]string{"pk": `"canary"`}, "ecommerce_id is not a UUID"},
-		"a UUID without a form":   {map[string]string{"pk": `"0ab257f53837-11ed-855f-9b4af5a393ce-"`}, "ecommerce_id is not a UUID"},
-		"a list as a key":         {map[string]string{"pk": `["canary"]`}, "the pk is neither text nor number; ecommerce_id is not a UUID"},
-		"a random UUID":           {map[string]string{"pk": `"0f8fad5b-d9cb-469f-a165-70867728950e"`}, "ecommerce_id is random"},
-		"an unknown status":       {map[string]string{"status": `"canary"`}, "status is none of"},
-		"no status":               {map[string]string{"status": ""}, "status is none of"},
-		"no total":                {map[string]string{"total": "null"}, "total is missing or zero"},
-		"nothing":                 {map[string]string{"total": `"0.00"`}, "total is missing or zero"},
-		"a comma":                 {map[string]string{"total": `"25,00"`}, `total is not an amount like "25.00"`},
-		"a name as a total":       {map[string]string{"total": `"canary"`}, "total is not an amount"},
-		"three decimals":          {map[string]string{"fee": `"0.125"`}, "fee is not an amount"},
-		"an exponent":             {map[string]string{"total": `25e2`}, "total is not an amount"},
-		"a debt":                  {map[string]string{"tax": `"-1.00"`}, "tax is negative"},
-		"refunded what":           {map[string]string{"total_refunded_amount": `"canary"`}, "total_refunded_amount is not an amount"},
-		"no reference":            {map[string]string{"reference_number": "null"}, "reference_number is missing"},
-		"an empty reference":      {map[string]string{"reference_number": `""`}, "reference_number is missing"},
-		"no reference number":     {map[string]string{"reference_number": `"canary bird"`}, "reference_number is no number of the gateway's"},
-		"no day's number":         {map[string]string{"daily_transaction_id": `"canary canary"`}, "daily_transaction_id is no number"},
-		"no time":                 {map[string]string{"created_at": `"canary"`}, "created_at is not a time"},
-		"no creation":             {map[string]string{"created_at": "null"}, "created_at is missing"},
-		"no transaction's time":   {map[string]string{"transaction_date": `"canary"`}, "transaction_date is not a time"},
-		"before there were times": {map[string]string{"updated_at": `"1960-01-01T00:00:00Z"`}, "updated_at is not a time"},
-		"an object":               {map[string]string{"customer_name": `{"canary": 1}`}, "customer_name is neither text nor number"},
-		"several things":          {map[string]string{"total": `""`, "status": `"x"`}, "EXPIRED; total is missing"},
+		"no UUID":                {map[string]string{"pk": `"canary"`}, "ecommerce_id is not a UUID"},
+		"a malformed UUID":       {map[string]string{"pk": `"0ab257f53837-11ed-855f-9b4af5a393ce-"`}, "ecommerce_id is not a UUID"},
+		"a list as a key":        {map[string]string{"pk": `["canary"]`}, "the pk is neither text nor a number; ecommerce_id is not a UUID"},
+		"a random UUID":          {map[string]string{"pk": `"0f8fad5b-d9cb-469f-a165-70867728950e"`}, "ecommerce_id is random"},
+		"an unknown status":      {map[string]string{"status": `"canary"`}, "status must be"},
+		"no status":              {map[string]string{"status": ""}, "status must be"},
+		"no total":               {map[string]string{"total": "null"}, "total is missing or zero"},
+		"a zero total":           {map[string]string{"total": `"0.00"`}, "total is missing or zero"},
+		"a comma":                {map[string]string{"total": `"25,00"`}, `total is not an amount like "25.00"`},
+		"a name as a total":      {map[string]string{"total": `"canary"`}, "total is not an amount"},
+		"three decimals":         {map[string]string{"fee": `"0.125"`}, "fee is not an amount"},
+		"an exponent":            {map[string]string{"total": `25e2`}, "total is not an amount"},
+		"a negative tax":         {map[string]string{"tax": `"-1.00"`}, "tax is negative"},
+		"a bad refunded total":   {map[string]string{"total_refunded_amount": `"canary"`}, "total_refunded_amount is not an amount"},
+		"no reference":           {map[string]string{"reference_number": "null"}, "reference_number is missing"},
+		"an empty reference":     {map[string]string{"reference_number": `""`}, "reference_number is missing"},
+		"a bad reference":        {map[string]string{"reference_number": `"canary bird"`}, "reference_number is not an ATH Móvil id"},
+		"a bad daily id":         {map[string]string{"daily_transaction_id": `"canary canary"`}, "daily_transaction_id is not an ATH Móvil id"},
+		"no time":                {map[string]string{"created_at": `"canary"`}, "created_at is not a time"},
+		"no creation":            {map[string]string{"created_at": "null"}, "created_at is missing"},
+		"a bad transaction time": {map[string]string{"transaction_date": `"canary"`}, "transaction_date is not a time"},
+		"a time before 1970":     {map[string]string{"updated_at": `"1960-01-01T00:00:00Z"`}, "updated_at is not a time"},
+		"an object":              {map[string]string{"customer_name": `{"canary": 1}`}, "customer_name is neither text nor a number"},
+		"several problems":       {map[string]string{"total": `""`, "status": `"x"`}, "EXPIRED; total is missing"},
 	} {
 		dump := read(t, text("dump.json", "["+object(nil)+",\n"+object(tt.changes)+"]"))
-		require.Len(t, dump.Sales, 1, "%s: the others are read", name)
+		require.Len(t, dump.Sales, 1, "%s: the other row is read", name)
 		require.Len(t, dump.Unreadable, 1, name)
 		remark := dump.Unreadable[0]
 		require.Equal(t, "dump.json", remark.File)
 		require.Equal(t, 2, remark.Row)
 		require.Contains(t, remark.Reason, tt.says, name)
-		require.NotContains(t, fmt.Sprint(remark), "canary", "what it says may be personal")
+		require.NotContains(t, fmt.Sprint(remark), "canary", "the value may be personal")
 	}
 }
 
-func TestNumbersAreTakenAsTheyAreWritten(t *testing.T) {
+func TestJSONNumbersKeepTheirText(t *testing.T) {
 	t.Parallel()
 	dump := read(t, text("d", "["+object(map[string]string{"total": "1234567.89", "fee": "0.1", "net_amount": "1234567.79", "daily_transaction_id": "35"})+"]"))
 	require.Equal(t, money.MustParse("1234567.89"), dump.Sales[0].Payment.Total)
@@ -250,7 +249,7 @@ func TestNumbersAreTakenAsTheyAreWritten(t *testing.T) {
 	require.Equal(t, "35", dump.Sales[0].Payment.DailyTransactionID)
 }
 
-func TestAPhoneIsDigits(t *testing.T) {
+func TestPhoneNumbersBecomeDigits(t *testing.T) {
 	t.Parallel()
 	for phone, want := range map[string]string{
 		`"7875551234"`: "7875551234", `"17875551234"`: "7875551234", `"(787) 555-1234"`: "7875551234", `7875551234`: "7875551234",
@@ -261,7 +260,7 @@ func TestAPhoneIsDigits(t *testing.T) {
 	}
 }
 
-func TestAMessyDump(t *testing.T) {
+func TestRemarksOfMessyDump(t *testing.T) {
 	t.Parallel()
 	dump := read(t, files(t, "messy.json")...)
 	require.Len(t, dump.Sales, 7)
@@ -275,35 +274,35 @@ func TestAMessyDump(t *testing.T) {
 		reasons = append(reasons, fmt.Sprintf("%d %s %s", remark.Row, remark.Table, remark.Reason))
 	}
 	require.Equal(t, []string{
-		"17 payment reference_number is missing: nothing tells which of ATH Móvil's sales it is",
+		"17 payment reference_number is missing, so it matches no sale of ATH Móvil's",
 		`18 payment total is not an amount like "25.00"`,
-		"19 payment status is none of OPEN, CONFIRM, COMPLETED, CANCEL and EXPIRED",
-		"20 payment ecommerce_id is random, as athm_sync makes them up: ATH Móvil knows no such ticket",
+		"19 payment status must be OPEN, CONFIRM, COMPLETED, CANCEL or EXPIRED",
+		"20 payment ecommerce_id is random: athm_sync made it up, and ATH Móvil has no such ticket",
 		"21 payment total is negative; created_at is not a time",
 		"22 refund amount is missing or zero",
 		"23 refund its payment is cancelled",
-		"24 refund its payment is not among those of this dump that can be imported",
+		"24 refund its payment is not in this dump or cannot be imported",
 		"25 refund status is not COMPLETED",
 		"27 client phone_number is missing",
 	}, reasons)
 	require.Len(t, dump.Notes, 1)
-	require.Contains(t, dump.Notes[0].Reason, "total_refunded_amount is $7.00 and its refunds come to $0.00")
+	require.Contains(t, dump.Notes[0].Reason, "total_refunded_amount is $7.00, but its refunds add up to $0.00")
 }
 
-func TestDumpsOfTwoDaysReadTogether(t *testing.T) {
+func TestTwoDumpsReadTogether(t *testing.T) {
 	t.Parallel()
 	early, late := files(t, "messy.json"), files(t, "later.json")
 	dump := read(t, append(early, late...)...)
-	require.Len(t, dump.Unfinished, 1, "one of the two has its end in the later dump")
+	require.Len(t, dump.Unfinished, 1, "one of the two has ended in the later dump")
 	require.Len(t, dump.Sales, 8)
 
 	dump = read(t, append(files(t, "dump.json"), files(t, "contradicting.json")...)...)
 	require.Len(t, dump.Unreadable, 2)
-	require.Equal(t, "row 4 of contradicting.json is the same payment, with another amount, status or reference",
+	require.Equal(t, "row 4 of contradicting.json is the same payment with a different amount, status or reference",
 		strings.Replace(dump.Unreadable[0].Reason, "row 4 of dump.json", "row 4 of contradicting.json", 1))
 }
 
-func TestATableInPieces(t *testing.T) {
+func TestInvalidCSVRowsBecomeRemarks(t *testing.T) {
 	t.Parallel()
 	const header = "ecommerce_id,reference_number,status,created_at,updated_at,transaction_date,total,customer_name\n"
 	row := func(ticket, rest string) string {
@@ -325,26 +324,26 @@ func TestATableInPieces(t *testing.T) {
 		remarks = append(remarks, fmt.Sprint(remark.Row, " ", remark.Reason))
 	}
 	require.Equal(t, []string{
-		"4 it has not as many values as the header",
-		"5 it is not CSV: quotes that do not match",
+		"4 it does not have as many values as the header",
+		"5 it is not valid CSV: unbalanced quotes",
 		"6 customer_name is not UTF-8",
 	}, remarks)
 }
 
-func TestAFileThatIsNoDump(t *testing.T) {
+func TestReadRejectsFilesThatAreNotDumps(t *testing.T) {
 	t.Parallel()
 	whole := "[" + object(nil) + "]"
 	for name, tt := range map[string]struct{ content, says string }{
-		"a list cut off":     {whole[:len(whole)-1], "breaks off after row 1"},
-		"a row cut off":      {whole[:len(whole)-20], "breaks off after row 0"},
-		"two dumps":          {whole + whole, "a file of its own"},
-		"an unknown table":   {"id,canary\n1,2\n", "names no table"},
-		"no header":          {"0ab257f5383711ed855f9b4af5a39301,1\n", "names no table"},
-		"a table in part":    {"ecommerce_id,total,status\n", "lacks the columns reference_number, created_at, updated_at, transaction_date"},
-		"a refund in part":   {"payment_id\n", "lacks the columns id, amount"},
-		"a client in part":   {"phone_number\n", "lacks the columns name, email"},
-		"an object":          {object(nil), "not a dump"},
-		"a shell's complain": {"bash: canary: command not found", "names no table"},
+		"a truncated list":            {whole[:len(whole)-1], "truncated after row 1"},
+		"a truncated row":             {whole[:len(whole)-20], "truncated after row 0"},
+		"two dumps":                   {whole + whole, "a file of its own"},
+		"an unknown table":            {"id,canary\n1,2\n", "matches no table"},
+		"no header":                   {"0ab257f5383711ed855f9b4af5a39301,1\n", "matches no table"},
+		"an incomplete payment table": {"ecommerce_id,total,status\n", "missing columns: reference_number, created_at, updated_at, transaction_date"},
+		"an incomplete refund table":  {"payment_id\n", "missing columns: id, amount"},
+		"an incomplete client table":  {"phone_number\n", "missing columns: name, email"},
+		"an object":                   {object(nil), "not a dump"},
+		"a shell error":               {"bash: canary: command not found", "matches no table"},
 	} {
 		dump, err := djangoathm.Read(settings(), text("good.json", whole), text("bad", tt.content))
 		require.ErrorContains(t, err, tt.says, name)
@@ -354,14 +353,14 @@ func TestAFileThatIsNoDump(t *testing.T) {
 	}
 	_, err := djangoathm.Read(settings(), text("nothing", ""), text("space", " \n"))
 	require.ErrorContains(t, err, "not a dump")
-	require.Len(t, read(t, text("athm_refund.csv", ""), text("d", whole)).Sales, 1, "sqlite writes nothing of an empty table")
+	require.Len(t, read(t, text("athm_refund.csv", ""), text("d", whole)).Sales, 1, "SQLite writes nothing for an empty table")
 	dump := read(t, text("d", `[{"model": "auth.user", "pk": 1, "fields": {}}, 7, {"pk": 1}]`))
 	require.Equal(t, 1, dump.Others)
 	require.Len(t, dump.Unreadable, 2)
 }
 
 func FuzzRead(f *testing.F) {
-	// Small ones: go spends its time on making big ones smaller.
+	// Small seeds: the fuzzer would spend its time minimizing large ones.
 	refund := `{"model": "django_athm.refund", "pk": "9b7d2c10-6a51-4f0e-8c77-000000000001", "fields": {"amount": "1.00", "status": "COMPLETED",
 		"payment": "0ab257f5-3837-11ed-855f-9b4af5a393ce", "created_at": "2026-01-04T15:03:50Z"}}`
 	f.Add([]byte("[" + object(nil) + "," + refund + "]"))

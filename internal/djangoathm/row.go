@@ -11,14 +11,13 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// row is one row of a table, each value as its text; an absent one and null are
-// "". What is wrong with it gathers in problems, so that all of it is told at
-// once.
+// row is one row of a table. Values are text; a missing value and null are "".
+// problems collects everything that is wrong, to report it together.
 type row struct {
 	at     Remark
 	values map[string]string
-	// naive is the zone of times that have none: sqlite keeps UTC without
-	// saying so, and JSON has such times only where USE_TZ is off.
+	// naive is the zone of times without one. SQLite stores UTC without a zone,
+	// and JSON has such times only if USE_TZ is off.
 	naive    *time.Location
 	problems []string
 }
@@ -27,14 +26,14 @@ func (r *row) problem(format string, args ...any) {
 	r.problems = append(r.problems, fmt.Sprintf(format, args...))
 }
 
-// remark is about the row as it is.
+// remark returns a Remark with the problems of the row.
 func (r *row) remark() Remark {
 	at := r.at
 	at.Reason = strings.Join(r.problems, "; ")
 	return at
 }
 
-// amount reads a column of money; an absent one is $0.00.
+// amount reads an amount. A missing one is $0.00.
 func (r *row) amount(column string) money.Amount {
 	text := r.values[column]
 	if text == "" {
@@ -50,8 +49,8 @@ func (r *row) amount(column string) money.Amount {
 	return amount
 }
 
-// price reads a column of money that has to be there and above zero.
-func (r *row) price(column string) money.Amount {
+// positive reads an amount that must be above zero.
+func (r *row) positive(column string) money.Amount {
 	before := len(r.problems)
 	amount := r.amount(column)
 	if len(r.problems) == before && amount.IsZero() {
@@ -60,8 +59,8 @@ func (r *row) price(column string) money.Amount {
 	return amount
 }
 
-// optional returns nil for $0.00, which is how django-athm keeps an amount that
-// nobody gave.
+// optional returns nil for $0.00, which is how django-athm stores a missing
+// amount.
 func optional(a money.Amount) *money.Amount {
 	if a.IsZero() {
 		return nil
@@ -69,24 +68,24 @@ func optional(a money.Amount) *money.Amount {
 	return &a
 }
 
-// timeForms are how dumps write times; a fraction of a second may follow the
-// seconds in each.
-func timeForms() []string {
+// timeLayouts are the formats of times in dumps. Each also matches fractional
+// seconds.
+func timeLayouts() []string {
 	return []string{
 		"2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05Z07",
 		"2006-01-02T15:04:05", "2006-01-02 15:04:05",
 	}
 }
 
-// time reads a column of times, cut to the microseconds that the store keeps;
-// an absent one is the zero time.
+// time reads a time, truncated to the microseconds that the store keeps. A missing
+// one is the zero time.
 func (r *row) time(column string) time.Time {
 	text := r.values[column]
 	if text == "" {
 		return time.Time{}
 	}
-	for _, form := range timeForms() {
-		at, err := time.ParseInLocation(form, text, r.naive)
+	for _, layout := range timeLayouts() {
+		at, err := time.ParseInLocation(layout, text, r.naive)
 		if err == nil && at.Unix() >= 0 && at.Year() <= 9999 {
 			return at.UTC().Truncate(time.Microsecond)
 		}
@@ -95,8 +94,8 @@ func (r *row) time(column string) time.Time {
 	return time.Time{}
 }
 
-// gatewayTime reads a column whose times came from the gateway without a zone,
-// were read in Django's, and were really Puerto Rico's.
+// gatewayTime reads a time that ATH Móvil sent without a zone. Django parsed it in
+// its own zone, but it was Puerto Rico time.
 func (r *row) gatewayTime(column string, zone *time.Location) time.Time {
 	at := r.time(column)
 	if at.IsZero() {
@@ -107,8 +106,7 @@ func (r *row) gatewayTime(column string, zone *time.Location) time.Time {
 		athmovil.Location()).UTC()
 }
 
-// id reads a column of UUIDs, in its usual form: sqlite keeps them without
-// hyphens.
+// id reads a UUID and returns it with hyphens, which SQLite's dumps lack.
 func (r *row) id(column string) string {
 	id, ok := parseUUID(r.values[column])
 	if !ok {
@@ -117,24 +115,25 @@ func (r *row) id(column string) string {
 	return id
 }
 
-// clear reads a column that is kept unencrypted: an id of the gateway's.
-func (r *row) clear(column string, most int) string {
+// gatewayID reads an id of ATH Móvil's. The store keeps it unencrypted, so text
+// that does not look like an id is rejected.
+func (r *row) gatewayID(column string, maxLength int) string {
 	text := r.values[column]
-	odd := func(c rune) bool { return c <= ' ' || c > '~' }
-	if len(text) > most || strings.ContainsFunc(text, odd) {
-		r.problem("%s is no number of the gateway's", column)
+	unexpected := func(c rune) bool { return c <= ' ' || c > '~' }
+	if len(text) > maxLength || strings.ContainsFunc(text, unexpected) {
+		r.problem("%s is not an ATH Móvil id", column)
 		return ""
 	}
 	return text
 }
 
-// personal reads a column of personal data.
+// personal reads personal data.
 func (r *row) personal(column string) private.Text {
 	return private.Text(strings.TrimSpace(r.values[column]))
 }
 
-// phone reads a column of phone numbers as digits. One that is not of ten
-// digits is kept as it is; the gateway writes 0 for none (docs/athmovil.md §3).
+// phone reads a phone number as digits. A foreign number keeps all its digits.
+// ATH Móvil sends 0 for no number (docs/athmovil.md §3).
 func (r *row) phone(column string) private.Text {
 	text := r.values[column]
 	if number, err := athmovil.ParsePhone(text); err == nil {
@@ -169,11 +168,11 @@ func parseUUID(text string) (string, bool) {
 	return strings.Join([]string{digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]}, "-"), true
 }
 
-// isRandom reports whether a UUID is of version 4.
+// isRandom reports whether a UUID is version 4.
 func isRandom(uuid string) bool { return uuid[14] == '4' }
 
-// textOf returns a JSON value as its text: numbers as they are written, so that
-// no amount passes through a float. It refuses lists and objects.
+// textOf returns a JSON value as text. Numbers keep their exact text, so that no
+// amount becomes a float. It rejects lists and objects.
 func textOf(raw json.RawMessage) (string, bool) {
 	switch {
 	case len(raw) == 0, string(raw) == "null":

@@ -1,10 +1,10 @@
-// Package doctor looks at everything that an installation needs, and says of each
-// what was seen and what to do.
+// Package doctor checks everything that an installation needs. For each check it
+// reports what it saw and what to do.
 //
-// It makes no payment, moves no money, and changes nothing but one row. At the gateway it asks for a ticket
-// and a sale that cannot exist. To the webhook's address it sends the event of
-// the test button of the ATH Business app, always the same one, which is kept
-// once and never touches a payment (docs/athmovil.md §4.4).
+// It makes no payment and moves no money. It asks ATH Móvil for a ticket and a
+// sale that cannot exist. It sends the webhook address the test event of the ATH
+// Business app, always the same one, so that the store keeps one row of it, which
+// never affects a payment (docs/athmovil.md §4.4).
 package doctor
 
 import (
@@ -18,14 +18,14 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// Status is what a check came to.
+// Status is the result of a check.
 type Status string
 
-// The statuses, from good to bad.
+// The statuses, from best to worst.
 const (
 	OK      Status = "ok"
-	Skipped Status = "skipped" // something before it has to work first
-	Warning Status = "warn"    // it works, for now or in part
+	Skipped Status = "skipped" // it depends on something that does not work yet
+	Warning Status = "warn"    // it works for now, or in part
 	Failed  Status = "fail"
 )
 
@@ -37,9 +37,9 @@ type Finding struct {
 	Do     string `json:"do,omitempty"`
 }
 
-// Config says what to look at.
+// Config says what to check.
 type Config struct {
-	// Problems are those of the settings, which come first.
+	// Problems are the problems of the settings. They are reported first.
 	Problems []settings.Problem
 
 	Store, KeyFile, MerchantID string
@@ -50,24 +50,24 @@ type Config struct {
 	PrivateToken                 private.Token
 	GatewayURL, GatewayReportURL string // empty means production
 
-	// WebhookSecret and PublicURL make the address that ATH Móvil posts to.
-	// Without PublicURL that one is not looked at.
+	// WebhookSecret and PublicURL form the address that ATH Móvil posts to.
+	// Without PublicURL it is not checked.
 	WebhookSecret private.Token
 	PublicURL     string
 
-	// Queues are those that need a worker.
+	// Queues are the task queues that need a worker.
 	Queues []string
-	// Timeout bounds each check. Zero means 10 seconds.
+	// Timeout limits each check. Zero means 10 seconds.
 	Timeout time.Duration
-	// HTTPClient makes the calls that are not the gateway client's; nil means
-	// one with the machine's own certificates.
+	// HTTPClient makes the calls that package athmovil does not make; nil means a
+	// client that trusts the machine's certificates.
 	HTTPClient *http.Client
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// Examine runs every check and returns what they found, in a fixed order.
-func Examine(ctx context.Context, cfg Config) []Finding {
+// Run runs every check and returns the findings in a fixed order.
+func Run(ctx context.Context, cfg Config) []Finding {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 10 * time.Second
 	}
@@ -79,13 +79,13 @@ func Examine(ctx context.Context, cfg Config) []Finding {
 			Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ForceAttemptHTTP2: true,
 		}}
 	}
-	// A redirect would carry the webhook's secret elsewhere.
-	once := *cfg.HTTPClient
-	once.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	cfg.HTTPClient = &once
+	// A redirect would send the webhook secret to another host.
+	direct := *cfg.HTTPClient
+	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	cfg.HTTPClient = &direct
 
-	e := &examination{cfg: cfg}
-	groups := []func(context.Context) []Finding{e.settings, e.inside, e.gateway, e.tokens, e.webhook}
+	c := &checker{cfg: cfg}
+	groups := []func(context.Context) []Finding{c.settings, c.installation, c.gateway, c.tokens, c.webhook}
 	found := make([][]Finding, len(groups))
 	var checks sync.WaitGroup
 	for i, group := range groups {
@@ -93,13 +93,13 @@ func Examine(ctx context.Context, cfg Config) []Finding {
 	}
 	checks.Wait()
 	var all []Finding
-	for _, some := range found {
-		all = append(all, some...)
+	for _, findings := range found {
+		all = append(all, findings...)
 	}
-	return append(all, e.clock())
+	return append(all, c.clock()) // last: it uses the times that the others collected
 }
 
-// Worst returns the worst status of some findings.
+// Worst returns the worst status of the findings.
 func Worst(findings []Finding) Status {
 	worst := OK
 	for _, f := range findings {
@@ -113,21 +113,21 @@ func Worst(findings []Finding) Status {
 	return worst
 }
 
-// examination is one run of all checks.
-type examination struct {
+// checker is one run of all checks.
+type checker struct {
 	cfg Config
 
 	mu    sync.Mutex
 	skews []skew // guarded by mu
 }
 
-func (e *examination) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, e.cfg.Timeout)
+func (c *checker) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, c.cfg.Timeout)
 }
 
-func (e *examination) settings(context.Context) []Finding {
+func (c *checker) settings(context.Context) []Finding {
 	var findings []Finding
-	for _, p := range e.cfg.Problems {
+	for _, p := range c.cfg.Problems {
 		f := Finding{Check: "settings", Status: Failed, Saw: p.Setting + " " + p.Problem, Do: p.Do}
 		if p.Warning {
 			f.Status = Warning
@@ -135,7 +135,7 @@ func (e *examination) settings(context.Context) []Finding {
 		findings = append(findings, f)
 	}
 	if len(findings) == 0 {
-		return []Finding{{Check: "settings", Status: OK, Saw: "every setting has its form"}}
+		return []Finding{{Check: "settings", Status: OK, Saw: "every setting is well formed"}}
 	}
 	return findings
 }

@@ -1,16 +1,16 @@
-// Package failpoint names the moments at which the crash matrix kills a
-// process. Without the build tag "failpoint" it does nothing; with it, a
-// process whose COBRO_FAILPOINT names a point dies there by SIGKILL.
+// Package failpoint names the points in the code where crash tests kill a process.
+// Without the build tag "failpoint" it does nothing. With it, a process that
+// reaches the point in COBRO_FAILPOINT kills itself with SIGKILL.
 //
-//	COBRO_FAILPOINT=authorize-after@2     the second time that the point is reached; @1 where absent
-//	COBRO_FAILPOINT_MARK=/path/of/a/file  made before dying; a process that finds it lives
+//	COBRO_FAILPOINT=authorize-after@2     the second time the point is reached; default @1
+//	COBRO_FAILPOINT_MARK=/path/of/a/file  created before the kill; if it exists, the process lives on
 package failpoint
 
-// Point is a named moment.
+// Point is a named point in the code.
 type Point string
 
-// The points. "Before" a call nothing has been sent; "after" it the effect is
-// done and nobody knows yet.
+// The points. "Before" means that nothing has been sent. "After" means that the
+// effect has happened, but the result is not recorded yet.
 const (
 	CreateBefore    Point = "create-before"
 	CreateAfter     Point = "create-after"
@@ -22,7 +22,7 @@ const (
 	CancelAfter     Point = "cancel-after"
 	PhoneBefore     Point = "phone-before"
 	PhoneAfter      Point = "phone-after"
-	RefundBefore    Point = "refund-before" // the right to send it is claimed
+	RefundBefore    Point = "refund-before" // sending it is claimed already
 	RefundAfter     Point = "refund-after"
 
 	RecordBefore       Point = "record-before"
@@ -31,20 +31,20 @@ const (
 	ReserveAfter       Point = "reserve-after"
 	RecordRefundBefore Point = "record-refund-before"
 	RecordRefundAfter  Point = "record-refund-after"
-	BookBefore         Point = "book-before" // of a refund made elsewhere
+	BookBefore         Point = "book-before" // a refund made outside Cobro
 	BookAfter          Point = "book-after"
 
 	NotifyBefore Point = "notify-before"
-	NotifyAfter  Point = "notify-after" // the receiver has returned, and Temporal does not know
+	NotifyAfter  Point = "notify-after" // the receiver has returned; Temporal does not know yet
 
-	OpenBefore    Point = "open-before" // of POST /v1/payments: before the workflow is started
-	OpenAfter     Point = "open-after"  // and after it answered, before the merchant hears
-	GiveBefore    Point = "give-before" // of POST …/refunds
+	OpenBefore    Point = "open-before" // POST /v1/payments: before the workflow starts
+	OpenAfter     Point = "open-after"  // after it answered, before the response to the merchant
+	GiveBefore    Point = "give-before" // POST …/refunds, likewise
 	GiveAfter     Point = "give-after"
-	WebhookBefore Point = "webhook-before" // received, and not durable yet
-	WebhookStored Point = "webhook-stored" // durable, and not answered yet
-	RelayBefore   Point = "relay-before"   // leased, and not handed over yet
-	RelayAfter    Point = "relay-after"    // handed over, and not settled yet
+	WebhookBefore Point = "webhook-before" // received, not stored yet
+	WebhookStored Point = "webhook-stored" // stored, not answered yet
+	RelayBefore   Point = "relay-before"   // leased, not handed over yet
+	RelayAfter    Point = "relay-after"    // handed over, not settled yet
 )
 
 // Points lists every point.
@@ -58,8 +58,8 @@ func Points() []Point {
 	}
 }
 
-// InAPI reports whether the point is reached by the process of the API, and
-// not by a worker's.
+// InAPI reports whether the API's process reaches the point, rather than a
+// worker.
 func (p Point) InAPI() bool {
 	switch p {
 	case OpenBefore, OpenAfter, GiveBefore, GiveAfter, WebhookBefore, WebhookStored, RelayBefore, RelayAfter:

@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// armed is where this process dies, read once from its environment.
-var armed = sync.OnceValue(func() *trap {
+// armed returns the point that kills this process, read once from the environment.
+var armed = sync.OnceValue(func() *armedPoint {
 	name, count, _ := strings.Cut(os.Getenv("COBRO_FAILPOINT"), "@")
 	if name == "" {
 		return nil
@@ -29,35 +29,35 @@ var armed = sync.OnceValue(func() *trap {
 	if !slices.Contains(Points(), Point(name)) {
 		panic(fmt.Sprintf("COBRO_FAILPOINT: no point %q; the points are %v", name, Points()))
 	}
-	return &trap{point: Point(name), left: left}
+	return &armedPoint{point: Point(name), left: left}
 })
 
-type trap struct {
+type armedPoint struct {
 	point Point
 	mu    sync.Mutex
-	left  int // how often the point is reached until the process dies
+	left  int // times the point must still be reached
 }
 
-// Reach kills the process where the point is armed and was reached often enough.
-// It is safe for concurrent use.
+// Reach kills the process if the point is armed and this is the configured time
+// that it is reached. It is safe for concurrent use.
 func Reach(p Point) {
-	t := armed()
-	if t == nil || t.point != p {
+	a := armed()
+	if a == nil || a.point != p {
 		return
 	}
-	t.mu.Lock() // and never released on the way to the end
-	if t.left--; t.left != 0 {
-		t.mu.Unlock()
+	a.mu.Lock() // stays locked if the process dies
+	if a.left--; a.left != 0 {
+		a.mu.Unlock()
 		return
 	}
 	if mark := os.Getenv("COBRO_FAILPOINT_MARK"); mark != "" {
 		file, err := os.OpenFile(mark, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if err != nil {
-			t.mu.Unlock()
-			return // another process died here already
+			a.mu.Unlock()
+			return // another process was killed here already
 		}
-		_ = file.Close() // empty
+		_ = file.Close() // nothing was written
 	}
 	_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL)
-	select {} // the signal is on its way
+	select {} // wait for the signal
 }

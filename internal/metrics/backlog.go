@@ -13,34 +13,34 @@ import (
 )
 
 const (
-	// backlogLasts is how long an answer of the store is shown: two Prometheus
-	// servers, or a person beside them, cost no more than one.
-	backlogLasts = 5 * time.Second
-	// backlogTimeout bounds the question, well below Prometheus' own ten seconds.
+	// backlogTTL is how long a result is reused, so that several Prometheus servers
+	// cost the store no more than one.
+	backlogTTL = 5 * time.Second
+	// backlogTimeout is well below Prometheus' scrape timeout of ten seconds.
 	backlogTimeout = 3 * time.Second
 )
 
-// BacklogSource counts what waits; the store does.
+// BacklogSource counts pending work. The store implements it.
 type BacklogSource interface {
-	// Ping reports whether it can be written.
+	// Ping returns an error if the store cannot be written.
 	Ping(ctx context.Context) error
 	Backlog(ctx context.Context) (store.Backlog, error)
 }
 
-// backlog asks the store when somebody looks. Every process shows the same
-// numbers, so queries take max, not sum.
+// backlog queries the store at a scrape. Every process exposes the same numbers,
+// so PromQL should use max, not sum.
 type backlog struct {
 	up, payments, reviews, notifications, webhooks, oldest, reconciled *prometheus.Desc
 
 	mu     sync.Mutex
-	ctx    context.Context // the process's; a scrape brings none
+	ctx    context.Context // of the process; a collector gets none
 	source BacklogSource   // nil until the store is open
 	logger *slog.Logger
 	now    func() time.Time
 	known  store.Backlog
-	asked  time.Time
-	down   error // what Ping said
-	err    error // what Backlog said
+	asked  time.Time // of the last query
+	down   error     // from Ping
+	err    error     // from Backlog
 }
 
 func newBacklog() *backlog {
@@ -58,11 +58,10 @@ func newBacklog() *backlog {
 	}
 }
 
-// WatchStore shows what waits in a store. The first store is kept: where an API
-// and a worker share one process, they share the books too. The source must not
-// be closed before the last look, or that look is answered with cobro_store_up 0.
-// ctx bounds all looks, as Prometheus gives a collector none. now is nil for
-// time.Now.
+// WatchStore exposes the pending work of a store. Only the first call counts: an
+// API and a worker in one process share a store. If source is closed before the
+// last scrape, that scrape shows cobro_store_up 0. Queries use the values of ctx,
+// but not its cancellation. A nil now means time.Now.
 func (m *Metrics) WatchStore(ctx context.Context, source BacklogSource, logger *slog.Logger, now func() time.Time) {
 	if now == nil {
 		now = time.Now
@@ -82,8 +81,8 @@ func (b *backlog) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. Numbers that are not known are left
-// out: a zero would say that all is well.
+// Collect implements prometheus.Collector. It leaves out unknown numbers, because a
+// zero would look healthy.
 func (b *backlog) Collect(out chan<- prometheus.Metric) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -91,8 +90,8 @@ func (b *backlog) Collect(out chan<- prometheus.Metric) {
 		return
 	}
 	now := b.now()
-	if b.asked.IsZero() || now.Sub(b.asked) >= backlogLasts {
-		b.ask(now)
+	if b.asked.IsZero() || now.Sub(b.asked) >= backlogTTL {
+		b.query(now)
 	}
 	show := func(desc *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
@@ -126,8 +125,8 @@ func (b *backlog) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// ask asks the store.
-func (b *backlog) ask(now time.Time) {
+// query queries the store.
+func (b *backlog) query(now time.Time) {
 	ctx, cancel := context.WithTimeout(b.ctx, backlogTimeout)
 	defer cancel()
 	b.asked = now

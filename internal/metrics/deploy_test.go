@@ -12,8 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A metric in a PromQL expression, the labels that it is selected by, and the
-// labels that an aggregation keeps.
+// Parts of a PromQL expression: metric names, label matchers and groupings.
 var (
 	metricName = regexp.MustCompile(`\b(?:cobro|temporal|go|process)_[a-z0-9_]+`)
 	selectors  = regexp.MustCompile(`\{[^}]*\}`)
@@ -22,8 +21,8 @@ var (
 	quoted     = regexp.MustCompile(`"[^"]*"`)
 )
 
-// requireExpression requires that every metric and label of an expression is
-// exposed.
+// requireExpression requires that every metric and label of an expression
+// exists.
 func requireExpression(t *testing.T, where, expression string, known map[string]exposed) {
 	t.Helper()
 	require.Equal(t, strings.Count(expression, "("), strings.Count(expression, ")"), "%s: %s", where, expression)
@@ -38,9 +37,9 @@ func requireExpression(t *testing.T, where, expression string, known map[string]
 			family, ok = known[histogram.ReplaceAllString(name, "")]
 			ok = ok && family.kind == "histogram"
 		}
-		require.True(t, ok, "%s names %s, which nothing exposes", where, name)
+		require.True(t, ok, "%s names %s, which does not exist", where, name)
 		if family.kind == "counter" {
-			require.Regexp(t, `(rate|increase)\(`+name, bare, "%s: a counter means nothing without rate or increase", where)
+			require.Regexp(t, `(rate|increase)\(`+name, bare, "%s: a counter needs rate or increase", where)
 		}
 		labels = append(labels, family.labels...)
 	}
@@ -54,11 +53,11 @@ func requireExpression(t *testing.T, where, expression string, known map[string]
 		used = append(used, strings.FieldsFunc(match[1], func(r rune) bool { return r == ',' || r == ' ' })...)
 	}
 	for _, label := range used {
-		require.True(t, slices.Contains(labels, label), "%s uses the label %s, which no metric of it has: %s", where, label, expression)
+		require.True(t, slices.Contains(labels, label), "%s uses the label %s, which none of its metrics has: %s", where, label, expression)
 	}
 }
 
-func TestTheAlertRulesNameWhatIsExposed(t *testing.T) {
+func TestAlertRulesUseExistingMetrics(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("../../deploy/prometheus/alerts.yml")
 	require.NoError(t, err)
@@ -79,7 +78,7 @@ func TestTheAlertRulesNameWhatIsExposed(t *testing.T) {
 	}
 	require.NoError(t, yaml.Unmarshal(source, &file))
 	require.Len(t, file.Groups, 1)
-	known := families(t, scrape(t, lively(t)))
+	known := families(t, scrape(t, exercised(t)))
 	var names []string
 	for _, rule := range file.Groups[0].Rules {
 		require.Regexp(t, `^Cobro[A-Z]`, rule.Alert)
@@ -97,7 +96,7 @@ func TestTheAlertRulesNameWhatIsExposed(t *testing.T) {
 	}
 }
 
-func TestTheDashboardNamesWhatIsExposed(t *testing.T) {
+func TestDashboardUsesExistingMetrics(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("../../deploy/grafana/cobro.json")
 	require.NoError(t, err)
@@ -118,16 +117,16 @@ func TestTheDashboardNamesWhatIsExposed(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal(source, &dashboard))
 	require.Equal(t, "Cobro", dashboard.Title)
-	known := families(t, scrape(t, lively(t)))
+	known := families(t, scrape(t, exercised(t)))
 	seen := map[int]bool{}
 	taken := map[[2]int]string{}
 	for _, panel := range dashboard.Panels {
-		require.False(t, seen[panel.ID], "panel %d is there twice", panel.ID)
+		require.False(t, seen[panel.ID], "duplicate panel id %d", panel.ID)
 		seen[panel.ID] = true
 		for x := panel.GridPos.X; x < panel.GridPos.X+panel.GridPos.W; x++ {
 			for y := panel.GridPos.Y; y < panel.GridPos.Y+panel.GridPos.H; y++ {
 				require.Less(t, x, 24, panel.Title)
-				require.Empty(t, taken[[2]int{x, y}], "%s lies on another panel", panel.Title)
+				require.Empty(t, taken[[2]int{x, y}], "%s overlaps another panel", panel.Title)
 				taken[[2]int{x, y}] = panel.Title
 			}
 		}
@@ -140,7 +139,7 @@ func TestTheDashboardNamesWhatIsExposed(t *testing.T) {
 		for _, target := range panel.Targets {
 			requireExpression(t, panel.Title, strings.ReplaceAll(target.Expr, "$__rate_interval", "5m"), known)
 			for _, label := range regexp.MustCompile(`\{\{(\w+)\}\}`).FindAllStringSubmatch(target.LegendFormat, -1) {
-				require.Contains(t, target.Expr, label[1], "%s: its legend has a label that is summed away", panel.Title)
+				require.Contains(t, target.Expr, label[1], "%s: its legend uses a label that the query aggregates away", panel.Title)
 			}
 		}
 	}

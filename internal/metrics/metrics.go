@@ -1,18 +1,17 @@
 // Package metrics counts and times what Cobro does, for Prometheus.
 //
-// It uses Prometheus' own library rather than OpenTelemetry's: the names in
-// docs/metrics.md are what is exposed, letter by letter, with no translation in
-// between; what the store knows is asked for when somebody looks; and a worker
-// pulls in one dependency, not four. Traces are another matter: see
+// It uses Prometheus' library instead of OpenTelemetry's. The exposed names are
+// exactly those in docs/metrics.md, the store is queried only at a scrape, and a
+// worker gets one dependency instead of four. Traces do use OpenTelemetry: see
 // internal/tracing.
 //
-// Nothing is measured inside a workflow, whose code runs again at every replay:
-// a payment's steps are counted by the store, in the transaction that writes
-// each of them once ([Metrics] is a store.Observer), and calls to the gateway by
-// its client. The one exception, outcomes that are not known because a worker
-// died, goes through the SDK's own handler, which is silent while it replays.
+// Workflow code measures nothing, because it runs again at every replay. The store
+// counts a payment's steps in the transaction that writes each one once
+// ([Metrics] is a store.Observer), and the gateway client counts its calls. The
+// one exception is outcomes that are unknown because a worker died: they go
+// through the SDK's own handler, which is silent during a replay.
 //
-// No label holds what a person or a merchant's customer typed.
+// No label contains text that a merchant or customer typed.
 package metrics
 
 import (
@@ -32,18 +31,18 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// Programs that cobro_build_info names.
+// Values of the label program of cobro_build_info.
 const (
 	ProgramAPI       = "api"
-	ProgramWorker    = "worker"    // of payments
-	ProgramReceivers = "receivers" // a merchant's own, which leaves payments alone
+	ProgramWorker    = "worker"    // processes payments
+	ProgramReceivers = "receivers" // a merchant's worker, for receivers only
 )
 
-// outcomeOK is the outcome of a call that succeeded; the others are the kinds
-// of athmovil.Error.
+// outcomeOK is the outcome of a successful call. The others are the kinds of
+// athmovil.Error.
 const outcomeOK = "ok"
 
-// Metrics are those of one process. They are safe for concurrent use.
+// Metrics holds the metrics of one process. It is safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
 
@@ -56,22 +55,21 @@ type Metrics struct {
 	verdicts *prometheus.CounterVec
 	attempts *prometheus.CounterVec
 	calls    *prometheus.CounterVec
-	lasting  *prometheus.HistogramVec
+	latency  *prometheus.HistogramVec
 	waits    *prometheus.HistogramVec
 	unknown  *prometheus.CounterVec
 	sdk      *sdkMetrics
 	backlog  *backlog
 }
 
-// Buckets in seconds. People decide in seconds or minutes, machines in
-// milliseconds.
+// Buckets in seconds. People take seconds or minutes, machines take milliseconds.
 var (
 	peopleBuckets  = []float64{1, 2.5, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200}
 	machineBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 )
 
-// New returns the metrics of a process that runs the programs. What is known
-// beforehand starts at zero, so that a first increase is seen as one.
+// New returns the metrics of a process that runs these programs. Counters with
+// known labels start at zero, so that Prometheus sees the first increase.
 func New(programs ...string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -89,7 +87,7 @@ func New(programs ...string) *Metrics {
 		verdicts: counters("cobro_webhook_verdicts_total", "Verdicts that webhook events were given.", "verdict"),
 		attempts: counters("cobro_notification_attempts_total", "Calls of receivers.", "host", "event", "receiver", "outcome"),
 		calls:    counters("cobro_gateway_calls_total", "Calls to ATH Móvil.", "operation", "outcome"),
-		lasting: histograms("cobro_gateway_call_seconds", "How long calls to ATH Móvil took, without the wait for their turn.",
+		latency: histograms("cobro_gateway_call_seconds", "How long calls to ATH Móvil took, without the wait for their turn.",
 			machineBuckets, "operation"),
 		waits: histograms("cobro_gateway_wait_seconds", "How long calls to ATH Móvil waited for their turn.",
 			machineBuckets, "lane"),
@@ -100,25 +98,25 @@ func New(programs ...string) *Metrics {
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.build, m.requests, m.answers, m.payments, m.confirm, m.complete, m.verdicts, m.attempts,
-		m.calls, m.lasting, m.waits, m.unknown, m.sdk, m.backlog,
+		m.calls, m.latency, m.waits, m.unknown, m.sdk, m.backlog,
 	)
 	m.startAtZero(programs)
 	return m
 }
 
 func (m *Metrics) startAtZero(programs []string) {
-	version, revision, compiler := built()
+	version, revision, compiler := buildInfo()
 	for _, program := range programs {
 		m.build.WithLabelValues(program, version, revision, compiler).Set(1)
 	}
 	if slices.Contains(programs, ProgramAPI) {
-		// The first webhook that is refused is one that an alert has to see.
+		// An alert must see the first webhook that is refused.
 		for _, status := range []string{"500", "503"} {
 			m.requests.WithLabelValues(http.MethodPost, "/webhooks/athmovil/:secret", status)
 		}
 	}
 	for _, status := range payment.Statuses() {
-		if status != payment.StatusPending { // where all begin; it is no step
+		if status != payment.StatusPending { // every payment starts there, so it is not a step
 			m.payments.WithLabelValues(string(status))
 		}
 	}
@@ -142,8 +140,8 @@ func (m *Metrics) startAtZero(programs []string) {
 	}
 }
 
-// built says what was compiled, from what, and by which compiler.
-func built() (version, revision, compiler string) {
+// buildInfo returns the version, the commit and the Go version.
+func buildInfo() (version, revision, compiler string) {
 	version, revision = "unknown", "unknown"
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -172,8 +170,8 @@ func histograms(name, help string, buckets []float64, labels ...string) *prometh
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 }
 
-// Handler serves what was measured, in Prometheus' text format. What cannot be
-// asked at the moment is left out and logged.
+// Handler serves the metrics in Prometheus' text format. It logs and leaves out
+// what it cannot collect.
 func (m *Metrics) Handler(logger *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog: errorLog{logger}, ErrorHandling: promhttp.ContinueOnError, EnableOpenMetrics: true,
@@ -198,7 +196,7 @@ func (m *Metrics) Temporal() client.MetricsHandler {
 func (m *Metrics) PaymentMoved(step ledger.Transition, askedAt time.Time) {
 	m.payments.WithLabelValues(string(step.To)).Inc()
 	took := max(0, step.At.Sub(askedAt)).Seconds()
-	switch step.To { //nolint:exhaustive // the others have no time that anybody waits for
+	switch step.To { //nolint:exhaustive // nobody waits for the other statuses
 	case payment.StatusConfirmed:
 		m.confirm.Observe(took)
 	case payment.StatusCompleted:
@@ -220,19 +218,19 @@ func (m *Metrics) ReceiverCalled(r ledger.Receiver, failed bool) {
 	m.attempts.WithLabelValues(r.Host, string(r.Event), r.Name, outcome).Inc()
 }
 
-// GatewayCalled counts a call, as the Observe hook of athmovil.Config.
+// GatewayCalled counts a call. It is for the Observe hook of athmovil.Config.
 func (m *Metrics) GatewayCalled(call athmovil.Call) {
 	outcome := outcomeOK
 	if call.Kind != "" {
 		outcome = string(call.Kind)
 	}
 	m.calls.WithLabelValues(string(call.Op), outcome).Inc()
-	m.lasting.WithLabelValues(string(call.Op)).Observe(max(0, call.Duration-call.Waited).Seconds())
+	m.latency.WithLabelValues(string(call.Op)).Observe(max(0, call.Duration-call.Waited).Seconds())
 	m.waits.WithLabelValues(call.Op.Lane()).Observe(call.Waited.Seconds())
 }
 
-// RequestAnswered counts a request. method and route are the API's own words,
-// never a client's.
+// RequestAnswered counts a request. method and route must come from the API's own
+// list, never from the client.
 func (m *Metrics) RequestAnswered(method, route, status string, took time.Duration) {
 	m.requests.WithLabelValues(method, route, status).Inc()
 	m.answers.WithLabelValues(route).Observe(took.Seconds())

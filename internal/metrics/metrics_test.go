@@ -28,7 +28,7 @@ import (
 	"github.com/cobropay/cobro/workflows"
 )
 
-// scrape returns what is exposed.
+// scrape returns the exposed metrics.
 func scrape(t *testing.T, m *metrics.Metrics) string {
 	t.Helper()
 	recorder := httptest.NewRecorder()
@@ -39,7 +39,7 @@ func scrape(t *testing.T, m *metrics.Metrics) string {
 	return string(body)
 }
 
-// exposed is a metric by what a scrape says of it.
+// exposed is a metric in a scrape.
 type exposed struct {
 	kind   string
 	labels []string // sorted
@@ -52,7 +52,7 @@ var (
 	histogram  = regexp.MustCompile(`_(bucket|sum|count)$`)
 )
 
-// families reads a scrape.
+// families parses a scrape.
 func families(t *testing.T, body string) map[string]exposed {
 	t.Helper()
 	found := map[string]exposed{}
@@ -85,14 +85,14 @@ func families(t *testing.T, body string) map[string]exposed {
 	return found
 }
 
-// lively returns metrics of which everything was used once.
-func lively(t *testing.T) *metrics.Metrics {
+// exercised returns metrics after each hook was called once.
+func exercised(t *testing.T) *metrics.Metrics {
 	t.Helper()
 	m := metrics.New(metrics.ProgramAPI, metrics.ProgramWorker)
 	m.RequestAnswered("POST", "/v1/payments", "201", time.Second)
 	m.GatewayCalled(athmovil.Call{Op: athmovil.OpFind, Duration: time.Second})
 	m.ReceiverCalled(ledger.Receiver{Host: "shop", Event: payment.EventCompleted, Name: "book"}, true)
-	m.WatchStore(t.Context(), &books{backlog: store.Backlog{
+	m.WatchStore(t.Context(), &fakeStore{backlog: store.Backlog{
 		Notifications: []ledger.DeliveryCount{{Host: "shop", Event: payment.EventCompleted, Receiver: "book", Status: payment.DeliveryFailed, Count: 1}},
 		ReconciledAt:  noon,
 	}}, slog.New(slog.DiscardHandler), nil)
@@ -102,8 +102,7 @@ func lively(t *testing.T) *metrics.Metrics {
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
-// The table in docs/metrics.md and what is exposed are the same.
-func TestTheDocumentedMetricsAreTheExposedOnes(t *testing.T) {
+func TestDocsListExactlyTheExposedMetrics(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/metrics.md")
 	require.NoError(t, err)
@@ -114,22 +113,22 @@ func TestTheDocumentedMetricsAreTheExposedOnes(t *testing.T) {
 			continue
 		}
 		match := row.FindStringSubmatch(strings.TrimSpace(line))
-		require.NotNil(t, match, "not a row like the others: %s", line)
+		require.NotNil(t, match, "malformed row: %s", line)
 		labels := slices.Sorted(slices.Values(strings.FieldsFunc(match[3], func(r rune) bool { return strings.ContainsRune("`, ", r) })))
 		documented[match[1]] = exposed{kind: match[2], labels: labels}
 	}
 	found := map[string]exposed{}
-	for name, family := range families(t, scrape(t, lively(t))) {
+	for name, family := range families(t, scrape(t, exercised(t))) {
 		if strings.HasPrefix(name, "cobro_") {
 			found[name] = family
 			continue
 		}
-		require.Regexp(t, `^(temporal|go|process)_`, name, "a family that the page does not name")
+		require.Regexp(t, `^(temporal|go|process)_`, name, "a metric that the page does not list")
 	}
 	require.Equal(t, documented, found)
 }
 
-// newStore returns an empty store that tells m.
+// newStore returns an empty store with m as its observer.
 func newStore(t *testing.T, m *metrics.Metrics) *store.Store {
 	t.Helper()
 	ring, err := seal.New()
@@ -144,7 +143,7 @@ func newStore(t *testing.T, m *metrics.Metrics) *store.Store {
 
 const paymentID = "pay_00000000000000000000000000"
 
-// sale returns the write by which a payment of $10.00 is confirmed and debited.
+// sale returns the change that confirms and completes a payment of $10.00.
 func sale() ledger.Change {
 	step := func(n int, from, to payment.Status, at time.Duration) ledger.Transition {
 		return ledger.Transition{PaymentID: paymentID, Sequence: n, From: from, To: to, At: noon.Add(at)}
@@ -163,8 +162,7 @@ func sale() ledger.Change {
 	}
 }
 
-// Whatever is written again, by whom, counts once.
-func TestWhatIsWrittenTwiceCountsOnce(t *testing.T) {
+func TestRepeatedWritesCountOnce(t *testing.T) {
 	t.Parallel()
 	m := metrics.New(metrics.ProgramWorker)
 	s, ctx := newStore(t, m), t.Context()
@@ -188,7 +186,7 @@ func TestWhatIsWrittenTwiceCountsOnce(t *testing.T) {
 			_, err = s.AddWebhookEvent(ctx, e)
 			require.NoError(t, err)
 		}
-		require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", ledger.VerdictSignalled, paymentID, "told"))
+		require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", ledger.VerdictSignalled, paymentID, "sent"))
 	}
 	require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", ledger.VerdictApplied, paymentID, "who paid"))
 	require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", ledger.VerdictSignalled, paymentID, "too late"), "changes nothing")
@@ -216,7 +214,7 @@ func TestWhatIsWrittenTwiceCountsOnce(t *testing.T) {
 	}
 }
 
-func TestTheStoreIsAskedWhenSomebodyLooks(t *testing.T) {
+func TestBacklogIsQueriedAtScrape(t *testing.T) {
 	t.Parallel()
 	m := metrics.New(metrics.ProgramAPI)
 	s, ctx := newStore(t, m), t.Context()
@@ -226,7 +224,7 @@ func TestTheStoreIsAskedWhenSomebodyLooks(t *testing.T) {
 	require.Contains(t, body, "cobro_store_up 1\n")
 	require.Contains(t, body, `cobro_payments_open{status="open"} 0`+"\n")
 	require.Contains(t, body, "cobro_webhooks_oldest_pending_seconds 0\n")
-	require.NotContains(t, body, "cobro_last_reconciliation_timestamp_seconds ", "there was none")
+	require.NotContains(t, body, "cobro_last_reconciliation_timestamp_seconds ", "no reconciliation has run")
 
 	open := sale()
 	open.Record.Payment.Status, open.Announce, open.Transitions = payment.StatusOpen, payment.EventCreated, nil
@@ -239,7 +237,7 @@ func TestTheStoreIsAskedWhenSomebodyLooks(t *testing.T) {
 	require.NoError(t, s.RecordReconciliation(ctx, payment.Reconciliation{RunID: "r", Day: "2026-03-01", StartedAt: noon, EndedAt: noon}))
 
 	now = noon.Add(4 * time.Second)
-	require.Contains(t, scrape(t, m), `cobro_payments_open{status="open"} 0`+"\n", "an answer lasts a few seconds")
+	require.Contains(t, scrape(t, m), `cobro_payments_open{status="open"} 0`+"\n", "a result is reused for a few seconds")
 	now = noon.Add(5 * time.Second)
 	body = scrape(t, m)
 	for _, line := range []string{
@@ -255,18 +253,18 @@ func TestTheStoreIsAskedWhenSomebodyLooks(t *testing.T) {
 	}
 }
 
-// books is a store of one answer.
-type books struct {
+// fakeStore is a store with one fixed result.
+type fakeStore struct {
 	asked   int
 	backlog store.Backlog
 	err     error
-	full    error
+	ping    error
 	hang    bool
 }
 
-func (b *books) Ping(context.Context) error { return b.full }
+func (b *fakeStore) Ping(context.Context) error { return b.ping }
 
-func (b *books) Backlog(ctx context.Context) (store.Backlog, error) {
+func (b *fakeStore) Backlog(ctx context.Context) (store.Backlog, error) {
 	b.asked++
 	if b.hang {
 		<-ctx.Done()
@@ -275,43 +273,44 @@ func (b *books) Backlog(ctx context.Context) (store.Backlog, error) {
 	return b.backlog, b.err
 }
 
-// A store that is away is no zero, and holds up no scrape for long.
-func TestAStoreThatIsAway(t *testing.T) {
+// A store that is down must not look like an empty one, and must not block a
+// scrape for long.
+func TestBacklogIsLeftOutWhenStoreIsDown(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, awayStores) // the timeout passes at once
+	synctest.Test(t, scrapeStoresThatAreDown) // with fake time the timeout takes no time
 }
 
-func awayStores(t *testing.T) {
-	for name, source := range map[string]*books{"broken": {err: errors.New("disk full")}, "hanging": {hang: true}} {
+func scrapeStoresThatAreDown(t *testing.T) {
+	for name, source := range map[string]*fakeStore{"broken": {err: errors.New("disk full")}, "hanging": {hang: true}} {
 		m := metrics.New(metrics.ProgramAPI)
 		var logs bytes.Buffer
 		m.WatchStore(t.Context(), source, slog.New(slog.NewTextHandler(&logs, nil)), nil)
-		m.WatchStore(t.Context(), &books{}, slog.New(slog.DiscardHandler), nil) // the first one is kept
+		m.WatchStore(t.Context(), &fakeStore{}, slog.New(slog.DiscardHandler), nil) // ignored: only the first counts
 		for range 2 {
 			body := scrape(t, m)
 			require.Contains(t, body, "cobro_store_up 0\n", name)
 			require.NotContains(t, body, "cobro_reviews_open{", name)
 			require.Contains(t, body, `cobro_build_info{`, name)
 		}
-		require.Equal(t, 1, source.asked, "a failure is remembered as long as an answer")
+		require.Equal(t, 1, source.asked, "a failure is reused like a result")
 		require.Contains(t, logs.String(), "backlog not counted", name)
 	}
 }
 
-// A store that can only be read loses webhooks. What is read is shown all the
-// same: people still wait for reviews.
-func TestAStoreThatTakesNoWrite(t *testing.T) {
+// A read-only store loses webhooks, so it counts as down. Its numbers are still
+// exposed, because open reviews still need a person.
+func TestReadOnlyStoreCountsAsDown(t *testing.T) {
 	t.Parallel()
 	m := metrics.New(metrics.ProgramAPI)
 	var logs bytes.Buffer
-	m.WatchStore(t.Context(), &books{full: errors.New("disk full")}, slog.New(slog.NewTextHandler(&logs, nil)), nil)
+	m.WatchStore(t.Context(), &fakeStore{ping: errors.New("disk full")}, slog.New(slog.NewTextHandler(&logs, nil)), nil)
 	body := scrape(t, m)
 	require.Contains(t, body, "cobro_store_up 0\n")
 	require.Contains(t, body, `cobro_reviews_open{subject="payment"} 0`+"\n")
 	require.Contains(t, logs.String(), "disk full")
 }
 
-func TestTheSDKsMetrics(t *testing.T) {
+func TestSDKMetricsAreExposed(t *testing.T) {
 	t.Parallel()
 	m := metrics.New(metrics.ProgramWorker)
 	h := m.Temporal()
@@ -319,7 +318,7 @@ func TestTheSDKsMetrics(t *testing.T) {
 		h.WithTags(map[string]string{"namespace": "shop"}).Counter("temporal_request").Inc(2)
 	}
 	h.WithTags(map[string]string{"namespace": "shop"}).WithTags(map[string]string{"operation": "Poll"}).Counter("temporal_request").Inc(1)
-	h.Counter("temporal_request").Inc(-5) // counters only grow
+	h.Counter("temporal_request").Inc(-5) // ignored
 	h.Counter("temporal_local_activity_total").Inc(1)
 	h.WithTags(map[string]string{"worker_type": "a"}).Gauge("temporal_num_pollers").Update(3)
 	h.Timer("temporal_request_latency").Record(1500 * time.Millisecond)
@@ -338,7 +337,7 @@ func TestTheSDKsMetrics(t *testing.T) {
 	}
 }
 
-func TestGatewayCalls(t *testing.T) {
+func TestGatewayCallsAreCounted(t *testing.T) {
 	t.Parallel()
 	m := metrics.New(metrics.ProgramWorker)
 	m.GatewayCalled(athmovil.Call{Op: athmovil.OpAuthorize, Duration: 3 * time.Second, Waited: time.Second})

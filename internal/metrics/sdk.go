@@ -12,20 +12,19 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// unknownOutcomes is the counter that workflows use, through their own handler.
+// unknownOutcomes is the counter that workflows increase through the SDK.
 const unknownOutcomes = "cobro_unknown_outcomes"
 
-// sdkBuckets are for latencies between a cached task and a customer who waits:
-// few, since the SDK has dozens of combinations of tags.
+// sdkBuckets range from a cached task to a waiting customer. They are few, because
+// the SDK has dozens of tag combinations.
 var sdkBuckets = []float64{.005, .025, .1, .5, 2.5, 10, 60, 600}
 
-// sdkMetrics collects what Temporal's SDK measures. The SDK gives one name
-// different tags in different places, which a registered description would
-// forbid, so it describes nothing in advance. Counters only ever grow and end in
-// _total, and times are in seconds.
+// sdkMetrics collects the metrics of Temporal's SDK. The SDK uses one name with
+// different tags, which a registered description forbids, so Describe sends
+// nothing. Counter names get the suffix _total, and times are in seconds.
 type sdkMetrics struct {
 	mu   sync.RWMutex
-	vecs map[string]prometheus.Collector // by name and the names of the tags
+	vecs map[string]prometheus.Collector // by name and tag names
 }
 
 func newSDKMetrics() *sdkMetrics {
@@ -44,9 +43,9 @@ func (s *sdkMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// vec returns the collector of a name and a set of tags, made where it is
-// missing. One name of two kinds is nothing that the SDK does; then false is
-// returned.
+// vec returns the collector of a name and a set of tags, and creates it if needed.
+// It returns false if the name is in use for another kind of metric, which the
+// SDK never does.
 func vec[V prometheus.Collector](s *sdkMetrics, name string, tags []string, create func() V) (V, bool) {
 	key := name + "{" + strings.Join(tags, ",")
 	s.mu.RLock()
@@ -67,9 +66,9 @@ func vec[V prometheus.Collector](s *sdkMetrics, name string, tags []string, crea
 // sdkHandler is client.MetricsHandler for one set of tags.
 type sdkHandler struct {
 	to     *sdkMetrics
-	domain map[string]*prometheus.CounterVec // counters of ours, by what workflows call them
+	domain map[string]*prometheus.CounterVec // our own counters, by the name that workflows use
 	tags   map[string]string
-	names  []string // of the tags, sorted
+	names  []string // tag names, sorted
 	values []string // in the order of names
 }
 
@@ -89,7 +88,7 @@ func (h *sdkHandler) WithTags(tags map[string]string) client.MetricsHandler {
 // Counter implements client.MetricsHandler.
 func (h *sdkHandler) Counter(name string) client.MetricsCounter {
 	if own, ok := h.domain[name]; ok {
-		// The SDK's own tags, such as the workflow's type, are not among its labels.
+		// Our counter does not have the SDK's tags, such as the workflow type.
 		return counter{own.WithLabelValues(cmp.Or(h.tags["operation"], "unknown"))}
 	}
 	if !strings.HasSuffix(name, "_total") {
@@ -123,15 +122,14 @@ func (h *sdkHandler) Timer(name string) client.MetricsTimer {
 	return timer{v.WithLabelValues(h.values...)}
 }
 
-// sdkHelp describes every metric of the SDK, which gives them no words of its
-// own.
+// sdkHelp is the help text of every SDK metric. The SDK provides none.
 const sdkHelp = "Measured by Temporal's SDK: https://docs.temporal.io/references/sdk-metrics"
 
 type counter struct{ to prometheus.Counter }
 
 // Inc implements client.MetricsCounter.
 func (c counter) Inc(n int64) {
-	if n > 0 { // a counter never shrinks
+	if n > 0 { // Add panics on a negative number
 		c.to.Add(float64(n))
 	}
 }

@@ -112,7 +112,7 @@ func endpointError(attempt int, err error) error {
 		return activities.Permanent(failure)
 	default: // a pause of zero leaves it to the receiver's ways of trying again
 		return temporal.NewApplicationErrorWithOptions(failure.Error(), typeReceiver, temporal.ApplicationErrorOptions{
-			Category: temporal.ApplicationErrorCategoryBenign, NextRetryDelay: failure.Pause(attempt), Cause: failure,
+			Category: temporal.ApplicationErrorCategoryBenign, NextRetryDelay: failure.RetryDelay(attempt), Cause: failure,
 		})
 	}
 }

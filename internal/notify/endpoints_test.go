@@ -187,8 +187,8 @@ func TestAnEndpointWithoutRoomIsNotCalled(t *testing.T) {
 	endpoints := &notify.Endpoints{Sender: sender, File: endpointsFile(t, shop.URL), Attempts: store}
 	endpoint, ok := endpoints.File.Find("shop")
 	require.True(t, ok)
-	ended := make(chan error, outbound.MaxUnderWay)
-	for range outbound.MaxUnderWay {
+	ended := make(chan error, outbound.MaxInFlight)
+	for range outbound.MaxInFlight {
 		go func() { // received below
 			_, err := sender.Send(context.WithoutCancel(t.Context()), endpoint, payment.Notification{ID: "ntf_0"})
 			ended <- err
@@ -205,7 +205,7 @@ func TestAnEndpointWithoutRoomIsNotCalled(t *testing.T) {
 	require.False(t, failure.NonRetryable())
 	require.Empty(t, store.notes)
 	close(over)
-	for range outbound.MaxUnderWay {
+	for range outbound.MaxInFlight {
 		require.NoError(t, <-ended)
 	}
 }

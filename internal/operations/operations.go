@@ -1,5 +1,4 @@
-// Package operations serves what operators and their machines ask of a process:
-// whether it lives, whether it can work, and what it has measured.
+// Package operations serves the health checks and metrics of a process.
 package operations
 
 import (
@@ -12,40 +11,40 @@ import (
 	"time"
 )
 
-// Check is something that must work before a process can serve.
+// Check tests something that a process needs.
 type Check struct {
 	Name string // as /readyz shows it, such as "store"
-	// Check returns nil when it works. It must end when ctx does and be safe
-	// for concurrent use.
+	// Check returns nil if it works. It must return when ctx ends, and be safe for
+	// concurrent use.
 	Check func(ctx context.Context) error
-	// Advisory is set where the process serves without it too, if worse: the
-	// answer says so and stays 200.
+	// Advisory means that the process can serve without it: a failure is shown,
+	// but /readyz stays 200.
 	Advisory bool
 }
 
-// Config says what is served. Its zero value serves /healthz, and a /readyz
-// that is always ready.
+// Config says what to serve. The zero value serves /healthz, and a /readyz that is
+// always ready.
 type Config struct {
-	// Ready is what /readyz asks.
+	// Ready are the checks of /readyz.
 	Ready []Check
-	// Metrics is served at /metrics; nil means that there is none.
+	// Metrics is served at /metrics; nil means none.
 	Metrics http.Handler
-	// Codec is mounted at /codec/; it decrypts for the Temporal UI. Nil means
-	// none.
+	// Codec is served at /codec/ and decrypts payloads for the Temporal UI; nil
+	// means none.
 	Codec http.Handler
-	// Stopping is closed when the process begins to stop: it is not ready from
-	// then on, so that nothing new is sent to it. Nil means never.
+	// Stopping is closed when shutdown starts. From then on the process is not
+	// ready, so that it gets no new traffic. Nil means never.
 	Stopping <-chan struct{}
-	// Logger is nil for slog.Default().
+	// Logger; nil means slog.Default().
 	Logger *slog.Logger
 }
 
-// readyTimeout bounds all checks of one request together.
+// readyTimeout limits all checks of one request together.
 const readyTimeout = 3 * time.Second
 
-// Handler serves /healthz (the process lives), /readyz (what it needs works
-// too), /metrics and /codec/. It has no authentication: bind it to an address
-// that only operators reach.
+// Handler serves /healthz (the process is alive), /readyz (its checks pass),
+// /metrics and /codec/. It has no authentication: bind it to an address that only
+// operators can reach.
 func Handler(cfg Config) http.Handler {
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	mux := http.NewServeMux()
@@ -62,14 +61,14 @@ func Handler(cfg Config) http.Handler {
 	return mux
 }
 
-// health answers /healthz and /readyz.
+// health is the response of /healthz and /readyz.
 type health struct {
 	Status  string            `json:"status"`
-	Missing []string          `json:"missing,omitempty"` // the checks that make it not ready
+	Missing []string          `json:"missing,omitempty"` // the failing checks that make it not ready
 	Checks  map[string]string `json:"checks,omitempty"`
 }
 
-// showReadiness runs every check at once. Causes go to the log alone.
+// showReadiness runs all checks concurrently. Errors go to the log only.
 func (cfg *Config) showReadiness(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
@@ -110,5 +109,5 @@ func writeHealth(w http.ResponseWriter, status int, shown health) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(shown) // whoever asked has hung up
+	_ = json.NewEncoder(w).Encode(shown) // an error means that the client has disconnected
 }

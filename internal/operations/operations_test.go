@@ -13,7 +13,7 @@ import (
 	"github.com/cobropay/cobro/internal/operations"
 )
 
-func TestReadiness(t *testing.T) {
+func TestReadyzReportsChecks(t *testing.T) {
 	t.Parallel()
 	works := func(context.Context) error { return nil }
 	fails := func(context.Context) error { return errors.New("canary") }
@@ -24,17 +24,17 @@ func TestReadiness(t *testing.T) {
 		status int
 		body   string
 	}{
-		"nothing to ask": {operations.Config{}, http.StatusOK, `{"status":"ready"}`},
-		"all works":      {operations.Config{Ready: []operations.Check{{Name: "store", Check: works}}}, http.StatusOK, `{"status":"ready","checks":{"store":"ok"}}`},
-		"one is missing": {
+		"no checks": {operations.Config{}, http.StatusOK, `{"status":"ready"}`},
+		"all pass":  {operations.Config{Ready: []operations.Check{{Name: "store", Check: works}}}, http.StatusOK, `{"status":"ready","checks":{"store":"ok"}}`},
+		"one fails": {
 			operations.Config{Ready: []operations.Check{{Name: "store", Check: works}, {Name: "temporal", Check: fails}}},
 			http.StatusServiceUnavailable, `{"status":"not ready","missing":["temporal"],"checks":{"store":"ok","temporal":"failing"}}`,
 		},
-		"only advice": {
+		"an advisory check fails": {
 			operations.Config{Ready: []operations.Check{{Name: "workers", Check: fails, Advisory: true}}},
 			http.StatusOK, `{"status":"ready","checks":{"workers":"failing"}}`,
 		},
-		"it stops": {
+		"stopping": {
 			operations.Config{Ready: []operations.Check{{Name: "store", Check: works}}, Stopping: stopped},
 			http.StatusServiceUnavailable, `{"status":"stopping","checks":{"store":"ok"}}`,
 		},
@@ -50,23 +50,22 @@ func TestReadiness(t *testing.T) {
 
 			recorder = httptest.NewRecorder()
 			handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/healthz", nil))
-			require.Equal(t, http.StatusOK, recorder.Code, "it lives all the same")
+			require.Equal(t, http.StatusOK, recorder.Code, "it is alive")
 		})
 	}
 }
 
-// A process answers from its first moment, and says what it waits for.
-func TestFront(t *testing.T) {
+func TestStartupHandlerNamesWhatItWaitsFor(t *testing.T) {
 	t.Parallel()
 	stopping := make(chan struct{})
-	front := operations.NewFront(operations.Config{
+	handler := operations.NewStartupHandler(operations.Config{
 		Metrics:  http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
 		Stopping: stopping, Logger: slog.New(slog.DiscardHandler),
 	}, "store")
 	ask := func(path string, status int, body string) {
 		t.Helper()
 		recorder := httptest.NewRecorder()
-		front.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
+		handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
 		require.Equal(t, status, recorder.Code)
 		if body != "" {
 			require.JSONEq(t, body, recorder.Body.String())
@@ -75,11 +74,11 @@ func TestFront(t *testing.T) {
 	ask("/healthz", http.StatusOK, `{"status":"ok"}`)
 	ask("/metrics", http.StatusOK, "")
 	ask("/readyz", http.StatusServiceUnavailable, `{"status":"not ready","missing":["store"],"checks":{"store":"failing"}}`)
-	front.Await("temporal")
+	handler.WaitFor("temporal")
 	ask("/readyz", http.StatusServiceUnavailable, `{"status":"not ready","missing":["temporal"],"checks":{"temporal":"failing"}}`)
-	front.Open(operations.Handler(operations.Config{}))
+	handler.SetHandler(operations.Handler(operations.Config{}))
 	ask("/readyz", http.StatusOK, `{"status":"ready"}`)
-	front.Await("store")
+	handler.WaitFor("store")
 	close(stopping)
 	ask("/readyz", http.StatusServiceUnavailable, `{"status":"stopping","missing":["store"],"checks":{"store":"failing"}}`)
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheDjangoOfThePage runs the views of docs/from-django-athm.md, word for
-// word and each with nothing but its own imports, on a stub of Django.
-func TestTheDjangoOfThePage(t *testing.T) {
+// TestDjangoCodeOfDocsWorks runs the views of docs/from-django-athm.md unchanged,
+// each with its own imports only, on a stub of Django.
+func TestDjangoCodeOfDocsWorks(t *testing.T) {
 	t.Parallel()
 	have(t, "python3")
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "from-django-athm.md"))

@@ -20,10 +20,10 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// docs is the page whose code people copy.
+// docs is the page whose code merchants copy.
 var docs = filepath.Join("..", "..", "docs", "webhooks.md")
 
-// block returns the first block of code of a language, after a heading.
+// block returns the first code block of a language after a heading.
 func block(t *testing.T, heading, language string) string {
 	t.Helper()
 	page, err := os.ReadFile(docs)
@@ -37,19 +37,19 @@ func block(t *testing.T, heading, language string) string {
 	return code
 }
 
-// handed are the ids that the page's code in Go handed on.
-var handed = make(chan string, 3)
+// handled are the ids that the Go code of the page passed to handleOnce.
+var handled = make(chan string, 3)
 
-// handleOnce is what the page leaves to its reader.
+// handleOnce is the function that the page leaves to its reader.
 func handleOnce(_ context.Context, id, event, paymentID string) error {
-	handed <- id
+	handled <- id
 	if !strings.HasPrefix(id, "ntf_") || event == "" || !strings.HasPrefix(paymentID, "pay_") {
 		return errors.New("not what was sent")
 	}
 	return nil
 }
 
-// receive is the page's code in Go, word for word.
+// receive is the Go code of the page, unchanged.
 func receive(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {
@@ -89,10 +89,10 @@ func receive(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func TestTheGoOfThePage(t *testing.T) {
+func TestGoCodeOfDocsWorks(t *testing.T) {
 	source, err := os.ReadFile("docs_test.go")
 	require.NoError(t, err)
-	require.Contains(t, string(source), block(t, "### Go", "go"), "docs/webhooks.md shows other code than this test runs")
+	require.Contains(t, string(source), block(t, "### Go", "go"), "docs/webhooks.md does not contain the code that this test runs")
 
 	shop := openShop(t, receive)
 	sender := newSender(t, outbound.Options{})
@@ -106,11 +106,11 @@ func TestTheGoOfThePage(t *testing.T) {
 	t.Setenv("COBRO_ENDPOINT_SECRET", secret2)
 	_, err = sender.Send(t.Context(), shop.endpoint(), real)
 	require.ErrorContains(t, err, "answered 401")
-	require.Equal(t, realID, <-handed, "an example pays no order")
-	require.Empty(t, handed)
+	require.Equal(t, realID, <-handled, "the example notification is not handled")
+	require.Empty(t, handled)
 }
 
-// pageCases are the deliveries that the page's other languages are tried on.
+// pageCases returns the deliveries for the page's other languages, also as JSON.
 func pageCases(t *testing.T) (all []delivery, given []byte) {
 	t.Helper()
 	all = deliveries(t)
@@ -119,7 +119,7 @@ func pageCases(t *testing.T) (all []delivery, given []byte) {
 	return all, given
 }
 
-func TestTheTypeScriptOfThePage(t *testing.T) {
+func TestTypeScriptCodeOfDocsWorks(t *testing.T) {
 	t.Parallel()
 	folder := installVerifiers(t)
 	code := strings.NewReplacer("(request: Request): Promise<Response>", "(request)", "_SECRET!", "_SECRET", "let n: any", "let n").
@@ -145,8 +145,8 @@ console.log(JSON.stringify(outcomes));
 	requireOutcomes(t, all, node(t, folder, "page.mjs", given))
 }
 
-// requireOutcomes compares what a handler did with what it must do: refuse what
-// Cobro did not send, and hand on what is no example.
+// requireOutcomes requires that a handler rejected what Cobro did not send, and
+// handled what is not an example.
 func requireOutcomes(t *testing.T, all []delivery, printed []byte) {
 	t.Helper()
 	var outcomes []struct {
@@ -165,7 +165,7 @@ func requireOutcomes(t *testing.T, all []delivery, printed []byte) {
 	}
 }
 
-func TestThePythonOfThePage(t *testing.T) {
+func TestPythonCodeOfDocsWorks(t *testing.T) {
 	t.Parallel()
 	have(t, "python3")
 	folder := t.TempDir()
@@ -192,8 +192,7 @@ print(json.dumps(outcomes))
 	requireOutcomes(t, all, runScript(t.Context(), t, folder, given, "python3", "page.py"))
 }
 
-// TestTheFilesOfThePages says that what the pages show as a file is one.
-func TestTheFilesOfThePages(t *testing.T) {
+func TestEndpointsFilesOfDocsLoad(t *testing.T) {
 	t.Parallel()
 	getenv := func(name string) string { return map[string]string{"SHOP_WEBHOOK_SECRET": secret}[name] }
 	page, err := os.ReadFile(docs)

@@ -11,30 +11,31 @@ import (
 )
 
 const (
-	// testPrefix marks the id of a notification that tells of nothing real.
+	// testPrefix starts the id of every example notification.
 	testPrefix = "ntf_test_"
 
-	// exampleReference is no shop's order: a receiver that does not look at the
-	// id must not take an example for a sale.
+	// exampleReference is no real order, so that a receiver that ignores the
+	// prefix still cannot mistake an example for a sale.
 	exampleReference = "cobro-endpoint-test"
 
 	examplePayment = "pay_00000000000000000000000000"
 	exampleRefund  = "ref_00000000000000000000000000"
 )
 
-// Example returns a notification of an event that never happened, to try an
-// endpoint with. Its id, fresh each time, begins with "ntf_test"; its payment
-// has an id that no payment ever gets, and a reference that is nobody's order. It reads 10 bytes of entropy.
+// Example returns a made-up notification of an event, to test an endpoint with.
+// Its id is new each time and starts with "ntf_test". Its payment has an id that
+// no real payment gets, and a reference that is no real order. It reads 10 bytes
+// of entropy.
 func Example(event payment.Event, now time.Time, entropy io.Reader) (payment.Notification, error) {
-	fresh, err := ledger.NewID(now, entropy)
+	id, err := ledger.NewID(now, entropy)
 	if err != nil {
 		return payment.Notification{}, err
 	}
 	now = now.UTC().Truncate(time.Millisecond)
 	n := payment.Notification{
-		ID:      testPrefix + strings.TrimPrefix(fresh, "pay_"),
+		ID:      testPrefix + strings.TrimPrefix(id, "pay_"),
 		Version: payment.NotificationVersion, Event: event, Sequence: 2, OccurredAt: now,
-		Payment: examplePaymentAt(now),
+		Payment: openPayment(now),
 	}
 	if event == payment.EventCreated {
 		n.Sequence = 1
@@ -70,8 +71,8 @@ func Example(event payment.Event, now time.Time, entropy io.Reader) (payment.Not
 	return n, nil
 }
 
-// examplePaymentAt is a payment that was opened a moment ago.
-func examplePaymentAt(now time.Time) payment.Payment {
+// openPayment returns a payment that was opened a minute before now.
+func openPayment(now time.Time) payment.Payment {
 	subtotal, tax := money.FromCents(22_42), money.FromCents(2_58)
 	return payment.Payment{
 		ID: examplePayment, Status: payment.StatusOpen,

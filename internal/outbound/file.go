@@ -23,34 +23,34 @@ import (
 )
 
 const (
-	// DefaultTimeout bounds one attempt at an endpoint that names no timeout.
+	// DefaultTimeout limits one attempt if the endpoint sets no timeout.
 	DefaultTimeout = 15 * time.Second
-	// MaxTimeout is the longest timeout that an endpoint may name.
+	// MaxTimeout is the longest timeout that an endpoint may set.
 	MaxTimeout = 60 * time.Second
-	// maxFile bounds what is read of the file.
+	// maxFile limits the size of the file in bytes.
 	maxFile = 1 << 20
 )
 
-// Endpoint is one URL that is told of events. [Load] makes valid ones.
+// Endpoint is a URL that receives events. [Load] makes valid ones.
 type Endpoint struct {
 	Name    string          // 1 to 40 of a-z, 0-9 and hyphens
 	URL     private.Token   // its path may be a secret
-	Events  []payment.Event // what it is told of; never empty
+	Events  []payment.Event // the events it receives; never empty
 	Secrets []private.Token // "whsec_…", one or more; each one signs
-	Timeout time.Duration   // of one attempt
+	Timeout time.Duration   // for one attempt
 	Retry   payment.Retry   // zero fields mean the defaults
 
-	// AllowPrivate lets it be at a private address.
+	// AllowPrivate permits a private address.
 	AllowPrivate bool
 }
 
-// LogValue implements [slog.LogValuer] with what may be read by everybody.
+// LogValue implements [slog.LogValuer] without anything private.
 func (e Endpoint) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("name", e.Name), slog.Any("events", e.Events))
 }
 
-// Load reads an endpoints file and the secrets that it names, and reports
-// everything that is wrong with it at once.
+// Load reads an endpoints file and the secrets that it names. It reports all
+// problems together.
 func Load(path string, getenv func(string) string) ([]Endpoint, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -66,7 +66,7 @@ func Load(path string, getenv func(string) string) ([]Endpoint, error) {
 	return endpoints, errors.Join(r.problems...)
 }
 
-// File is an endpoints file that is read again while it is used. It is safe for
+// File is an endpoints file that can be reloaded while in use. It is safe for
 // concurrent use.
 type File struct {
 	path    string
@@ -75,7 +75,7 @@ type File struct {
 	current atomic.Pointer[[]Endpoint]
 }
 
-// Open reads the file for the first time; a wrong one is an error.
+// Open loads the file for the first time. An invalid file is an error.
 func Open(path string, getenv func(string) string, logger *slog.Logger) (*File, error) {
 	endpoints, err := Load(path, getenv)
 	if err != nil {
@@ -86,11 +86,10 @@ func Open(path string, getenv func(string) string, logger *slog.Logger) (*File, 
 	return f, nil
 }
 
-// Endpoints returns the endpoints as they were read last. Nobody may write to
-// them.
+// Endpoints returns the endpoints of the last valid version. Do not modify them.
 func (f *File) Endpoints() []Endpoint { return *f.current.Load() }
 
-// Find returns the endpoint of a name.
+// Find returns the endpoint with this name.
 func (f *File) Find(name string) (Endpoint, bool) {
 	for _, e := range f.Endpoints() {
 		if e.Name == name {
@@ -100,15 +99,15 @@ func (f *File) Find(name string) (Endpoint, bool) {
 	return Endpoint{}, false
 }
 
-// Watch reads the file again at each tick until ctx ends. Where it says
-// something new, announce is told, at the next ticks too until it succeeds. A
-// file that has become wrong changes nothing; what is wrong is logged once.
+// Watch reloads the file at each tick until ctx ends. After a change it calls
+// announce, and again at each later tick until announce succeeds. An invalid file
+// changes nothing, and each problem is logged once.
 //
-// The whole file is read rather than its time compared, since secrets live in
-// files of their own, and since what a mounted volume shows as a new file may
-// have an old time.
+// Watch reads the whole file instead of comparing its modification time, because
+// secrets can be in files of their own, and because a mounted volume may show a
+// new file with an old time.
 func (f *File) Watch(ctx context.Context, ticks <-chan time.Time, announce func(context.Context, []Endpoint) error) {
-	wrong, announced := "", true
+	problem, announced := "", true
 	for {
 		select {
 		case <-ctx.Done():
@@ -117,16 +116,16 @@ func (f *File) Watch(ctx context.Context, ticks <-chan time.Time, announce func(
 		}
 		endpoints, err := Load(f.path, f.getenv)
 		if err != nil {
-			if err.Error() != wrong {
-				f.logger.ErrorContext(ctx, "the endpoints file has become wrong; the former endpoints stay", "error", err)
+			if err.Error() != problem {
+				f.logger.ErrorContext(ctx, "invalid endpoints file; keeping the previous endpoints", "error", err)
 			}
-			wrong = err.Error()
+			problem = err.Error()
 			endpoints = f.Endpoints()
 		} else {
-			wrong = ""
+			problem = ""
 		}
 		if !reflect.DeepEqual(endpoints, f.Endpoints()) {
-			f.logger.InfoContext(ctx, "the endpoints file has changed", "endpoints", names(endpoints))
+			f.logger.InfoContext(ctx, "endpoints file changed", "endpoints", names(endpoints))
 			f.current.Store(&endpoints)
 			announced = false
 		}
@@ -134,7 +133,7 @@ func (f *File) Watch(ctx context.Context, ticks <-chan time.Time, announce func(
 			continue
 		}
 		if err := announce(ctx, endpoints); err != nil {
-			f.logger.WarnContext(ctx, "endpoints not announced; tried again soon", "error", err)
+			f.logger.WarnContext(ctx, "cannot announce endpoints; trying again soon", "error", err)
 			continue
 		}
 		announced = true
@@ -149,8 +148,8 @@ func names(endpoints []Endpoint) []string {
 	return list
 }
 
-// reader walks through the file's nodes instead of decoding them into a struct,
-// since the decoder's own errors repeat values, and a value may be a secret.
+// reader walks the YAML nodes instead of decoding them into a struct, because the
+// decoder's errors quote values, and a value may be a secret.
 type reader struct {
 	path     string
 	getenv   func(string) string
@@ -158,8 +157,8 @@ type reader struct {
 	problems []error
 }
 
-// problem notes what is wrong at a node, and what to do. It never repeats a
-// value that may be a secret.
+// problem records what is wrong at a node and how to fix it. The text must not
+// quote a value that may be a secret.
 func (r *reader) problem(at *yaml.Node, format string, args ...any) {
 	r.problems = append(r.problems, fmt.Errorf("%s:%d: %s", r.path, at.Line, fmt.Sprintf(format, args...)))
 }
@@ -173,9 +172,9 @@ func (r *reader) read(text []byte) []Endpoint {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	err := decoder.Decode(&document)
 	if errors.Is(err, io.EOF) || err == nil && document.Content[0].Tag == "!!null" {
-		err = errors.New(`empty: write "endpoints: []" where none is wanted`) // it may be half written
+		err = errors.New(`empty: write "endpoints: []" if you want none`) // an empty file may be half written
 	} else if err == nil && !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF) {
-		err = errors.New(`more than one document: remove the line "---" and what follows it`)
+		err = errors.New(`more than one document: remove the line "---" and everything after it`)
 	}
 	if err != nil {
 		r.problems = append(r.problems, fmt.Errorf("%s: %w", r.path, err))
@@ -197,14 +196,14 @@ func (r *reader) read(text []byte) []Endpoint {
 	for _, n := range r.items(list, "endpoints") {
 		e := r.endpoint(n)
 		if e.Name != "" && slices.Contains(names(endpoints), e.Name) {
-			r.problem(n, "there are two endpoints %q: give one of them another name", e.Name)
+			r.problem(n, "there are two endpoints %q: rename one", e.Name)
 		}
 		endpoints = append(endpoints, e)
 	}
 	return endpoints
 }
 
-// maxName leaves room for "webhook-" in the receiver's name.
+// maxName leaves room for the prefix "webhook-" in the receiver's name.
 const maxName = 40
 
 func (r *reader) endpoint(n *yaml.Node) Endpoint {
@@ -227,7 +226,7 @@ func (r *reader) endpoint(n *yaml.Node) Endpoint {
 		{"secrets", func(n *yaml.Node) { secrets = n }},
 		{"retry", func(n *yaml.Node) {
 			r.fields(n, "retry", []field{
-				{"first", r.pause(&e.Retry.First)}, {"most", r.pause(&e.Retry.Most)}, {"for", r.pause(&e.Retry.For)},
+				{"first", r.delay(&e.Retry.First)}, {"most", r.delay(&e.Retry.Most)}, {"for", r.delay(&e.Retry.For)},
 			})
 			if broken := e.Retry.Broken(); broken != (payment.Rule{}) {
 				r.problem(n, "retry: %s", broken.English)
@@ -247,7 +246,7 @@ func (r *reader) endpoint(n *yaml.Node) Endpoint {
 		{n.Kind == yaml.MappingNode && !has(n, "name"), `an endpoint needs a name, such as "shop"`},
 		{n.Kind == yaml.MappingNode && !has(n, "url"), "an endpoint needs a url"},
 		{n.Kind == yaml.MappingNode && (secrets == nil || len(secrets.Content) == 0 && secrets.Kind != yaml.ScalarNode),
-			`an endpoint needs secrets, at least one: "cobro endpoint secret" makes one`},
+			`an endpoint needs at least one secret: "cobro endpoint secret" makes one`},
 	} {
 		if missing.is {
 			r.problem(n, "%s", missing.text)
@@ -266,12 +265,12 @@ func (r *reader) endpoint(n *yaml.Node) Endpoint {
 	return e
 }
 
-// pause reads a duration of a retry policy.
-func (r *reader) pause(into *time.Duration) func(*yaml.Node) {
+// delay reads a duration of a retry policy.
+func (r *reader) delay(into *time.Duration) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		d, err := time.ParseDuration(n.Value)
 		if err != nil || d <= 0 {
-			r.problem(n, `a pause must be a duration above zero, such as "30s"`)
+			r.problem(n, `a retry delay must be a duration above zero, such as "30s"`)
 			return
 		}
 		*into = d
@@ -292,7 +291,7 @@ func (r *reader) events(n *yaml.Node) []payment.Event {
 	return events
 }
 
-// secret reads a secret from where the file says that it is.
+// secret reads a secret from the file itself, a variable or another file.
 func (r *reader) secret(text string) (private.Token, error) {
 	if name, ok := strings.CutPrefix(text, "env:"); ok {
 		if text = r.getenv(name); text == "" {
@@ -308,14 +307,14 @@ func (r *reader) secret(text string) (private.Token, error) {
 	return parseSecret(text)
 }
 
-// field is a key of a mapping, and what reads its value.
+// field is a key of a mapping and the function that reads its value.
 type field struct {
 	name string
 	read func(*yaml.Node)
 }
 
-// fields reads a mapping and notes keys that are unknown or there twice, and
-// values that are missing or not of a kind that can be read.
+// fields reads a mapping. It reports keys that are unknown or duplicate, and
+// values that are missing or of the wrong kind.
 func (r *reader) fields(n *yaml.Node, what string, known []field) {
 	if n.Kind != yaml.MappingNode {
 		r.problem(n, "%s must be a mapping, with the fields %s", what, fieldNames(known))
@@ -347,7 +346,7 @@ func fieldNames(known []field) string {
 	return strings.Join(list, ", ")
 }
 
-// items returns the items of a list; nil has none.
+// items returns the items of a list. A nil node has none.
 func (r *reader) items(n *yaml.Node, what string) []*yaml.Node {
 	if n == nil {
 		return nil
@@ -363,7 +362,7 @@ func (r *reader) items(n *yaml.Node, what string) []*yaml.Node {
 	return items
 }
 
-// resolve follows an alias to what it stands for.
+// resolve follows a YAML alias.
 func resolve(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
@@ -380,12 +379,12 @@ func has(mapping *yaml.Node, name string) bool {
 	return false
 }
 
-// checkURL finds what can be found wrong with a URL before anything is sent.
-// Its errors do not repeat the URL.
+// checkURL reports what is wrong with a URL as far as that shows without sending.
+// Its errors do not quote the URL.
 func checkURL(text string, allowPrivate bool) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Hostname() == "" {
-		return errors.New("must be a whole one, such as https://shop.example.com/cobro")
+		return errors.New("must be an absolute URL, such as https://shop.example.com/cobro")
 	}
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
@@ -393,9 +392,9 @@ func checkURL(text string, allowPrivate bool) error {
 	case u.Scheme == "http" && !allowPrivate:
 		return errors.New("must begin with https://; http is only for development, with " + allowSetting)
 	case u.User != nil:
-		return errors.New("must not hold a user name or password: the signature tells who sent it")
+		return errors.New("must not contain a username or password: the signature authenticates the sender")
 	case u.Fragment != "":
-		return errors.New(`must not have a fragment: remove "#" and what follows it`)
+		return errors.New(`must not have a fragment: remove "#" and everything after it`)
 	}
 	return checkHost(u.Hostname(), allowPrivate)
 }

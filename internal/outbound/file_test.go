@@ -20,12 +20,12 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-func TestLoad(t *testing.T) {
+func TestLoadReadsEveryField(t *testing.T) {
 	t.Parallel()
 	inFile := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(inFile, []byte(secret+"\n"), 0o600))
 	endpoints, err := load(t, fmt.Sprintf(`
-# What tells whom.
+# A comment.
 endpoints:
   - name: shop
     url: https://shop.example.com:8443/cobro?token=1
@@ -53,7 +53,7 @@ endpoints:
 	}, endpoints)
 
 	endpoints, err = load(t, file("http://127.0.0.1:3000/cobro")+"allow_private_addresses: true\n")
-	require.NoError(t, err, "the switch counts wherever it stands")
+	require.NoError(t, err, "allow_private_addresses may come after the endpoints")
 	require.True(t, endpoints[0].AllowPrivate)
 
 	endpoints, err = load(t, "endpoints: []\n")
@@ -61,7 +61,7 @@ endpoints:
 	require.Empty(t, endpoints)
 }
 
-func TestMistakesInTheFile(t *testing.T) {
+func TestLoadReportsMistakes(t *testing.T) {
 	t.Parallel()
 	const good = "https://shop.example.com/"
 	with := func(field string) string { return file(good) + "    " + field + "\n" }
@@ -79,34 +79,34 @@ func TestMistakesInTheFile(t *testing.T) {
 		{"a merge", with("<<: {}"), `no field "<<"`},
 		{"a field twice", with("name: shop"), ":5: name is there twice"},
 		{"a field without a value", with("events:"), "events is empty"},
-		{"a switch that is none", "allow_private_addresses: maybe\nendpoints: []\n", "must be true or false"},
-		{"endpoints that are no list", "endpoints: shop\n", "endpoints must be a list"},
-		{"an endpoint that is no mapping", "endpoints: [shop]\n", "an endpoint must be a mapping"},
+		{"a switch that is not a boolean", "allow_private_addresses: maybe\nendpoints: []\n", "must be true or false"},
+		{"endpoints that are not a list", "endpoints: shop\n", "endpoints must be a list"},
+		{"an endpoint that is not a mapping", "endpoints: [shop]\n", "an endpoint must be a mapping"},
 		{"no name", "endpoints: [{url: \"" + good + "\", secrets: [" + secret + "]}]\n", "needs a name"},
 		{"no url", "endpoints: [{name: shop, secrets: [" + secret + "]}]\n", "needs a url"},
 		{"no secrets", "endpoints: [{name: shop, url: \"" + good + "\"}]\n", `"cobro endpoint secret" makes one`},
 		{"an empty list of secrets", secrets("[]"), `"cobro endpoint secret" makes one`},
-		{"a secret that is no list", secrets(secret), ":4: secrets must be a list"},
+		{"a secret outside a list", secrets(secret), ":4: secrets must be a list"},
 		{"a name with capitals", strings.Replace(file(good), "shop", "Shop", 1), "1 to 40 of a-z"},
 		{"a long name", strings.Replace(file(good), "shop", strings.Repeat("x", 41), 1), "1 to 40 of a-z"},
 		{"one name twice", file(good) + strings.TrimPrefix(file(good), "endpoints:\n"), `two endpoints "shop"`},
 		{"no such event", with("events: [payment_complete]"), "no such event; the events are payment_created, payment_completed"},
-		{"no pause", with("retry: {first: 0s}"), "above zero"},
-		{"pauses that shrink", with("retry: {first: 2s, most: 1s}"), "shorter than the first"},
+		{"a zero delay", with("retry: {first: 0s}"), "above zero"},
+		{"a maximum delay below the first", with("retry: {first: 2s, most: 1s}"), "shorter than the first"},
 		{"no timeout", with("timeout: 0s"), "at most 1m0s"},
 		{"a negative timeout", with("timeout: -1s"), "at most 1m0s"},
 		{"a long timeout", with("timeout: 61s"), "at most 1m0s"},
 		{"a number as timeout", with("timeout: 15"), `such as "15s"`},
-		{"a url without a scheme", file("shop.example.com"), "must be a whole one"},
-		{"a url without a host", file("https:///cobro"), "must be a whole one"},
-		{"a url that cannot be read", file("https://shop.example.com:port/"), "must be a whole one"},
+		{"a url without a scheme", file("shop.example.com"), "must be an absolute URL"},
+		{"a url without a host", file("https:///cobro"), "must be an absolute URL"},
+		{"a url that does not parse", file("https://shop.example.com:port/"), "must be an absolute URL"},
 		{"another scheme", file("ftp://shop.example.com/"), "must begin with https://"},
 		{"http", file("http://shop.example.com/"), "http is only for development"},
-		{"a password", file("https://canary:canary@shop.example.com/"), "must not hold a user name or password"},
+		{"a password", file("https://canary:canary@shop.example.com/"), "must not contain a username or password"},
 		{"a fragment", file("https://shop.example.com/#canary"), "must not have a fragment"},
 		{"a secret without a prefix", secrets("[Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LTAwMDE=]"), `must begin with "whsec_"`},
-		{"a secret that is no base64", secrets("[whsec_canary!canary]"), "must be base64"},
-		{"a secret without padding", secrets("[whsec_Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LTAwMDE]"), "must be base64 with its padding"},
+		{"a secret that is not base64", secrets("[whsec_canary!canary]"), "must be base64"},
+		{"a secret without padding", secrets("[whsec_Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LTAwMDE]"), "must be base64 with padding"},
 		{"a short secret", secrets("[whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXI=]"), "24 to 64 bytes, and this one has 23"},
 		{"a long secret", secrets("[whsec_" + strings.Repeat("Y2Fu", 21) + "YXI=]"), "24 to 64 bytes, and this one has 65"},
 		{"a variable that is not set", secrets(`["env:NOBODYS"]`), "the variable NOBODYS is not set"},
@@ -136,7 +136,7 @@ func TestMistakesInTheFile(t *testing.T) {
 	})
 }
 
-func TestNewSecret(t *testing.T) {
+func TestNewSecretIsValidAndUnique(t *testing.T) {
 	t.Parallel()
 	entropy := rand.NewChaCha8([32]byte{})
 	one, err := outbound.NewSecret(entropy)
@@ -151,36 +151,36 @@ func TestNewSecret(t *testing.T) {
 	require.Error(t, err)
 }
 
-// watched is a file that is being watched, and read whenever look is called.
+// watched is a file under Watch, which reloads it whenever reload is called.
 type watched struct {
-	file   *outbound.File
-	path   string
-	ticks  chan time.Time
-	told   chan []outbound.Endpoint
-	answer func() error
-	lines  *bytes.Buffer // to be read after stop
-	stop   func()
+	file      *outbound.File
+	path      string
+	ticks     chan time.Time
+	announced chan []outbound.Endpoint
+	announce  func() error  // the result of an announcement
+	logs      *bytes.Buffer // read it after stop
+	stop      func()
 }
 
 func watch(t *testing.T, text string) *watched {
 	t.Helper()
 	w := &watched{
-		path: filepath.Join(t.TempDir(), "endpoints.yaml"), ticks: make(chan time.Time), told: make(chan []outbound.Endpoint, 10),
-		answer: func() error { return nil }, lines: &bytes.Buffer{},
+		path: filepath.Join(t.TempDir(), "endpoints.yaml"), ticks: make(chan time.Time), announced: make(chan []outbound.Endpoint, 10),
+		announce: func() error { return nil }, logs: &bytes.Buffer{},
 	}
 	w.write(t, text)
 	var err error
-	w.file, err = outbound.Open(w.path, os.Getenv, slog.New(slog.NewTextHandler(w.lines, nil)))
+	w.file, err = outbound.Open(w.path, os.Getenv, slog.New(slog.NewTextHandler(w.logs, nil)))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
-	go func() { // waited for by stop
+	go func() { // stop waits for it
 		defer close(ended)
 		w.file.Watch(ctx, w.ticks, func(_ context.Context, endpoints []outbound.Endpoint) error {
-			if err := w.answer(); err != nil {
+			if err := w.announce(); err != nil {
 				return err
 			}
-			w.told <- endpoints
+			w.announced <- endpoints
 			return nil
 		})
 	}()
@@ -192,89 +192,87 @@ func watch(t *testing.T, text string) *watched {
 func (w *watched) write(t *testing.T, text string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(w.path+".new", []byte(text), 0o600))
-	require.NoError(t, os.Rename(w.path+".new", w.path)) // in one step, as docs/webhooks.md says
+	require.NoError(t, os.Rename(w.path+".new", w.path)) // atomic, as docs/webhooks.md recommends
 }
 
-// look lets the file be read: whoever takes the second tick has done with the
-// first.
-func (w *watched) look() {
+// reload makes Watch reload the file. When it takes the second tick, it is done
+// with the first.
+func (w *watched) reload() {
 	w.ticks <- now
 	w.ticks <- now
 }
 
-func TestTheFileIsReadAgain(t *testing.T) {
+func TestWatchReloadsChangedFile(t *testing.T) {
 	t.Parallel()
 	const shop = "https://shop.example.com/"
 	w := watch(t, file(shop))
 	_, ok := w.file.Find("shop")
 	require.True(t, ok)
-	w.look()
-	require.Empty(t, w.told, "nothing has changed")
+	w.reload()
+	require.Empty(t, w.announced, "nothing has changed")
 
 	// Another endpoint appears.
 	two := file(shop) + strings.Replace(strings.TrimPrefix(file(shop), "endpoints:\n"), "shop", "books", 1)
 	w.write(t, two)
-	w.look()
-	require.Len(t, <-w.told, 2)
+	w.reload()
+	require.Len(t, <-w.announced, 2)
 	_, ok = w.file.Find("books")
 	require.True(t, ok)
 
-	// The file becomes wrong: what was stays.
+	// An invalid file keeps the previous endpoints.
 	w.write(t, strings.ReplaceAll(two, secret, secret+"!"))
-	w.look()
-	w.look()
-	require.Empty(t, w.told)
+	w.reload()
+	w.reload()
+	require.Empty(t, w.announced)
 	require.Len(t, w.file.Endpoints(), 2)
 
-	// It goes away: what was stays.
+	// So does a missing file.
 	require.NoError(t, os.Remove(w.path))
-	w.look()
+	w.reload()
 	require.Len(t, w.file.Endpoints(), 2)
 
-	// It is mended, and says less.
+	// The file is fixed, with one endpoint fewer.
 	w.write(t, file(shop))
-	w.look()
-	require.Len(t, <-w.told, 1)
+	w.reload()
+	require.Len(t, <-w.announced, 1)
 	_, ok = w.file.Find("books")
 	require.False(t, ok)
-	require.Empty(t, w.told, "told once")
+	require.Empty(t, w.announced, "announced once")
 
 	w.stop()
-	lines := w.lines.String()
-	require.Equal(t, 2, strings.Count(lines, "the endpoints file has become wrong"), "each mistake is logged once:\n%s", lines)
-	require.Equal(t, 2, strings.Count(lines, "the endpoints file has changed"))
+	lines := w.logs.String()
+	require.Equal(t, 2, strings.Count(lines, "invalid endpoints file"), "each problem is logged once:\n%s", lines)
+	require.Equal(t, 2, strings.Count(lines, "endpoints file changed"))
 	require.Contains(t, lines, "must be base64")
 	requireNoCanary(t, lines)
 }
 
-// TestASecretsOwnFileIsReadAgain says that a secret can be exchanged where it
-// lives.
-func TestASecretsOwnFileIsReadAgain(t *testing.T) {
+func TestWatchReloadsSecretFiles(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(path, []byte(secret), 0o600))
 	w := watch(t, strings.Replace(file("https://shop.example.com/"), secret, "file:"+path, 1))
 	require.NoError(t, os.WriteFile(path, []byte(secret2), 0o600))
-	w.look()
+	w.reload()
 	e, _ := w.file.Find("shop")
 	require.Equal(t, []private.Token{private.NewToken(secret2)}, e.Secrets)
 }
 
-func TestAnAnnouncementIsTriedUntilItSucceeds(t *testing.T) {
+func TestWatchAnnouncesUntilItSucceeds(t *testing.T) {
 	t.Parallel()
 	w := watch(t, file("https://shop.example.com/"))
 	tries := 0
-	w.answer = func() error {
+	w.announce = func() error {
 		if tries++; tries < 4 {
-			return errors.New("the store is away")
+			return errors.New("the store is down")
 		}
 		return nil
 	}
 	w.write(t, file("https://other.example.com/"))
-	w.look()
-	w.look()
-	require.Len(t, <-w.told, 1)
-	w.look()
+	w.reload()
+	w.reload()
+	require.Len(t, <-w.announced, 1)
+	w.reload()
 	w.stop()
 	require.Equal(t, 4, tries)
 }

@@ -24,14 +24,14 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// names is a DNS server: each name has a list of answers, of which the last
-// one stays.
+// names is a DNS server. Each name has a list of answers, served in turn; the last
+// one repeats.
 type names struct {
 	mu      sync.Mutex
 	answers map[string][][]netip.Addr // guarded by mu
 }
 
-// resolver asks the server, and nobody else.
+// resolver asks this server only.
 func (n *names) resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
@@ -40,7 +40,7 @@ func (n *names) resolver() *net.Resolver {
 	}}
 }
 
-// serve answers over a stream, where a length precedes each message.
+// serve answers over a stream, which has a length before each message.
 func (n *names) serve(conn net.Conn) {
 	defer conn.Close()
 	for {
@@ -56,7 +56,7 @@ func (n *names) serve(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...)) // the resolver sees what is missing
+		_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...)) // the resolver notices a short write
 	}
 }
 
@@ -68,7 +68,7 @@ func (n *names) answer(query []byte) ([]byte, error) {
 	m.Header.Response = true
 	m.Additionals = nil
 	question := m.Questions[0]
-	addrs := n.look(strings.ToLower(strings.TrimSuffix(question.Name.String(), ".")), question.Type)
+	addrs := n.next(strings.ToLower(strings.TrimSuffix(question.Name.String(), ".")), question.Type)
 	if addrs == nil {
 		m.Header.RCode = dnsmessage.RCodeNameError
 	}
@@ -84,9 +84,9 @@ func (n *names) answer(query []byte) ([]byte, error) {
 	return m.Pack()
 }
 
-// look takes the name's next answer. A resolver asks for A and AAAA of one
-// look-up, and the former moves it on.
-func (n *names) look(name string, kind dnsmessage.Type) []netip.Addr {
+// next returns the name's next answer. One lookup asks for A and for AAAA, and
+// only the A query advances the list.
+func (n *names) next(name string, kind dnsmessage.Type) []netip.Addr {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	answers := n.answers[name]
@@ -107,21 +107,21 @@ func addresses(texts ...string) [][]netip.Addr {
 	return all
 }
 
-// notPublic is one address of each kind that must never be reached.
+// notPublic has one address of each kind that must never be reached.
 var notPublic = []struct{ name, address string }{
 	{"this network", "0.0.0.0"},
 	{"this network, not zero", "0.1.2.3"},
 	{"private, 10", "10.1.2.3"},
 	{"private, 172.16", "172.16.0.1"},
-	{"private, the end of 172.16", "172.31.255.255"},
+	{"private, end of 172.16", "172.31.255.255"},
 	{"private, 192.168", "192.168.1.1"},
-	{"shared, of carriers", "100.64.0.1"},
+	{"carrier-grade NAT", "100.64.0.1"},
 	{"Alibaba's metadata", "100.100.100.200"},
 	{"loopback", "127.0.0.1"},
-	{"loopback, its end", "127.255.255.254"},
+	{"loopback, end of the range", "127.255.255.254"},
 	{"link-local", "169.254.1.1"},
 	{"metadata", "169.254.169.254"},
-	{"Azure's own", "168.63.129.16"},
+	{"Azure platform service", "168.63.129.16"},
 	{"protocol assignments", "192.0.0.192"},
 	{"documentation", "203.0.113.5"},
 	{"benchmarks", "198.18.0.1"},
@@ -129,7 +129,7 @@ var notPublic = []struct{ name, address string }{
 	{"multicast", "224.0.0.1"},
 	{"reserved", "240.0.0.1"},
 	{"broadcast", "255.255.255.255"},
-	{"IPv6 nowhere", "::"},
+	{"IPv6 unspecified", "::"},
 	{"IPv6 loopback", "::1"},
 	{"IPv6 unique local", "fc00::1"},
 	{"IPv6 unique local, Amazon's metadata", "fd00:ec2::254"},
@@ -143,21 +143,21 @@ var notPublic = []struct{ name, address string }{
 	{"IPv4 compatible", "::127.0.0.1"},
 	{"NAT64 of loopback", "64:ff9b::7f00:1"},
 	{"NAT64 of metadata", "64:ff9b::a9fe:a9fe"},
-	{"NAT64 of one's own", "64:ff9b:1::1"},
+	{"NAT64, local prefix", "64:ff9b:1::1"},
 	{"6to4 of a private address", "2002:0a00:0001::1"},
 	{"6to4 of loopback", "2002:7f00:0001::1"},
 	{"Teredo", "2001:0:4136:e378:8000:63bf:3fff:fdd2"},
 	{"ORCHID", "2001:20::1"},
 }
 
-func requireRefused(t *testing.T, err error) {
+func requireRejected(t *testing.T, err error) {
 	t.Helper()
 	require.ErrorIs(t, err, outbound.ErrPrivate)
 	require.ErrorContains(t, err, "private address")
 	require.ErrorContains(t, err, `"allow_private_addresses: true" in the endpoints file`)
 }
 
-// hostOf writes an address into a URL.
+// hostOf returns an address as the host of a URL.
 func hostOf(address string) string {
 	if strings.Contains(address, ":") {
 		return "[" + address + "]"
@@ -165,13 +165,13 @@ func hostOf(address string) string {
 	return address
 }
 
-func TestNoAddressThatIsNotPublicIsEverReached(t *testing.T) {
+func TestNonPublicAddressesAreNeverReached(t *testing.T) {
 	t.Parallel()
 	for _, tt := range notPublic {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			_, err := load(t, file("https://"+hostOf(tt.address)+":8443/"))
-			require.ErrorContains(t, err, "private address", "the file says it at once")
+			require.ErrorContains(t, err, "private address", "the file is rejected")
 
 			dns := &names{answers: map[string][][]netip.Addr{"shop.example.com": addresses(tt.address)}}
 			sender := newSender(t, outbound.Options{Resolver: dns.resolver()})
@@ -179,17 +179,17 @@ func TestNoAddressThatIsNotPublicIsEverReached(t *testing.T) {
 				e := at("https://" + host + ":8443")
 				e.AllowPrivate = false
 				answer, err := sender.Send(t.Context(), e, example(t, payment.EventCreated))
-				requireRefused(t, err)
+				requireRejected(t, err)
 				require.Zero(t, answer.Status)
 			}
 		})
 	}
 }
 
-// TestOddForms are hosts that some programs read as addresses. The file refuses
-// them in words of their own. Were one to be looked up all the same, Go knows of
-// no such host, or the guard sees what it came to.
-func TestOddForms(t *testing.T) {
+// TestUnusualIPv4FormsAreRejected: some programs read these hosts as addresses. The
+// file rejects them. If one got as far as a lookup, Go finds no such host, or the
+// guard rejects the address.
+func TestUnusualIPv4FormsAreRejected(t *testing.T) {
 	t.Parallel()
 	for _, host := range []string{
 		"2130706433", "0x7f000001", "017700000001", "0x7f.1", "127.1", "127.0.1", "0177.0.0.1", "0x7f.0x0.0x0.0x1",
@@ -198,9 +198,9 @@ func TestOddForms(t *testing.T) {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
 			_, err := load(t, file("https://"+host+"/"))
-			require.ErrorContains(t, err, "in its usual form")
+			require.ErrorContains(t, err, "in the usual form")
 			_, err = load(t, "allow_private_addresses: true\n"+file("http://"+host+"/"))
-			require.ErrorContains(t, err, "in its usual form")
+			require.ErrorContains(t, err, "in the usual form")
 
 			dns := &names{answers: map[string][][]netip.Addr{strings.ToLower(strings.TrimSuffix(host, ".")): addresses("127.0.0.1")}}
 			sender := newSender(t, outbound.Options{Resolver: dns.resolver()})
@@ -209,7 +209,7 @@ func TestOddForms(t *testing.T) {
 			_, err = sender.Send(t.Context(), e, example(t, payment.EventCreated))
 			require.Error(t, err)
 			if !strings.Contains(err.Error(), "no such host") {
-				requireRefused(t, err)
+				requireRejected(t, err)
 			}
 		})
 	}
@@ -219,8 +219,8 @@ func TestOddForms(t *testing.T) {
 	}
 }
 
-// public is a server that counts as public, at 127.0.0.1, beside one that does
-// not, at 127.0.0.2.
+// publicAndPrivate starts a server that the sender treats as public, at 127.0.0.1,
+// and one that it treats as private, at 127.0.0.2.
 func publicAndPrivate(t *testing.T, answer http.HandlerFunc) (public, inside *shop, sender *outbound.Sender, dns *names) {
 	t.Helper()
 	public = openShop(t, answer)
@@ -229,7 +229,7 @@ func publicAndPrivate(t *testing.T, answer http.HandlerFunc) (public, inside *sh
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.2", port))
 	require.NoError(t, err)
-	inside.Server = &httptest.Server{Listener: listener, Config: &http.Server{Handler: inside.keep(t, nil)}}
+	inside.Server = &httptest.Server{Listener: listener, Config: &http.Server{Handler: inside.record(t, nil)}}
 	inside.Start()
 	t.Cleanup(inside.Close)
 	dns = &names{answers: map[string][][]netip.Addr{}}
@@ -237,9 +237,9 @@ func publicAndPrivate(t *testing.T, answer http.HandlerFunc) (public, inside *sh
 	return public, inside, newSender(t, options), dns
 }
 
-// TestAnotherAddressTheNextTime is DNS rebinding: the name is public when it is
-// looked at, and private when it counts.
-func TestAnotherAddressTheNextTime(t *testing.T) {
+// TestDNSRebindingIsBlocked: the name resolves to a public address first, and to a
+// private one later.
+func TestDNSRebindingIsBlocked(t *testing.T) {
 	t.Parallel()
 	public, inside, sender, dns := publicAndPrivate(t, nil)
 	dns.answers["shop.example.com"] = addresses("127.0.0.1", "127.0.0.2")
@@ -249,13 +249,13 @@ func TestAnotherAddressTheNextTime(t *testing.T) {
 
 	_, err := sender.Send(t.Context(), e, example(t, payment.EventCreated))
 	require.NoError(t, err)
-	sender.Close() // the connection that is known to be good would be used again
+	sender.Close() // otherwise the connection to the public address is reused
 	_, err = sender.Send(t.Context(), e, example(t, payment.EventCreated))
-	requireRefused(t, err)
+	requireRejected(t, err)
 	require.Len(t, public.arrived(), 1)
 	require.Empty(t, inside.arrived())
 
-	// The wall is what stopped it.
+	// Without the guard the same request arrives.
 	e.AllowPrivate = true
 	_, err = sender.Send(t.Context(), e, example(t, payment.EventCreated))
 	require.NoError(t, err)
@@ -269,7 +269,7 @@ func portOf(t *testing.T, address string) string {
 	return u.Port()
 }
 
-func TestRedirectsToPrivateAddresses(t *testing.T) {
+func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		var target string
@@ -287,14 +287,14 @@ func TestRedirectsToPrivateAddresses(t *testing.T) {
 	}
 }
 
-// asMerchant makes the test binary send one notification and end.
-const asMerchant = "COBRO_OUTBOUND_AS_MERCHANT"
+// sendOnly makes the test binary send one notification and exit.
+const sendOnly = "COBRO_OUTBOUND_SEND_ONLY"
 
-// TestProxiesOfTheEnvironmentAreIgnored starts a process of its own, since Go
-// looks at these variables once.
-func TestProxiesOfTheEnvironmentAreIgnored(t *testing.T) {
+// TestProxyVariablesAreIgnored starts another process, because Go reads these
+// variables once.
+func TestProxyVariablesAreIgnored(t *testing.T) {
 	t.Parallel()
-	if os.Getenv(asMerchant) != "" {
+	if os.Getenv(sendOnly) != "" {
 		shop := openShop(t, nil)
 		dns := &names{answers: map[string][][]netip.Addr{"shop.example.com": addresses("127.0.0.1")}}
 		sender := newSender(t, outbound.Options{Resolver: dns.resolver()})
@@ -305,7 +305,7 @@ func TestProxiesOfTheEnvironmentAreIgnored(t *testing.T) {
 	}
 	proxy := openShop(t, nil)
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), asMerchant+"=1")
+	cmd.Env = append(os.Environ(), sendOnly+"=1")
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"} {
 		cmd.Env = append(cmd.Env, name+"="+proxy.URL)
 	}
@@ -314,12 +314,12 @@ func TestProxiesOfTheEnvironmentAreIgnored(t *testing.T) {
 	require.Empty(t, proxy.arrived())
 }
 
-// file is an endpoints file with one endpoint.
+// file returns an endpoints file with one endpoint.
 func file(address string) string {
 	return "endpoints:\n  - name: shop\n    url: \"" + address + "\"\n    secrets: [" + secret + "]\n"
 }
 
-// load reads a file of this text.
+// load loads a file with this text.
 func load(t *testing.T, text string) ([]outbound.Endpoint, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "endpoints.yaml")

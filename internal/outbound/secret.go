@@ -10,15 +10,15 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// The form of a secret, by the Standard Webhooks specification.
+// The format of a secret in the Standard Webhooks specification.
 const (
 	secretPrefix = "whsec_"
 	minSecret    = 24 // bytes
 	maxSecret    = 64 // bytes
-	newSecret    = 32 // bytes of a fresh one
+	newSecret    = 32 // bytes of a new one
 )
 
-// NewSecret returns a fresh secret, from 32 bytes of entropy.
+// NewSecret makes a secret from 32 bytes of entropy.
 func NewSecret(entropy io.Reader) (private.Token, error) {
 	key := make([]byte, newSecret)
 	if _, err := io.ReadFull(entropy, key); err != nil {
@@ -27,8 +27,8 @@ func NewSecret(entropy io.Reader) (private.Token, error) {
 	return private.NewToken(secretPrefix + base64.StdEncoding.EncodeToString(key)), nil
 }
 
-// parseSecret checks a secret's form. White space around it is no part of it: a
-// file ends with a line's end.
+// parseSecret checks the format of a secret. It ignores white space around it,
+// because a file ends with a newline.
 func parseSecret(text string) (private.Token, error) {
 	text = strings.TrimSpace(text)
 	encoded, ok := strings.CutPrefix(text, secretPrefix)
@@ -37,7 +37,7 @@ func parseSecret(text string) (private.Token, error) {
 	}
 	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if err != nil {
-		return private.Token{}, errors.New(`what follows "whsec_" must be base64 with its padding: "cobro endpoint secret" makes one`)
+		return private.Token{}, errors.New(`after "whsec_" it must be base64 with padding: "cobro endpoint secret" makes one`)
 	}
 	if len(key) < minSecret || len(key) > maxSecret {
 		return private.Token{}, fmt.Errorf(`must have %d to %d bytes, and this one has %d: "cobro endpoint secret" makes one`, minSecret, maxSecret, len(key))

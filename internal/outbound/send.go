@@ -28,47 +28,47 @@ import (
 )
 
 const (
-	// MaxRetryAfter is the longest pause that an endpoint may ask for.
+	// MaxRetryAfter is the longest delay that an endpoint may ask for.
 	MaxRetryAfter = time.Hour
-	// MaxUnderWay is how many notifications one endpoint is sent at once. More
-	// would let an endpoint that hangs take the slots of all others.
-	MaxUnderWay = 100
-	// A notification that found no room waits from busyFirst on, twice as long
-	// each time up to busyMost: waiting is cheap, and asking again is not.
+	// MaxInFlight is how many notifications may be in flight to one endpoint. With
+	// no limit, an endpoint that hangs would take the slots of all others.
+	MaxInFlight = 100
+	// A notification over the limit waits busyFirst, then twice as long each time,
+	// up to busyMost: waiting costs little, another attempt costs more.
 	busyFirst, busyMost = 5 * time.Second, 5 * time.Minute
 
-	userAgent  = "Cobro/1"
-	readAnswer = 4 << 10 // bytes read of an answer's body, so that its connection can be used again
-	keepAnswer = 1 << 10 // bytes kept of it
+	userAgent = "Cobro/1"
+	readBody  = 4 << 10 // bytes of a response body to read, so that the connection can be reused
+	keepBody  = 1 << 10 // bytes of it to keep
 )
 
-// Answer is what an endpoint answered.
+// Answer is an endpoint's response.
 type Answer struct {
-	Status   int           // zero where there was no answer
-	Body     private.Text  // its beginning, at most 1 KiB; it may say anything
-	Duration time.Duration // from the beginning of the attempt
+	Status   int           // zero if there was no response
+	Body     private.Text  // the first 1 KiB; it may contain anything
+	Duration time.Duration // since the start of the attempt
 }
 
-// LogValue implements [slog.LogValuer] with what may be read by everybody. A
-// log in JSON would show the body otherwise.
+// LogValue implements [slog.LogValuer] without the body, which a JSON log would
+// otherwise show.
 func (a Answer) LogValue() slog.Value {
 	return slog.GroupValue(slog.Int("status", a.Status), slog.Duration("duration", a.Duration))
 }
 
-// Error says why a notification was not delivered, in words for people and
-// without personal data or secrets.
+// Error says why a notification was not delivered. Its text is for people and has
+// no personal data or secrets.
 type Error struct {
 	Endpoint string
-	Status   int // zero where there was no answer
-	// Permanent is true where no further attempt is wanted: the endpoint
-	// answered 410 Gone. Every other answer but 2xx is tried again, since a 404
-	// or a 401 is most often a deploy that went wrong.
+	Status   int // zero if there was no response
+	// Permanent is true if the endpoint answered 410 Gone: do not try again. Any
+	// other response but 2xx is worth a retry, since a 404 or 401 is usually a
+	// broken deploy.
 	Permanent bool
-	// RetryAfter is how long the endpoint asked to be left alone, at most
-	// MaxRetryAfter. Zero where it did not ask.
+	// RetryAfter is the delay that the endpoint asked for, at most MaxRetryAfter.
+	// Zero if it asked for none.
 	RetryAfter time.Duration
-	// Busy is true where nothing was sent, because MaxUnderWay notifications are
-	// under way to the endpoint.
+	// Busy is true if nothing was sent, because MaxInFlight notifications are in
+	// flight to the endpoint.
 	Busy bool
 
 	text  string
@@ -78,32 +78,32 @@ type Error struct {
 // Error implements error.
 func (e *Error) Error() string { return fmt.Sprintf("endpoint %q %s", e.Endpoint, e.text) }
 
-// Unwrap returns what was found out about the network: [ErrPrivate],
-// [context.DeadlineExceeded] and the like; nil where the endpoint answered.
+// Unwrap returns the cause, such as [ErrPrivate] or [context.DeadlineExceeded]. It
+// is nil if the endpoint answered.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Pause is how long the next attempt waits after this one, which was the n-th,
-// from 1. Zero means that the endpoint did not say, and the receiver's ways of
-// trying again decide.
-func (e *Error) Pause(n int) time.Duration {
+// RetryDelay returns how long to wait after this attempt, which was number n,
+// from 1. Zero means that the endpoint asked for nothing and the receiver's retry
+// policy decides.
+func (e *Error) RetryDelay(n int) time.Duration {
 	if !e.Busy {
 		return e.RetryAfter
 	}
-	pause := busyFirst
-	for ; n > 1 && pause < busyMost; n-- {
-		pause *= 2
+	delay := busyFirst
+	for ; n > 1 && delay < busyMost; n-- {
+		delay *= 2
 	}
-	return min(pause, busyMost)
+	return min(delay, busyMost)
 }
 
-// Options are what a Sender can do without.
+// Options are optional settings of a Sender.
 type Options struct {
-	// Resolver looks names up; nil means the system's.
+	// Resolver looks up host names; nil means the system's.
 	Resolver *net.Resolver
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Wrap goes round each transport, to trace for example. It must not repeat
-	// requests. Nil means nothing.
+	// Wrap wraps each transport, for tracing for example. It must not retry
+	// requests. Nil wraps nothing.
 	Wrap func(http.RoundTripper) http.RoundTripper
 
 	roots   *x509.CertPool // nil means the system's
@@ -112,21 +112,21 @@ type Options struct {
 
 // Sender sends notifications. It is safe for concurrent use.
 type Sender struct {
-	guarded, open *http.Client // to public addresses only, and to any
+	guarded, open *http.Client // public addresses only; any address
 	now           func() time.Time
 
 	mu       sync.Mutex
-	underWay map[string]int // notifications by endpoint; guarded by mu
+	inFlight map[string]int // notifications by endpoint name; guarded by mu
 }
 
-// NewSender returns a Sender. It opens nothing until it is used.
+// NewSender returns a Sender. It opens no connection until the first Send.
 func NewSender(o Options) *Sender {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Sender{now: o.Now, underWay: map[string]int{}}
-	// net/http goes on with a dial whose attempt is over; the attempt's own
-	// bound is its endpoint's.
+	s := &Sender{now: o.Now, inFlight: map[string]int{}}
+	// net/http continues a dial after its request has timed out, so the dial needs
+	// a limit of its own.
 	dialer := net.Dialer{Timeout: MaxTimeout, KeepAlive: 30 * time.Second, Resolver: o.Resolver}
 	s.open = newClient(dialer, o.roots)
 	dialer.Control = newGuard(o.allowed...).control
@@ -137,47 +137,47 @@ func NewSender(o Options) *Sender {
 	return s
 }
 
-// newClient returns a client whose connections all come from dialer.
+// newClient returns a client that makes every connection with dialer.
 func newClient(dialer net.Dialer, roots *x509.CertPool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:                  nil, // the guard would look at the proxy's address instead of the endpoint's
+			Proxy:                  nil, // the guard would check the proxy's address instead of the endpoint's
 			DialContext:            dialer.DialContext,
 			ForceAttemptHTTP2:      true,
-			HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second}, // a dead connection would fail every attempt until the kernel gives it up
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second}, // otherwise a dead connection fails every attempt until the kernel drops it
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 			TLSHandshakeTimeout:    MaxTimeout,
 			MaxIdleConnsPerHost:    8,
 			IdleConnTimeout:        90 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
-			DisableCompression:     true, // a few bytes could unpack to very many
+			DisableCompression:     true, // a small body could decompress to a huge one
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		// No Timeout: each attempt has its endpoint's, by its context.
+		// No Timeout: the context of each attempt has the endpoint's.
 	}
 }
 
-// Close closes the connections that nobody uses.
+// Close closes idle connections.
 func (s *Sender) Close() {
 	s.guarded.CloseIdleConnections()
 	s.open.CloseIdleConnections()
 }
 
-// Send makes one attempt. It returns nil where the endpoint answered 2xx, else
-// an [*Error]; the Answer is what is known of the answer in both cases.
+// Send makes one attempt. The error is nil if the endpoint answered 2xx, and an
+// [*Error] otherwise. The Answer holds what is known of the response either way.
 func (s *Sender) Send(ctx context.Context, e Endpoint, n payment.Notification) (Answer, error) {
-	leave, ok := s.enter(e.Name)
+	release, ok := s.acquire(e.Name)
 	if !ok {
 		return Answer{}, &Error{
 			Endpoint: e.Name, Busy: true,
-			text: fmt.Sprintf("has %d notifications under way, and this one waits", MaxUnderWay),
+			text: fmt.Sprintf("has %d notifications in flight, and this one waits", MaxInFlight),
 		}
 	}
-	defer leave()
+	defer release()
 	began := s.now()
-	bounded, cancel := context.WithTimeout(ctx, e.Timeout)
+	attempt, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
-	request, err := s.request(bounded, e, n)
+	request, err := s.request(attempt, e, n)
 	if err != nil {
 		return Answer{}, &Error{Endpoint: e.Name, text: "cannot be sent this notification: " + err.Error()}
 	}
@@ -190,31 +190,31 @@ func (s *Sender) Send(ctx context.Context, e Endpoint, n payment.Notification) (
 		return Answer{Duration: s.now().Sub(began)}, unreachable(ctx, e, err)
 	}
 	defer response.Body.Close()
-	// The status decides; a body that breaks off changes nothing.
-	body, _ := io.ReadAll(io.LimitReader(response.Body, readAnswer))
+	// The status alone decides. A truncated body does not matter.
+	body, _ := io.ReadAll(io.LimitReader(response.Body, readBody))
 	answer := Answer{Status: response.StatusCode, Body: readable(body), Duration: s.now().Sub(began)}
-	return answer, s.judge(e, response)
+	return answer, s.check(e, response)
 }
 
-// enter takes one of the endpoint's places, where one is free.
-func (s *Sender) enter(name string) (leave func(), ok bool) {
+// acquire takes one of the endpoint's slots if one is free.
+func (s *Sender) acquire(name string) (release func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.underWay[name] >= MaxUnderWay {
+	if s.inFlight[name] >= MaxInFlight {
 		return nil, false
 	}
-	s.underWay[name]++
+	s.inFlight[name]++
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.underWay[name]--; s.underWay[name] == 0 {
-			delete(s.underWay, name)
+		if s.inFlight[name]--; s.inFlight[name] == 0 {
+			delete(s.inFlight, name)
 		}
 	}, true
 }
 
-// request makes the signed request. Each attempt is signed anew, since
-// receivers refuse an old timestamp.
+// request makes the signed request. Each attempt gets a new signature, because
+// receivers reject an old timestamp.
 func (s *Sender) request(ctx context.Context, e Endpoint, n payment.Notification) (*http.Request, error) {
 	body, err := json.Marshal(n)
 	if err != nil {
@@ -222,14 +222,14 @@ func (s *Sender) request(ctx context.Context, e Endpoint, n payment.Notification
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL.Reveal(), bytes.NewReader(body))
 	if err != nil {
-		return nil, errors.New("its url cannot be read")
+		return nil, errors.New("its url is invalid")
 	}
 	at := s.now()
 	signatures := make([]string, len(e.Secrets))
 	for i, secret := range e.Secrets {
 		webhook, err := standardwebhooks.NewWebhook(secret.Reveal())
 		if err != nil {
-			return nil, errors.New("one of its secrets cannot be read")
+			return nil, errors.New("one of its secrets is invalid")
 		}
 		if signatures[i], err = webhook.Sign(n.ID, at, body); err != nil {
 			return nil, err
@@ -243,8 +243,8 @@ func (s *Sender) request(ctx context.Context, e Endpoint, n payment.Notification
 	return request, nil
 }
 
-// judge says what an answer means.
-func (s *Sender) judge(e Endpoint, response *http.Response) error {
+// check returns an error unless the response is a 2xx.
+func (s *Sender) check(e Endpoint, response *http.Response) error {
 	status := response.StatusCode
 	if status >= 200 && status < 300 {
 		return nil
@@ -252,22 +252,22 @@ func (s *Sender) judge(e Endpoint, response *http.Response) error {
 	failure := &Error{Endpoint: e.Name, Status: status, text: fmt.Sprintf("answered %d", status)}
 	switch {
 	case status >= 300 && status < 400:
-		failure.text += ": redirects are not followed; its url must be the final one"
+		failure.text += ": redirects are not followed; set its url to the final one"
 	case status == http.StatusGone:
 		failure.Permanent = true
 		failure.text += " Gone, so this notification is not sent again"
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		failure.text += ": it may verify with another secret than those in the endpoints file"
+		failure.text += ": it may verify with another secret; compare it with the endpoints file"
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
 		if failure.RetryAfter = s.retryAfter(response.Header); failure.RetryAfter > 0 {
-			failure.text += fmt.Sprintf(" and asks to be left alone for %s", failure.RetryAfter)
+			failure.text += fmt.Sprintf(" and asks for a delay of %s", failure.RetryAfter)
 		}
 	}
 	return failure
 }
 
 // retryAfter reads the header in its two forms, seconds and a date. Zero means
-// that there is none that can be read, or that it names no time to come.
+// that it is missing or invalid, or that the date has passed.
 func (s *Sender) retryAfter(header http.Header) time.Duration {
 	text := strings.TrimSpace(header.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(text, 10, 63); err == nil {
@@ -282,8 +282,8 @@ func (s *Sender) retryAfter(header http.Header) time.Duration {
 	return max(0, min(at.Sub(s.now()).Round(time.Second), MaxRetryAfter))
 }
 
-// unreachable says why there was no answer. It never repeats the URL, as errors
-// of net/http do, nor bytes that were answered.
+// unreachable says why there was no response. Unlike errors of net/http, it quotes
+// neither the URL nor bytes of a response.
 func unreachable(ctx context.Context, e Endpoint, err error) error {
 	failure := &Error{Endpoint: e.Name}
 	var (
@@ -293,18 +293,18 @@ func unreachable(ctx context.Context, e Endpoint, err error) error {
 	)
 	switch {
 	case ctx.Err() != nil:
-		failure.text, failure.cause = "was not waited for: the worker stops", ctx.Err()
+		failure.text, failure.cause = "did not answer before the worker stopped", ctx.Err()
 	case errors.As(err, &refused):
 		failure.text, failure.cause = "cannot be sent to: "+refused.Error(), refused
 	case errors.Is(err, context.DeadlineExceeded):
 		failure.cause = context.DeadlineExceeded
-		failure.text = fmt.Sprintf("did not answer within %s: it should answer first and work later, or have a longer timeout (at most %s)", e.Timeout, MaxTimeout)
+		failure.text = fmt.Sprintf("did not answer within %s: it should answer first and do the work later, or have a longer timeout (at most %s)", e.Timeout, MaxTimeout)
 	case errors.As(err, &certificate):
-		failure.text, failure.cause = "has no certificate that can be trusted: "+certificate.Err.Error(), certificate
+		failure.text, failure.cause = "has an untrusted certificate: "+certificate.Err.Error(), certificate
 	case errors.As(err, &network):
 		failure.text, failure.cause = "cannot be reached: "+network.Error(), network
 	default:
-		failure.text = "gave no answer that is HTTP"
+		failure.text = "did not answer with HTTP"
 		if u, parseErr := url.Parse(e.URL.Reveal()); parseErr == nil && u.Scheme == "https" {
 			failure.text += " over TLS 1.2 or later"
 		}
@@ -312,7 +312,7 @@ func unreachable(ctx context.Context, e Endpoint, err error) error {
 	return failure
 }
 
-// readable is the beginning of a body as text that a terminal can show.
+// readable returns the start of a body as text that is safe for a terminal.
 func readable(body []byte) private.Text {
 	text := strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
@@ -320,8 +320,8 @@ func readable(body []byte) private.Text {
 		}
 		return r
 	}, strings.ToValidUTF8(string(body), "\uFFFD"))
-	if len(text) > keepAnswer {
-		cut := keepAnswer
+	if len(text) > keepBody {
+		cut := keepBody
 		for !utf8.RuneStart(text[cut]) {
 			cut--
 		}

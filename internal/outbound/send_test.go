@@ -26,7 +26,7 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-func TestAnswers(t *testing.T) {
+func TestSendClassifiesResponses(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name       string
@@ -45,17 +45,17 @@ func TestAnswers(t *testing.T) {
 		{"404", 404, "", &outbound.Error{}, "answered 404"},
 		{"410", 410, "", &outbound.Error{Permanent: true}, "410 Gone"},
 		{"429", 429, "", &outbound.Error{}, "answered 429"},
-		{"429 with seconds", 429, "120", &outbound.Error{RetryAfter: 2 * time.Minute}, "left alone for 2m0s"},
+		{"429 with seconds", 429, "120", &outbound.Error{RetryAfter: 2 * time.Minute}, "a delay of 2m0s"},
 		{"503 with a date", 503, now.Add(90 * time.Second).Format(http.TimeFormat), &outbound.Error{RetryAfter: 90 * time.Second}, "1m30s"},
-		{"503 with a date that is over", 503, now.Add(-time.Hour).Format(http.TimeFormat), &outbound.Error{}, "answered 503"},
+		{"503 with a past date", 503, now.Add(-time.Hour).Format(http.TimeFormat), &outbound.Error{}, "answered 503"},
 		{"503 with an hour", 503, "3600", &outbound.Error{RetryAfter: time.Hour}, "1h0m0s"},
 		{"503 with a day", 503, "86400", &outbound.Error{RetryAfter: time.Hour}, "1h0m0s"},
 		{"503 with a far date", 503, now.AddDate(1, 0, 0).Format(http.TimeFormat), &outbound.Error{RetryAfter: time.Hour}, "1h0m0s"},
 		{"503 with very many seconds", 503, strings.Repeat("9", 40), &outbound.Error{RetryAfter: time.Hour}, "1h0m0s"},
-		{"503 with no seconds", 503, "0", &outbound.Error{}, "answered 503"},
-		{"503 with fewer than none", 503, "-5", &outbound.Error{}, "answered 503"},
+		{"503 with zero seconds", 503, "0", &outbound.Error{}, "answered 503"},
+		{"503 with negative seconds", 503, "-5", &outbound.Error{}, "answered 503"},
 		{"503 with nonsense", 503, "soon", &outbound.Error{}, "answered 503"},
-		{"500 with seconds, which it may not ask for", 500, "120", &outbound.Error{}, "answered 500"},
+		{"500 with seconds, which count for 429 and 503 only", 500, "120", &outbound.Error{}, "answered 500"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -84,22 +84,22 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-func TestBodies(t *testing.T) {
+func TestAnswerKeepsReadableStartOfBody(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, sent, kept string }{
 		{"none", "", ""},
 		{"short", "thank you\n", "thank you\n"},
 		{"long", strings.Repeat("a", 3000), strings.Repeat("a", 1024)},
 		{"longer than is read", strings.Repeat("b", 1<<20), strings.Repeat("b", 1024)},
-		{"cut inside of a character", "a" + strings.Repeat("ñ", 1000), "a" + strings.Repeat("ñ", 511)},
+		{"limit inside a character", "a" + strings.Repeat("ñ", 1000), "a" + strings.Repeat("ñ", 511)},
 		{"not text", "a\xff\xfe\x00b", "a\uFFFD b"},
-		{"a terminal's commands", "\x1b[2Jgone\r\nand\tback\u009b", " [2Jgone \nand\tback "},
+		{"terminal control codes", "\x1b[2Jgone\r\nand\tback\u009b", " [2Jgone \nand\tback "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			shop := openShop(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusTeapot)
-				_, _ = io.WriteString(w, tt.sent) // a long one is not read to its end
+				_, _ = io.WriteString(w, tt.sent) // a long body is not read to the end
 			})
 			sender := newSender(t, outbound.Options{})
 			answer, err := sender.Send(t.Context(), shop.endpoint(), example(t, payment.EventCompleted))
@@ -110,8 +110,7 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// TestABodyThatBreaksOffChangesNothing says that the status decides.
-func TestABodyThatBreaksOffChangesNothing(t *testing.T) {
+func TestTruncatedBodyStillCountsAsDelivered(t *testing.T) {
 	t.Parallel()
 	shop := openShop(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
@@ -122,9 +121,9 @@ func TestABodyThatBreaksOffChangesNothing(t *testing.T) {
 	require.Equal(t, private.Text("tha"), answer.Body)
 }
 
-// TestABodyWithoutEndIsLeft says that the rest of a large body is not read: what
-// was written beyond is in the buffers of two sockets.
-func TestABodyWithoutEndIsLeft(t *testing.T) {
+// TestLargeBodyIsNotReadToTheEnd: what the server could write beyond the limit is
+// in socket buffers.
+func TestLargeBodyIsNotReadToTheEnd(t *testing.T) {
 	t.Parallel()
 	const chunk, chunks = 1 << 20, 64
 	written := make(chan int, 1)
@@ -143,7 +142,7 @@ func TestABodyWithoutEndIsLeft(t *testing.T) {
 	require.Less(t, <-written, chunks)
 }
 
-func TestConnectionsAreUsedAgain(t *testing.T) {
+func TestConnectionsAreReused(t *testing.T) {
 	t.Parallel()
 	callers := map[string]bool{}
 	shop := openShop(t, func(_ http.ResponseWriter, r *http.Request) { callers[r.RemoteAddr] = true })
@@ -155,7 +154,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	require.Len(t, callers, 1)
 }
 
-func TestTimeouts(t *testing.T) {
+func TestSendStopsAtTimeoutAndCancellation(t *testing.T) {
 	t.Parallel()
 	over := make(chan struct{})
 	shop := openShop(t, func(http.ResponseWriter, *http.Request) { <-over })
@@ -166,7 +165,7 @@ func TestTimeouts(t *testing.T) {
 		t.Parallel()
 		e := shop.endpoint()
 		e.Timeout = 50 * time.Millisecond
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // ends it where the endpoint's timeout does not
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // a safety net: the endpoint's timeout must end it first
 		defer cancel()
 		answer, err := sender.Send(ctx, e, example(t, payment.EventCompleted))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -177,26 +176,25 @@ func TestTimeouts(t *testing.T) {
 		require.ErrorAs(t, err, &failure)
 		require.False(t, failure.Permanent)
 	})
-	t.Run("a worker that stops", func(t *testing.T) {
+	t.Run("a worker that is stopping", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := sender.Send(ctx, shop.endpoint(), example(t, payment.EventCompleted))
 		require.ErrorIs(t, err, context.Canceled)
-		require.ErrorContains(t, err, "the worker stops")
+		require.ErrorContains(t, err, "the worker stopped")
 	})
 }
 
-// TestAnEndpointThatHangsTakesNotAllPlaces says that it delays nobody else.
-func TestAnEndpointThatHangsTakesNotAllPlaces(t *testing.T) {
+func TestHangingEndpointDoesNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	over, inside := make(chan struct{}), make(chan struct{})
 	hanging := openShop(t, func(http.ResponseWriter, *http.Request) { inside <- struct{}{}; <-over })
 	lively := openShop(t, nil)
 	sender := newSender(t, outbound.Options{})
 	n := example(t, payment.EventCompleted)
-	ended := make(chan error, outbound.MaxUnderWay)
-	for range outbound.MaxUnderWay {
+	ended := make(chan error, outbound.MaxInFlight)
+	for range outbound.MaxInFlight {
 		go func() { // received below
 			_, err := sender.Send(context.WithoutCancel(t.Context()), hanging.endpoint(), n)
 			ended <- err
@@ -208,9 +206,9 @@ func TestAnEndpointThatHangsTakesNotAllPlaces(t *testing.T) {
 	require.ErrorAs(t, err, &failure)
 	require.True(t, failure.Busy)
 	for n, want := range map[int]time.Duration{1: 5 * time.Second, 2: 10 * time.Second, 6: 160 * time.Second, 7: 5 * time.Minute, 1000: 5 * time.Minute} {
-		require.Equal(t, want, failure.Pause(n), n)
+		require.Equal(t, want, failure.RetryDelay(n), n)
 	}
-	require.ErrorContains(t, err, "under way")
+	require.ErrorContains(t, err, "in flight")
 
 	other := lively.endpoint()
 	other.Name = "books"
@@ -218,15 +216,15 @@ func TestAnEndpointThatHangsTakesNotAllPlaces(t *testing.T) {
 	require.NoError(t, err)
 
 	close(over)
-	for range outbound.MaxUnderWay {
+	for range outbound.MaxInFlight {
 		require.NoError(t, <-ended)
 	}
 	go func() { <-inside }()
 	_, err = sender.Send(t.Context(), hanging.endpoint(), n)
-	require.NoError(t, err, "there is room again")
+	require.NoError(t, err, "a slot is free again")
 }
 
-func TestTLS(t *testing.T) {
+func TestSendNeedsTLS12AndTrustedCertificate(t *testing.T) {
 	t.Parallel()
 	secure := func(least, most uint16) (*httptest.Server, *x509.CertPool) {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -249,11 +247,11 @@ func TestTLS(t *testing.T) {
 
 	server, _ = secure(tls.VersionTLS12, tls.VersionTLS13)
 	_, err = newSender(t, outbound.Options{}).Send(t.Context(), at(server.URL), example(t, payment.EventCompleted))
-	require.ErrorContains(t, err, "no certificate that can be trusted")
+	require.ErrorContains(t, err, "untrusted certificate")
 }
 
-// requireNoCanary says that nothing of a secret is in a text, whole, in part or
-// in another form, nor of a URL beyond its host.
+// requireNoCanary requires that a text contains no part of a secret in any
+// encoding, no personal data, and nothing of a URL but its host.
 func requireNoCanary(t *testing.T, shown string) {
 	t.Helper()
 	for _, s := range []string{secret, secret2} {
@@ -270,7 +268,7 @@ func requireNoCanary(t *testing.T, shown string) {
 	}
 }
 
-// show prints a value in every way that a program might.
+// show prints a value with every verb and log handler.
 func show(value any) string {
 	var out strings.Builder
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
@@ -282,9 +280,9 @@ func show(value any) string {
 	return out.String()
 }
 
-// TestNothingPrivateIsEverPrinted prints endpoints, answers and errors, of
-// endpoints that repeat everything that they were sent.
-func TestNothingPrivateIsEverPrinted(t *testing.T) {
+// TestNothingPrivateIsPrinted prints endpoints, answers and errors of endpoints
+// that echo everything they receive.
+func TestNothingPrivateIsPrinted(t *testing.T) {
 	t.Parallel()
 	repeat := func(w http.ResponseWriter, r *http.Request, status int) {
 		body, _ := io.ReadAll(r.Body)
@@ -324,7 +322,7 @@ func TestNothingPrivateIsEverPrinted(t *testing.T) {
 			}
 		})
 	}
-	t.Run("nobody is there", func(t *testing.T) {
+	t.Run("nothing listens there", func(t *testing.T) {
 		t.Parallel()
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
@@ -338,12 +336,12 @@ func TestNothingPrivateIsEverPrinted(t *testing.T) {
 		t.Parallel()
 		shop := openShop(t, nil)
 		_, err := newSender(t, outbound.Options{}).Send(t.Context(), at(strings.Replace(shop.URL, "http", "https", 1)), example(t, payment.EventCompleted))
-		require.ErrorContains(t, err, "gave no answer that is HTTP over TLS")
+		require.ErrorContains(t, err, "did not answer with HTTP over TLS")
 		requireNoCanary(t, show(err))
 	})
 }
 
-func TestExamples(t *testing.T) {
+func TestExampleMatchesItsEvent(t *testing.T) {
 	t.Parallel()
 	for _, event := range payment.Events() {
 		n := example(t, event)
@@ -355,8 +353,8 @@ func TestExamples(t *testing.T) {
 		require.Equal(t, strings.HasPrefix(string(event), "refund"), n.Refund != nil)
 		require.Equal(t, event == payment.EventNeedsReview, n.Review != nil)
 		require.Equal(t, event == payment.EventReconciliationMismatch, n.Mismatch != nil)
-		if told, ok := payment.EventFor(n.Payment.Status); ok && n.Refund == nil && n.Mismatch == nil {
-			require.Equal(t, event, told)
+		if want, ok := payment.EventFor(n.Payment.Status); ok && n.Refund == nil && n.Mismatch == nil {
+			require.Equal(t, want, event)
 		}
 	}
 	_, err := outbound.Example(payment.EventCreated, now, strings.NewReader(""))

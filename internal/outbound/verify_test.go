@@ -22,22 +22,22 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// delivery is what a verifier is given.
+// delivery is one input for a verifier.
 type delivery struct {
 	name    string
 	genuine bool
-	handled string            // the id that a handler hands on; empty where there is nothing to do
+	handled string            // the id that a handler must handle; empty for none
 	Secret  string            `json:"secret"`
 	Body    string            `json:"body"`
 	Headers map[string]string `json:"headers"`
 }
 
-// realID is an id of a notification that is no example.
+// realID is the id of a notification that is not an example.
 const realID = "ntf_01k9x2v7m4q8r3t6y0z5a1b2c3"
 
-// deliveries sends one example of each event, a sale that happened, and one of a
-// payment that nobody knows, and turns what arrived into cases that must be accepted and
-// cases that must not.
+// deliveries sends an example of each event, a real sale and a mismatch without a
+// payment. It turns the requests into cases that a verifier must accept and cases
+// that it must reject.
 func deliveries(t *testing.T) []delivery {
 	t.Helper()
 	shop := openShop(t, nil)
@@ -90,7 +90,7 @@ func deliveries(t *testing.T) []delivery {
 	real.ID = realID
 	sale := send(shop.endpoint(), real, began)
 	sale.handled = realID
-	add("a sale that happened", sale)
+	add("a real sale", sale)
 
 	n := example(t, payment.EventReconciliationMismatch)
 	n.Payment = payment.Payment{}
@@ -101,14 +101,14 @@ func deliveries(t *testing.T) []delivery {
 	old.genuine = false
 	add("an old timestamp", old)
 	for name, with := range map[string]string{"the old secret": secret, "the new secret": secret2} {
-		exchanged := send(both, example(t, payment.EventCompleted), began)
-		exchanged.Secret = with
-		add("an exchange, "+name, exchanged)
+		rotated := send(both, example(t, payment.EventCompleted), began)
+		rotated.Secret = with
+		add("a rotation, "+name, rotated)
 	}
 	return all
 }
 
-func TestVerifiersThatAreNotOurs(t *testing.T) {
+func TestIndependentVerifiersAcceptSignatures(t *testing.T) {
 	t.Parallel()
 	all := deliveries(t)
 	require.Len(t, all, 4*len(payment.Events())+5)
@@ -156,9 +156,9 @@ func requireVerdict(t *testing.T, d delivery, err error) {
 	}
 }
 
-// TestWhatIsSentIsTheNotification says that receivers get the real data: what
-// is private is so in logs, and not here.
-func TestWhatIsSentIsTheNotification(t *testing.T) {
+// TestSendCarriesPrivateDataInClear: data is private in logs, but receivers need
+// it.
+func TestSendCarriesPrivateDataInClear(t *testing.T) {
 	t.Parallel()
 	shop := openShop(t, nil)
 	sender := newSender(t, outbound.Options{Now: func() time.Time { return now }})
@@ -182,8 +182,7 @@ func TestWhatIsSentIsTheNotification(t *testing.T) {
 	}
 }
 
-// have looks for a program that a test needs. Where it is missing the test is
-// skipped; CI must have it.
+// have skips the test if a program that it needs is missing. In CI it fails.
 func have(t *testing.T, program string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
@@ -194,8 +193,8 @@ func have(t *testing.T, program string) {
 	}
 }
 
-// installVerifiers installs the npm packages of testdata/verify in a folder of
-// the test's own, exactly as their lock file says.
+// installVerifiers installs the npm packages of testdata/verify, as their lock
+// file says, in a temporary folder.
 func installVerifiers(t *testing.T) string {
 	t.Helper()
 	have(t, "node")
@@ -212,7 +211,7 @@ func installVerifiers(t *testing.T) string {
 	return folder
 }
 
-// node runs a program of folder and returns what it prints.
+// node runs a program in folder and returns its output.
 func node(t *testing.T, folder, program string, input []byte) []byte {
 	t.Helper()
 	return runScript(t.Context(), t, folder, input, "node", program)

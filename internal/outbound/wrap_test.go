@@ -14,8 +14,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// What goes round the transport sees every request.
-func TestTheTransportCanBeWrapped(t *testing.T) {
+func TestWrapSeesEveryRequest(t *testing.T) {
 	t.Parallel()
 	s := openShop(t, nil)
 	sender := newSender(t, outbound.Options{Wrap: func(next http.RoundTripper) http.RoundTripper {

@@ -2,8 +2,8 @@ package seal
 
 import "time"
 
-// SetClock gives the clock by which a ring looks at its file.
+// SetClock sets the clock that decides when the ring checks its file.
 func (r *Ring) SetClock(now func() time.Time) { r.file.now = now }
 
-// Permitted is the rule for the mode of a key file.
-var Permitted = permitted
+// MaxMode is the rule for the mode of a key file.
+var MaxMode = maxMode

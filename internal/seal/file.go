@@ -20,12 +20,11 @@ import (
 	"time"
 )
 
-// maxFile bounds what [Load] reads, in bytes: a thousand keys fit.
+// maxFile limits the size of a key file in bytes. A thousand keys fit.
 const maxFile = 1 << 20
 
-// Parse reads a ring from its JSON form, for those who keep it in a secret
-// store and not in a file. All problems are reported together, and none of
-// them quotes a key.
+// Parse reads a ring from JSON, for callers that keep it in a secret store
+// instead of a file. It reports all problems together, and quotes no key.
 //
 //	{
 //	  "primary": "2026-02",
@@ -37,8 +36,8 @@ const maxFile = 1 << 20
 //	}
 //
 // Key ids are 1 to 64 letters, digits, dots, dashes and underscores. They are
-// written in clear beside what the key sealed. The digest key cannot be changed
-// without digesting everything again.
+// stored in clear next to each sealed value. Changing the digest key means
+// computing every digest again.
 func Parse(data []byte) (*Ring, error) {
 	f, err := decode(data)
 	if err != nil {
@@ -55,14 +54,15 @@ func decode(data []byte) (keyFile, error) {
 		return keyFile{}, fmt.Errorf("seal: not a key file: %w", plainJSON(err))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return keyFile{}, errors.New("seal: not a key file: more follows the JSON object")
+		return keyFile{}, errors.New("seal: not a key file: there is more data after the JSON object")
 	}
 	return f, nil
 }
 
-// Load reads the key file at path, and follows it from then on: see [AddKey]. It
-// refuses a file that others than its owner can read or write; one of root's may
-// be read by its group. The error is [fs.ErrNotExist] if there is none.
+// Load reads the key file at path and follows it from then on; see [AddKey]. It
+// rejects a file that anyone but its owner can read or write, except that a file
+// owned by root may be readable by its group. The error is [fs.ErrNotExist] if
+// there is no file.
 func Load(path string) (*Ring, error) {
 	data, seen, err := read(path)
 	if err != nil {
@@ -76,8 +76,8 @@ func Load(path string) (*Ring, error) {
 	return ring, nil
 }
 
-// read returns the content of a key file that nobody else can use, and what tells
-// it from a later one.
+// read returns the content of a key file with safe permissions, and its info, by
+// which a later change shows.
 func read(path string) ([]byte, fs.FileInfo, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -88,8 +88,8 @@ func read(path string) ([]byte, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("seal: key file: %w", err)
 	}
-	if most, mode := permitted(owner(info), os.Geteuid()), info.Mode().Perm(); mode&^most&0o077 != 0 {
-		return nil, nil, fmt.Errorf("seal: key file %s can be used by others (mode %04o): run chmod %o %s", path, mode, most, path)
+	if allowed, mode := maxMode(owner(info), os.Geteuid()), info.Mode().Perm(); mode&^allowed&0o077 != 0 {
+		return nil, nil, fmt.Errorf("seal: other users can access key file %s (mode %04o): run chmod %o %s", path, mode, allowed, path)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {
@@ -101,12 +101,12 @@ func read(path string) ([]byte, fs.FileInfo, error) {
 	return data, info, nil
 }
 
-// permitted returns the most that the mode of a key file may allow, by the rule
-// of PostgreSQL for a server's key. What root owns a service cannot read but by
-// its group: so Kubernetes mounts a secret for a user who is not root.
-func permitted(owner, self int) fs.FileMode {
+// maxMode returns the widest mode that a key file may have. It is PostgreSQL's
+// rule for a server key: a file of root may be group-readable, because Kubernetes
+// mounts secrets that way for a service that is not root.
+func maxMode(owner, self int) fs.FileMode {
 	switch {
-	case owner < 0: // where there are no such bits, and Go makes them up
+	case owner < 0: // the system has no permission bits; Go reports made-up ones
 		return fs.ModePerm
 	case owner == 0 && self != 0:
 		return 0o640
@@ -115,9 +115,9 @@ func permitted(owner, self int) fs.FileMode {
 	}
 }
 
-// Create makes a ring with one fresh key and writes it to path, readable by its
-// owner only. It is on disk when Create returns. It never replaces a file: the
-// error is [fs.ErrExist] if there is one.
+// Create makes a ring with one new key and writes it to path, readable only by
+// its owner. The file is synced to disk when Create returns. Create never
+// replaces a file: the error is [fs.ErrExist] if there is one.
 func Create(path string) (*Ring, error) {
 	f := generate(time.Now())
 	ring, err := f.ring()
@@ -135,8 +135,8 @@ func Create(path string) (*Ring, error) {
 	return ring, nil
 }
 
-// LoadOrCreate is [Load], or [Create] where there is no file yet. Processes that
-// start together end up with the same ring.
+// LoadOrCreate calls [Load], or [Create] if there is no file yet. Processes that
+// start together get the same ring.
 func LoadOrCreate(path string) (*Ring, error) {
 	ring, err := Load(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -161,21 +161,21 @@ func generate(now time.Time) keyFile {
 	return keyFile{Primary: id, Keys: map[string][]byte{id: key}, DigestKey: random(keySize)}
 }
 
-// freshKey makes a key. Its day is in its id, where programs that are older than
-// this one accept it too.
+// freshKey makes a key. The id contains the day, since the file format has no
+// field for it.
 func freshKey(now time.Time) (id string, key []byte) {
 	return "k-" + now.UTC().Format(time.DateOnly) + "-" + hex.EncodeToString(random(4)), random(keySize)
 }
 
 func random(size int) []byte {
 	b := make([]byte, size)
-	_, _ = rand.Read(b) // never fails: it ends the process instead
+	_, _ = rand.Read(b) // it never returns an error: it crashes the process instead
 	return b
 }
 
 func (f keyFile) ring() (*Ring, error) {
 	var problems []error
-	held := &keySet{primary: f.Primary, keys: make(map[string]cipher.AEAD, len(f.Keys)), digestKey: f.DigestKey}
+	set := &keySet{primary: f.Primary, keys: make(map[string]cipher.AEAD, len(f.Keys)), digestKey: f.DigestKey}
 	for _, id := range slices.Sorted(maps.Keys(f.Keys)) {
 		key := f.Keys[id]
 		switch {
@@ -188,7 +188,7 @@ func (f keyFile) ring() (*Ring, error) {
 			if err != nil {
 				problems = append(problems, fmt.Errorf("seal: key %q: %w", id, err))
 			}
-			held.keys[id] = aead
+			set.keys[id] = aead
 		}
 	}
 	if _, ok := f.Keys[f.Primary]; !ok {
@@ -200,7 +200,7 @@ func (f keyFile) ring() (*Ring, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
-	return ringOf(held), nil
+	return newRing(set), nil
 }
 
 func validID(id string) bool {
@@ -208,24 +208,25 @@ func validID(id string) bool {
 	return len(id) >= 1 && len(id) <= 64 && strings.Trim(id, letters) == ""
 }
 
-// plainJSON drops from a JSON error whatever could quote the file.
+// plainJSON describes a JSON error without quoting the file.
 func plainJSON(err error) error {
 	var wrongType *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &wrongType):
-		return fmt.Errorf("%s is a JSON %s", cmp.Or(wrongType.Field, "the whole"), wrongType.Value)
+		return fmt.Errorf("%s is a JSON %s", cmp.Or(wrongType.Field, "the document"), wrongType.Value)
 	case errors.As(err, &syntax):
-		return fmt.Errorf("no valid JSON at byte %d", syntax.Offset)
+		return fmt.Errorf("invalid JSON at byte %d", syntax.Offset)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the JSON ends too early")
+		return errors.New("unexpected end of JSON")
 	default:
 		return errors.New("it needs the fields primary, keys and digest_key, with keys in base64")
 	}
 }
 
-// writeNew puts data at path, whole or not at all, and fails where a file
-// exists. A link does both at once, which neither rename nor O_EXCL can.
+// writeNew creates the file at path atomically, and fails if it exists. A hard
+// link does both: rename would replace a file, and O_EXCL could leave half of
+// one.
 func writeNew(path string, data []byte) error {
 	dir := filepath.Dir(path)
 	temp, err := os.CreateTemp(dir, ".keys-*") // mode 0600, O_EXCL
@@ -239,7 +240,7 @@ func writeNew(path string, data []byte) error {
 	}
 	if err := os.Link(temp.Name(), path); err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist} // and not the name of our temporary file
+			return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist} // without the name of our temporary file
 		}
 		return err
 	}
@@ -248,7 +249,7 @@ func writeNew(path string, data []byte) error {
 
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
-		return nil // which cannot sync a directory
+		return nil // Windows cannot sync a directory
 	}
 	d, err := os.Open(dir)
 	if err != nil {

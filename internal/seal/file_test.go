@@ -14,7 +14,7 @@ import (
 	"github.com/cobropay/cobro/internal/seal"
 )
 
-func TestACreatedFileLoads(t *testing.T) {
+func TestLoadReadsCreatedFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.json")
 	created, err := seal.Create(path)
@@ -35,7 +35,7 @@ func TestACreatedFileLoads(t *testing.T) {
 	require.Equal(t, created.Digest("p", nil), loaded.Digest("p", nil))
 }
 
-func TestCreateNeverReplacesAFile(t *testing.T) {
+func TestCreateNeverReplacesFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, os.WriteFile(path, []byte("precious"), 0o600))
@@ -47,10 +47,10 @@ func TestCreateNeverReplacesAFile(t *testing.T) {
 
 	entries, err := os.ReadDir(filepath.Dir(path))
 	require.NoError(t, err)
-	require.Len(t, entries, 1, "no temporary file with a key stays behind")
+	require.Len(t, entries, 1, "no temporary file with a key is left behind")
 }
 
-func TestLoadOrCreateTogether(t *testing.T) {
+func TestConcurrentLoadOrCreateReturnsSameRing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.json")
 	ids := make([]string, 8)
@@ -71,7 +71,7 @@ func TestLoadOrCreateTogether(t *testing.T) {
 	}
 }
 
-func TestLoadRefusesAFileThatOthersCanUse(t *testing.T) {
+func TestLoadRejectsFileOthersCanAccess(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []fs.FileMode{0o604, 0o640, 0o620, 0o602, 0o601, 0o644, 0o777} {
 		t.Run(fmt.Sprintf("%04o", mode), func(t *testing.T) {
@@ -88,12 +88,12 @@ func TestLoadRefusesAFileThatOthersCanUse(t *testing.T) {
 	}
 }
 
-func TestAFileOfRootsIsReadThroughItsGroup(t *testing.T) {
+func TestRootFileMayBeGroupReadable(t *testing.T) {
 	t.Parallel()
 	const root, service, other = 0, 65532, 1000
 	for _, tt := range []struct {
 		owner, self int
-		most        fs.FileMode
+		want        fs.FileMode
 	}{
 		{root, service, 0o640},
 		{root, root, 0o600},
@@ -101,17 +101,17 @@ func TestAFileOfRootsIsReadThroughItsGroup(t *testing.T) {
 		{other, service, 0o600},
 		{other, root, 0o600},
 	} {
-		require.Equal(t, tt.most, seal.Permitted(tt.owner, tt.self), "owned by %d, read by %d", tt.owner, tt.self)
+		require.Equal(t, tt.want, seal.MaxMode(tt.owner, tt.self), "owned by %d, read by %d", tt.owner, tt.self)
 	}
 }
 
-// TestKubernetesMountsWhatCanBeRead is a process of the image's user, in the
-// group that a mounted secret belongs to.
-func TestKubernetesMountsWhatCanBeRead(t *testing.T) {
+// TestLoadReadsKubernetesSecret runs itself as the user of the container image,
+// which is in the group of a mounted secret.
+func TestLoadReadsKubernetesSecret(t *testing.T) {
 	t.Parallel()
 	if path := os.Getenv(mountedFile); path != "" {
 		_, err := seal.Load(path)
-		if want := os.Getenv(mountedRefusal); want != "" {
+		if want := os.Getenv(mountedError); want != "" {
 			require.ErrorContains(t, err, want)
 		} else {
 			require.NoError(t, err)
@@ -119,8 +119,8 @@ func TestKubernetesMountsWhatCanBeRead(t *testing.T) {
 		return
 	}
 	asImage := asUser(t, 65532)
-	for mode, refusal := range map[fs.FileMode]string{
-		0o440: "", // of a secret with fsGroup
+	for mode, wantError := range map[fs.FileMode]string{
+		0o440: "", // a secret with fsGroup
 		0o640: "",
 		0o444: "chmod 640",
 		0o660: "chmod 640",
@@ -136,20 +136,20 @@ func TestKubernetesMountsWhatCanBeRead(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, os.Chown(path, 0, 65532))
 			require.NoError(t, os.Chmod(path, mode))
-			output, err := asImage(t, mountedFile+"="+path, mountedRefusal+"="+refusal)
+			output, err := asImage(t, mountedFile+"="+path, mountedError+"="+wantError)
 			require.NoError(t, err, output)
 			require.Contains(t, output, "--- PASS")
 		})
 	}
 }
 
-// What a process of TestKubernetesMountsWhatCanBeRead is told.
+// Variables of the child process of TestLoadReadsKubernetesSecret.
 const (
-	mountedFile    = "COBRO_TEST_MOUNTED_FILE"
-	mountedRefusal = "COBRO_TEST_MOUNTED_REFUSAL"
+	mountedFile  = "COBRO_TEST_MOUNTED_FILE"
+	mountedError = "COBRO_TEST_MOUNTED_ERROR"
 )
 
-func TestLoadWithoutAFile(t *testing.T) {
+func TestLoadWithoutFileReturnsErrNotExist(t *testing.T) {
 	t.Parallel()
 	_, err := seal.Load(filepath.Join(t.TempDir(), "keys.json"))
 	require.ErrorIs(t, err, fs.ErrNotExist)
@@ -157,7 +157,7 @@ func TestLoadWithoutAFile(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
-func TestLoadRefusesAHugeFile(t *testing.T) {
+func TestLoadRejectsHugeFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, os.WriteFile(path, make([]byte, 2<<20), 0o600))
@@ -165,7 +165,7 @@ func TestLoadRefusesAHugeFile(t *testing.T) {
 	require.ErrorContains(t, err, "larger")
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseRejectsInvalidFile(t *testing.T) {
 	t.Parallel()
 	keys := func(id, key string) map[string]string { return map[string]string{id: key} }
 	tests := []struct {
@@ -173,11 +173,11 @@ func TestParseRefuses(t *testing.T) {
 		data string
 		want []string
 	}{
-		{"nothing", "", []string{"ends too early"}},
-		{"cut", `{"primary":"a"`, []string{"ends too early"}},
+		{"nothing", "", []string{"unexpected end"}},
+		{"truncated", `{"primary":"a"`, []string{"unexpected end"}},
 		{"not JSON", "key=" + oldKey, []string{"byte 1"}},
-		{"not an object", `"` + oldKey + `"`, []string{"the whole is a JSON string"}},
-		{"two objects", string(file("a", keys("a", oldKey))) + "{}", []string{"more follows"}},
+		{"not an object", `"` + oldKey + `"`, []string{"the document is a JSON string"}},
+		{"two objects", string(file("a", keys("a", oldKey))) + "{}", []string{"more data"}},
 		{"unknown field", `{"primray":"a"}`, []string{"needs the fields primary"}},
 		{"wrong type", `{"primary":7}`, []string{"primary is a JSON number"}},
 		{"not base64", string(file("a", keys("a", "%%%"+oldKey))), []string{"in base64"}},

@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// keepOwner has nothing to do where files have no owner by number.
+// keepOwner does nothing: this system has no numeric file owners.
 func keepOwner(*os.File, fs.FileInfo) error { return nil }
 
-// owner is nobody, likewise.
+// owner returns -1 for the same reason.
 func owner(fs.FileInfo) int { return -1 }

@@ -8,21 +8,21 @@ import (
 	"syscall"
 )
 
-// keepOwner gives the next file to the owner of the one before, so that what
-// root changes stays readable for the service.
-func keepOwner(next *os.File, was fs.FileInfo) error {
-	stat, ok := was.Sys().(*syscall.Stat_t)
+// keepOwner gives next the owner of the old file, so that the service can still
+// read a file that root has changed.
+func keepOwner(next *os.File, old fs.FileInfo) error {
+	stat, ok := old.Sys().(*syscall.Stat_t)
 	if !ok || int(stat.Uid) == os.Geteuid() {
 		return nil
 	}
 	return next.Chown(int(stat.Uid), int(stat.Gid))
 }
 
-// owner is the number of the user who owns a file.
+// owner returns the user id of the file's owner.
 func owner(info fs.FileInfo) int {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return os.Geteuid() // it is no file; the strict rule holds
+		return os.Geteuid() // not a real file: apply the strict rule
 	}
 	return int(stat.Uid)
 }

@@ -20,7 +20,7 @@ import (
 
 var today = time.Date(2026, 11, 25, 23, 59, 0, 0, time.UTC)
 
-// loaded makes a key file and returns its path and a process that uses it.
+// loaded makes a key file and returns its path and a ring that follows it.
 func loaded(t *testing.T) (string, *seal.Ring) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "keys.json")
@@ -36,7 +36,7 @@ func load(t *testing.T, path string) *seal.Ring {
 	return ring
 }
 
-func TestANewKeyWritesWhileOldOnesRead(t *testing.T) {
+func TestNewPrimarySealsAndOldKeysStillOpen(t *testing.T) {
 	t.Parallel()
 	path, ring := loaded(t)
 	first := ring.PrimaryID()
@@ -50,7 +50,7 @@ func TestANewKeyWritesWhileOldOnesRead(t *testing.T) {
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, fs.FileMode(0o600), info.Mode().Perm())
-	require.Equal(t, first, load(t, path).PrimaryID(), "a key that not everybody knows writes nothing")
+	require.Equal(t, first, load(t, path).PrimaryID(), "an added key is not the primary yet")
 
 	require.NoError(t, seal.UseKey(path, added))
 	after := load(t, path)
@@ -63,14 +63,14 @@ func TestANewKeyWritesWhileOldOnesRead(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "787", string(plain))
 	}
-	require.Equal(t, digest, after.Digest("phone", []byte("787")), "or nothing could be found any more")
+	require.Equal(t, digest, after.Digest("phone", []byte("787")), "rotation keeps digests")
 
 	entries, err := os.ReadDir(filepath.Dir(path))
 	require.NoError(t, err)
-	require.Len(t, entries, 1, "neither a lock nor a temporary file stays behind")
+	require.Len(t, entries, 1, "no lock or temporary file is left behind")
 }
 
-func TestKeysAreListedWithoutWhatTheyAreMadeOf(t *testing.T) {
+func TestKeysListsIDsAndDates(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.json")
 	require.NoError(t, os.WriteFile(path, file("2026-01", map[string]string{"2026-01": oldKey}), 0o600))
@@ -81,13 +81,13 @@ func TestKeysAreListedWithoutWhatTheyAreMadeOf(t *testing.T) {
 	keys, err := seal.Keys(path)
 	require.NoError(t, err)
 	require.Equal(t, []seal.Key{
-		{ID: "2026-01", Writes: true},
+		{ID: "2026-01", Primary: true},
 		{ID: earlier, Created: time.Date(2026, 10, 25, 0, 0, 0, 0, time.UTC)},
 		{ID: later, Created: time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)},
 	}, keys)
 }
 
-func TestWhatCannotBeChangedStaysAsItWas(t *testing.T) {
+func TestFailedChangeLeavesFileUnchanged(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		prepare func(t *testing.T, path string)
@@ -97,11 +97,11 @@ func TestWhatCannotBeChangedStaysAsItWas(t *testing.T) {
 		"an unknown key": {
 			func(*testing.T, string) {}, func(path string) error { return seal.UseKey(path, "k-typo") }, `no key "k-typo"`,
 		},
-		"somebody else at it": {
+		"another process is changing it": {
 			func(t *testing.T, path string) { require.NoError(t, os.WriteFile(path+".lock", nil, 0o600)) },
 			func(path string) error { _, err := seal.AddKey(path, today); return err }, "remove ",
 		},
-		"others can read it": {
+		"other users can read it": {
 			func(t *testing.T, path string) { require.NoError(t, os.Chmod(path, 0o644)) },
 			func(path string) error { _, err := seal.AddKey(path, today); return err }, "chmod 600",
 		},
@@ -109,18 +109,18 @@ func TestWhatCannotBeChangedStaysAsItWas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path, _ := loaded(t)
-			was, err := os.ReadFile(path)
+			before, err := os.ReadFile(path)
 			require.NoError(t, err)
 			tt.prepare(t, path)
 			require.ErrorContains(t, tt.change(path), tt.want)
-			is, err := os.ReadFile(path)
+			after, err := os.ReadFile(path)
 			require.NoError(t, err)
-			require.Equal(t, string(was), string(is))
+			require.Equal(t, string(before), string(after))
 		})
 	}
 }
 
-func TestARunningProcessFollowsItsFile(t *testing.T) {
+func TestRingFollowsItsFile(t *testing.T) {
 	t.Parallel()
 	path, ring := loaded(t)
 	now := time.Now()
@@ -130,13 +130,13 @@ func TestARunningProcessFollowsItsFile(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, seal.UseKey(path, added))
 
-	require.Equal(t, first, ring.PrimaryID(), "it does not look at every call")
+	require.Equal(t, first, ring.PrimaryID(), "it does not check the file on every call")
 	now = now.Add(6 * time.Second)
 	require.Equal(t, added, ring.PrimaryID())
 	require.Equal(t, []string{first, added}, sorted(ring.KeyIDs(), first))
 }
 
-// sorted puts first first, as chance orders ids of one day.
+// sorted moves first to the front: ids of one day are in random order.
 func sorted(ids []string, first string) []string {
 	if ids[0] != first {
 		ids[0], ids[1] = ids[1], ids[0]
@@ -144,8 +144,9 @@ func sorted(ids []string, first string) []string {
 	return ids
 }
 
-// Each round has one look at the file that is due, and many who need its answer.
-func TestAnUnknownKeyIsLookedForAtOnceAndForEverybody(t *testing.T) {
+// In each round one check of the file may be due, and many readers need the new
+// key.
+func TestUnknownKeyReloadsFileForEveryReader(t *testing.T) {
 	t.Parallel()
 	const rounds, readers = 50, 8
 	path, ring := loaded(t)
@@ -155,10 +156,10 @@ func TestAnUnknownKeyIsLookedForAtOnceAndForEverybody(t *testing.T) {
 		added, err := seal.AddKey(path, today)
 		require.NoError(t, err)
 		require.NoError(t, seal.UseKey(path, added))
-		sealed, err := load(t, path).Seal([]byte("787"), phones) // by a process that was told before
+		sealed, err := load(t, path).Seal([]byte("787"), phones) // by a process that already has the new key
 		require.NoError(t, err)
 
-		clock.Add(int64(round % 7)) // too soon for another look at times
+		clock.Add(int64(round % 7)) // sometimes too soon for the next check
 		errs := make([]error, readers)
 		var group sync.WaitGroup // waited for below
 		for i := range errs {
@@ -169,7 +170,7 @@ func TestAnUnknownKeyIsLookedForAtOnceAndForEverybody(t *testing.T) {
 	}
 }
 
-func TestAFileThatCannotBeUsedChangesNothing(t *testing.T) {
+func TestInvalidFileKeepsPreviousKeys(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{
 		"not JSON":           "oops",
@@ -179,7 +180,7 @@ func TestAFileThatCannotBeUsedChangesNothing(t *testing.T) {
 			t.Parallel()
 			path, ring := loaded(t)
 			var logged bytes.Buffer
-			ring.Tell(slog.New(slog.NewTextHandler(&logged, nil)))
+			ring.SetLogger(slog.New(slog.NewTextHandler(&logged, nil)))
 			sealed, err := ring.Seal([]byte("787"), phones)
 			require.NoError(t, err)
 			require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
@@ -188,7 +189,7 @@ func TestAFileThatCannotBeUsedChangesNothing(t *testing.T) {
 				require.Error(t, err)
 				require.False(t, changed)
 			}
-			require.Equal(t, 1, strings.Count(logged.String(), "\n"), "the same mistake is told once")
+			require.Equal(t, 1, strings.Count(logged.String(), "\n"), "one problem is logged once")
 			require.NotContains(t, logged.String(), oldKey)
 			plain, err := ring.Open(sealed, phones)
 			require.NoError(t, err)

@@ -21,13 +21,13 @@ const (
 	newKey    = "bmV3IG5ldyBuZXcgbmV3IG5ldyBuZXcgbmV3IG5ldyA="
 	digestKey = "ZGlnZXN0IGRpZ2VzdCBkaWdlc3QgZGlnZXN0IGRpZ2U="
 
-	// sealedOnce is "787-555-1234" under the key "a", which is oldKey.
-	sealedOnce = "01016152e009a8eebdca6ceb02d6a357efbd4c72013649c2f2850d4e1fe463d45a188be9f25e5d3dbc51bb"
+	// sealedBefore is "787-555-1234", sealed with oldKey under the id "a".
+	sealedBefore = "01016152e009a8eebdca6ceb02d6a357efbd4c72013649c2f2850d4e1fe463d45a188be9f25e5d3dbc51bb"
 )
 
 var phones = []byte("payments.phone")
 
-func TestOpenReturnsWhatSealWasGiven(t *testing.T) {
+func TestOpenReturnsSealedValue(t *testing.T) {
 	t.Parallel()
 	ring := fresh(t)
 	tests := []struct {
@@ -52,10 +52,10 @@ func TestOpenReturnsWhatSealWasGiven(t *testing.T) {
 	}
 }
 
-// A stored value outlives the program that sealed it.
-func TestWhatWasSealedOnceStaysReadable(t *testing.T) {
+// Stored values outlive the release that sealed them.
+func TestOpenReadsValueOfEarlierRelease(t *testing.T) {
 	t.Parallel()
-	sealed, err := hex.DecodeString(sealedOnce)
+	sealed, err := hex.DecodeString(sealedBefore)
 	require.NoError(t, err)
 	plain, err := parse(t, "a", map[string]string{"a": oldKey}).Open(sealed, phones)
 	require.NoError(t, err)
@@ -73,7 +73,7 @@ func TestSealingTwiceGivesDifferentBytes(t *testing.T) {
 	require.NotContains(t, string(first), "555")
 }
 
-func TestRotation(t *testing.T) {
+func TestRotationKeepsOldValuesReadable(t *testing.T) {
 	t.Parallel()
 	before := parse(t, "old", map[string]string{"old": oldKey})
 	during := parse(t, "new", map[string]string{"old": oldKey, "new": newKey})
@@ -113,7 +113,7 @@ func TestRotation(t *testing.T) {
 	require.ErrorContains(t, err, `"old"`)
 }
 
-func TestEveryChangedByteIsNoticed(t *testing.T) {
+func TestOpenDetectsEveryChangedBit(t *testing.T) {
 	t.Parallel()
 	ring := parse(t, "a", map[string]string{"a": oldKey, "b": newKey})
 	sealed, err := ring.Seal([]byte("787-555-1234"), phones)
@@ -126,13 +126,13 @@ func TestEveryChangedByteIsNoticed(t *testing.T) {
 			require.Error(t, err, "byte %d, bit %d", i, bit)
 		}
 		_, err := ring.Open(sealed[:i], phones)
-		require.ErrorIs(t, err, seal.ErrTampered, "cut to %d bytes", i)
+		require.ErrorIs(t, err, seal.ErrTampered, "truncated to %d bytes", i)
 	}
 	_, err = ring.Open(append(bytes.Clone(sealed), 0), phones)
 	require.ErrorIs(t, err, seal.ErrTampered)
 }
 
-func TestAValueOpensInItsOwnContextOnly(t *testing.T) {
+func TestOpenNeedsTheSameContext(t *testing.T) {
 	t.Parallel()
 	ring := fresh(t)
 	sealed, err := ring.Seal([]byte("787"), phones)
@@ -143,7 +143,7 @@ func TestAValueOpensInItsOwnContextOnly(t *testing.T) {
 	}
 }
 
-func TestAnotherRingsKeyOfTheSameNameDoesNotOpen(t *testing.T) {
+func TestOpenFailsWithDifferentKeyOfSameID(t *testing.T) {
 	t.Parallel()
 	sealed, err := parse(t, "a", map[string]string{"a": oldKey}).Seal([]byte("787"), phones)
 	require.NoError(t, err)
@@ -151,13 +151,13 @@ func TestAnotherRingsKeyOfTheSameNameDoesNotOpen(t *testing.T) {
 	require.ErrorIs(t, err, seal.ErrTampered)
 }
 
-func TestTheZeroRingSealsNothing(t *testing.T) {
+func TestZeroRingReturnsError(t *testing.T) {
 	t.Parallel()
 	_, err := new(seal.Ring).Seal([]byte("787"), phones)
 	require.ErrorContains(t, err, "empty")
 }
 
-func TestDigest(t *testing.T) {
+func TestDigestDependsOnKeyPurposeAndData(t *testing.T) {
 	t.Parallel()
 	ring := fresh(t)
 	digest := ring.Digest("customers.phone", []byte("7875551234"))
@@ -165,16 +165,16 @@ func TestDigest(t *testing.T) {
 	require.Equal(t, digest, ring.Digest("customers.phone", []byte("7875551234")))
 	require.NotEqual(t, digest, ring.Digest("customers.phone", []byte("7875551235")))
 	require.NotEqual(t, digest, ring.Digest("payments.phone", []byte("7875551234")))
-	require.NotEqual(t, digest, fresh(t).Digest("customers.phone", []byte("7875551234")), "another key")
+	require.NotEqual(t, digest, fresh(t).Digest("customers.phone", []byte("7875551234")), "a different key")
 	require.NotEqual(t, ring.Digest("ab", []byte("c")), ring.Digest("a", []byte("bc")), "purpose and data do not run together")
 }
 
-func TestARingNeverShowsItsKeys(t *testing.T) {
+func TestRingNeverPrintsItsKeys(t *testing.T) {
 	t.Parallel()
 	ring := parse(t, "a", map[string]string{"a": oldKey})
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("loaded", "ring", ring)
-	//lint:ignore SA9005 that nothing comes out is what is tested
+	//lint:ignore SA9005 the test is that the JSON is empty
 	asJSON, err := json.Marshal(ring)
 	require.NoError(t, err)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
@@ -188,7 +188,7 @@ func TestARingNeverShowsItsKeys(t *testing.T) {
 	}
 }
 
-func TestARingIsSafeForConcurrentUse(t *testing.T) {
+func TestRingIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	ring := fresh(t)
 	var group sync.WaitGroup // waited for below
@@ -215,7 +215,7 @@ func TestARingIsSafeForConcurrentUse(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	ring, err := seal.Parse(file("a", map[string]string{"a": oldKey}))
 	require.NoError(f, err)
-	sealed, err := hex.DecodeString(sealedOnce)
+	sealed, err := hex.DecodeString(sealedBefore)
 	require.NoError(f, err)
 	f.Add(sealed, phones)
 	f.Add([]byte{}, []byte{})
@@ -226,7 +226,7 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data, context []byte) {
 		plain, err := ring.Open(data, context)
 		if err == nil {
-			require.Equal(t, sealed, data, "opened something that was never sealed")
+			require.Equal(t, sealed, data, "opened a value that was never sealed")
 			require.Equal(t, "787-555-1234", string(plain))
 		}
 	})

@@ -13,14 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asUser returns what runs the calling test in a process of another user, with a
-// group of the same number. Only root can.
+// asUser returns a function that runs the calling test in a child process with
+// this user id and group id. It needs root.
 func asUser(t *testing.T, number uint32) func(t *testing.T, env ...string) (output string, err error) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root can become somebody else")
+		t.Skip("needs root to run as another user")
 	}
-	// The program of the test is in a folder that others may not enter.
+	// The test binary is in a folder that other users cannot enter.
 	dir, err := os.MkdirTemp("", "program")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })

@@ -131,7 +131,7 @@ func (cfg *Config) run(ctx context.Context) error {
 	// Requests outlive ctx by the stop timeout.
 	requests, stopRequests := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRequests()
-	front := operations.NewFront(operations.Config{
+	front := operations.NewStartupHandler(operations.Config{
 		Metrics: cfg.Metrics.Handler(cfg.Logger), Stopping: ctx.Done(), Logger: cfg.Logger,
 	}, "store")
 	watched := start(requests, front, cfg.Operations, cfg.Logger)
@@ -151,7 +151,7 @@ func (cfg *Config) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ring.Tell(cfg.Logger)
+	ring.SetLogger(cfg.Logger)
 	db, err := store.Await(ctx, store.Config{DSN: cfg.Store, Sealer: ring, Logger: cfg.Logger, Observer: cfg.Metrics}, cfg.StartTimeout)
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (cfg *Config) run(ctx context.Context) error {
 	if err := db.ClaimMerchant(ctx, merchant); err != nil {
 		return err
 	}
-	front.Await("temporal")
+	front.WaitFor("temporal")
 	options := cfg.Temporal
 	options.Sealer, options.Logger = ring, engine.Logger(cfg.Logger, ledger.IsID)
 	options.Wait = cmp.Or(options.Wait, cfg.StartTimeout)
@@ -178,7 +178,7 @@ func (cfg *Config) run(ctx context.Context) error {
 		return err
 	}
 	defer temporal.Close()
-	front.Await("search_attributes")
+	front.WaitFor("search_attributes")
 	if err := engine.EnsureSearchAttributes(ctx, temporal, cfg.namespace()); err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (cfg *Config) run(ctx context.Context) error {
 	}
 	public := start(requests, server.Handler(), listener, cfg.Logger)
 	defer public.stop()
-	front.Open(server.Operations())
+	front.SetHandler(server.Operations())
 	cfg.Started(listener.Addr())
 	return cfg.serve(ctx, server, watch, public, watched)
 }

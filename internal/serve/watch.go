@@ -54,19 +54,19 @@ func (w *watcher) underWay() (requests int, routes []string) {
 // Request implements api.Watcher.
 func (w *watcher) Request(r *http.Request, route string) (context.Context, func(api.Answered)) {
 	method := known(r.Method)
-	ctx, span := w.tracing.Request(r.Context(), r.Header, method, route)
+	ctx, span := w.tracing.StartRequest(r.Context(), r.Header, method, route)
 	done := w.begin(method + " " + route)
 	return ctx, func(a api.Answered) {
 		done()
 		w.metrics.RequestAnswered(method, route, strconv.Itoa(a.Status), a.Took)
-		span.Answered(a.Status, a.Code, a.PaymentID)
+		span.EndRequest(a.Status, a.Code, a.PaymentID)
 	}
 }
 
 // Handover implements api.Watcher. Verdicts are counted by the store.
 func (w *watcher) Handover(ctx context.Context) (context.Context, func(api.HandedOver)) {
-	ctx, span := w.tracing.Handover(ctx)
-	return ctx, func(h api.HandedOver) { span.HandedOver(h.EventID, h.Kind, string(h.Verdict), h.PaymentID) }
+	ctx, span := w.tracing.StartRelay(ctx)
+	return ctx, func(h api.HandedOver) { span.EndRelay(h.EventID, h.Kind, string(h.Verdict), h.PaymentID) }
 }
 
 // known returns a method that HTTP knows. Anybody may make up another one, and

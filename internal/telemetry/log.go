@@ -1,5 +1,5 @@
-// Package telemetry makes what a program says about itself readable, and keeps
-// personal data and secrets out of it.
+// Package telemetry makes the loggers of programs and keeps personal data and
+// secrets out of logs.
 package telemetry
 
 import (
@@ -11,31 +11,31 @@ import (
 	"github.com/lmittmann/tint"
 )
 
-// Formats of log lines.
+// Log formats.
 const (
-	FormatText = "text" // for people, coloured where color is asked for
-	FormatJSON = "json" // for machines, one object a line
+	FormatText = "text" // for people, in color if NewLogger is told to
+	FormatJSON = "json" // for machines, one object per line
 )
 
-// NewLogger returns a logger that writes lines of a format, [FormatText] or
-// [FormatJSON], from a level on. Attributes that are values of any other kind
-// than log/slog's own are printed with package fmt, never marshalled: marshalling
-// would lay open what package private covers.
+// NewLogger returns a logger that writes lines in a format, [FormatText] or
+// [FormatJSON], at or above level. It prints attribute values that log/slog has no
+// kind for with package fmt and never marshals them, because marshaling would
+// expose what package private hides.
 func NewLogger(w io.Writer, format string, level slog.Level, color bool) (*slog.Logger, error) {
 	switch format {
 	case FormatText:
 		return slog.New(tint.NewTextHandler(w, &tint.Options{
-			Level: level, TimeFormat: time.TimeOnly, NoColor: !color, ReplaceAttr: printed,
+			Level: level, TimeFormat: time.TimeOnly, NoColor: !color, ReplaceAttr: printAny,
 		})), nil
 	case FormatJSON:
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: printed})), nil
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: printAny})), nil
 	default:
 		return nil, fmt.Errorf("log format %q: use %q or %q", format, FormatText, FormatJSON)
 	}
 }
 
-// printed replaces a value that a handler would marshal by its printed form.
-func printed(_ []string, a slog.Attr) slog.Attr {
+// printAny replaces a value that a handler would marshal with its printed form.
+func printAny(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() != slog.KindAny {
 		return a
 	}

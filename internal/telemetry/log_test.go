@@ -12,7 +12,7 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-func TestNoFormatLaysOpenPersonalData(t *testing.T) {
+func TestNoFormatLogsPersonalData(t *testing.T) {
 	t.Parallel()
 	const canary = "canary-7875551234"
 	item := payment.Item{Name: canary, Description: canary, Metadata: canary}
@@ -35,7 +35,7 @@ func TestNoFormatLaysOpenPersonalData(t *testing.T) {
 	}
 }
 
-func TestTheStandardLogEndsBeforeAQuotation(t *testing.T) {
+func TestStandardLogDropsQuotedText(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	standard := telemetry.StandardLog(slog.New(slog.NewJSONHandler(&out, nil)))
@@ -44,7 +44,7 @@ func TestTheStandardLogEndsBeforeAQuotation(t *testing.T) {
 	require.NotContains(t, out.String(), "Canaria")
 }
 
-func TestAnUnknownFormatSaysWhichAreKnown(t *testing.T) {
+func TestUnknownFormatErrorListsFormats(t *testing.T) {
 	t.Parallel()
 	_, err := telemetry.NewLogger(nil, "yaml", slog.LevelInfo, false)
 	require.ErrorContains(t, err, `use "text" or "json"`)

@@ -6,22 +6,22 @@ import (
 	"strings"
 )
 
-// StandardLog returns a logger of package log whose lines go to logger, as the
-// ErrorLog of a server for example. They end before the first quotation mark:
-// net/http quotes bytes that the other side sent, which may name a customer.
+// StandardLog returns a logger of package log that writes to logger, for the
+// ErrorLog of a server for example. It truncates each line at the first quotation
+// mark: net/http quotes bytes from the peer, which may name a customer.
 func StandardLog(logger *slog.Logger) *log.Logger {
 	return log.New(standard{logger}, "", 0)
 }
 
-// TakeStandardLog gives the process's standard log the output and form of
-// [StandardLog]: net/http's client writes to it. It is for main functions.
-// logger must not be slog's first default, which writes there too.
-func TakeStandardLog(logger *slog.Logger) {
+// RedirectStandardLog sends the process's standard log, which net/http's client
+// uses, through [StandardLog]. Call it in a main function. logger must not be
+// slog's initial default, which writes to the standard log itself.
+func RedirectStandardLog(logger *slog.Logger) {
 	log.SetFlags(0)
 	log.SetOutput(standard{logger})
 }
 
-// standard is where a logger of package log writes.
+// standard is the output of a logger of package log.
 type standard struct{ logger *slog.Logger }
 
 // Write writes one line.

@@ -10,9 +10,9 @@ import (
 	"github.com/cobropay/cobro/athmovil"
 )
 
-// GatewayCalled makes the span of a call to ATH Móvil, which has just ended, as
-// the Observe hook of athmovil.Config: the library itself knows nothing of
-// OpenTelemetry. No trace context goes to ATH Móvil, which did not ask for one.
+// GatewayCalled makes the span of a call to ATH Móvil that has just ended. It is for
+// the Observe hook of athmovil.Config, which does not depend on OpenTelemetry. ATH
+// Móvil gets no trace context.
 func (t *Tracing) GatewayCalled(ctx context.Context, call athmovil.Call, ended time.Time) {
 	if t == nil {
 		return
@@ -28,7 +28,7 @@ func (t *Tracing) GatewayCalled(ctx context.Context, call athmovil.Call, ended t
 			attrWaited.Int64(call.Waited.Milliseconds()),
 		))
 	if call.Code != "" {
-		span.SetAttributes(attrCode.String(call.Code)) // of a form that the client has checked
+		span.SetAttributes(attrCode.String(call.Code)) // the client has checked its format
 	}
 	if call.Kind != "" {
 		span.SetStatus(codes.Error, "")

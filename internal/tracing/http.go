@@ -9,11 +9,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Request begins the span of a request that came in, as a child of the one that
-// its traceparent names. The caller ends it. route is a pattern: a path may hold
-// a secret, and so the usual instrumentations of HTTP, which note paths,
-// addresses and agents, are not used.
-func (t *Tracing) Request(ctx context.Context, header http.Header, method, route string) (context.Context, Span) {
+// StartRequest starts the span of an incoming request, as a child of the span in its
+// traceparent header. End it with [Span.EndRequest]. route is a pattern such as
+// "/v1/payments/:id". A path may contain a secret, which is why we do not use the
+// usual HTTP instrumentation: it records paths, addresses and user agents.
+func (t *Tracing) StartRequest(ctx context.Context, header http.Header, method, route string) (context.Context, Span) {
 	if t == nil {
 		return ctx, Span{}
 	}
@@ -23,9 +23,10 @@ func (t *Tracing) Request(ctx context.Context, header http.Header, method, route
 	return ctx, Span{span}
 }
 
-// Handover begins the span of a webhook event on its way to a workflow. The
-// gateway's own request ended when the event was stored.
-func (t *Tracing) Handover(ctx context.Context) (context.Context, Span) {
+// StartRelay starts the span of handing a stored webhook event to a workflow. End it
+// with [Span.EndRelay]. The span of ATH Móvil's request ended when the event was
+// stored.
+func (t *Tracing) StartRelay(ctx context.Context) (context.Context, Span) {
 	if t == nil {
 		return ctx, Span{}
 	}
@@ -33,11 +34,11 @@ func (t *Tracing) Handover(ctx context.Context) (context.Context, Span) {
 	return ctx, Span{span}
 }
 
-// Span is a span of ours; the zero value is none.
+// Span is a started span. The zero value does nothing.
 type Span struct{ span trace.Span }
 
-// Answered ends a request's span. problem and paymentID may be empty.
-func (s Span) Answered(status int, problem, paymentID string) {
+// EndRequest ends the span of a request. problem and paymentID may be empty.
+func (s Span) EndRequest(status int, problem, paymentID string) {
 	if s.span == nil {
 		return
 	}
@@ -54,9 +55,9 @@ func (s Span) Answered(status int, problem, paymentID string) {
 	s.span.End()
 }
 
-// HandedOver ends a handover's span. An empty verdict means that the event has
-// to be tried again.
-func (s Span) HandedOver(eventID, kind, verdict, paymentID string) {
+// EndRelay ends the span of a relay. An empty verdict means that the event will be
+// tried again.
+func (s Span) EndRelay(eventID, kind, verdict, paymentID string) {
 	if s.span == nil {
 		return
 	}
@@ -70,10 +71,9 @@ func (s Span) HandedOver(eventID, kind, verdict, paymentID string) {
 	s.span.End()
 }
 
-// Transport gives each request that goes out a span and the W3C trace context
-// of the one that it belongs to. A nil Tracing returns next itself. Neither the
-// address nor the headers are noted: a merchant's endpoint may have a secret in
-// either.
+// Transport gives each outgoing request a span and sends its W3C trace context. A
+// nil Tracing returns next itself. The span records neither the URL nor headers,
+// because either may contain a merchant's secret.
 func (t *Tracing) Transport(next http.RoundTripper) http.RoundTripper {
 	if t == nil {
 		return next
@@ -91,7 +91,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, span := t.tracing.tracer.Start(r.Context(), r.Method, trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(attrMethod.String(r.Method)))
 	defer span.End()
-	sent := r.Clone(ctx) // a RoundTripper leaves the request as it is
+	sent := r.Clone(ctx) // a RoundTripper must not modify the request
 	Inject(ctx, sent.Header)
 	response, err := t.next.RoundTrip(sent)
 	if err != nil {
@@ -106,16 +106,15 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// CloseIdleConnections lets http.Client close what lies below.
+// CloseIdleConnections lets http.Client close connections of the wrapped transport.
 func (t *transport) CloseIdleConnections() {
-	if below, ok := t.next.(interface{ CloseIdleConnections() }); ok {
-		below.CloseIdleConnections()
+	if next, ok := t.next.(interface{ CloseIdleConnections() }); ok {
+		next.CloseIdleConnections()
 	}
 }
 
-// Inject writes the W3C trace context of ctx into the header of a request that
-// goes out; nothing where ctx has none. It needs no Tracing, so that a sender
-// need not know whether there is one.
+// Inject writes the W3C trace context of ctx, if it has one, into the header of an
+// outgoing request. It needs no Tracing, so it works whether tracing is on or off.
 func Inject(ctx context.Context, header http.Header) {
 	propagator().Inject(ctx, propagation.HeaderCarrier(header))
 }

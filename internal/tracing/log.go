@@ -7,8 +7,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Logger returns a logger whose lines carry trace_id and span_id where the
-// context has a span. A nil Tracing returns logger itself.
+// Logger returns a logger that adds trace_id and span_id if the context has a span.
+// A nil Tracing returns logger itself.
 func (t *Tracing) Logger(logger *slog.Logger) *slog.Logger {
 	if t == nil {
 		return logger

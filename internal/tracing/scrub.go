@@ -10,7 +10,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Attributes of spans. What is not in allowed never leaves the process.
+// Span attributes. An attribute that [allowed] does not list never leaves the
+// process.
 const (
 	attrMethod    = attribute.Key("http.request.method")
 	attrRoute     = attribute.Key("http.route")
@@ -27,8 +28,9 @@ const (
 	attrVerdict   = attribute.Key("cobro.webhook.verdict")
 )
 
-// allowed reports whether an attribute may leave the process: those above, and
-// the ids that the SDK's interceptor sets, which histories hold in clear too.
+// allowed reports whether an attribute may leave the process. Besides the ones
+// above, these are the ids from the SDK's interceptor, which are not encrypted in
+// histories either.
 func allowed(key attribute.Key) bool {
 	switch key {
 	case attrMethod, attrRoute, attrStatus, attrErrorType, attrPayment, attrProblem,
@@ -40,8 +42,8 @@ func allowed(key attribute.Key) bool {
 	}
 }
 
-// scrubber hands spans on without what must not leave, and keeps an exporter
-// that fails from OpenTelemetry's global error handler.
+// scrubber exports spans without private data. It logs export errors itself, so
+// that they do not reach OpenTelemetry's global error handler.
 type scrubber struct {
 	next   sdktrace.SpanExporter
 	logger *slog.Logger
@@ -62,35 +64,35 @@ func (s *scrubber) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 // Shutdown implements sdktrace.SpanExporter.
 func (s *scrubber) Shutdown(ctx context.Context) error { return s.next.Shutdown(ctx) }
 
-// scrubbed is a span as it leaves.
+// scrubbed is a span as it is exported.
 type scrubbed struct{ sdktrace.ReadOnlySpan }
 
-// strange names the spans that a receiver begins, and where they come from.
-const strange = "receiver"
+// receiverSpan replaces the name and scope of spans that a receiver starts.
+const receiverSpan = "receiver"
 
-// ours reports whether we began the span, or the SDK's interceptor with our
-// tracer. A receiver begins spans of its own by its context's provider, and may
-// name them after a customer.
+// ours reports whether the span comes from our tracer, which the SDK's interceptor
+// uses too. A receiver can start its own spans through the provider of its context,
+// and may name them after a customer.
 func (s scrubbed) ours() bool { return s.ReadOnlySpan.InstrumentationScope().Name == scope }
 
-// Name is a fixed word for a receiver's span.
+// Name replaces the name of a receiver's span.
 func (s scrubbed) Name() string {
 	if !s.ours() {
-		return strange
+		return receiverSpan
 	}
 	return s.ReadOnlySpan.Name()
 }
 
-// InstrumentationScope leaves out everything but our own name.
+// InstrumentationScope drops everything but our own name.
 func (s scrubbed) InstrumentationScope() instrumentation.Scope {
 	if !s.ours() {
-		return instrumentation.Scope{Name: strange}
+		return instrumentation.Scope{Name: receiverSpan}
 	}
 	return instrumentation.Scope{Name: scope}
 }
 
-// Attributes leaves out those that are not allowed, and all of a receiver's,
-// which may use a name of ours for anything.
+// Attributes drops attributes that are not allowed, and all of a receiver's span,
+// which may use one of our names for anything.
 func (s scrubbed) Attributes() []attribute.KeyValue {
 	if !s.ours() {
 		return nil
@@ -98,15 +100,15 @@ func (s scrubbed) Attributes() []attribute.KeyValue {
 	return allowedOf(s.ReadOnlySpan.Attributes())
 }
 
-// Events leaves all out: the SDK puts the texts and stacks of errors there.
+// Events drops all events: the SDK puts error texts and stack traces there.
 func (s scrubbed) Events() []sdktrace.Event { return nil }
 
-// Status leaves out the description, which is an error's text.
+// Status drops the description, which is an error text.
 func (s scrubbed) Status() sdktrace.Status {
 	return sdktrace.Status{Code: s.ReadOnlySpan.Status().Code}
 }
 
-// Links leaves out what is said of them.
+// Links drops their attributes and trace state.
 func (s scrubbed) Links() []sdktrace.Link {
 	links := make([]sdktrace.Link, 0, len(s.ReadOnlySpan.Links()))
 	for _, link := range s.ReadOnlySpan.Links() {

@@ -11,9 +11,9 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// Interceptors follow a client and the workers made with it; none where tracing
-// is off. A workflow that was started without a trace, or by a program that
-// traces otherwise, goes on all the same.
+// Interceptors returns the tracing interceptors for a client and its workers, and
+// none if tracing is off. A workflow that was started without a trace, or with
+// another kind of trace, still runs.
 func (t *Tracing) Interceptors() ([]interceptor.ClientInterceptor, error) {
 	if t == nil {
 		return nil, nil
@@ -22,7 +22,7 @@ func (t *Tracing) Interceptors() ([]interceptor.ClientInterceptor, error) {
 		Tracer: t.tracer, TextMapPropagator: propagator(), DisableBaggage: true, AllowInvalidParentSpans: true,
 		SpanStarter: func(ctx context.Context, tracer trace.Tracer, name string, options ...trace.SpanStartOption) trace.Span {
 			_, span := tracer.Start(ctx, name, options...)
-			return taciturn{span}
+			return scrubbedSpan{span}
 		},
 	})
 	if err != nil {
@@ -31,24 +31,24 @@ func (t *Tracing) Interceptors() ([]interceptor.ClientInterceptor, error) {
 	return []interceptor.ClientInterceptor{tracing}, nil
 }
 
-// taciturn is a span that says of an error what kind it is, and not what it
-// says, and that keeps its name: a receiver may name a customer in both.
-type taciturn struct{ trace.Span }
+// scrubbedSpan records the kind of an error instead of its text, and ignores a new
+// name: a receiver may name a customer in either.
+type scrubbedSpan struct{ trace.Span }
 
-// RecordError notes the error's kind.
-func (s taciturn) RecordError(err error, _ ...trace.EventOption) {
+// RecordError records the kind of the error.
+func (s scrubbedSpan) RecordError(err error, _ ...trace.EventOption) {
 	if err != nil {
 		s.SetAttributes(attrErrorType.String(errorType(err)))
 	}
 }
 
-// SetName changes nothing.
-func (s taciturn) SetName(string) {}
+// SetName does nothing.
+func (s scrubbedSpan) SetName(string) {}
 
-// SetStatus leaves the description out.
-func (s taciturn) SetStatus(code codes.Code, _ string) { s.Span.SetStatus(code, "") }
+// SetStatus drops the description.
+func (s scrubbedSpan) SetStatus(code codes.Code, _ string) { s.Span.SetStatus(code, "") }
 
-// errorType sorts an error into a few kinds.
+// errorType returns the kind of an error.
 func errorType(err error) string {
 	var (
 		application *temporal.ApplicationError

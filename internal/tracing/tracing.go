@@ -1,15 +1,14 @@
 // Package tracing follows a payment from the merchant's request through its
 // workflow to ATH Móvil and to the receivers, as OpenTelemetry spans.
 //
-// It is off, and then costs nothing, unless the standard variables name where
-// spans go ([LoadOptions]). A nil [*Tracing] is off: all of its methods may be
-// called. Nothing of OpenTelemetry's is global: providers are handed over, so
-// that a merchant's own program keeps its own.
+// Tracing is off, and costs nothing, unless the standard variables set an exporter
+// ([LoadOptions]). A nil [*Tracing] is off, and all its methods work. It sets
+// none of OpenTelemetry's globals, so that a merchant's program can use its own.
 //
-// What leaves the process is decided in one place, by a list of what may
-// (scrub.go): a span loses every attribute that is not on it, the texts of errors
-// and all events; one that a merchant's receiver begins, its name too. So a span
-// tells what happened, when, and of which payment, and never to whom.
+// An allowlist in scrub.go decides what leaves the process. An exported span has no
+// other attributes, no error texts and no events. The span of a merchant's
+// receiver loses its name too. So a span tells what happened, when and to which
+// payment, but never who paid.
 package tracing
 
 import (
@@ -31,28 +30,28 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// scope names our spans' origin.
+// scope is the instrumentation scope of our spans.
 const scope = "github.com/cobropay/cobro"
 
-// Options say whether and where spans go. The zero value is off.
+// Options say where spans go. The zero value is off.
 type Options struct {
 	// Endpoint is the URL that spans are posted to, such as
 	// "http://127.0.0.1:4318/v1/traces". Empty means off, unless Exporter is set.
 	Endpoint string
-	// Service names the program, unless OTEL_SERVICE_NAME does.
+	// Service is the service name, unless OTEL_SERVICE_NAME is set.
 	Service string
-	// Exporter takes the spans in a test instead of an endpoint.
+	// Exporter receives the spans in tests, instead of the endpoint.
 	Exporter sdktrace.SpanExporter
 }
 
-// defaultEndpoint is OpenTelemetry's own.
+// defaultEndpoint is OpenTelemetry's default.
 const defaultEndpoint = "http://localhost:4318"
 
-// LoadOptions reads OpenTelemetry's variables. Spans are exported where
+// LoadOptions reads OpenTelemetry's variables. Tracing is on if
 // OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, or
-// OTEL_TRACES_EXPORTER is "otlp"; never where that is "none" or
-// OTEL_SDK_DISABLED is "true". The exporter itself reads the other
-// OTEL_EXPORTER_OTLP_… variables, and the sampler OTEL_TRACES_SAMPLER.
+// OTEL_TRACES_EXPORTER is "otlp". It is off if that is "none" or OTEL_SDK_DISABLED
+// is "true". The exporter itself reads the other OTEL_EXPORTER_OTLP_… variables,
+// and the sampler reads OTEL_TRACES_SAMPLER.
 func LoadOptions(getenv func(string) string) (Options, error) {
 	exporter := getenv("OTEL_TRACES_EXPORTER")
 	endpointName, endpoint := first(getenv, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -68,18 +67,18 @@ func LoadOptions(getenv func(string) string) (Options, error) {
 	}
 	name, protocol := first(getenv, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 	if protocol != "" && protocol != "http/protobuf" {
-		problems = append(problems, fmt.Errorf("%s is %q: use http/protobuf, which collectors take at port 4318", name, protocol))
+		problems = append(problems, fmt.Errorf("%s is %q: use http/protobuf, which collectors accept on port 4318", name, protocol))
 	}
 	endpoint = cmp.Or(endpoint, defaultEndpoint)
 	if u, err := url.Parse(endpoint); err != nil || u.Scheme != "http" && u.Scheme != "https" {
-		problems = append(problems, fmt.Errorf("%s is not an address like %s", endpointName, defaultEndpoint))
+		problems = append(problems, fmt.Errorf("%s is not a URL like %s", endpointName, defaultEndpoint))
 	}
-	if endpointName != "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" { // which is a whole URL
+	if endpointName != "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" { // the traces endpoint is a complete URL already
 		endpoint = strings.TrimRight(endpoint, "/") + "/v1/traces"
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
-		if !headers(strings.TrimSpace(getenv(name))) {
-			problems = append(problems, fmt.Errorf("%s is no list like name=value,name=value with values as in URLs", name))
+		if !validHeaders(strings.TrimSpace(getenv(name))) {
+			problems = append(problems, fmt.Errorf("%s is not a list like name=value,name=value with URL-encoded values", name))
 		}
 	}
 	if err := errors.Join(problems...); err != nil {
@@ -88,8 +87,8 @@ func LoadOptions(getenv func(string) string) (Options, error) {
 	return Options{Endpoint: endpoint}, nil
 }
 
-// first returns the first of two variables that is set, and its name: what is
-// said of traces goes before what is said of all.
+// first returns the name and value of the first variable that is set. The one for
+// traces takes precedence over the one for all signals.
 func first(getenv func(string) string, traces, all string) (name, value string) {
 	if value := getenv(traces); value != "" {
 		return traces, value
@@ -97,9 +96,10 @@ func first(getenv func(string) string, traces, all string) (name, value string) 
 	return all, getenv(all)
 }
 
-// headers reports whether the exporter can read a list of headers. It prints
-// what it cannot read, which may be the collector's key, and goes on without.
-func headers(list string) bool {
+// validHeaders reports whether the exporter can parse a list of headers. We check
+// first, because the exporter prints what it cannot parse, which may be the
+// collector's key.
+func validHeaders(list string) bool {
 	if list == "" {
 		return true
 	}
@@ -122,9 +122,8 @@ type Tracing struct {
 	tracer   trace.Tracer
 }
 
-// Open returns nil where the options are off. Spans that cannot be delivered are
-// lost, with a line in the log, and hold up nobody. The caller calls
-// [Tracing.Close].
+// Open returns nil if the options are off. Spans that cannot be delivered are logged
+// and dropped, and never block the caller. Call [Tracing.Close] at the end.
 func Open(ctx context.Context, o Options, logger *slog.Logger) (*Tracing, error) {
 	exporter := o.Exporter
 	if exporter == nil {
@@ -133,14 +132,14 @@ func Open(ctx context.Context, o Options, logger *slog.Logger) (*Tracing, error)
 		}
 		var err error
 		if exporter, err = otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(o.Endpoint)); err != nil {
-			return nil, fmt.Errorf("export traces: %w (mend OTEL_EXPORTER_OTLP_…)", err)
+			return nil, fmt.Errorf("export traces: %w (fix OTEL_EXPORTER_OTLP_…)", err)
 		}
 	}
-	// Later detectors win: what the environment says of the service stays.
+	// Later detectors win, so the environment overrides the service name.
 	about, err := resource.New(ctx,
 		resource.WithAttributes(attribute.String("service.name", o.Service)), resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
-		return nil, fmt.Errorf("describe the service: %w (mend OTEL_RESOURCE_ATTRIBUTES)", err)
+		return nil, fmt.Errorf("describe the service: %w (fix OTEL_RESOURCE_ATTRIBUTES)", err)
 	}
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithResource(about),
@@ -149,10 +148,10 @@ func Open(ctx context.Context, o Options, logger *slog.Logger) (*Tracing, error)
 	return &Tracing{provider: provider, tracer: provider.Tracer(scope)}, nil
 }
 
-// closeTimeout bounds the delivery of the last spans.
+// closeTimeout limits the delivery of the last spans.
 const closeTimeout = 5 * time.Second
 
-// Close delivers what was not delivered yet. Nothing is traced from then on.
+// Close delivers the remaining spans. Nothing is traced afterwards.
 func (t *Tracing) Close(ctx context.Context) error {
 	if t == nil {
 		return nil
@@ -162,7 +161,6 @@ func (t *Tracing) Close(ctx context.Context) error {
 	return t.provider.Shutdown(ctx)
 }
 
-// propagator takes the W3C trace context in and out. Baggage is left alone: it
-// may hold anything, and would travel on to ATH Móvil's neighbours and stand in
-// histories in clear.
+// propagator handles the W3C trace context only. Baggage may contain anything: it
+// would travel on to other services and end up unencrypted in histories.
 func propagator() propagation.TextMapPropagator { return propagation.TraceContext{} }

@@ -42,7 +42,7 @@ import (
 
 var silent = slog.New(slog.DiscardHandler)
 
-// collected keeps spans as they would leave the process.
+// collected keeps spans as they are exported.
 type collected struct{ spans []tracetest.SpanStub }
 
 func (c *collected) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
@@ -52,8 +52,8 @@ func (c *collected) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan
 
 func (c *collected) Shutdown(context.Context) error { return nil }
 
-// tracer returns a Tracing, and a function that ends it and returns its spans by
-// their names.
+// tracer returns a Tracing, and a function that closes it and returns its spans by
+// name.
 func tracer(t testing.TB) (*tracing.Tracing, func() map[string]tracetest.SpanStub) {
 	t.Helper()
 	c := &collected{}
@@ -69,7 +69,7 @@ func tracer(t testing.TB) (*tracing.Tracing, func() map[string]tracetest.SpanStu
 	}
 }
 
-// Everything that must never be in a span.
+// Private values that must never be in a span.
 const (
 	phone = "7875550199"
 	name  = "Canaria Rivera"
@@ -77,7 +77,7 @@ const (
 	token = "canary-token-5f0c2a"
 )
 
-// requireClean searches every part of spans for canaries.
+// requireClean requires that no part of the spans contains a private value.
 func requireClean(t *testing.T, spans map[string]tracetest.SpanStub) {
 	t.Helper()
 	require.NotEmpty(t, spans)
@@ -119,24 +119,24 @@ func values(span tracetest.SpanStub) map[string]string {
 	return all
 }
 
-func TestLoadOptions(t *testing.T) {
+func TestLoadOptionsReadsOTelVariables(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		env  map[string]string
 		want string
 		says string
 	}{
-		"nothing":          {nil, "", ""},
-		"an endpoint":      {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318/"}, "http://c:4318/v1/traces", ""},
-		"a traces' one":    {map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://c/x"}, "https://c/x", ""},
-		"only an exporter": {map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}, "http://localhost:4318/v1/traces", ""},
-		"none":             {map[string]string{"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, "", ""},
-		"disabled":         {map[string]string{"OTEL_SDK_DISABLED": "TRUE", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, "", ""},
-		"another exporter": {map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, "", "use otlp"},
+		"nothing":           {nil, "", ""},
+		"an endpoint":       {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318/"}, "http://c:4318/v1/traces", ""},
+		"a traces endpoint": {map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://c/x"}, "https://c/x", ""},
+		"only an exporter":  {map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}, "http://localhost:4318/v1/traces", ""},
+		"none":              {map[string]string{"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, "", ""},
+		"disabled":          {map[string]string{"OTEL_SDK_DISABLED": "TRUE", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, "", ""},
+		"another exporter":  {map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, "", "use otlp"},
 		"grpc": {
 			map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, "", "4318",
 		},
-		"grpc for all else": {
+		"grpc for other signals": {
 			map[string]string{
 				"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "c:4317",
 				"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/v1/traces",
@@ -148,9 +148,9 @@ func TestLoadOptions(t *testing.T) {
 				"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
 			}, "", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is",
 		},
-		"no address":     {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "", "OTEL_EXPORTER_OTLP_ENDPOINT is not an address like http://localhost:4318"},
-		"no URL":         {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:port"}, "", "OTEL_EXPORTER_OTLP_ENDPOINT is not"},
-		"no traces' one": {map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "c:4318", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, "", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is not"},
+		"no scheme":     {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "", "OTEL_EXPORTER_OTLP_ENDPOINT is not a URL like http://localhost:4318"},
+		"bad port":      {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:port"}, "", "OTEL_EXPORTER_OTLP_ENDPOINT is not"},
+		"no traces URL": {map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "c:4318", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, "", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is not"},
 	} {
 		got, err := tracing.LoadOptions(func(name string) string { return tt.env[name] })
 		require.Equal(t, tt.want, got.Endpoint, name)
@@ -162,9 +162,9 @@ func TestLoadOptions(t *testing.T) {
 	}
 }
 
-// The exporter prints headers that it cannot read, and the collector's key may be
-// in them.
-func TestHeadersThatCannotBeRead(t *testing.T) {
+// The exporter prints headers that it cannot parse, and they may contain the
+// collector's key.
+func TestLoadOptionsRejectsInvalidHeaders(t *testing.T) {
 	t.Parallel()
 	for _, variable := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
 		load := func(headers string) error {
@@ -178,26 +178,27 @@ func TestHeadersThatCannotBeRead(t *testing.T) {
 		}
 		for _, bad := range []string{token, "tenant=7," + token, "x key=" + token, "=" + token, "x-key=%zz" + token, "x-key: " + token, "ñ=" + token, "x-key=" + token + ","} {
 			err := load(bad)
-			require.ErrorContains(t, err, variable+" is no list", bad)
+			require.ErrorContains(t, err, variable+" is not a list", bad)
 			require.NotContains(t, err.Error(), token)
 		}
 	}
 }
 
-// A request's span is the caller's child and says its pattern alone.
-func TestARequest(t *testing.T) {
+// The span of a request is a child of the caller's and shows the route pattern, not
+// the path.
+func TestRequestSpanContinuesCallersTrace(t *testing.T) {
 	t.Parallel()
 	traces, end := tracer(t)
 	header := http.Header{
 		"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, "Tracestate": {"shop=7"},
 		"Baggage": {"customer=" + phone}, "Authorization": {"Bearer " + token},
 	}
-	ctx, span := traces.Request(t.Context(), header, "POST", "/webhooks/athmovil/:secret")
+	ctx, span := traces.StartRequest(t.Context(), header, "POST", "/webhooks/athmovil/:secret")
 	out := http.Header{}
 	tracing.Inject(ctx, out)
 	require.Equal(t, "shop=7", out.Get("Tracestate"))
 	require.Empty(t, out.Get("Baggage"))
-	span.Answered(503, "unavailable", "pay_1")
+	span.EndRequest(503, "unavailable", "pay_1")
 	spans := end()
 	requireClean(t, spans)
 	got := spans["POST /webhooks/athmovil/:secret"]
@@ -212,18 +213,18 @@ func TestARequest(t *testing.T) {
 	require.Contains(t, out.Get("Traceparent"), got.SpanContext.SpanID().String())
 }
 
-// A request that goes out carries the context of its span and leaves the
-// caller's request as it was.
-func TestATransport(t *testing.T) {
+// An outgoing request carries its trace context, and the caller's request is not
+// modified.
+func TestTransportSendsTraceContext(t *testing.T) {
 	t.Parallel()
-	var heard http.Header
+	var received http.Header
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		heard = r.Header
+		received = r.Header
 		w.WriteHeader(http.StatusTeapot)
 	}))
 	defer server.Close()
 	traces, end := tracer(t)
-	ctx, parent := traces.Handover(t.Context())
+	ctx, parent := traces.StartRelay(t.Context())
 	request, err := http.NewRequestWithContext(ctx, "POST", server.URL+"/"+token+"?phone="+phone, strings.NewReader(name))
 	require.NoError(t, err)
 	response, err := traces.Transport(server.Client().Transport).RoundTrip(request)
@@ -234,11 +235,11 @@ func TestATransport(t *testing.T) {
 	require.NoError(t, err)
 	_, err = traces.Transport(server.Client().Transport).RoundTrip(request)
 	require.Error(t, err)
-	parent.HandedOver("whe_1", "refund", "late", "pay_1")
+	parent.EndRelay("whe_1", "refund", "late", "pay_1")
 	spans := end()
 	requireClean(t, spans)
 	require.Equal(t, spans["relay webhook event"].SpanContext.SpanID(), spans["POST"].Parent.SpanID())
-	require.Contains(t, heard.Get("Traceparent"), spans["POST"].SpanContext.SpanID().String())
+	require.Contains(t, received.Get("Traceparent"), spans["POST"].SpanContext.SpanID().String())
 	require.Equal(t, "418", values(spans["POST"])["http.response.status_code"])
 	require.Equal(t, "other", values(spans["PUT"])["error.type"])
 
@@ -246,7 +247,7 @@ func TestATransport(t *testing.T) {
 	require.Same(t, http.DefaultTransport, off.Transport(http.DefaultTransport))
 }
 
-// receive is a merchant's receiver that says everything that it should not.
+// receive is a merchant's receiver that leaks private data in every way.
 func receive(ctx context.Context) error {
 	span := trace.SpanFromContext(ctx)
 	span.SetAttributes(attribute.String("customer.email", email))
@@ -262,9 +263,9 @@ func receive(ctx context.Context) error {
 	return temporal.NewNonRetryableApplicationError("no ink for "+name+" at "+phone, "receiver", errors.New(email))
 }
 
-// What a workflow, its activities and their errors say stays inside, and all of
-// it is one trace, with the calls to ATH Móvil.
-func TestAWorkflow(t *testing.T) {
+// A workflow, its activities and its calls to ATH Móvil form one trace, which
+// contains no text of their errors.
+func TestWorkflowIsOneTraceWithoutPrivateData(t *testing.T) {
 	t.Parallel()
 	traces, end := tracer(t)
 	interceptors, err := traces.Interceptors()
@@ -298,7 +299,7 @@ func TestAWorkflow(t *testing.T) {
 	env.RegisterActivityWithOptions(receive, activity.RegisterOptions{Name: "receive"})
 	env.RegisterActivityWithOptions(gateway, activity.RegisterOptions{Name: "Authorize"})
 	env.ExecuteWorkflow("Sale")
-	require.ErrorContains(t, env.GetWorkflowError(), name, "the history may say it, encrypted")
+	require.ErrorContains(t, env.GetWorkflowError(), name, "the history contains it, encrypted")
 
 	spans := end()
 	requireClean(t, spans)
@@ -322,12 +323,12 @@ func TestAWorkflow(t *testing.T) {
 	require.NotContains(t, logs.String(), "WorkflowID")
 }
 
-// onlyWorkflows registers what a replay needs.
+// onlyWorkflows ignores activities, which a replay does not need.
 type onlyWorkflows struct{ worker.WorkflowReplayer }
 
 func (onlyWorkflows) RegisterActivityWithOptions(any, activity.RegisterOptions) {}
 
-// A payment that began without tracing goes on with it.
+// A payment that started without tracing continues with it.
 func TestHistoriesReplayWithTracing(t *testing.T) {
 	t.Parallel()
 	traces, end := tracer(t)
@@ -357,44 +358,44 @@ func TestHistoriesReplayWithTracing(t *testing.T) {
 	end()
 }
 
-func TestLinesNameTheirTrace(t *testing.T) {
+func TestLogLinesNameTheirTrace(t *testing.T) {
 	t.Parallel()
 	traces, _ := tracer(t)
 	var out bytes.Buffer
 	logger := traces.Logger(slog.New(slog.NewJSONHandler(&out, nil))).With("request_id", "req_1")
-	ctx, span := traces.Handover(t.Context())
+	ctx, span := traces.StartRelay(t.Context())
 	logger.InfoContext(ctx, "with a span")
 	logger.InfoContext(t.Context(), "without one")
-	span.HandedOver("", "", "", "")
+	span.EndRelay("", "", "", "")
 	lines := strings.Split(out.String(), "\n")
 	require.Regexp(t, `"request_id":"req_1","trace_id":"[0-9a-f]{32}","span_id":"[0-9a-f]{16}"`, lines[0])
 	require.NotContains(t, lines[1], "trace_id")
 }
 
-// failing is a collector that is away.
+// failing is a collector that is down.
 type failing struct{ collected }
 
 func (*failing) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error {
 	return errors.New("connection refused")
 }
 
-// A collector that is away costs a line in the log, and OpenTelemetry's global
-// state is left as it was.
-func TestACollectorThatIsAway(t *testing.T) {
+// A collector that is down costs a log line and does not touch OpenTelemetry's global
+// state.
+func TestFailingCollectorIsLogged(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	traces, err := tracing.Open(t.Context(), tracing.Options{Exporter: &failing{}}, slog.New(slog.NewTextHandler(&out, nil)))
 	require.NoError(t, err)
-	ctx, span := traces.Request(t.Context(), http.Header{}, "GET", "/")
-	span.Answered(200, "", "")
+	ctx, span := traces.StartRequest(t.Context(), http.Header{}, "GET", "/")
+	span.EndRequest(200, "", "")
 	require.NoError(t, traces.Close(t.Context()))
 	require.Contains(t, out.String(), "spans lost")
 
 	_, global := otel.GetTracerProvider().Tracer("x").Start(ctx, "x")
-	require.False(t, global.IsRecording(), "nobody sets OpenTelemetry's globals")
+	require.False(t, global.IsRecording(), "OpenTelemetry's globals are not set")
 }
 
-// Off is off: no hook allocates, and nothing is installed.
+// With tracing off, no hook allocates and nothing is installed.
 func TestOffCostsNothing(t *testing.T) {
 	off, err := tracing.Open(t.Context(), tracing.Options{}, silent)
 	require.NoError(t, err)
@@ -407,19 +408,19 @@ func TestOffCostsNothing(t *testing.T) {
 	header := http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}
 	ctx := t.Context()
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		same, span := off.Request(ctx, header, "POST", "/v1/payments")
+		same, span := off.StartRequest(ctx, header, "POST", "/v1/payments")
 		if same != ctx {
 			panic("the context was wrapped")
 		}
-		span.Answered(201, "", "pay_1")
-		_, span = off.Handover(ctx)
-		span.HandedOver("whe_1", "refund", "late", "pay_1")
+		span.EndRequest(201, "", "pay_1")
+		_, span = off.StartRelay(ctx)
+		span.EndRelay("whe_1", "refund", "late", "pay_1")
 		off.GatewayCalled(ctx, athmovil.Call{Op: athmovil.OpFind}, time.Time{})
 	}))
 }
 
-// BenchmarkRequest measures the hook of a request: off, on, and on for a trace
-// that the caller does not sample.
+// BenchmarkRequest measures the hooks of a request: off, on, and on for a trace that
+// the caller does not sample.
 func BenchmarkRequest(b *testing.B) {
 	on, end := tracer(b)
 	defer end()
@@ -433,8 +434,8 @@ func BenchmarkRequest(b *testing.B) {
 			ctx := b.Context()
 			b.ReportAllocs()
 			for b.Loop() {
-				_, span := bench.traces.Request(ctx, header, "POST", "/v1/payments")
-				span.Answered(201, "", "pay_1")
+				_, span := bench.traces.StartRequest(ctx, header, "POST", "/v1/payments")
+				span.EndRequest(201, "", "pay_1")
 			}
 		})
 	}

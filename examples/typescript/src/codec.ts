@@ -1,6 +1,6 @@
-// Cobro encrypts every payload in Temporal. This codec reads and writes its
-// form with the key ring file that all of Cobro's processes share; docs/receivers.md
-// describes both.
+// Cobro encrypts every payload in Temporal. This codec encrypts and decrypts them
+// with the key file that all Cobro processes share. docs/receivers.md describes
+// both formats.
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 
@@ -9,39 +9,39 @@ import { temporal } from '@temporalio/proto';
 
 const PayloadMessage = temporal.api.common.v1.Payload;
 
-const LAYOUT = 1; // the first byte of everything sealed
+const LAYOUT = 1; // the first byte of every sealed value
 const NONCE = 12; // bytes
 const TAG = 16; // bytes
-const CONTEXT = Buffer.from('temporal.payload'); // binds what is sealed to Temporal
+const CONTEXT = Buffer.from('temporal.payload'); // binds sealed values to Temporal
 
-/** Ring holds the keys of a key ring file: the primary seals, all of them open. */
+/** The keys of a key file. The primary seals; every key opens. */
 export class Ring {
   private constructor(
     readonly primary: string,
     private readonly keys: ReadonlyMap<string, Buffer>,
   ) {}
 
-  /** Reads the file, and refuses one that others than its owner can use. */
+  /** Reads the file. Rejects a file that other users can access. */
   static load(path: string): Ring {
     if (process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0) {
-      throw new Error(`key file ${path} can be used by others: run chmod 600 ${path}`);
+      throw new Error(`other users can access key file ${path}: run chmod 600 ${path}`);
     }
     return Ring.parse(readFileSync(path, 'utf8'));
   }
 
-  /** Reads the JSON form. No error quotes a key. */
+  /** Parses the JSON. No error quotes a key. */
   static parse(json: string): Ring {
     let file: { primary?: unknown; keys?: Record<string, unknown> } | null;
     try {
       file = JSON.parse(json);
     } catch {
-      throw new Error('not a key file: no valid JSON');
+      throw new Error('not a key file: invalid JSON');
     }
     const keys = new Map<string, Buffer>();
     for (const [id, text] of Object.entries(file?.keys ?? {})) {
       const key = Buffer.from(String(text), 'base64');
       if (!/^[A-Za-z0-9._-]{1,64}$/.test(id) || key.length !== 32) {
-        throw new Error(`not a key file: key ${JSON.stringify(id)} needs a plain id and 32 bytes in base64`);
+        throw new Error(`not a key file: key ${JSON.stringify(id)} needs a valid id and 32 bytes in base64`);
       }
       keys.set(id, key);
     }
@@ -50,7 +50,7 @@ export class Ring {
     return new Ring(primary, keys);
   }
 
-  /** layout | length of key id | key id | nonce | ciphertext | tag; all up to the nonce is authenticated too. */
+  /** layout | length of key id | key id | nonce | ciphertext | tag. Everything before the nonce is authenticated. */
   seal(plain: Uint8Array): Buffer {
     const id = Buffer.from(this.primary);
     const header = Buffer.concat([Buffer.from([LAYOUT, id.length]), id]);
@@ -82,9 +82,9 @@ export class Ring {
   }
 }
 
-const DAMAGED = 'the payload is damaged or belongs elsewhere';
+const DAMAGED = 'the payload is damaged or was sealed for another context';
 
-/** A codec that seals whole payloads, so that their own metadata is hidden as well. */
+/** A codec that seals whole payloads, which hides their metadata as well. */
 export function cobroCodec(ring: Ring): PayloadCodec {
   return {
     async encode(payloads: Payload[]): Promise<Payload[]> {
@@ -96,7 +96,7 @@ export function cobroCodec(ring: Ring): PayloadCodec {
     async decode(payloads: Payload[]): Promise<Payload[]> {
       return payloads.map((payload) => {
         const encoding = Buffer.from(payload.metadata?.['encoding'] ?? []).toString();
-        if (encoding !== 'binary/encrypted') return payload; // in clear: read as it is
+        if (encoding !== 'binary/encrypted') return payload; // not encrypted
         return PayloadMessage.decode(ring.open(payload.data ?? new Uint8Array()));
       });
     },

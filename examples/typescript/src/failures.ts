@@ -1,5 +1,5 @@
-// Temporal loads this module by its path, for the converter that it exports.
+// The Temporal worker loads this module by path and uses the exported converter.
 import { DefaultFailureConverter } from '@temporalio/common';
 
-/** Puts messages and stack traces of failures where the codec encrypts them. */
+/** Moves messages and stack traces of failures to a payload that the codec encrypts. */
 export const failureConverter = new DefaultFailureConverter({ encodeCommonAttributes: true });

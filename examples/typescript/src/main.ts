@@ -1,5 +1,5 @@
-// A merchant's own program in TypeScript: it writes a receipt for each
-// completed payment. Start it beside a running dev; README.md says how.
+// An example of a merchant's program in TypeScript. It writes a receipt for each
+// completed payment. Start it next to a running dev; see README.md.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -12,8 +12,8 @@ import { activitiesOf, announce, type Receiver } from './receivers';
 import { settingsFrom } from './settings';
 
 /**
- * A receipt is named after its payment: who is told again writes the same file
- * again, and nothing is sent twice.
+ * The receipt is named after the payment, so a repeated notification only writes
+ * the same file again.
  */
 function sendReceipt(folder: string): (n: Notification) => Promise<void> {
   return async (notification) => {
@@ -31,7 +31,7 @@ async function main(): Promise<void> {
   ];
   const ring = Ring.load(settings.keyFile);
   const taskQueue = await announce(settings, receivers, (activity) => {
-    console.warn(`${activity} is announced for ${settings.host} and is not in this program: remove it with cobro receiver remove`);
+    console.warn(`${activity} is announced for ${settings.host} but is not in this program: remove it with cobro receiver remove`);
   });
   const connection = await NativeConnection.connect({ address: settings.temporal });
   try {

@@ -1,11 +1,11 @@
-// What Cobro tells a receiver. The tests hold this file to Cobro's own types:
-// neither can change without the other. Fields may be added within a version,
-// and so may values of the types that are plain strings here.
+// The types of a notification. The tests compare this file with Cobro's Go types,
+// so neither can change alone. Within a version Cobro may add fields, and values of
+// the fields that are plain strings here.
 
 export const events = [
   'payment_created',
   'payment_completed',
-  'payment_failed', // cancelled or refused; the reason is in payment.failure
+  'payment_failed', // canceled or declined; payment.failure has the reason
   'payment_expired',
   'refund_completed',
   'refund_failed',
@@ -17,33 +17,33 @@ export type Event = (typeof events)[number];
 export const paymentStatuses = ['pending', 'open', 'confirmed', 'completed', 'cancelled', 'expired', 'failed'] as const;
 export type PaymentStatus = (typeof paymentStatuses)[number];
 
-/** An amount in US dollars, such as "25.00". Never make a number of it. */
+/** An amount in US dollars, such as "25.00". Never convert it to a number. */
 export type Amount = string;
 
 /** RFC 3339 in UTC, such as "2026-01-15T12:00:30Z". */
 export type Time = string;
 
 /**
- * One event of one payment, for one receiver. It may arrive more than once,
- * always under the same id, and events of one payment may overtake each other:
- * sequence tells their order.
+ * One event of one payment, for one receiver. It may arrive more than once, always
+ * with the same id. Events of a payment may arrive out of order: sequence has the
+ * right order.
  */
 export interface Notification {
-  id: string; // "ntf_" and 26 characters, stable over every retry
+  id: string; // "ntf_" and 26 characters, the same for every retry
   version: number; // 1
   event: Event;
-  sequence: number; // order among the events of this payment, from 1
+  sequence: number; // position among the events of this payment, from 1
   occurred_at: Time;
-  payment: Payment; // as it was when the event happened
+  payment: Payment; // as of the event
   refund?: Refund; // set for the refund events
   review?: Review; // set for payment_needs_review
   mismatch?: Mismatch; // set for reconciliation_mismatch
 }
 
 export interface Payment {
-  id: string; // "pay_" and 26 characters; "" where a mismatch concerns no payment of ours
+  id: string; // "pay_" and 26 characters; "" if a mismatch has no payment at Cobro
   reference: string | null; // the merchant's order
-  status: PaymentStatus | ''; // '' where the id is
+  status: PaymentStatus | ''; // '' if the id is
   total: Amount;
   subtotal: Amount | null;
   tax: Amount | null;
@@ -52,13 +52,13 @@ export interface Payment {
   metadata2: string | null;
   items: Item[];
   ecommerce_id: string | null;
-  reference_number: string | null; // of the debit, at ATH Móvil
+  reference_number: string | null; // of the debit at ATH Móvil
   daily_transaction_id: string | null;
   fee: Amount | null;
   net_amount: Amount | null;
   refunded_amount: Amount;
   customer: Customer;
-  failure: Failure | null; // why it failed or was cancelled
+  failure: Failure | null; // why it failed or was canceled
   needs_review: boolean;
   expires_at: Time;
   created_at: Time;
@@ -75,7 +75,7 @@ export interface Item {
   metadata: string;
 }
 
-/** Who paid, as far as ATH Móvil told. */
+/** Who paid, as far as ATH Móvil reported it. */
 export interface Customer {
   name: string | null;
   phone_number: string | null;
@@ -96,7 +96,7 @@ export interface Refund {
   failure: Failure | null;
   reference_number: string | null;
   message: string | null;
-  source: string; // "api", or "external" or "unexplained" where it was made elsewhere
+  source: string; // "api", or "external" or "unexplained" if it was made elsewhere
   created_at: Time;
   completed_at: Time | null;
 }
@@ -104,7 +104,7 @@ export interface Refund {
 export interface Review {
   id: string;
   payment_id: string;
-  refund_id?: string; // set where a refund is in question
+  refund_id?: string; // set if the review is about a refund
   cause: string;
   evidence: Evidence[];
   opened_at: Time;

@@ -1,35 +1,35 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** What the host needs to know. */
+/** The settings of the host. */
 export interface Settings {
-  host: string; // names this program among those that host receivers
+  host: string; // the name of this receiver host
   api: string; // the API's URL
   apiKey: string;
-  keyFile: string; // the key ring that all of Cobro's processes share
-  temporal: string; // the frontend's host and port
+  keyFile: string; // the key file that all Cobro processes share
+  temporal: string; // host and port of the frontend
   namespace: string;
-  receipts: string; // the folder that receipts are written to
+  receipts: string; // the folder for receipts
 }
 
 /**
- * Reads the settings from variables. What is not set comes from the data folder
- * of a running dev: COBRO_DATA, or .cobro in the current folder.
+ * Reads the settings from the environment. Missing ones come from the data folder of
+ * a running dev: COBRO_DATA, or else .cobro in the current folder.
  */
 export function settingsFrom(env: NodeJS.ProcessEnv): Settings {
   const dev = env['COBRO_API'] === undefined ? addressesOfDev(env['COBRO_DATA'] ?? '.cobro') : {};
   const missing: string[] = [];
-  const need = (name: string, ofDev: string | undefined): string => {
+  const required = (name: string, ofDev: string | undefined): string => {
     const value = env[name] ?? ofDev;
     if (value === undefined) missing.push(name);
     return value ?? '';
   };
   const settings = {
     host: env['COBRO_RECEIVER_HOST'] ?? 'typescript',
-    api: need('COBRO_API', dev['api']),
-    apiKey: need('COBRO_API_KEY', dev['api_key']),
-    keyFile: need('COBRO_KEY_FILE', dev['key_file']),
-    temporal: need('TEMPORAL_ADDRESS', dev['temporal']),
+    api: required('COBRO_API', dev['api']),
+    apiKey: required('COBRO_API_KEY', dev['api_key']),
+    keyFile: required('COBRO_KEY_FILE', dev['key_file']),
+    temporal: required('TEMPORAL_ADDRESS', dev['temporal']),
     namespace: env['TEMPORAL_NAMESPACE'] ?? dev['namespace'] ?? 'default',
     receipts: env['RECEIPTS'] ?? 'receipts',
   };
@@ -41,7 +41,7 @@ function addressesOfDev(folder: string): Record<string, string> {
   try {
     return JSON.parse(readFileSync(join(folder, 'addresses.json'), 'utf8'));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {}; // no dev here
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {}; // no dev is running here
     throw error;
   }
 }

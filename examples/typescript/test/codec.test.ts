@@ -9,7 +9,7 @@ import { decodeOptionalFailureToOptionalError, encodeErrorToFailure } from '@tem
 import { temporal } from '@temporalio/proto';
 
 import { cobroCodec, Ring } from '../src/codec';
-import { quiet } from '../src/receivers';
+import { benign } from '../src/receivers';
 import { canary, converter, read, ring, type Vectors } from './contract';
 
 const bytes = (base64: string): Buffer => Buffer.from(base64, 'base64');
@@ -17,7 +17,7 @@ const bytes = (base64: string): Buffer => Buffer.from(base64, 'base64');
 for (const file of ['from-go.json', 'from-typescript.json']) {
   for (const v of read<Vectors>(file).payloads) {
     test(`${file}: ${v.name} is opened`, async () => {
-      assert.ok(!bytes(v.sealed).includes(canary), 'the canary is in clear');
+      assert.ok(!bytes(v.sealed).includes(canary), 'the canary is not encrypted');
       const sealed = temporal.api.common.v1.Payload.decode(bytes(v.sealed));
       const [opened] = await cobroCodec(ring('2026-02')).decode([sealed]);
       assert.equal(Buffer.from(opened?.metadata?.['encoding'] ?? []).toString(), v.encoding);
@@ -26,7 +26,7 @@ for (const file of ['from-go.json', 'from-typescript.json']) {
   }
   for (const v of read<Vectors>(file).failures) {
     test(`${file}: the failure "${v.name}" is opened`, async () => {
-      assert.ok(!bytes(v.sealed).includes(canary), 'the canary is in clear');
+      assert.ok(!bytes(v.sealed).includes(canary), 'the canary is not encrypted');
       const sealed = temporal.api.failure.v1.Failure.decode(bytes(v.sealed));
       const error = await decodeOptionalFailureToOptionalError(converter(ring('2026-02')), sealed);
       assert.ok(error instanceof ApplicationFailure);
@@ -39,15 +39,15 @@ for (const file of ['from-go.json', 'from-typescript.json']) {
   }
 }
 
-test('a failure tells nothing in clear but its type', async () => {
+test('a failure shows nothing but its type', async () => {
   const cause = Object.assign(new Error(canary), { stack: `Error: ${canary}` });
-  const failure = await encodeErrorToFailure(converter(ring('2026-02')), quiet(cause));
+  const failure = await encodeErrorToFailure(converter(ring('2026-02')), benign(cause));
   const sent = Buffer.from(temporal.api.failure.v1.Failure.encode(failure).finish());
   assert.ok(!sent.includes(canary));
   assert.ok(sent.includes('receiver'));
 });
 
-test('what is sealed is opened, and sealing twice gives different bytes', () => {
+test('open returns what seal was given, and sealing twice gives different bytes', () => {
   for (const plain of [Buffer.alloc(0), Buffer.from('ñandú'), Buffer.alloc(1 << 20, 7)]) {
     const [once, twice] = [ring('2026-02').seal(plain), ring('2026-02').seal(plain)];
     assert.deepEqual(ring('2026-02').open(once), plain);
@@ -55,30 +55,30 @@ test('what is sealed is opened, and sealing twice gives different bytes', () => 
   }
 });
 
-test('every changed byte is noticed, and every cut', () => {
+test('open detects every changed byte and every truncation', () => {
   const keys = ring('2026-02');
   const sealed = keys.seal(Buffer.from(canary));
   for (let i = 0; i < sealed.length; i++) {
     const changed = Buffer.from(sealed);
     changed.writeUInt8(changed.readUInt8(i) ^ 1, i);
     assert.throws(() => keys.open(changed), /damaged|does not hold/, `byte ${i}`);
-    assert.throws(() => keys.open(sealed.subarray(0, i)), /damaged|does not hold/, `cut to ${i} bytes`);
+    assert.throws(() => keys.open(sealed.subarray(0, i)), /damaged|does not hold/, `truncated to ${i} bytes`);
   }
   assert.throws(() => keys.open(Buffer.concat([sealed, Buffer.alloc(1)])), /damaged/);
 });
 
-test('a key that the ring does not hold is named', () => {
+test('the error for an unknown key names it', () => {
   const { keys } = read<{ keys: Record<string, string> }>('keys.json');
   const newer = Ring.parse(JSON.stringify({ primary: '2026-02', keys: { '2026-02': keys['2026-02'] } }));
   assert.throws(() => newer.open(ring('2026-01').seal(Buffer.from('x'))), /"2026-01"/);
 });
 
-test('a payload in clear is read as it is', async () => {
+test('an unencrypted payload is returned unchanged', async () => {
   const payload = { metadata: { encoding: Buffer.from('json/plain') }, data: Buffer.from('"hello"') };
   assert.deepEqual(await cobroCodec(ring('2026-02')).decode([payload]), [payload]);
 });
 
-test('a wrong key file is refused, and no error quotes a key', () => {
+test('an invalid key file is rejected, and no error quotes a key', () => {
   const good = Buffer.alloc(32, 7).toString('base64');
   for (const [name, file] of Object.entries({
     'no JSON': `{"primary":"a","keys":{"a":"${good}"`,
@@ -96,7 +96,7 @@ test('a wrong key file is refused, and no error quotes a key', () => {
   }
 });
 
-test('a key file that others can use is refused', { skip: process.platform === 'win32' }, () => {
+test('a key file that other users can access is rejected', { skip: process.platform === 'win32' }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'cobro-keys-'));
   try {
     const path = join(folder, 'keys.json');

@@ -1,4 +1,4 @@
-// What the tests of both languages share: testdata, as contract_test.go reads it.
+// Access to testdata, which the tests of both languages share. See contract_test.go.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -7,22 +7,22 @@ import { loadDataConverter } from '@temporalio/common/lib/internal-non-workflow'
 
 import { cobroCodec, Ring } from '../src/codec';
 
-/** Payloads and failures that one language sealed and both open. Bytes are base64. */
+/** Payloads and failures that one language sealed and both must open. Bytes are base64. */
 export interface Vectors {
   payloads: { name: string; key: string; sealed: string; encoding: string; inside: string }[];
   failures: { name: string; sealed: string; type: string; message: string; non_retryable: boolean; cause: string }[];
 }
 
-/** canary is in every message, and nowhere in clear. */
+/** In every message, so it must never appear unencrypted. */
 export const canary = 'canaria@example.com';
 
 export const testdata = (name: string): string => join(__dirname, '..', '..', 'testdata', name);
 
 export const read = <T>(name: string): T => JSON.parse(readFileSync(testdata(name), 'utf8'));
 
-/** The key ring of the tests, with a primary of choice. */
+/** The key ring of the tests, with the given primary. */
 export const ring = (primary: string): Ring => Ring.parse(JSON.stringify({ ...read<object>('keys.json'), primary }));
 
-/** What the worker makes of the example's data converter. */
+/** The example's data converter, as the worker loads it. */
 export const converter = (ring: Ring): LoadedDataConverter =>
   loadDataConverter({ payloadCodecs: [cobroCodec(ring)], failureConverterPath: require.resolve('../src/failures') });

@@ -1,5 +1,5 @@
-// Holds notification.ts to what Cobro really writes: the golden file has an
-// example of every event, with every field.
+// Compares notification.ts with what Cobro writes: the golden file has an example of
+// every event and every field.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -19,7 +19,7 @@ import {
 } from '../src/notification';
 import { read } from './contract';
 
-/** The kind of a field's JSON, worked out by the compiler. */
+/** The JSON kind of a type, computed by the compiler. */
 type Kind<T> = [T] extends [string]
   ? 'string'
   : [T] extends [number]
@@ -30,7 +30,7 @@ type Kind<T> = [T] extends [string]
         ? 'list'
         : 'object';
 
-/** The kinds of an interface's fields. The compiler refuses a table that has another field, lacks one or mistakes its kind. */
+/** The kinds of an interface's fields. A table with an extra, missing or wrong field does not compile. */
 type Shape<T> = {
   [K in keyof T]-?: object extends Pick<T, K>
     ? `${Kind<Exclude<T[K], undefined>>} or absent`
@@ -187,12 +187,12 @@ const notification = checkOf<Notification>(
 
 const golden = read<{ events: string[]; payment_statuses: string[]; notifications: Notification[] }>('notifications.golden.json');
 
-test('the events and statuses are those of Cobro', () => {
+test('the events and statuses match Cobro', () => {
   assert.deepEqual([...events], golden.events);
   assert.deepEqual([...paymentStatuses], golden.payment_statuses);
 });
 
-test('the declarations are what Cobro writes, field by field', () => {
+test('the declarations match what Cobro writes, field by field', () => {
   golden.notifications.forEach((one, i) => notification(one, `${one.event}[${i}]`));
-  assert.deepEqual([...expected].filter((kind) => !seen.has(kind)), [], 'declared, and never written');
+  assert.deepEqual([...expected].filter((kind) => !seen.has(kind)), [], 'declared but never written');
 });

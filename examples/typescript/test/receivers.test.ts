@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 
-import { activitiesOf, announce, permanent, quiet, type Receiver } from '../src/receivers';
+import { activitiesOf, announce, benign, permanent, type Receiver } from '../src/receivers';
 import { settingsFrom, type Settings } from '../src/settings';
 
 const receivers: Receiver[] = [
@@ -13,13 +13,13 @@ const receivers: Receiver[] = [
   { event: 'payment_failed', name: 'tell', receive: async () => {} },
 ];
 
-test('an activity is named by its event and name', () => {
+test('an activity is named after its event and receiver', () => {
   assert.deepEqual(Object.keys(activitiesOf(receivers)), ['payment_completed/send-receipt', 'payment_failed/tell']);
 });
 
-test('what a receiver throws is tried again and not logged', () => {
+test('an error of a receiver is retried and not logged', () => {
   for (const thrown of [new Error('no ink'), 'no ink', ApplicationFailure.retryable('no ink', 'other')]) {
-    const failure = quiet(thrown);
+    const failure = benign(thrown);
     assert.equal(failure.message, 'no ink');
     assert.equal(failure.type, 'receiver');
     assert.ok(!failure.nonRetryable);
@@ -27,15 +27,15 @@ test('what a receiver throws is tried again and not logged', () => {
   }
 });
 
-test('a permanent failure ends the attempts', () => {
-  const failure = quiet(permanent('no such mailbox'));
+test('a permanent failure is not retried', () => {
+  const failure = benign(permanent('no such mailbox'));
   assert.equal(failure.type, 'permanent');
   assert.equal(failure.nonRetryable, true);
   assert.equal(failure.category, ApplicationFailureCategory.BENIGN);
 });
 
-/** Answers one request like Cobro, and returns what was asked. */
-async function asked(status: number, answer: unknown, ask: (settings: Settings) => Promise<unknown>) {
+/** Runs ask against a server that answers like Cobro, and returns the requests that arrived. */
+async function serve(status: number, answer: unknown, ask: (settings: Settings) => Promise<unknown>) {
   const requests: { request: IncomingMessage; body: string }[] = [];
   const server = createServer((request, response) => {
     let body = '';
@@ -56,13 +56,13 @@ async function asked(status: number, answer: unknown, ask: (settings: Settings) 
   }
 }
 
-test('the announcement names every receiver, and finds those that are gone', async () => {
-  const orphans: string[] = [];
+test('announce sends every receiver and reports unknown ones', async () => {
+  const unknown: string[] = [];
   const kept = ['payment_completed/old-one', 'payment_completed/send-receipt', 'payment_failed/tell'];
   const answer = { receivers: kept.map((activity) => ({ host: 'shop', task_queue: 'notify-shop', activity })) };
-  const { result, requests } = await asked(200, answer, (settings) => announce(settings, receivers, (o) => orphans.push(o)));
+  const { result, requests } = await serve(200, answer, (settings) => announce(settings, receivers, (activity) => unknown.push(activity)));
   assert.equal(result, 'notify-shop');
-  assert.deepEqual(orphans, ['payment_completed/old-one']);
+  assert.deepEqual(unknown, ['payment_completed/old-one']);
   const [only] = requests;
   assert.equal(`${only?.request.method} ${only?.request.url}`, 'PUT /v1/receivers/shop');
   assert.equal(only?.request.headers.authorization, 'Bearer key');
@@ -74,12 +74,12 @@ test('the announcement names every receiver, and finds those that are gone', asy
   });
 });
 
-test('a refusal says why', async () => {
-  const refused = asked(422, { code: 'validation_failed' }, (settings) => announce(settings, receivers, () => {}));
+test('a rejected announcement says why', async () => {
+  const refused = serve(422, { code: 'validation_failed' }, (settings) => announce(settings, receivers, () => {}));
   await assert.rejects(refused, /validation_failed/);
 });
 
-test('every setting that is missing is named', () => {
+test('the error names every missing setting', () => {
   assert.throws(() => settingsFrom({ COBRO_DATA: 'no-such-folder' }), /COBRO_API, COBRO_API_KEY, COBRO_KEY_FILE, TEMPORAL_ADDRESS/);
   const env = { COBRO_API: 'http://127.0.0.1:1', COBRO_API_KEY: 'key', COBRO_KEY_FILE: 'keys.json', TEMPORAL_ADDRESS: '127.0.0.1:2' };
   assert.equal(settingsFrom(env).namespace, 'default');

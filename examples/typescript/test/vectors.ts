@@ -1,4 +1,4 @@
-// Writes testdata/from-typescript.json anew: npm run vectors.
+// Regenerates testdata/from-typescript.json: npm run vectors.
 import { writeFileSync } from 'node:fs';
 
 import { defaultPayloadConverter } from '@temporalio/common';
@@ -6,7 +6,7 @@ import { encodeErrorToFailure } from '@temporalio/common/lib/internal-non-workfl
 import { temporal } from '@temporalio/proto';
 
 import { cobroCodec } from '../src/codec';
-import { permanent, quiet } from '../src/receivers';
+import { benign, permanent } from '../src/receivers';
 import { canary, converter, read, ring, testdata, type Vectors } from './contract';
 
 const base64 = (bytes: Uint8Array | null | undefined): string => Buffer.from(bytes ?? []).toString('base64');
@@ -32,9 +32,9 @@ async function main(): Promise<void> {
   }
   const cause = new Error(`no such mailbox: ${canary}`);
   for (const [name, error] of [
-    ['an error', quiet(cause)],
-    ['a text', quiet(`no ink for ${canary}`)],
-    ['permanent', quiet(permanent(`nobody lives at ${canary}`, cause))],
+    ['an error', benign(cause)],
+    ['a text', benign(`no ink for ${canary}`)],
+    ['permanent', benign(permanent(`nobody lives at ${canary}`, cause))],
   ] as const) {
     vectors.failures.push({
       name,

@@ -1,18 +1,17 @@
-// Package postgrestest starts a PostgreSQL server of a test's own, from the
-// binaries of this machine.
+// Package postgrestest starts a private PostgreSQL server for tests, from the
+// PostgreSQL that is installed on this machine.
 //
-//	server := postgrestest.New(t)       // skips where there is no PostgreSQL, fails in CI
-//	dsn := server.Database(t, "")       // a fresh database for this test
+//	server := postgrestest.New(t, postgrestest.Config{}) // without PostgreSQL it skips, and fails in CI
+//	dsn := server.Database(t, "")                        // a new database for this test
 //
-// One server serves all tests of a binary: make it in one test, and run the
-// others as its subtests. Its folder is temporary, it listens on a free port of
-// this machine alone, with a password, and it ends with its test, however that
-// ends: a small shell waits beside it until the test's process is gone. It does
-// not wait for its disk, so that what it holds survives its crash, but not the
-// machine's; [Config.Settings] can change that.
+// Share one server between all tests of a binary: start it in one test, and run
+// the others as subtests. It has a temporary folder and a password, and listens
+// on a free local port. A small shell process stops it when the test process ends,
+// even if that is killed. fsync is off, so that data survives a crash of the
+// server, but not of the machine; [Config.Settings] can change that.
 //
-// A server that no test owns, such as that of a whole system that is started
-// by a program, comes from [Start].
+// [Start] starts a server that belongs to no test, for a program that runs a whole
+// system.
 package postgrestest
 
 import (
@@ -38,36 +37,36 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// ErrMissing says that this machine has no PostgreSQL server to start.
+// ErrMissing means that no PostgreSQL server is installed.
 var ErrMissing = errors.New("no PostgreSQL server is installed: `make install` brings it (Debian: postgresql)")
 
-// Config says how a server runs. The zero value is fine.
+// Config configures a server. The zero value works.
 type Config struct {
-	// Settings are those of postgresql.conf, such as fsync or max_connections,
-	// beside or in place of the package's.
+	// Settings are settings of postgresql.conf, such as fsync or max_connections.
+	// They add to or override those of this package.
 	Settings map[string]string
-	// Log hears what the server says; nil means nobody, and the last lines are
-	// in the error where it does not start.
+	// Log receives the server's output; nil discards it. If the server does not
+	// start, the error has the last lines either way.
 	Log io.Writer
 }
 
-// Server is a running PostgreSQL server. It is safe for concurrent use, but for
+// Server is a running PostgreSQL server. It is safe for concurrent use, except for
 // Restart and Stop.
 type Server struct {
-	folder   string // of everything; owned by who runs the server
-	bin      string // the folder of its programs
+	folder   string // holds everything; owned by the user that runs the server
+	bin      string // the folder with initdb and postgres
 	password string
 	cfg      Config
 	port     int
 
 	command *exec.Cmd
-	said    *tail
-	hold    io.WriteCloser // the server ends when this is closed
-	ended   chan struct{}  // closed when the server has ended
+	output  *tail
+	stdin   io.WriteCloser // of the supervisor, which stops the server when this is closed
+	ended   chan struct{}  // closed when the server has exited
 }
 
-// Start starts a server with an empty folder. The caller stops it. Where this
-// machine has no server, the error is [ErrMissing].
+// Start starts a server with no data. The caller must stop it. The error is
+// [ErrMissing] if PostgreSQL is not installed.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	bin, err := binaries()
 	if err != nil {
@@ -87,8 +86,8 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// binaries returns the folder of initdb and postgres: that of PATH, or Debian's
-// newest.
+// binaries returns the folder with initdb and postgres, from PATH or else Debian's
+// newest version.
 func binaries() (string, error) {
 	folders := filepath.SplitList(os.Getenv("PATH"))
 	debian, err := filepath.Glob("/usr/lib/postgresql/*/bin")
@@ -104,7 +103,7 @@ func binaries() (string, error) {
 	return "", ErrMissing
 }
 
-// release returns the number in /usr/lib/postgresql/15/bin.
+// release returns the version in a path like /usr/lib/postgresql/15/bin.
 func release(folder string) int {
 	number, err := strconv.Atoi(filepath.Base(filepath.Dir(folder)))
 	if err != nil {
@@ -114,22 +113,21 @@ func release(folder string) int {
 }
 
 func executable(path string) bool {
-	info, err := os.Stat(path) //nolint:gosec // where the machine keeps its programs
+	info, err := os.Stat(path) //nolint:gosec // a folder of PATH
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
 func (s *Server) data() string { return filepath.Join(s.folder, "data") }
 
-// initialize makes the server's files. They order text by the rules of a
-// language, as many databases do, so that who relies on the order of bytes is
-// found out.
+// initialize creates the database cluster. It uses a language's collation, as many
+// databases do, so that tests catch code that relies on byte order.
 func (s *Server) initialize(ctx context.Context) error {
 	secret := filepath.Join(s.folder, "password")
 	if err := os.WriteFile(secret, []byte(s.password), 0o600); err != nil {
 		return err
 	}
 	for _, path := range []string{s.folder, secret} {
-		if err := giveAway(path); err != nil {
+		if err := chownToServer(path); err != nil {
 			return err
 		}
 	}
@@ -137,7 +135,7 @@ func (s *Server) initialize(ctx context.Context) error {
 		"--username", "cobro", "--pwfile", secret, "--auth", "scram-sha-256",
 		"--encoding", "UTF8", "--locale", "C", "--locale-provider", "icu", "--icu-locale", "en-US", "--no-sync")
 	initdb.Dir = s.folder
-	if err := asServer(initdb); err != nil {
+	if err := runAsServer(initdb); err != nil {
 		return err
 	}
 	if out, err := initdb.CombinedOutput(); err != nil {
@@ -146,12 +144,11 @@ func (s *Server) initialize(ctx context.Context) error {
 	return os.Remove(secret)
 }
 
-// The server's words where it does not start because its port was taken.
+// portTaken is in the output of a server whose port is in use.
 const portTaken = "could not create any TCP/IP sockets"
 
-// start starts the server on a free port. PostgreSQL cannot choose one by
-// itself, so that another program may be quicker to take it: then the next one
-// is tried.
+// start starts the server on a free port. PostgreSQL cannot choose a port itself,
+// and another program may take ours first, so it tries again with another port.
 func (s *Server) start(ctx context.Context) error {
 	var err error
 	for range 5 {
@@ -178,13 +175,14 @@ func freePort(ctx context.Context) (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // a TCP listener
 }
 
-// guard runs a server until it ends, or until the file that is its standard
-// input is closed, which the system does for a process however it dies. In that
-// case it removes the server's folder. $1 is the folder; the rest is the server.
-// Who reads the file keeps no other one open: the end of the server's output is
-// its end. It asks until the server has gone, since a shell's background job
-// ignores SIGQUIT until the server has a handler of its own.
-const guard = `
+// supervisor is a shell script that runs the server until it exits, or until the
+// script's standard input is closed. The system closes it however our process
+// dies; then the script stops the server and removes its folder. $1 is the folder,
+// and the rest is the server's command line. The subshell that reads standard
+// input redirects its output, so that the server's output ends when the server
+// does. It repeats SIGQUIT until the server is gone, because a background job of a
+// shell ignores SIGQUIT until the server installs its own handler.
+const supervisor = `
 folder=$1
 shift
 exec 3<&0
@@ -203,33 +201,33 @@ kill $reader 2>/dev/null
 wait $reader
 [ $? -ne 7 ] || rm -rf "$folder"`
 
-// keep tells the guard to let the folder be.
+// keep tells the supervisor not to remove the folder.
 const keep = "keep\n"
 
-// run starts the server on its port and waits until it answers.
+// run starts the server on its port and waits until it accepts connections.
 func (s *Server) run(ctx context.Context) error {
 	settings := map[string]string{
 		"listen_addresses": "127.0.0.1", "port": strconv.Itoa(s.port), "unix_socket_directories": s.folder,
 		"max_connections": "200", "shared_buffers": "32MB",
 		"fsync": "off", "full_page_writes": "off",
-		"timezone": "America/Puerto_Rico", // nothing may depend on it
+		"timezone": "America/Puerto_Rico", // not UTC, so that tests catch code that depends on it
 	}
 	for name, value := range s.cfg.Settings {
 		settings[name] = value
 	}
-	args := []string{"-c", guard, "guard", s.folder, filepath.Join(s.bin, "postgres"), "-D", s.data()}
+	args := []string{"-c", supervisor, "supervisor", s.folder, filepath.Join(s.bin, "postgres"), "-D", s.data()}
 	for name, value := range settings {
 		args = append(args, "-c", name+"="+value)
 	}
-	said := &tail{to: s.cfg.Log}
-	s.said = said
-	s.command = exec.Command("/bin/sh", args...) //nolint:gosec,noctx // it is ended by Stop, or by the guard
-	s.command.Dir, s.command.Stdout, s.command.Stderr = s.folder, said, said
-	if err := asServer(s.command); err != nil {
+	output := &tail{to: s.cfg.Log}
+	s.output = output
+	s.command = exec.Command("/bin/sh", args...) //nolint:gosec,noctx // Stop or the supervisor ends it
+	s.command.Dir, s.command.Stdout, s.command.Stderr = s.folder, output, output
+	if err := runAsServer(s.command); err != nil {
 		return err
 	}
 	var err error
-	if s.hold, err = s.command.StdinPipe(); err != nil {
+	if s.stdin, err = s.command.StdinPipe(); err != nil {
 		return err
 	}
 	if err := s.command.Start(); err != nil {
@@ -237,19 +235,19 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	ended := make(chan struct{})
 	s.ended = ended
-	go func() { // ends with the server; end waits for it
-		_ = s.command.Wait() // a server that is killed is no news
+	go func() { // returns when the server exits; end waits for that
+		_ = s.command.Wait() // an error is expected: we stop it by a signal
 		close(ended)
 	}()
-	if err := s.answers(ctx); err != nil {
+	if err := s.waitReady(ctx); err != nil {
 		s.end()
-		return fmt.Errorf("start PostgreSQL: %w\n%s", err, said)
+		return fmt.Errorf("start PostgreSQL: %w\n%s", err, output)
 	}
 	return nil
 }
 
-// answers waits until the server takes connections.
-func (s *Server) answers(ctx context.Context) error {
+// waitReady waits until the server accepts connections.
+func (s *Server) waitReady(ctx context.Context) error {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -260,14 +258,14 @@ func (s *Server) answers(ctx context.Context) error {
 		select {
 		case <-ticker.C:
 		case <-s.ended:
-			return errors.New("the server ended")
+			return errors.New("the server exited")
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), err)
 		}
 	}
 }
 
-// DSN returns the URL of a database of this server, as the superuser "cobro".
+// DSN returns the URL of a database on this server, for the superuser "cobro".
 func (s *Server) DSN(database string) string {
 	return (&url.URL{
 		Scheme: "postgres", User: url.UserPassword("cobro", s.password), Host: "127.0.0.1:" + strconv.Itoa(s.port),
@@ -278,22 +276,22 @@ func (s *Server) DSN(database string) string {
 // Folder returns where the server's files and its Unix socket are.
 func (s *Server) Folder() string { return s.folder }
 
-// Create makes a database, empty or as the template is, which nobody may be
-// connected to meanwhile.
+// Create makes a database, empty or as a copy of template, to which nothing may be
+// connected meanwhile.
 func (s *Server) Create(ctx context.Context, database, template string) error {
 	if template == "" {
 		template = "template1"
 	}
-	return s.manage(ctx, fmt.Sprintf(`CREATE DATABASE %s TEMPLATE %s`,
+	return s.exec(ctx, fmt.Sprintf(`CREATE DATABASE %s TEMPLATE %s`,
 		pgx.Identifier{database}.Sanitize(), pgx.Identifier{template}.Sanitize()))
 }
 
-// Drop removes a database and ends its connections.
+// Drop removes a database and closes its connections.
 func (s *Server) Drop(ctx context.Context, database string) error {
-	return s.manage(ctx, fmt.Sprintf(`DROP DATABASE %s WITH (FORCE)`, pgx.Identifier{database}.Sanitize()))
+	return s.exec(ctx, fmt.Sprintf(`DROP DATABASE %s WITH (FORCE)`, pgx.Identifier{database}.Sanitize()))
 }
 
-func (s *Server) manage(ctx context.Context, statement string) error {
+func (s *Server) exec(ctx context.Context, statement string) error {
 	conn, err := pgx.Connect(ctx, s.DSN("postgres"))
 	if err != nil {
 		return err
@@ -302,8 +300,8 @@ func (s *Server) manage(ctx context.Context, statement string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// Connect returns connections to a database beside those under test. The caller
-// closes them.
+// Connect opens a database independently of the code under test. The caller closes
+// it.
 func (s *Server) Connect(dsn string) (*sql.DB, error) {
 	cfg, err := pgx.ParseConfig(dsn)
 	if err != nil {
@@ -312,8 +310,7 @@ func (s *Server) Connect(dsn string) (*sql.DB, error) {
 	return stdlib.OpenDB(*cfg), nil
 }
 
-// Restart crashes the server and starts it again, on the same port with the same
-// databases.
+// Restart crashes the server and starts it again, with the same port and data.
 func (s *Server) Restart(ctx context.Context) error {
 	if err := s.Crash(); err != nil {
 		return err
@@ -321,32 +318,32 @@ func (s *Server) Restart(ctx context.Context) error {
 	return s.Resume(ctx)
 }
 
-// Crash ends the server at once, as if it had been killed, and keeps its folder
-// for Resume.
+// Crash stops the server at once, without a shutdown, and keeps its folder for
+// Resume.
 func (s *Server) Crash() error {
-	if _, err := io.WriteString(s.hold, keep); err != nil {
+	if _, err := io.WriteString(s.stdin, keep); err != nil {
 		return err
 	}
 	s.end()
 	return nil
 }
 
-// Resume starts a server that has crashed.
+// Resume starts a crashed server again.
 func (s *Server) Resume(ctx context.Context) error { return s.start(ctx) }
 
-// Stop ends the server and removes its folder. A second call does nothing.
+// Stop stops the server and removes its folder. A second call does nothing.
 func (s *Server) Stop() error {
 	s.end()
 	return os.RemoveAll(s.folder)
 }
 
-// end ends the server and waits until it has.
+// end stops the server and waits until it has exited.
 func (s *Server) end() {
-	_ = s.hold.Close() // the guard sees it
+	_ = s.stdin.Close() // the supervisor notices
 	<-s.ended
 }
 
-// tail keeps the end of what was written, and passes all of it on.
+// tail keeps the last 4 KiB that were written and forwards everything.
 type tail struct {
 	to   io.Writer
 	lock sync.Mutex
@@ -365,7 +362,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String returns the end.
+// String returns the kept part.
 func (t *tail) String() string {
 	t.lock.Lock()
 	defer t.lock.Unlock()

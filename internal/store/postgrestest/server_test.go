@@ -16,7 +16,7 @@ import (
 	"github.com/cobropay/cobro/internal/store/postgrestest"
 )
 
-func TestAServersLife(t *testing.T) {
+func TestServerCopiesRestartsAndStops(t *testing.T) {
 	t.Parallel()
 	s := postgrestest.New(t, postgrestest.Config{Settings: map[string]string{"fsync": "on", "work_mem": "5MB"}})
 	template := s.Database(t, "")
@@ -24,7 +24,7 @@ func TestAServersLife(t *testing.T) {
 	require.NoError(t, err)
 	_, err = db.ExecContext(t.Context(), `CREATE TABLE kept (n INT); INSERT INTO kept VALUES (7)`)
 	require.NoError(t, err)
-	require.NoError(t, db.Close(), "who copies a database must be alone with it")
+	require.NoError(t, db.Close(), "a copy needs a template without connections")
 
 	copied := s.Raw(t, s.Database(t, template))
 	read := func() (started string) {
@@ -39,7 +39,7 @@ func TestAServersLife(t *testing.T) {
 	}
 	before := read()
 	require.NoError(t, s.Restart(t.Context()))
-	require.NotEqual(t, before, read(), "it has crashed, and was started again")
+	require.NotEqual(t, before, read(), "it was restarted")
 
 	stranger, err := url.Parse(template)
 	require.NoError(t, err)
@@ -52,47 +52,46 @@ func TestAServersLife(t *testing.T) {
 	require.NoDirExists(t, s.Folder())
 }
 
-func TestAServerThatCannotStartSaysWhy(t *testing.T) {
+func TestStartErrorHasServerOutput(t *testing.T) {
 	t.Parallel()
-	postgrestest.New(t, postgrestest.Config{}) // skips where there is none
+	postgrestest.New(t, postgrestest.Config{}) // skips if PostgreSQL is not installed
 	_, err := postgrestest.Start(t.Context(), postgrestest.Config{Settings: map[string]string{"work_mem": "much"}})
-	require.ErrorContains(t, err, "the server ended")
+	require.ErrorContains(t, err, "the server exited")
 	require.ErrorContains(t, err, "work_mem")
 }
 
-// A server that is ended in the moment when it starts does not hear the first
-// signal.
-func TestAServerEndsWhileItStarts(t *testing.T) {
+// A server that is just starting ignores the first signal.
+func TestServerStopsWhileStarting(t *testing.T) {
 	t.Parallel()
 	s := postgrestest.New(t, postgrestest.Config{})
 	require.NoError(t, s.Crash())
-	over, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, s.Resume(over), context.Canceled)
+	require.ErrorIs(t, s.Resume(canceled), context.Canceled)
 	require.NoDirExists(t, s.Folder())
 }
 
-// orphan is set in a process that starts a server and waits to be killed.
+// orphan is set in a child process that starts a server and waits to be killed.
 const orphan = "COBRO_TEST_ORPHAN"
 
-func TestAServerEndsWithItsProcess(t *testing.T) {
+func TestServerStopsWhenItsProcessIsKilled(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(orphan) != "" {
 		s := postgrestest.New(t, postgrestest.Config{})
-		fmt.Printf("server %s %s\n", s.Folder(), s.DSN("postgres")) // to the test that waits for it
+		fmt.Printf("server %s %s\n", s.Folder(), s.DSN("postgres")) // for the parent test
 		<-t.Context().Done()
 		return
 	}
-	s := postgrestest.New(t, postgrestest.Config{}) // skips where there is none
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestAServerEndsWithItsProcess$")
+	s := postgrestest.New(t, postgrestest.Config{}) // skips if PostgreSQL is not installed
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestServerStopsWhenItsProcessIsKilled$")
 	child.Env = append(os.Environ(), orphan+"=1")
 	out, err := child.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, child.Start())
 	var folder, dsn string
 	for lines := bufio.NewScanner(out); folder == "" && lines.Scan(); {
-		if said, found := strings.CutPrefix(lines.Text(), "server "); found {
-			folder, dsn, _ = strings.Cut(said, " ")
+		if rest, found := strings.CutPrefix(lines.Text(), "server "); found {
+			folder, dsn, _ = strings.Cut(rest, " ")
 		}
 	}
 	require.NotEmpty(t, folder)

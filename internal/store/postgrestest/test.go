@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// New starts a server that stops when the test and its subtests have ended.
-// Where there is no PostgreSQL the test is skipped, but in CI it fails.
+// New starts a server that stops when the test and its subtests end. Without
+// PostgreSQL the test is skipped; in CI it fails.
 func New(t testing.TB, cfg Config) *Server {
 	t.Helper()
 	s, err := Start(t.Context(), cfg)
@@ -24,15 +24,15 @@ func New(t testing.TB, cfg Config) *Server {
 	require.NoError(t, err, "CI must have PostgreSQL: .ci/install brings it")
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("PostgreSQL's last words:\n%s", s.said)
+			t.Logf("PostgreSQL's last output:\n%s", s.output)
 		}
 		require.NoError(t, s.Stop())
 	})
 	return s
 }
 
-// Database returns the DSN of a fresh database, which is dropped when the test
-// ends. It is empty, or as the database of the template's DSN is.
+// Database creates a database, empty or as a copy of the one at the DSN template,
+// and returns its DSN. It is dropped when the test ends.
 func (s *Server) Database(t testing.TB, template string) string {
 	t.Helper()
 	name := "test_" + strings.ToLower(rand.Text())
@@ -44,7 +44,7 @@ func (s *Server) Database(t testing.TB, template string) string {
 	require.NoError(t, s.Create(t.Context(), name, template))
 	t.Cleanup(func() {
 		select {
-		case <-s.ended: // its databases have gone with it, or will
+		case <-s.ended: // the server is gone, and its databases with it
 		default:
 			require.NoError(t, s.Drop(context.WithoutCancel(t.Context()), name))
 		}
@@ -52,8 +52,7 @@ func (s *Server) Database(t testing.TB, template string) string {
 	return s.DSN(name)
 }
 
-// Raw returns connections to a database beside those under test, until the test
-// ends.
+// Raw is [Server.Connect] until the test ends.
 func (s *Server) Raw(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
 	db, err := s.Connect(dsn)

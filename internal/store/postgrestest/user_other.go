@@ -4,6 +4,6 @@ package postgrestest
 
 import "os/exec"
 
-func giveAway(string) error { return ErrMissing }
+func chownToServer(string) error { return ErrMissing }
 
-func asServer(*exec.Cmd) error { return ErrMissing }
+func runAsServer(*exec.Cmd) error { return ErrMissing }

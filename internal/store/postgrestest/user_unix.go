@@ -11,11 +11,12 @@ import (
 	"syscall"
 )
 
-// PostgreSQL refuses to run as root. There, its own user runs it.
+// serverUser runs the server if we are root, because PostgreSQL refuses to run as
+// root.
 const serverUser = "postgres"
 
-// account returns the ids of the user that runs the server, or false where that
-// is whoever runs the test.
+// account returns the ids of the user that runs the server. It returns false if
+// that is the current user.
 func account() (uid, gid int, other bool, err error) {
 	if os.Getuid() != 0 {
 		return 0, 0, false, nil
@@ -31,8 +32,8 @@ func account() (uid, gid int, other bool, err error) {
 	return uid, gid, true, err
 }
 
-// giveAway makes a path the server's.
-func giveAway(path string) error {
+// chownToServer gives a path to the server's user.
+func chownToServer(path string) error {
 	uid, gid, other, err := account()
 	if err != nil || !other {
 		return err
@@ -40,9 +41,9 @@ func giveAway(path string) error {
 	return os.Chown(path, uid, gid)
 }
 
-// asServer makes a command run as the server's user, in a process group of its
-// own: an interrupt from the keyboard is the test's to handle.
-func asServer(command *exec.Cmd) error {
+// runAsServer makes a command run as the server's user, in its own process group,
+// so that Ctrl-C reaches only the test.
+func runAsServer(command *exec.Cmd) error {
 	uid, gid, other, err := account()
 	if err != nil {
 		return err

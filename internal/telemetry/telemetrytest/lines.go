@@ -1,4 +1,4 @@
-// Package telemetrytest helps tests to read what programs log.
+// Package telemetrytest collects logs for tests.
 package telemetrytest
 
 import (
@@ -7,7 +7,7 @@ import (
 )
 
 // Lines is a log in memory. The zero value is empty. It is safe for concurrent
-// use: what logs may still be running while a test reads.
+// use, because a program may still log while the test reads.
 type Lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer // guarded by mu
@@ -20,7 +20,7 @@ func (l *Lines) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// String returns what was logged so far.
+// String returns the log so far.
 func (l *Lines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// The secrets of the tests. What is between the marks must never be seen.
+// The secrets of the tests, which must never be printed.
 const (
 	secret  = "whsec_Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LTAwMDE="
 	secret2 = "whsec_Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LTAwMDI="
@@ -25,7 +25,7 @@ const (
 	canaryPath = "/canary-path?token=canary-query"
 )
 
-// now is the clock of tests that look at times.
+// now is the time in tests that check times.
 var now = time.Date(2026, 11, 2, 15, 4, 5, 0, time.UTC)
 
 func example(t *testing.T, event payment.Event) payment.Notification {
@@ -35,34 +35,34 @@ func example(t *testing.T, event payment.Event) payment.Notification {
 	return n
 }
 
-// arrival is a request as an endpoint sees it.
+// arrival is a request that an endpoint received.
 type arrival struct {
 	method string
 	header http.Header
 	body   []byte
 }
 
-// shop is an endpoint that keeps what arrives.
+// shop is an endpoint that records its requests.
 type shop struct {
 	*httptest.Server
 	mu       sync.Mutex
 	arrivals []arrival // guarded by mu
 }
 
-// openShop starts an endpoint that answers by answer, or 204 where that is nil.
+// openShop starts an endpoint that calls answer. If answer is nil it returns 204.
 func openShop(t *testing.T, answer http.HandlerFunc) *shop {
 	t.Helper()
 	s := &shop{}
-	s.Server = httptest.NewServer(s.keep(t, answer))
+	s.Server = httptest.NewServer(s.record(t, answer))
 	t.Cleanup(s.Close)
 	return s
 }
 
-func (s *shop) keep(t *testing.T, answer http.HandlerFunc) http.HandlerFunc {
+func (s *shop) record(t *testing.T, answer http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
-			t.Errorf("the request breaks off: %v", err)
+			t.Errorf("read the request: %v", err)
 		}
 		s.mu.Lock()
 		s.arrivals = append(s.arrivals, arrival{r.Method, r.Header.Clone(), body})
@@ -82,7 +82,7 @@ func (s *shop) arrived() []arrival {
 	return s.arrivals
 }
 
-// endpoint returns the shop's entry in the file, of a developer's machine.
+// endpoint returns the shop's entry of the endpoints file.
 func (s *shop) endpoint() outbound.Endpoint { return at(s.URL) }
 
 func at(address string) outbound.Endpoint {
