@@ -35,7 +35,7 @@ var layers = map[string]struct {
 	"internal/failpoint":               {nil, "a leaf"},
 	"internal/outbound":                {[]string{"payment", "money", "private"}, "a client of merchants' endpoints; it knows nothing of Temporal"},
 	"internal/seal":                    {[]string{"private"}, "a leaf: keys know nothing of what they seal"},
-	"internal/engine":                  {[]string{"private", "internal/seal"}, "Temporal options for every program; a key that is missing is no answer for a workflow"},
+	"internal/temporalclient":          {[]string{"private", "internal/seal"}, "Temporal options for every program; a key that is missing is no answer for a workflow"},
 	"internal/telemetry":               {nil, "a leaf"},
 	"internal/telemetry/telemetrytest": {nil, "a leaf: tests read logs with it"},
 	"internal/metrics":                 {[]string{"payment", "athmovil", "internal/store"}, "measures the domain, the gateway's client and the store, from outside"},
@@ -43,7 +43,7 @@ var layers = map[string]struct {
 	"internal/operations":              {nil, "a leaf: health and metrics of any process"},
 	"internal/settings":                {[]string{"private"}, "a leaf: it knows the variables of every program, and none of the programs"},
 	"internal/doctor": {[]string{
-		"athmovil", "private", "internal/store", "internal/engine", "internal/seal", "internal/settings",
+		"athmovil", "private", "internal/store", "internal/temporalclient", "internal/seal", "internal/settings",
 	}, "looks at everything that an installation needs, and changes nothing"},
 	"internal/djangoathm":         {[]string{"athmovil", "payment", "money", "private"}, "pure: a dump of another system goes in, the domain's records come out"},
 	"internal/ledger":             {[]string{"payment", "money", "private"}, "pure: what is kept and how it is asked for, without a database"},
@@ -52,17 +52,17 @@ var layers = map[string]struct {
 	"internal/store/postgrestest": {nil, "starts a server for tests; it knows no tables"},
 	"internal/store/storetest":    {[]string{"internal/store", "payment", "money", "private"}, "the conformance suite of every database"},
 	"worker": {[]string{
-		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/engine", "internal/outbound", "internal/seal", "internal/telemetry", "internal/orders",
+		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/temporalclient", "internal/outbound", "internal/seal", "internal/telemetry", "internal/orders",
 		"internal/metrics", "internal/tracing", "internal/operations", "internal/settings",
 	}, "composes one process for a merchant, who needs nothing from internal"},
 	"api": {[]string{
 		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/orders", "internal/operations",
 	}, "HTTP only: stores and Temporal come in through interfaces"},
 	"internal/serve": {[]string{
-		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
+		"api", "workflows", "payment", "private", "internal/store", "internal/temporalclient", "internal/seal", "internal/telemetry",
 		"internal/metrics", "internal/tracing", "internal/operations",
 	}, "composes the API's process for cmd and dev"},
-	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "internal/doctor", "internal/settings", "athmovil", "private", "workflows"}, "flags and wiring"},
+	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/temporalclient", "internal/outbound", "internal/seal", "internal/djangoathm", "internal/doctor", "internal/settings", "athmovil", "private", "workflows"}, "flags and wiring"},
 	"cmd/athmovil-sim": {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
 	"cobrotest": {[]string{
 		"worker", "workflows", "activities", "payment", "money", "private", "athmovil", "athmovil/athmovilsim", "internal/store", "internal/seal",

@@ -234,7 +234,7 @@ const typeReceiver = "receiver"
 
 // quiet keeps the text of a receiver's error, which may name a customer, out of
 // the log: the SDK logs an activity's error as one unless it is benign, and
-// engine.Logger leaves out what a benign one says. The text is in the history,
+// temporalclient.Logger leaves out what a benign one says. The text is in the history,
 // encrypted. What the error says of further attempts is kept.
 func quiet(err error) error {
 	if err == nil {

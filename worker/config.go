@@ -11,10 +11,10 @@ import (
 	"go.temporal.io/sdk/interceptor"
 	"golang.org/x/time/rate"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/settings"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/private"
 )
@@ -101,9 +101,9 @@ type Config struct {
 	// Started is called once every queue is polled; nil means nobody asks.
 	Started func()
 
-	temporal engine.Options      // the rest of what the TEMPORAL_… variables say
-	tracing  tracing.Options     // what the OTEL_… variables say
-	getenv   func(string) string // of secrets that the endpoints file names; nil means os.Getenv
+	temporal temporalclient.Options // the rest of what the TEMPORAL_… variables say
+	tracing  tracing.Options        // what the OTEL_… variables say
+	getenv   func(string) string    // of secrets that the endpoints file names; nil means os.Getenv
 
 	traces       *tracing.Tracing // set by Run; nil where nothing is traced
 	interceptors []interceptor.ClientInterceptor
@@ -128,7 +128,7 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	problems := []error{settings.Join(settings.CheckFiles(getenv))}
 	raw := getenv
 	getenv = settings.Files(raw)
-	temporal, err := engine.LoadOptions(getenv)
+	temporal, err := temporalclient.LoadOptions(getenv)
 	problems = append(problems, err)
 	traces, err := tracing.LoadOptions(getenv)
 	problems = append(problems, err)

@@ -7,10 +7,10 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/orders"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -22,7 +22,7 @@ func (c *Config) connect(ctx context.Context, order func(*store.Store, client.Cl
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	temporal, err := engine.Dial(ctx, c.engineOptions(ring))
+	temporal, err := temporalclient.Dial(ctx, c.temporalOptions(ring))
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,8 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/operations"
+	"github.com/cobropay/cobro/internal/temporalclient"
 )
 
 // readyChecks is what must work for this process to work: its database with its
@@ -20,11 +20,11 @@ func (r *runner) readyChecks() []operations.Check {
 			_, err := r.client.CheckHealth(ctx, &client.CheckHealthRequest{})
 			return err
 		}},
-		{Name: "workers", Check: func(ctx context.Context) error { return engine.Polled(ctx, r.client, r.queues...) }},
+		{Name: "workers", Check: func(ctx context.Context) error { return temporalclient.Polled(ctx, r.client, r.queues...) }},
 	}
 	if r.cfg.Payments {
 		checks = append(checks, operations.Check{
-			Name: "search_attributes", Check: engine.SearchAttributesSeen(r.client, r.namespace()),
+			Name: "search_attributes", Check: temporalclient.SearchAttributesSeen(r.client, r.namespace()),
 		})
 	}
 	return checks

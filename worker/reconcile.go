@@ -12,10 +12,10 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -66,7 +66,7 @@ func ReconcileDays(ctx context.Context, cfg Config, from, to time.Time) ([]payme
 		return nil, nil, err
 	}
 	defer func() { _ = db.Close() }() // it was only read
-	temporal, err := engine.Dial(ctx, cfg.engineOptions(ring))
+	temporal, err := temporalclient.Dial(ctx, cfg.temporalOptions(ring))
 	if err != nil {
 		return nil, nil, err
 	}

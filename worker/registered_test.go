@@ -18,7 +18,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/worker"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -71,7 +71,7 @@ func TestRegisteredNames(t *testing.T) {
 		workflows.UpdateAwaitRefund, workflows.UpdateReview)
 	add(workflows.TaskQueue, "signal", workflows.SignalGatewayEvent, workflows.SignalReportAnswered, workflows.SignalDeliveries)
 	add(workflows.NotifyQueue("cobro"), "activity", activities.ReceiverActivityName("{event}", "webhook-{endpoint}"))
-	add("-", "search attribute", slices.Collect(maps.Keys(engine.SearchAttributes()))...)
+	add("-", "search attribute", slices.Collect(maps.Keys(temporalclient.SearchAttributes()))...)
 	add("-", "workflow id", workflows.PaymentWorkflowID("{payment id}"), workflows.RefundWorkflowID("{refund id}"),
 		workflows.LateEventWorkflowID("{event digest}"), workflows.SettlementWorkflowID("{refund id}"), workflows.ReconcileWorkflowID("{day}"), workflows.RedeliveryWorkflowID("{notification id}"))
 	add("-", "schedule id", workflows.ReconcileSchedule)

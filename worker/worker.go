@@ -12,10 +12,10 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -60,7 +60,7 @@ func (c *Config) run(ctx context.Context, notifications *activities.Notification
 		}
 	}()
 	front.Await("temporal")
-	temporal, err := engine.Dial(ctx, c.engineOptions(ring))
+	temporal, err := temporalclient.Dial(ctx, c.temporalOptions(ring))
 	if err != nil {
 		return err
 	}
@@ -97,9 +97,9 @@ func (c *Config) run(ctx context.Context, notifications *activities.Notification
 	return r.run(ctx)
 }
 
-func (c *Config) engineOptions(ring *seal.Ring) engine.Options {
+func (c *Config) temporalOptions(ring *seal.Ring) temporalclient.Options {
 	options := c.temporal
-	options.Sealer, options.Logger = ring, engine.Logger(c.Logger, ledger.IsID)
+	options.Sealer, options.Logger = ring, temporalclient.Logger(c.Logger, ledger.IsID)
 	options.Metrics, options.Interceptors = c.Metrics.Temporal(), c.interceptors
 	options.Address, options.Namespace = c.TemporalAddress, c.TemporalNamespace
 	options.Wait = c.StartTimeout
@@ -121,7 +121,7 @@ type runner struct {
 // addPayments adds the workflows and the gateway's activities. Waiting for
 // customers has a queue and slots of its own.
 func (r *runner) addPayments(ctx context.Context) error {
-	if err := engine.EnsureSearchAttributes(ctx, r.client, r.namespace()); err != nil {
+	if err := temporalclient.EnsureSearchAttributes(ctx, r.client, r.namespace()); err != nil {
 		return err
 	}
 	gatewayClient, err := r.cfg.gateway()

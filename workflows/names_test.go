@@ -12,8 +12,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -66,7 +66,7 @@ func TestSearchAttributesAreRegistered(t *testing.T) {
 	} {
 		used[key.GetName()] = key.GetValueType()
 	}
-	require.Equal(t, engine.SearchAttributes(), used)
+	require.Equal(t, temporalclient.SearchAttributes(), used)
 }
 
 func TestMoneyIsNeverRetried(t *testing.T) {

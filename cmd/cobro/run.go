@@ -15,11 +15,11 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/serve"
 	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/worker"
@@ -227,7 +227,7 @@ func (c *apiCommand) Validate() error {
 // Run serves until the context ends.
 func (c *apiCommand) Run(p *program) error {
 	problems := p.checkSettings(settings.API, map[string]string{"COBRO_STORE": c.Store, "COBRO_KEY_FILE": c.KeyFile})
-	temporal, err := engine.LoadOptions(p.getenv)
+	temporal, err := temporalclient.LoadOptions(p.getenv)
 	timing, timingErr := workflows.TimingFromEnv(p.getenv)
 	traces, tracesErr := tracing.LoadOptions(p.getenv)
 	if err := errors.Join(problems, err, tracesErr); err != nil {

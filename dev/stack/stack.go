@@ -17,11 +17,11 @@ import (
 
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
 	"github.com/cobropay/cobro/dev/temporal"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/serve"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/worker"
@@ -292,7 +292,7 @@ func (s *stack) apiConfig(timing workflows.Timing) (serve.Config, error) {
 		API:        func(context.Context) (net.Listener, error) { return s.api, nil },
 		Operations: s.ops, Store: s.addresses.Store, KeyFile: s.addresses.KeyFile,
 		APIKey: s.secrets.APIKey, WebhookSecret: s.secrets.WebhookSecret,
-		Temporal: engine.Options{Address: s.addresses.Temporal, Namespace: namespace},
+		Temporal: temporalclient.Options{Address: s.addresses.Temporal, Namespace: namespace},
 		Timing:   timing, CodecOrigins: s.origins, Logger: s.logger, Tracing: traces,
 	}
 	if s.flags.Gateway != gatewayLive {

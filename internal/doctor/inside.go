@@ -11,9 +11,9 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/temporalclient"
 )
 
 // oldKey is the age from which a key should have a successor.
@@ -120,7 +120,7 @@ func (e *examination) temporal(ctx context.Context, ring *seal.Ring) []Finding {
 	}
 	options := e.cfg.Temporal
 	options.Sealer, options.Logger, options.Wait = ring, slog.New(slog.DiscardHandler), e.cfg.Timeout/2
-	c, err := engine.Dial(ctx, options)
+	c, err := temporalclient.Dial(ctx, options)
 	if err != nil {
 		f.Status = Failed
 		f.Saw, f.Do = advice(err, "start Temporal, or mend TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE or the profile")
@@ -136,12 +136,12 @@ func (e *examination) temporal(ctx context.Context, ring *seal.Ring) []Finding {
 	ctx, cancel := e.bounded(ctx)
 	defer cancel()
 	attributes := Finding{Check: "search_attributes", Status: OK, Saw: "all are there"}
-	if err := engine.CheckSearchAttributes(ctx, c, namespace); err != nil {
+	if err := temporalclient.CheckSearchAttributes(ctx, c, namespace); err != nil {
 		attributes.Status = Failed
 		attributes.Saw, attributes.Do = advice(err, "let this program's credentials list search attributes")
 	}
 	workers := Finding{Check: "workers", Status: OK, Saw: "somebody works on " + strings.Join(e.cfg.Queues, " and ")}
-	if err := engine.Polled(ctx, c, e.cfg.Queues...); err != nil {
+	if err := temporalclient.Polled(ctx, c, e.cfg.Queues...); err != nil {
 		workers.Status, workers.Saw = Warning, strings.ReplaceAll(err.Error(), ": start cobro worker", "")
 		workers.Do = "start cobro worker: until then payments stay pending and confirmed sales are not charged"
 	}

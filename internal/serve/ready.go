@@ -7,8 +7,8 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/cobropay/cobro/api"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -22,9 +22,9 @@ func (cfg *Config) ready(db *store.Store, temporal client.Client) []api.ReadyChe
 			_, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
 			return err
 		}},
-		{Name: "search_attributes", Check: engine.SearchAttributesSeen(temporal, cfg.namespace())},
+		{Name: "search_attributes", Check: temporalclient.SearchAttributesSeen(temporal, cfg.namespace())},
 		{Name: "workers", Advisory: true, Check: func(ctx context.Context) error {
-			return engine.Polled(ctx, temporal, workflows.TaskQueue, workflows.AwaitQueue)
+			return temporalclient.Polled(ctx, temporal, workflows.TaskQueue, workflows.AwaitQueue)
 		}},
 	}
 }

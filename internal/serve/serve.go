@@ -17,13 +17,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cobropay/cobro/api"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/operations"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
@@ -61,7 +61,7 @@ type Config struct {
 	// Optional fields
 
 	// Temporal is where workflows run; its Sealer is set by Run.
-	Temporal engine.Options
+	Temporal temporalclient.Options
 	// MerchantID takes part in every derived payment id and can never change.
 	// Empty means DefaultMerchant.
 	MerchantID string
@@ -72,7 +72,7 @@ type Config struct {
 	// CodecOrigins are the pages that may decrypt payloads through /codec/: the
 	// addresses of the Temporal UI. Empty means that /codec/ is not served.
 	CodecOrigins []string
-	// CodecToken must be presented to /codec/; see engine.CodecAccess. The zero
+	// CodecToken must be presented to /codec/; see temporalclient.CodecAccess. The zero
 	// token lets everybody in who reaches the operations address.
 	CodecToken private.Token
 	// StopTimeout is how long Run goes on after the context ends, Drain included.
@@ -167,19 +167,19 @@ func (cfg *Config) run(ctx context.Context) error {
 	}
 	front.Await("temporal")
 	options := cfg.Temporal
-	options.Sealer, options.Logger = ring, engine.Logger(cfg.Logger, ledger.IsID)
+	options.Sealer, options.Logger = ring, temporalclient.Logger(cfg.Logger, ledger.IsID)
 	options.Wait = cmp.Or(options.Wait, cfg.StartTimeout)
 	options.Metrics = cfg.Metrics.Temporal()
 	if options.Interceptors, err = traces.Interceptors(); err != nil {
 		return err
 	}
-	temporal, err := engine.Dial(ctx, options)
+	temporal, err := temporalclient.Dial(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
 	front.Await("search_attributes")
-	if err := engine.EnsureSearchAttributes(ctx, temporal, cfg.namespace()); err != nil {
+	if err := temporalclient.EnsureSearchAttributes(ctx, temporal, cfg.namespace()); err != nil {
 		return err
 	}
 
@@ -207,7 +207,7 @@ func (cfg *Config) run(ctx context.Context) error {
 func (cfg *Config) api(ring *seal.Ring, db *store.Store, temporal client.Client, merchant string) api.Config {
 	config := api.Config{
 		Store:         db,
-		Flows:         api.NewFlows(temporal, engine.WithSignalRequestID),
+		Flows:         api.NewFlows(temporal, temporalclient.WithSignalRequestID),
 		Keys:          []api.APIKey{{Name: "default", Digest: api.DigestAPIKey(cfg.APIKey)}},
 		WebhookSecret: cfg.WebhookSecret,
 		MerchantID:    merchant,
@@ -219,7 +219,7 @@ func (cfg *Config) api(ring *seal.Ring, db *store.Store, temporal client.Client,
 		Logger:        cfg.Logger,
 	}
 	if len(cfg.CodecOrigins) > 0 {
-		config.Codec = engine.CodecHandler(ring, engine.CodecAccess{Origins: cfg.CodecOrigins, Token: cfg.CodecToken})
+		config.Codec = temporalclient.CodecHandler(ring, temporalclient.CodecAccess{Origins: cfg.CodecOrigins, Token: cfg.CodecToken})
 	}
 	return config
 }

@@ -31,9 +31,9 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
 	cobro "github.com/cobropay/cobro/worker"
 )
@@ -285,7 +285,7 @@ func TestAWorkflow(t *testing.T) {
 	var logs bytes.Buffer
 	logger, err := telemetry.NewLogger(&logs, telemetry.FormatJSON, slog.LevelInfo, false)
 	require.NoError(t, err)
-	suite.SetLogger(log.NewStructuredLogger(engine.Logger(logger, ledger.IsID)))
+	suite.SetLogger(log.NewStructuredLogger(temporalclient.Logger(logger, ledger.IsID)))
 	env := suite.NewTestWorkflowEnvironment()
 	var worked []interceptor.WorkerInterceptor
 	for _, i := range interceptors {
