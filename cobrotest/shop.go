@@ -22,12 +22,12 @@ import (
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/runner"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
-	"github.com/cobropay/cobro/worker"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -212,7 +212,7 @@ func (s *Shop) run(id, name string, input, result any) {
 	env.SetWorkerOptions(sdk.Options{Interceptors: []interceptor.WorkerInterceptor{&environment{over: over}}})
 	env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: id, TaskQueue: workflows.TaskQueue})
 	calls := &activities.Gateway{Client: s.gateway, Claims: s.db, Now: s.Now}
-	worker.RegisterPayments(env, calls, &activities.Records{Store: s.db})
+	runner.RegisterPayments(env, calls, &activities.Records{Store: s.db})
 	env.RegisterActivityWithOptions(s.awaitDecision(env, calls), activity.RegisterOptions{Name: activities.AwaitDecisionName})
 	s.receivers.Register(told{s: s, env: env}, s.db, s.Now)
 	s.decideReviews(env)

@@ -3,11 +3,8 @@ package worker_test
 import (
 	"context"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -22,18 +19,6 @@ import (
 
 func getenv(env map[string]string) func(string) string {
 	return func(name string) string { return env[name] }
-}
-
-// The alert that no worker of payments is up must not be silenced by a merchant's
-// program beside it.
-func TestWhatAProcessIs(t *testing.T) {
-	t.Parallel()
-	for program, payments := range map[string]bool{"worker": true, "receivers": false} {
-		recorder := httptest.NewRecorder()
-		worker.Metrics(worker.Config{Payments: payments}).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-		require.Equal(t, 1, strings.Count(recorder.Body.String(), "cobro_build_info{"))
-		require.Regexp(t, `cobro_build_info\{.*program="`+program+`".*\} 1`, recorder.Body.String())
-	}
 }
 
 func TestConfigFromEnv(t *testing.T) {

@@ -11,9 +11,9 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/runner"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
-	"github.com/cobropay/cobro/worker"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -28,7 +28,7 @@ type report struct {
 // reconcile runs ReconcileDay to its end.
 func (s *scene) reconcile(r *report, in workflows.ReconcileDayInput) payment.Reconciliation {
 	s.t.Helper()
-	worker.RegisterReconcile(s.env, &activities.Reconcile{Store: s.db})
+	runner.RegisterReconcile(s.env, &activities.Reconcile{Store: s.db})
 	s.mocks = append(s.mocks, func() {
 		s.env.OnActivity(activities.CompareSpanName, mock.Anything, mock.Anything).Return(
 			func(_ context.Context, in activities.CompareSpanInput) (activities.CompareSpanResult, error) {
@@ -199,7 +199,7 @@ func TestReconcileDayOfASchedule(t *testing.T) {
 func TestReconcileDayNeedsADay(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	worker.RegisterReconcile(s.env, &activities.Reconcile{Store: s.db})
+	runner.RegisterReconcile(s.env, &activities.Reconcile{Store: s.db})
 	s.execute(workflows.ReconcileWorkflowID("today"), workflows.ReconcileDayName, workflows.ReconcileDayInput{Day: "today"})
 	require.ErrorContains(t, s.env.GetWorkflowError(), "must be like 2026-01-31")
 }

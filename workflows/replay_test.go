@@ -17,7 +17,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
-	cobro "github.com/cobropay/cobro/worker"
+	"github.com/cobropay/cobro/internal/runner"
 )
 
 // histories are what payments did on the real server, recorded by dev/histories.
@@ -52,9 +52,9 @@ func replay(t *testing.T, file string) error {
 }
 
 // register registers every workflow.
-func register(r cobro.Registry) {
-	cobro.RegisterPayments(r, &activities.Gateway{}, &activities.Records{})
-	cobro.RegisterReconcile(r, &activities.Reconcile{})
+func register(r runner.Registry) {
+	runner.RegisterPayments(r, &activities.Gateway{}, &activities.Records{})
+	runner.RegisterReconcile(r, &activities.Reconcile{})
 }
 
 // names keeps the names of workflows.

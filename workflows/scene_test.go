@@ -22,12 +22,12 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/runner"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
-	"github.com/cobropay/cobro/worker"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -129,8 +129,8 @@ func (s *scene) at(after time.Duration, do func()) { s.env.RegisterDelayedCallba
 // execute runs a workflow to its end.
 func (s *scene) execute(workflowID, name string, input any) {
 	s.t.Helper()
-	worker.RegisterPayments(s.env, &activities.Gateway{}, &activities.Records{Store: s.records})
-	worker.RegisterAwait(s.env, &activities.Gateway{})
+	runner.RegisterPayments(s.env, &activities.Gateway{}, &activities.Records{Store: s.records})
+	runner.RegisterAwait(s.env, &activities.Gateway{})
 	require.NoError(s.t, s.receivers.Err())
 	s.receivers.Register(s.env, s.db, s.env.Now)
 	require.NoError(s.t, s.db.AnnounceReceivers(s.t.Context(), host, s.receivers.Announced(host)))

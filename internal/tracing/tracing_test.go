@@ -32,10 +32,10 @@ import (
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/runner"
 	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
-	cobro "github.com/cobropay/cobro/worker"
 )
 
 var silent = slog.New(slog.DiscardHandler)
@@ -341,7 +341,7 @@ func TestHistoriesReplayWithTracing(t *testing.T) {
 		}
 		replayer, err := worker.NewWorkflowReplayerWithOptions(options)
 		require.NoError(t, err)
-		cobro.RegisterPayments(onlyWorkflows{replayer}, &activities.Gateway{}, &activities.Records{})
+		runner.RegisterPayments(onlyWorkflows{replayer}, &activities.Gateway{}, &activities.Records{})
 		data, err := os.Open(file)
 		require.NoError(t, err)
 		history, err := client.HistoryFromJSON(data, client.HistoryJSONOptions{})

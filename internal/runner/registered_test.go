@@ -1,4 +1,4 @@
-package worker_test
+package runner_test
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/runner"
 	"github.com/cobropay/cobro/internal/temporalclient"
-	"github.com/cobropay/cobro/worker"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -46,9 +46,9 @@ func (r *registry) RegisterActivityWithOptions(a any, options activity.RegisterO
 func queues() map[string]*registry {
 	gateway, records := &activities.Gateway{}, &activities.Records{}
 	payments, await, receivers := newRegistry(), newRegistry(), newRegistry()
-	worker.RegisterPayments(payments, gateway, records)
-	worker.RegisterReconcile(payments, &activities.Reconcile{})
-	worker.RegisterAwait(await, gateway)
+	runner.RegisterPayments(payments, gateway, records)
+	runner.RegisterReconcile(payments, &activities.Reconcile{})
+	runner.RegisterAwait(await, gateway)
 	activities.Log(slog.New(slog.DiscardHandler)).Register(receivers, nil, nil)
 	return map[string]*registry{
 		workflows.TaskQueue: payments, workflows.AwaitQueue: await, workflows.NotifyQueue("cobro"): receivers,

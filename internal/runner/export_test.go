@@ -1,4 +1,4 @@
-package worker
+package runner
 
 import (
 	"net/http"
@@ -7,6 +7,7 @@ import (
 	sdk "go.temporal.io/sdk/worker"
 
 	"github.com/cobropay/cobro/internal/operations"
+	"github.com/cobropay/cobro/internal/process"
 	"github.com/cobropay/cobro/internal/store"
 )
 
@@ -16,14 +17,14 @@ func Metrics(c Config) http.Handler {
 	return c.Metrics.Handler(c.Logger)
 }
 
-// ReadyChecks are those of a process with payments that works on some queues.
-func ReadyChecks(db *store.Store, temporal client.Client, queues ...string) []operations.Check {
-	r := runner{cfg: Config{Payments: true}, store: db, client: temporal, queues: queues}
-	return r.readyChecks()
-}
-
 // Stop stops workers as Run does in the end.
 func Stop(cfg Config, workers ...sdk.Worker) {
 	r := runner{cfg: cfg}
 	r.stop(workers)
+}
+
+// ReadyChecks are those of a worker that polls some queues.
+func ReadyChecks(db *store.Store, temporal client.Client, queues ...string) []operations.Check {
+	r := runner{process: &process.Process{Store: db, Temporal: temporal}, queues: queues}
+	return r.readyChecks()
 }
