@@ -76,7 +76,7 @@ func (s *Server) answerReceivers(ctx context.Context, c *gin.Context, wanted fun
 			shown.Receivers = append(shown.Receivers, receiverJSON{
 				Host: r.Host, Event: r.Event, Name: r.Name, Timeout: r.Timeout.String(),
 				RetryFirst: span(r.First), RetryMost: span(r.Most), RetryFor: span(r.For),
-				TaskQueue: workflows.NotifyQueue(r.Host), Activity: activities.ReceiverActivityName(string(r.Event), r.Name),
+				TaskQueue: workflows.NotifyQueue(r.Host), Activity: workflows.ReceiverActivity(r.Event, r.Name),
 			})
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/notify"
 	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/workflows"
 )
 
 // Delivered is what came of one notification for one receiver.
@@ -68,7 +69,7 @@ type receiver struct {
 	run     func(context.Context, payment.Notification) error
 }
 
-func (r receiver) activity() string { return activities.ReceiverActivityName(string(r.event), r.name) }
+func (r receiver) activity() string { return workflows.ReceiverActivity(r.event, r.name) }
 
 // receivers lists the receivers of a program, in the order of a payment's life.
 func receivers(t testing.TB, n *activities.Notifications) []receiver {
@@ -77,10 +78,10 @@ func receivers(t testing.TB, n *activities.Notifications) []receiver {
 		t.Fatalf("the receivers are not well registered: %v", err)
 	}
 	found := make(registry)
-	n.Register(found, nil, nil)
+	notify.Register(found, n.All(), nil, nil)
 	var all []receiver
 	for _, event := range payment.Events() {
-		for _, r := range n.Announced(host) {
+		for _, r := range notify.Announced(host, n.All()) {
 			if r.Event != event {
 				continue
 			}
@@ -98,7 +99,7 @@ func receivers(t testing.TB, n *activities.Notifications) []receiver {
 // registry keeps receivers by the names of their activities.
 type registry map[string]func(context.Context, payment.Notification) error
 
-// RegisterActivityWithOptions implements [notify.ActivityRegistry].
+// RegisterActivityWithOptions implements [activity.Registry].
 func (r registry) RegisterActivityWithOptions(a any, options activity.RegisterOptions) {
 	r[options.Name] = a.(func(context.Context, payment.Notification) error)
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"go.temporal.io/sdk/activity"
+	sdkactivity "go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
@@ -20,18 +20,19 @@ import (
 	sdk "go.temporal.io/sdk/worker"
 
 	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/internal/notify"
-	"github.com/cobropay/cobro/internal/activity/records"
-	"github.com/cobropay/cobro/internal/activity/gateway"
-	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/activity"
+	"github.com/cobropay/cobro/internal/activity/gateway"
+	"github.com/cobropay/cobro/internal/activity/reconcile"
+	"github.com/cobropay/cobro/internal/activity/records"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/notify"
+	"github.com/cobropay/cobro/internal/runner"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
-	"github.com/cobropay/cobro/worker"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -83,7 +84,7 @@ func NewShop(t testing.TB, n *activities.Notifications) *Shop {
 			t.Errorf("close the database: %v", err)
 		}
 	})
-	s.need(s.db.AnnounceReceivers(t.Context(), host, n.Announced(host)), "announce the receivers")
+	s.need(s.db.AnnounceReceivers(t.Context(), host, notify.Announced(host, n.All())), "announce the receivers")
 	s.gateway = connect(s)
 	return s
 }
@@ -215,10 +216,10 @@ func (s *Shop) run(id, name string, input, result any) {
 	over := func() bool { return s.running() != env }
 	env.SetWorkerOptions(sdk.Options{Interceptors: []interceptor.WorkerInterceptor{&environment{over: over}}})
 	env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: id, TaskQueue: workflows.TaskQueue})
-	calls := &gateway.Gateway{Client: s.gateway, Claims: s.db, Now: s.Now}
-	worker.RegisterPayments(env, calls, &records.Records{Store: s.db})
-	env.RegisterActivityWithOptions(s.awaitDecision(env, calls), activity.RegisterOptions{Name: activity.AwaitDecisionName})
-	s.receivers.Register(told{s: s, env: env}, s.db, s.Now)
+	calls := &gateway.Gateway{Client: s.gateway, Locks: s.db, Now: s.Now}
+	runner.RegisterPayments(env, calls, &records.Records{Store: s.db}, &reconcile.Reconcile{Client: s.gateway, Store: s.db, Now: s.Now})
+	env.RegisterActivityWithOptions(s.awaitDecision(env, calls), sdkactivity.RegisterOptions{Name: activity.AwaitDecision.Name()})
+	notify.Register(told{s: s, env: env}, s.receivers.All(), s.db, s.Now)
 	s.decideReviews(env)
 
 	s.begin(env)
@@ -279,12 +280,12 @@ func (s *Shop) awaitDecision(
 	env *testsuite.TestWorkflowEnvironment, calls *gateway.Gateway,
 ) func(context.Context, activity.AwaitDecisionInput) (activity.Ticket, error) {
 	return func(ctx context.Context, in activity.AwaitDecisionInput) (activity.Ticket, error) {
-		token, pause := activity.GetInfo(ctx).TaskToken, in.First
+		token, pause := sdkactivity.GetInfo(ctx).TaskToken, in.First
 		var look func()
 		look = func() {
 			seen, err := calls.FindTicket(s.t.Context(), activity.TicketInput{EcommerceID: in.EcommerceID})
 			left := in.Until.Sub(env.Now())
-			if err == nil && left > 0 && (seen.Status == athmovil.StatusOpen || !seen.Status.Known()) {
+			if err == nil && left > 0 && (seen.Status == activity.TicketOpen || !seen.Status.Known()) {
 				env.RegisterDelayedCallback(look, min(left, pause))
 				pause = min(pause*5/4, in.Most)
 				return
@@ -294,7 +295,7 @@ func (s *Shop) awaitDecision(
 			}
 		}
 		env.RegisterDelayedCallback(look, 0)
-		return activity.Ticket{}, activity.ErrResultPending
+		return activity.Ticket{}, sdkactivity.ErrResultPending
 	}
 }
 
@@ -305,14 +306,14 @@ type told struct {
 	env *testsuite.TestWorkflowEnvironment
 }
 
-// RegisterActivityWithOptions implements [notify.ActivityRegistry].
-func (r told) RegisterActivityWithOptions(a any, options activity.RegisterOptions) {
+// RegisterActivityWithOptions implements [activity.Registry].
+func (r told) RegisterActivityWithOptions(a any, options sdkactivity.RegisterOptions) {
 	run, last := a.(func(context.Context, payment.Notification) error), ""
 	r.env.RegisterActivityWithOptions(func(ctx context.Context, n payment.Notification) error {
 		reason := ""
 		defer r.s.during(func(*testsuite.TestWorkflowEnvironment) { // not where it outlives the test
 			if reason != "" && reason != last {
-				r.s.t.Logf("%s, attempt %d: %s", options.Name, activity.GetInfo(ctx).Attempt, reason)
+				r.s.t.Logf("%s, attempt %d: %s", options.Name, sdkactivity.GetInfo(ctx).Attempt, reason)
 				last = reason
 			}
 		})

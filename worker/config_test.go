@@ -2,12 +2,11 @@ package worker_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
+	"reflect"
 	"testing"
 	"time"
 
@@ -22,18 +21,6 @@ import (
 
 func getenv(env map[string]string) func(string) string {
 	return func(name string) string { return env[name] }
-}
-
-// The alert that no worker of payments is up must not be silenced by a merchant's
-// program beside it.
-func TestWhatAProcessIs(t *testing.T) {
-	t.Parallel()
-	for program, payments := range map[string]bool{"worker": true, "receivers": false} {
-		recorder := httptest.NewRecorder()
-		worker.Metrics(worker.Config{Payments: payments}).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-		require.Equal(t, 1, strings.Count(recorder.Body.String(), "cobro_build_info{"))
-		require.Regexp(t, `cobro_build_info\{.*program="`+program+`".*\} 1`, recorder.Body.String())
-	}
 }
 
 func TestConfigFromEnv(t *testing.T) {
@@ -169,5 +156,24 @@ func TestRunRefuses(t *testing.T) {
 				require.ErrorContains(t, err, want)
 			}
 		})
+	}
+}
+
+// A field that is missing in one direction would be ignored without a word.
+func TestEveryConfigFieldReachesTheRunner(t *testing.T) {
+	t.Parallel()
+	cfg := worker.Config{
+		Store: "a", KeyFile: "b", Host: "c", Payments: true, PublicToken: "d", PrivateToken: private.NewToken("e"),
+		TemporalAddress: "f", TemporalNamespace: "g", GatewayURL: "h", GatewayReportURL: "i", CallTimeout: 1, CallsPerSecond: 2, Waiting: 3,
+		ReconcileAt: "j", StartTimeout: 4, Endpoints: "k", StopTimeout: 5, OpsListen: "l", Logger: slog.Default(), Now: time.Now, Started: func() {},
+	}
+	given, taken := reflect.ValueOf(cfg), reflect.ValueOf(worker.Runner(cfg))
+	for i := range given.NumField() {
+		field := given.Type().Field(i)
+		if !field.IsExported() {
+			continue
+		}
+		require.False(t, given.Field(i).IsZero(), "give %s a value in this test", field.Name)
+		require.Equal(t, fmt.Sprint(given.Field(i)), fmt.Sprint(taken.FieldByName(field.Name)), field.Name)
 	}
 }

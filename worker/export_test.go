@@ -1,29 +1,6 @@
 package worker
 
-import (
-	"net/http"
+import "github.com/cobropay/cobro/internal/runner"
 
-	"go.temporal.io/sdk/client"
-	sdk "go.temporal.io/sdk/worker"
-
-	"github.com/cobropay/cobro/internal/operations"
-	"github.com/cobropay/cobro/internal/store"
-)
-
-// Metrics are those that a process with a configuration serves.
-func Metrics(c Config) http.Handler {
-	c.setDefaults()
-	return c.Metrics.Handler(c.Logger)
-}
-
-// ReadyChecks are those of a process with payments that works on some queues.
-func ReadyChecks(db *store.Store, temporal client.Client, queues ...string) []operations.Check {
-	r := runner{cfg: Config{Payments: true}, store: db, client: temporal, queues: queues}
-	return r.readyChecks()
-}
-
-// Stop stops workers as Run does in the end.
-func Stop(cfg Config, workers ...sdk.Worker) {
-	r := runner{cfg: cfg}
-	r.stop(workers)
-}
+// Runner is what Run hands to package runner.
+func Runner(c Config) runner.Config { return c.runner() }

@@ -7,7 +7,6 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/orders"
 	"github.com/cobropay/cobro/internal/store"
@@ -16,29 +15,22 @@ import (
 
 // connect opens the store and Temporal for an order, and closes them after it.
 func (c *Config) connect(ctx context.Context, order func(*store.Store, client.Client) error) (err error) {
-	c.setDefaults()
-	db, ring, err := c.open(ctx)
+	p, err := c.open(ctx, false)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	temporal, err := engine.Dial(ctx, c.engineOptions(ring))
-	if err != nil {
-		return err
-	}
-	defer temporal.Close()
-	return order(db, temporal)
+	defer func() { err = errors.Join(err, p.Close()) }()
+	return order(p.Store, p.Temporal)
 }
 
 // Receivers lists every receiver that was announced and not removed.
 func Receivers(ctx context.Context, cfg Config) (receivers []ledger.Receiver, err error) {
-	cfg.setDefaults()
-	db, _, err := cfg.open(ctx)
+	p, err := cfg.open(ctx, true)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.Receivers(ctx)
+	defer func() { err = errors.Join(err, p.Close()) }()
+	return p.Store.Receivers(ctx)
 }
 
 // RemoveReceivers forgets the receivers of a host, narrowed down by event and

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,13 +9,8 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	"github.com/cobropay/cobro/athmovil"
-	"github.com/cobropay/cobro/internal/activity"
-	"github.com/cobropay/cobro/internal/activity/reconcile"
-	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/ledger"
-	"github.com/cobropay/cobro/internal/seal"
-	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -26,20 +20,20 @@ import (
 // returns what each came to, and all differences, and writes nothing.
 func Compare(ctx context.Context, cfg Config, from, to time.Time) ([]payment.Reconciliation, []payment.Mismatch, error) {
 	cfg.Payments = true
-	cfg.setDefaults()
-	if err := cfg.validate(0); err != nil {
+	run := cfg.runner()
+	if err := run.Validate(0); err != nil {
 		return nil, nil, err
 	}
-	db, _, err := cfg.open(ctx)
+	p, err := cfg.open(ctx, true)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { _ = db.Close() }() // it was only read
-	gateway, err := cfg.gateway()
+	defer func() { _ = p.Close() }() // it was only read
+	gateway, err := run.Gateway(p)
 	if err != nil {
 		return nil, nil, err
 	}
-	r := reconcile.Reconcile{Client: gateway, Store: db, Now: cfg.Now}
+	r := activities.Reconcile{Client: gateway, Store: p.Store, Now: cfg.Now}
 	var days []payment.Reconciliation
 	var all []payment.Mismatch
 	for day := from; !day.After(to); day = day.AddDate(0, 0, 1) {
@@ -61,17 +55,12 @@ func Compare(ctx context.Context, cfg Config, from, to time.Time) ([]payment.Rec
 // included, one after another, or joins the runs that are under way. It returns
 // what each came to, and the differences that these runs found first.
 func ReconcileDays(ctx context.Context, cfg Config, from, to time.Time) ([]payment.Reconciliation, []payment.Mismatch, error) {
-	cfg.setDefaults()
-	db, ring, err := cfg.open(ctx)
+	p, err := cfg.open(ctx, false)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { _ = db.Close() }() // it was only read
-	temporal, err := engine.Dial(ctx, cfg.engineOptions(ring))
-	if err != nil {
-		return nil, nil, err
-	}
-	defer temporal.Close()
+	defer func() { _ = p.Close() }() // it was only read
+	db, temporal := p.Store, p.Temporal
 	began := cfg.Now().UTC()
 	var runs []payment.Reconciliation
 	for day := from; !day.After(to); day = day.AddDate(0, 0, 1) {
@@ -99,28 +88,4 @@ func ReconcileDays(ctx context.Context, cfg Config, from, to time.Time) ([]payme
 // the one on which it is due.
 func (c *Config) reconcileInput(day string) workflows.ReconcileDayInput {
 	return workflows.ReconcileDayInput{Day: day, Timing: workflows.Timing{Call: c.CallTimeout}}
-}
-
-// open opens the key ring and the store.
-func (c *Config) open(ctx context.Context) (*store.Store, *seal.Ring, error) {
-	if c.Store == "" || c.KeyFile == "" {
-		return nil, nil, errors.New("no database or key ring: set COBRO_STORE and COBRO_KEY_FILE, or start dev in this folder")
-	}
-	ring, err := seal.Load(c.KeyFile)
-	if err != nil {
-		return nil, nil, err
-	}
-	ring.SetLogger(c.Logger)
-	db, err := store.Await(ctx, store.Config{
-		DSN: c.Store, Sealer: ring, Now: c.Now, Logger: c.Logger, Observer: c.Metrics,
-	}, c.StartTimeout)
-	return db, ring, err
-}
-
-// gateway returns a client of ATH Móvil.
-func (c *Config) gateway() (*athmovil.Client, error) {
-	return athmovil.New(athmovil.Config{
-		PublicToken: c.PublicToken, PrivateToken: c.PrivateToken, BaseURL: c.GatewayURL, ReportBaseURL: c.GatewayReportURL,
-		Timeout: c.CallTimeout, CallsPerSecond: c.CallsPerSecond, Now: c.Now, Observe: c.observeGateway,
-	})
 }

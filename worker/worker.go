@@ -2,241 +2,152 @@ package worker
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"log/slog"
 	"time"
 
-	"go.temporal.io/sdk/client"
-	sdk "go.temporal.io/sdk/worker"
+	"golang.org/x/time/rate"
 
 	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/internal/activity"
-	"github.com/cobropay/cobro/internal/activity/gateway"
-	"github.com/cobropay/cobro/internal/activity/reconcile"
-	"github.com/cobropay/cobro/internal/activity/records"
-	"github.com/cobropay/cobro/internal/engine"
-	"github.com/cobropay/cobro/internal/ledger"
-	"github.com/cobropay/cobro/internal/notify"
-	"github.com/cobropay/cobro/internal/seal"
-	"github.com/cobropay/cobro/internal/store"
-	"github.com/cobropay/cobro/workflows"
+	"github.com/cobropay/cobro/internal/runner"
+	"github.com/cobropay/cobro/private"
 )
 
-// Run works until ctx ends or something breaks, then finishes what is under way
-// within Config.StopTimeout. It returns nil after ctx has ended: what that cut
-// short is in the log. notifications may be nil. The standard log, of package
-// log, stays as it is: docs/telemetry.md says what net/http may write there.
+// Config says what a program runs and what it connects to. Fill it with
+// [ConfigFromEnv] or by hand.
+type Config struct {
+	// Required fields
+
+	// Store is the DSN of Cobro's database, such as "sqlite:/var/lib/cobro/cobro.db"
+	// or "postgres://cobro@db:5432/cobro?sslmode=verify-full". Required.
+	Store string
+	// KeyFile is the path of the key ring that encrypts histories and personal
+	// data. All programs of one installation use the same keys. Required.
+	KeyFile string
+
+	// Required fields for programs with receivers
+
+	// Host names the program among all that host receivers: 1 to 40 of a-z, 0-9
+	// and hyphens, such as "shop". Its receivers run on the task queue "notify-"
+	// and this name. Copies of one program have the same Host; programs with
+	// different receivers must not. Required with receivers.
+	Host string
+
+	// Required fields for payments
+
+	// Payments also runs the payment workflows and the calls to ATH Móvil, as the
+	// program "cobro worker" does. A program for receivers alone leaves it false.
+	Payments bool
+	// PublicToken and PrivateToken are the business's, from the ATH Business app.
+	// Both are required with Payments.
+	PublicToken  string
+	PrivateToken private.Token
+
+	// Optional fields
+
+	// TemporalAddress is the host and port of Temporal's frontend. Empty means
+	// 127.0.0.1:7233.
+	TemporalAddress string
+	// TemporalNamespace is empty for "default".
+	TemporalNamespace string
+	// GatewayURL and GatewayReportURL are the addresses of ATH Móvil. Empty means
+	// production.
+	GatewayURL       string
+	GatewayReportURL string
+	// CallTimeout is how long one call to ATH Móvil may take. Zero means 30
+	// seconds.
+	CallTimeout time.Duration
+	// CallsPerSecond is the most calls to ATH Móvil that this process makes in a
+	// second. Zero means no limit.
+	CallsPerSecond rate.Limit
+	// Waiting is how many customers this process waits for at once. Zero means
+	// 10,000.
+	Waiting int
+	// ReconcileAt is the time of day in Puerto Rico at which yesterday is compared
+	// with ATH Móvil's report, such as "02:00". "off" means never. Empty means
+	// 02:00.
+	ReconcileAt string
+	// StartTimeout is how long to wait for the database, and then for Temporal.
+	// Zero means 30 seconds.
+	StartTimeout time.Duration
+	// Endpoints is the path of the endpoints file, which lists the URLs that
+	// receive notifications (docs/webhooks.md). A program with Payments reads it,
+	// and reads it again when it changes. Empty means none.
+	Endpoints string
+	// StopTimeout is how long the work in progress may take after the context
+	// ends, on all task queues together. Work that takes longer is cut: another
+	// process runs the activity again, and looks at ATH Móvil first if it moves
+	// money. Zero means 10 seconds.
+	StopTimeout time.Duration
+	// OpsListen is the address, such as "127.0.0.1:8082", of /healthz, /readyz and
+	// /metrics. It must never be public. Port 0 takes a free one. Empty means that
+	// nothing is served.
+	OpsListen string
+	// Logger is nil for [slog.Default].
+	Logger *slog.Logger
+	// Now is the clock; nil means [time.Now].
+	Now func() time.Time
+	// Started is called once the program polls all of its task queues. Nil means
+	// no call.
+	Started func()
+
+	// environment has what [ConfigFromEnv] read and no field has: credentials for
+	// Temporal, tracing, and where the endpoints file finds its secrets.
+	environment runner.Config
+}
+
+// ConfigFromEnv reads a Config from the environment; getenv is usually
+// [os.Getenv]. Without COBRO_STORE and TEMPORAL_ADDRESS it takes what is missing
+// from a running dev, whose data folder is COBRO_DATA or .cobro in the current
+// folder. It takes ATH Móvil's address and tokens from there only where that is
+// dev's simulator.
+//
+//	COBRO_STORE, COBRO_KEY_FILE, COBRO_RECEIVER_HOST,
+//	COBRO_ATHM_PUBLIC_TOKEN, COBRO_ATHM_PRIVATE_TOKEN,
+//	COBRO_GATEWAY_URL, COBRO_GATEWAY_REPORT_URL, COBRO_CALL_TIMEOUT,
+//	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_START_TIMEOUT, COBRO_STOP_TIMEOUT,
+//	COBRO_RECONCILE_AT, COBRO_ENDPOINTS, COBRO_DATA, COBRO_OPS_LISTEN,
+//	TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…,
+//	OTEL_… (docs/telemetry.md)
+//
+// A secret NAME may also be in the file that NAME_FILE names. The error reports
+// every mistake at once.
+func ConfigFromEnv(getenv func(string) string) (Config, error) {
+	c, err := runner.ConfigFromEnv(getenv)
+	return Config{
+		Store: c.Store, KeyFile: c.KeyFile, Host: c.Host,
+		Payments: c.Payments, PublicToken: c.PublicToken, PrivateToken: c.PrivateToken,
+		TemporalAddress: c.TemporalAddress, TemporalNamespace: c.TemporalNamespace,
+		GatewayURL: c.GatewayURL, GatewayReportURL: c.GatewayReportURL, CallTimeout: c.CallTimeout,
+		CallsPerSecond: c.CallsPerSecond, Waiting: c.Waiting, ReconcileAt: c.ReconcileAt,
+		StartTimeout: c.StartTimeout, Endpoints: c.Endpoints, StopTimeout: c.StopTimeout,
+		OpsListen: c.OpsListen, Logger: c.Logger, Now: c.Now, Started: c.Started,
+		environment: c,
+	}, err
+}
+
+// runner returns the configuration of package runner.
+func (c *Config) runner() runner.Config {
+	r := c.environment
+	r.Store, r.KeyFile, r.Host = c.Store, c.KeyFile, c.Host
+	r.Payments, r.PublicToken, r.PrivateToken = c.Payments, c.PublicToken, c.PrivateToken
+	r.TemporalAddress, r.TemporalNamespace = c.TemporalAddress, c.TemporalNamespace
+	r.GatewayURL, r.GatewayReportURL, r.CallTimeout = c.GatewayURL, c.GatewayReportURL, c.CallTimeout
+	r.CallsPerSecond, r.Waiting, r.ReconcileAt = c.CallsPerSecond, c.Waiting, c.ReconcileAt
+	r.StartTimeout, r.Endpoints, r.StopTimeout = c.StartTimeout, c.Endpoints, c.StopTimeout
+	r.OpsListen, r.Logger, r.Now, r.Started = c.OpsListen, c.Logger, c.Now, c.Started
+	return r
+}
+
+// Run works until ctx ends or something breaks. Then it finishes the work in
+// progress, for at most [Config].StopTimeout. It returns nil once ctx has ended;
+// errors that the stop itself has caused are logged.
+//
+// A mistake in cfg or in a receiver is an error before anything is opened, and
+// all of them are reported at once. notifications may be nil where cfg.Payments
+// is set.
+//
+// Run leaves the standard log, of package log, as it is: docs/telemetry.md says
+// what net/http may write there.
 func Run(ctx context.Context, cfg Config, notifications *activities.Notifications) error {
-	if notifications == nil {
-		notifications = activities.NewNotifications()
-	}
-	cfg.setDefaults()
-	if err := errors.Join(cfg.validate(len(notifications.All())), notifications.Err()); err != nil {
-		return err
-	}
-	err := cfg.run(ctx, notifications)
-	if err != nil && ctx.Err() != nil {
-		cfg.Logger.Info("cut short by the stop", "error", err)
-		return nil //nolint:nilerr // it was asked to end, and it has
-	}
-	return err
-}
-
-func (c *Config) run(ctx context.Context, notifications *activities.Notifications) error {
-	stopTracing, err := c.startTracing(ctx)
-	if err != nil {
-		return err
-	}
-	defer stopTracing()
-	front, stopOperations, err := c.serveOperations(ctx)
-	if err != nil {
-		return err
-	}
-	defer stopOperations()
-	db, ring, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err := db.Close(); err != nil {
-			c.Logger.Error("store not closed", "error", err)
-		}
-	}()
-	front.WaitFor("temporal")
-	temporal, err := engine.Dial(ctx, c.engineOptions(ring))
-	if err != nil {
-		return err
-	}
-	defer temporal.Close()
-
-	background, cancelBackground := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancelBackground()
-	r := runner{cfg: *c, client: temporal, store: db, failed: make(chan error, 1), background: background}
-	if c.Payments {
-		front.WaitFor("search_attributes")
-		if err := r.addPayments(ctx); err != nil {
-			return err
-		}
-		builtIn, err := r.addReceivers(ctx, builtInHost, activities.Log(c.Logger))
-		if err != nil {
-			return err
-		}
-		stop, err := r.addEndpoints(ctx, builtIn)
-		if err != nil {
-			return err
-		}
-		defer stop()
-	}
-	if len(notifications.All()) > 0 {
-		if _, err := r.addReceivers(ctx, c.Host, notifications); err != nil {
-			return err
-		}
-	}
-	if c.Payments { // a merchant's own hosts leave the books to Cobro
-		c.Metrics.WatchStore(ctx, db, c.Logger, c.Now)
-	}
-	front.SetHandler(r.operations(ctx))
-	defer stopOperations() // before the store: the last look must not find it closed
-	return r.run(ctx)
-}
-
-func (c *Config) engineOptions(ring *seal.Ring) engine.Options {
-	options := c.temporal
-	options.Sealer, options.Logger = ring, engine.Logger(c.Logger, ledger.IsID)
-	options.Metrics, options.Interceptors = c.Metrics.Temporal(), c.interceptors
-	options.Address, options.Namespace = c.TemporalAddress, c.TemporalNamespace
-	options.Wait = c.StartTimeout
-	return options
-}
-
-// runner starts and stops the workers of one process.
-type runner struct {
-	cfg     Config
-	client  client.Client
-	store   *store.Store
-	workers []sdk.Worker
-	queues  []string // of the workers
-	failed  chan error
-
-	background context.Context // of activities; ended by run's caller when nobody waits for them any more
-}
-
-// addPayments adds the workflows and the gateway's activities. Waiting for
-// customers has a queue and slots of its own.
-func (r *runner) addPayments(ctx context.Context) error {
-	if err := engine.EnsureSearchAttributes(ctx, r.client, r.namespace()); err != nil {
-		return err
-	}
-	gatewayClient, err := r.cfg.gateway()
-	if err != nil {
-		return err
-	}
-	calls := &gateway.Gateway{Client: gatewayClient, Locks: r.store, Now: r.cfg.Now}
-
-	payments := r.add(workflows.TaskQueue, sdk.Options{})
-	RegisterPayments(payments, calls, &records.Records{Store: r.store}, &reconcile.Reconcile{Client: gatewayClient, Store: r.store, Now: r.cfg.Now})
-	if err := ensureSchedule(ctx, r.client.ScheduleClient(), r.cfg.ReconcileAt, r.cfg.reconcileInput("")); err != nil {
-		return err
-	}
-	await := r.add(workflows.AwaitQueue, sdk.Options{
-		MaxConcurrentActivityExecutionSize: r.cfg.Waiting, DisableWorkflowWorker: true,
-	})
-	RegisterAwait(await, calls)
-	return nil
-}
-
-// addReceivers announces a host's receivers and adds the worker that runs them.
-func (r *runner) addReceivers(ctx context.Context, host string, n *activities.Notifications) (sdk.Worker, error) {
-	if err := r.store.AnnounceReceivers(ctx, host, notify.Announced(host, n.All())); err != nil {
-		return nil, fmt.Errorf("announce the receivers of %s: %w", host, err)
-	}
-	w := r.add(workflows.NotifyQueue(host), sdk.Options{DisableWorkflowWorker: true})
-	notify.Register(w, n.All(), r.store, r.cfg.Now)
-	return w, nil
-}
-
-func (r *runner) add(queue string, options sdk.Options) sdk.Worker {
-	options.DisableRegistrationAliasing = true
-	options.WorkerStopTimeout = r.cfg.StopTimeout
-	options.BackgroundActivityContext = r.background
-	options.OnFatalError = func(err error) {
-		select {
-		case r.failed <- fmt.Errorf("worker of queue %s: %w", queue, err):
-		default: // one reason to stop is enough
-		}
-	}
-	w := sdk.New(r.client, queue, options)
-	r.workers, r.queues = append(r.workers, w), append(r.queues, queue)
-	return w
-}
-
-// run starts every worker, waits, and stops them in the reverse order.
-func (r *runner) run(ctx context.Context) error {
-	for i, w := range r.workers {
-		if err := w.Start(); err != nil {
-			r.stop(r.workers[:i])
-			return err
-		}
-	}
-	r.cfg.Started()
-	defer r.stop(r.workers)
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-r.failed:
-		return err
-	}
-}
-
-// stop stops the workers at once rather than one after another, and waits for
-// all together no longer than Config.StopTimeout. Each worker by itself could
-// take three times as long: the SDK gives its workflow tasks, local activities
-// and activities the whole time in turn, so that each may have it.
-func (r *runner) stop(workers []sdk.Worker) {
-	limit := time.NewTimer(r.cfg.StopTimeout)
-	defer limit.Stop()
-	done := make(chan struct{}, len(workers))
-	for _, w := range workers {
-		go func() { // waited for below, or left behind with what it waits for
-			w.Stop()
-			done <- struct{}{}
-		}()
-	}
-	for range workers {
-		select {
-		case <-done:
-		case <-limit.C:
-			r.cfg.Logger.Error("work cut: raise COBRO_STOP_TIMEOUT, and the platform's limit above it")
-			return
-		}
-	}
-}
-
-func (r *runner) namespace() string {
-	if r.cfg.TemporalNamespace == "" {
-		return client.DefaultNamespace
-	}
-	return r.cfg.TemporalNamespace
-}
-
-// Registry is the part of a Temporal worker, or of Temporal's test environment,
-// that takes registrations.
-type Registry interface {
-	workflows.Registry
-	activity.Registry
-}
-
-// RegisterPayments registers the workflows with everything that runs on
-// workflows.TaskQueue. The names are for ever: testdata/registered.golden lists
-// them.
-func RegisterPayments(r Registry, calls *gateway.Gateway, writes *records.Records, compare *reconcile.Reconcile) {
-	workflows.Register(r)
-	activity.Register(r, calls.Bindings()...)
-	activity.Register(r, writes.Bindings()...)
-	activity.Register(r, compare.Bindings()...)
-}
-
-// RegisterAwait registers what runs on workflows.AwaitQueue.
-func RegisterAwait(r activity.Registry, calls *gateway.Gateway) {
-	activity.Register(r, activity.AwaitDecision.Bind(calls.AwaitDecision))
+	return runner.Run(ctx, cfg.runner(), notifications)
 }

@@ -10,8 +10,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/cobropay/cobro/internal/activity"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -64,7 +64,7 @@ func TestSearchAttributesAreRegistered(t *testing.T) {
 	} {
 		used[key.GetName()] = key.GetValueType()
 	}
-	require.Equal(t, engine.SearchAttributes(), used)
+	require.Equal(t, temporalclient.SearchAttributes(), used)
 }
 
 func TestMoneyIsNeverRetried(t *testing.T) {

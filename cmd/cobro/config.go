@@ -8,10 +8,10 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/temporalclient"
 )
 
 type configCommand struct {
@@ -114,13 +114,13 @@ func (p *program) checkSettings(of settings.Program, effective map[string]string
 }
 
 func onlyTemporal(getenv func(string) string) error {
-	_, err := engine.LoadOptions(getenv)
+	_, err := temporalclient.LoadOptions(getenv)
 	return err
 }
 
 // temporalValues shows what the TEMPORAL_… variables and the profile come to.
 func temporalValues(getenv func(string) string) []settings.Value {
-	o, err := engine.LoadOptions(getenv)
+	o, err := temporalclient.LoadOptions(getenv)
 	if err != nil {
 		return nil // which is a problem of its own
 	}

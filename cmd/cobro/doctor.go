@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/cobropay/cobro/internal/doctor"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/settings"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -37,9 +37,9 @@ type examined struct {
 
 // Run examines.
 func (c *doctorCommand) Run(p *program) error {
-	temporal, err := engine.LoadOptions(p.getenv)
+	temporal, err := temporalclient.LoadOptions(p.getenv)
 	if err != nil {
-		temporal = engine.Options{} // a problem of the settings says so
+		temporal = temporalclient.Options{} // a problem of the settings says so
 	}
 	findings := doctor.Run(p.ctx, doctor.Config{
 		Problems: p.problems(settings.Everything),

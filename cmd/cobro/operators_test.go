@@ -20,10 +20,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -86,7 +86,7 @@ func TestOldRowsAndHistoriesAreReadAfterARotation(t *testing.T) {
 	require.Zero(t, code, stderr)
 	running, runningRing := open(t, env) // by a process that is never restarted
 	keep(t, running, ledger.Change{Record: sale(t, "before")})
-	history, err := engine.NewDataConverter(runningRing).ToPayload("canary")
+	history, err := temporalclient.NewDataConverter(runningRing).ToPayload("canary")
 	require.NoError(t, err)
 	fingerprint := runningRing.Digest("fingerprint", []byte("body"))
 
@@ -115,9 +115,9 @@ func TestOldRowsAndHistoriesAreReadAfterARotation(t *testing.T) {
 		}
 	}
 	var text string
-	require.NoError(t, engine.NewDataConverter(restartedRing).FromPayload(history, &text))
+	require.NoError(t, temporalclient.NewDataConverter(restartedRing).FromPayload(history, &text))
 	require.Equal(t, "canary", text)
-	next, err := engine.NewDataConverter(runningRing).ToPayload("canary")
+	next, err := temporalclient.NewDataConverter(runningRing).ToPayload("canary")
 	require.NoError(t, err)
 	require.Equal(t, added.ID, string(next.GetMetadata()["encryption-key-id"]))
 	require.Equal(t, fingerprint, restartedRing.Digest("fingerprint", []byte("body")), "or a repeated request would be another one")

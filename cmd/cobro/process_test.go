@@ -23,9 +23,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// process runs the program as a process, which has variables of its own, and
+// subprocess runs the program as a process, which has variables of its own, and
 // returns the folder that it ran in.
-func process(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr, folder string) {
+func subprocess(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr, folder string) {
 	t.Helper()
 	program, err := os.Executable()
 	require.NoError(t, err)
@@ -55,16 +55,16 @@ func TestAVariableSetToNothingIsNotSet(t *testing.T) {
 		}
 		env := with(installation(t, nil), "COBRO_LISTEN", "127.0.0.1:0", "COBRO_OPS_LISTEN", "127.0.0.1:0",
 			"COBRO_START_TIMEOUT", "1s", "COBRO_STOP_TIMEOUT", "", "TEMPORAL_ADDRESS", "127.0.0.1:1", name, "")
-		code, _, stderr, _ := process(t, env, "api")
+		code, _, stderr, _ := subprocess(t, env, "api")
 		require.Equal(t, 1, code, stderr)
 		require.Contains(t, stderr, "listen tcp "+address, "the default")
 	}
 	env := newInstallation(t)
-	code, _, stderr, _ := process(t, with(env, "COBRO_LOG_FORMAT", "", "COBRO_LOG_LEVEL", ""), "migrate")
+	code, _, stderr, _ := subprocess(t, with(env, "COBRO_LOG_FORMAT", "", "COBRO_LOG_LEVEL", ""), "migrate")
 	require.Zero(t, code, stderr)
 
 	for _, flag := range []string{"--listen=", "--ops-listen="} {
-		code, _, stderr, _ := process(t, env, "api", flag)
+		code, _, stderr, _ := subprocess(t, env, "api", flag)
 		require.Equal(t, 2, code)
 		require.Contains(t, stderr, "must be like 127.0.0.1:8080", flag)
 	}
@@ -72,7 +72,7 @@ func TestAVariableSetToNothingIsNotSet(t *testing.T) {
 
 func TestTheHelpNamesTheVariables(t *testing.T) {
 	t.Parallel()
-	code, stdout, _, _ := process(t, nil, "migrate", "--help")
+	code, stdout, _, _ := subprocess(t, nil, "migrate", "--help")
 	require.Zero(t, code)
 	require.Contains(t, stdout, "($COBRO_STORE).")
 }
@@ -80,11 +80,11 @@ func TestTheHelpNamesTheVariables(t *testing.T) {
 // Those that tell what is wrong with the variables run whatever they are.
 func TestConfigCheckRunsWithABrokenLog(t *testing.T) {
 	t.Parallel()
-	code, stdout, stderr, _ := process(t, map[string]string{"COBRO_LOG_FORMAT": "xml"}, "--log-level", "debug", "config", "check")
+	code, stdout, stderr, _ := subprocess(t, map[string]string{"COBRO_LOG_FORMAT": "xml"}, "--log-level", "debug", "config", "check")
 	require.Equal(t, 1, code, stderr)
 	require.Contains(t, stdout, "COBRO_LOG_FORMAT is none of text, json")
 
-	code, _, stderr, _ = process(t, map[string]string{"COBRO_WAIT": "soon"}, "--log-level", "debug", "api")
+	code, _, stderr, _ = subprocess(t, map[string]string{"COBRO_WAIT": "soon"}, "--log-level", "debug", "api")
 	require.Equal(t, 2, code)
 	require.Contains(t, stderr, "COBRO_API_KEY is not set", "a start shows every problem, wherever its flags stand")
 }
@@ -99,7 +99,7 @@ func TestAMistypedStoreIsRefusedAndNotShown(t *testing.T) {
 		"postgres://cobro:12#hunter2@db:5432/cobro", "postgres://cobro:hunter2/x@db:5432/cobro",
 	} {
 		env := map[string]string{"COBRO_STORE": dsn}
-		code, stdout, stderr, folder := process(t, env, "migrate")
+		code, stdout, stderr, folder := subprocess(t, env, "migrate")
 		require.Equal(t, 1, code, dsn)
 		require.Regexp(t, "unknown kind of database|cannot be read", stderr)
 		require.NotContains(t, stdout+stderr, "hunter2")
@@ -107,15 +107,15 @@ func TestAMistypedStoreIsRefusedAndNotShown(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, made, dsn)
 
-		code, stdout, stderr, _ = process(t, env, "config", "check")
+		code, stdout, stderr, _ = subprocess(t, env, "config", "check")
 		require.Equal(t, 1, code, dsn)
 		require.Contains(t, stdout, "COBRO_STORE does not serve")
 		require.NotContains(t, stdout+stderr, "hunter2")
 	}
 	file := filepath.Join(t.TempDir(), "cobro.db") // absolute
-	code, _, stderr, _ := process(t, map[string]string{"COBRO_STORE": file}, "migrate")
+	code, _, stderr, _ := subprocess(t, map[string]string{"COBRO_STORE": file}, "migrate")
 	require.Zero(t, code, stderr)
-	_, stdout, _, _ := process(t, map[string]string{"COBRO_STORE": file}, "config", "check")
+	_, stdout, _, _ := subprocess(t, map[string]string{"COBRO_STORE": file}, "config", "check")
 	require.Contains(t, stdout, file)
 }
 

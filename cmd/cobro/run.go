@@ -15,11 +15,12 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/process"
 	"github.com/cobropay/cobro/internal/serve"
 	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/worker"
@@ -227,7 +228,7 @@ func (c *apiCommand) Validate() error {
 // Run serves until the context ends.
 func (c *apiCommand) Run(p *program) error {
 	problems := p.checkSettings(settings.API, map[string]string{"COBRO_STORE": c.Store, "COBRO_KEY_FILE": c.KeyFile})
-	temporal, err := engine.LoadOptions(p.getenv)
+	temporal, err := temporalclient.LoadOptions(p.getenv)
 	timing, timingErr := workflows.TimingFromEnv(p.getenv)
 	traces, tracesErr := tracing.LoadOptions(p.getenv)
 	if err := errors.Join(problems, err, tracesErr); err != nil {
@@ -236,17 +237,17 @@ func (c *apiCommand) Run(p *program) error {
 	if timingErr != nil { // which a problem says better
 		return timingErr
 	}
-	if err := serve.CheckFree(p.ctx, c.Listen, "--listen"); err != nil {
+	if err := process.CheckFree(p.ctx, c.Listen, "--listen"); err != nil {
 		return err
 	}
-	operations, err := serve.Listen(p.ctx, c.OpsListen, "--ops-listen")
+	operations, err := process.Listen(p.ctx, c.OpsListen, "--ops-listen")
 	if err != nil {
 		return err
 	}
 	ops := "http://" + operations.Addr().String()
 	p.logger.Info("api starting", "ops", ops)
 	return serve.Run(p.ctx, serve.Config{
-		API:        func(ctx context.Context) (net.Listener, error) { return serve.Listen(ctx, c.Listen, "--listen") },
+		API:        func(ctx context.Context) (net.Listener, error) { return process.Listen(ctx, c.Listen, "--listen") },
 		Operations: operations, Store: c.Store, KeyFile: c.KeyFile,
 		APIKey:        private.NewToken(p.getenv("COBRO_API_KEY")),
 		WebhookSecret: private.NewToken(p.getenv("COBRO_WEBHOOK_SECRET")),

@@ -26,9 +26,9 @@ import (
 
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/private"
 )
 
@@ -94,7 +94,7 @@ func (f *frontend) DescribeNamespace(ctx context.Context, r *workflowservice.Des
 }
 
 func (f *frontend) ListSearchAttributes(context.Context, *operatorservice.ListSearchAttributesRequest) (*operatorservice.ListSearchAttributesResponse, error) {
-	attributes := engine.SearchAttributes()
+	attributes := temporalclient.SearchAttributes()
 	if f.noAttributes {
 		attributes = map[string]enumspb.IndexedValueType{}
 	}

@@ -20,8 +20,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/temporalclient"
 )
 
 const (
@@ -164,10 +164,10 @@ func (c *cobro) dial(t *testing.T) (client.Client, converter.DataConverter) {
 	t.Helper()
 	ring, err := seal.Load(c.at.KeyFile)
 	require.NoError(t, err)
-	temporal, err := engine.Dial(t.Context(), engine.Options{Sealer: ring, Address: c.at.Temporal, Namespace: c.at.Namespace})
+	temporal, err := temporalclient.Dial(t.Context(), temporalclient.Options{Sealer: ring, Address: c.at.Temporal, Namespace: c.at.Namespace})
 	require.NoError(t, err)
 	t.Cleanup(temporal.Close)
-	return temporal, engine.NewDataConverter(ring)
+	return temporal, temporalclient.NewDataConverter(ring)
 }
 
 // browser makes the requests of all stories.

@@ -16,8 +16,8 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/temporalclient"
 )
 
 // temporal dials the Temporal server of a dev.
@@ -25,7 +25,7 @@ func (c *cobro) temporal(t *testing.T) client.Client {
 	t.Helper()
 	ring, err := seal.Load(c.at.KeyFile)
 	require.NoError(t, err)
-	dialled, err := engine.Dial(t.Context(), engine.Options{Sealer: ring, Address: c.at.Temporal, Namespace: c.at.Namespace})
+	dialled, err := temporalclient.Dial(t.Context(), temporalclient.Options{Sealer: ring, Address: c.at.Temporal, Namespace: c.at.Namespace})
 	require.NoError(t, err)
 	t.Cleanup(dialled.Close)
 	return dialled

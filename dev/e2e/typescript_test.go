@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 	failurepb "go.temporal.io/api/failure/v1"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -183,7 +183,7 @@ func (c *cobro) requireSealedFailure(t *testing.T, paymentID string) {
 		return failure != nil
 	}, patience, glance)
 	require.NotContains(t, failure.String(), "EEXIST")
-	read := engine.NewFailureConverter(converter).FailureToError(failure)
+	read := temporalclient.NewFailureConverter(converter).FailureToError(failure)
 	require.ErrorContains(t, read, "EEXIST")
 	require.Equal(t, "receiver", failure.GetApplicationFailureInfo().GetType())
 }

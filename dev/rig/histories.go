@@ -14,9 +14,9 @@ import (
 	"go.temporal.io/api/proxy"
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -123,7 +123,7 @@ func (e *eye) history(ctx context.Context, id string) (*history.History, error) 
 	if err != nil {
 		return nil, err
 	}
-	codec := engine.Codec(ring)
+	codec := temporalclient.Codec(ring)
 	err = proxy.VisitPayloads(ctx, h, proxy.VisitPayloadsOptions{
 		SkipSearchAttributes: true, // they are never encrypted
 		Visitor: func(_ *proxy.VisitPayloadsContext, payloads []*common.Payload) ([]*common.Payload, error) {

@@ -16,10 +16,10 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/cobropay/cobro/athmovil"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -125,7 +125,7 @@ func (s *System) look(ctx context.Context) (*eye, error) {
 }
 
 func (s *System) dial(ctx context.Context, ring *seal.Ring) (client.Client, error) {
-	return engine.Dial(ctx, engine.Options{
+	return temporalclient.Dial(ctx, temporalclient.Options{
 		Sealer: ring, Address: s.At().Temporal, Namespace: "default", Logger: slog.New(slog.DiscardHandler),
 	})
 }

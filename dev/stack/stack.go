@@ -17,14 +17,15 @@ import (
 
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
 	"github.com/cobropay/cobro/dev/temporal"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/metrics"
+	"github.com/cobropay/cobro/internal/process"
+	"github.com/cobropay/cobro/internal/runner"
 	"github.com/cobropay/cobro/internal/serve"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/private"
-	"github.com/cobropay/cobro/worker"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -123,11 +124,11 @@ func (s *stack) listen(ctx context.Context) (err error) {
 		s.addresses.Ops = "http://" + s.flags.OpsListen // where the codec of a cobro api beside us is expected
 		return nil
 	}
-	if s.api, err = serve.Listen(ctx, s.flags.Listen, "--listen"); err != nil {
+	if s.api, err = process.Listen(ctx, s.flags.Listen, "--listen"); err != nil {
 		return err
 	}
 	s.onStop(ignoreClosed(s.api.Close))
-	if s.ops, err = serve.Listen(ctx, s.flags.OpsListen, "--ops-listen"); err != nil {
+	if s.ops, err = process.Listen(ctx, s.flags.OpsListen, "--ops-listen"); err != nil {
 		return err
 	}
 	s.onStop(ignoreClosed(s.ops.Close))
@@ -188,12 +189,12 @@ func (s *stack) chooseGateway(ctx context.Context) error {
 }
 
 func (s *stack) startSimulator(ctx context.Context) error {
-	gateway, err := serve.Listen(ctx, s.flags.GatewayListen, "--gateway-listen")
+	gateway, err := process.Listen(ctx, s.flags.GatewayListen, "--gateway-listen")
 	if err != nil {
 		return err
 	}
 	s.onStop(ignoreClosed(gateway.Close))
-	control, err := serve.Listen(ctx, s.flags.GatewayControlListen, "--gateway-control-listen")
+	control, err := process.Listen(ctx, s.flags.GatewayControlListen, "--gateway-control-listen")
 	if err != nil {
 		return err
 	}
@@ -237,7 +238,7 @@ func (s *stack) migrate(ctx context.Context) error {
 }
 
 // serve runs the API and the worker until ctx ends or one of them breaks. The
-// API stops first, so that what it accepted still finds the worker.
+// API stops first, so that what it accepted still finds the runner.
 func (s *stack) serve(ctx context.Context, stdout io.Writer, began time.Time) error {
 	timing, err := workflows.TimingFromEnv(s.getenv)
 	if err != nil {
@@ -266,7 +267,7 @@ func (s *stack) serve(ctx context.Context, stdout io.Writer, began time.Time) er
 		defer close(apiStopped)
 		return serve.Run(ended, apiConfig)
 	})
-	group.Go(func() error { return worker.Run(working, workerConfig, nil) })
+	group.Go(func() error { return runner.Run(working, workerConfig, nil) })
 	group.Go(func() error {
 		<-ended.Done()
 		<-apiStopped
@@ -292,7 +293,7 @@ func (s *stack) apiConfig(timing workflows.Timing) (serve.Config, error) {
 		API:        func(context.Context) (net.Listener, error) { return s.api, nil },
 		Operations: s.ops, Store: s.addresses.Store, KeyFile: s.addresses.KeyFile,
 		APIKey: s.secrets.APIKey, WebhookSecret: s.secrets.WebhookSecret,
-		Temporal: engine.Options{Address: s.addresses.Temporal, Namespace: namespace},
+		Temporal: temporalclient.Options{Address: s.addresses.Temporal, Namespace: namespace},
 		Timing:   timing, CodecOrigins: s.origins, Logger: s.logger, Tracing: traces,
 	}
 	if s.flags.Gateway != gatewayLive {
@@ -301,10 +302,10 @@ func (s *stack) apiConfig(timing workflows.Timing) (serve.Config, error) {
 	return config, err
 }
 
-func (s *stack) workerConfig() (worker.Config, error) {
-	config, err := worker.ConfigFromEnv(s.getenv)
+func (s *stack) workerConfig() (runner.Config, error) {
+	config, err := runner.ConfigFromEnv(s.getenv)
 	if err != nil {
-		return worker.Config{}, err
+		return runner.Config{}, err
 	}
 	config.Payments = true
 	config.Host = ""

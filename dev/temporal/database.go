@@ -20,7 +20,7 @@ import (
 	sqlitedriver "modernc.org/sqlite"
 	sqlitecode "modernc.org/sqlite/lib"
 
-	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/temporalclient"
 )
 
 // settingUp stands in the version file while the schema is written: a file
@@ -183,7 +183,7 @@ func writeVersion(path, version string) error {
 
 // createNamespace does nothing to a namespace that exists.
 func createNamespace(database *serverconfig.SQL, namespace string, retention time.Duration) error {
-	settings, err := sqlite.NewNamespaceConfig(clusterName, namespace, false, engine.SearchAttributes())
+	settings, err := sqlite.NewNamespaceConfig(clusterName, namespace, false, temporalclient.SearchAttributes())
 	if err != nil {
 		return fmt.Errorf("temporal namespace %q: %w", namespace, err)
 	}

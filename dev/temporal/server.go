@@ -27,7 +27,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/temporalclient"
 )
 
 const (
@@ -81,7 +81,7 @@ type Server struct {
 
 // Start starts a server and returns when it can be used: the frontend answers,
 // the namespace is there, and so are the search attributes of
-// [engine.SearchAttributes]. Errors are meant for the person at the terminal;
+// [temporalclient.SearchAttributes]. Errors are meant for the person at the terminal;
 // a taken port is a [*PortTakenError]. The caller calls [Server.Stop] after
 // having stopped everything that uses the server.
 func Start(ctx context.Context, o Options) (*Server, error) {
@@ -197,7 +197,7 @@ func (s *Server) awaitReady(ctx context.Context, retention time.Duration) error 
 	if err := keepFor(ctx, c, s.namespace, retention); err != nil {
 		return err
 	}
-	if err := engine.EnsureSearchAttributes(ctx, c, s.namespace); err != nil {
+	if err := temporalclient.EnsureSearchAttributes(ctx, c, s.namespace); err != nil {
 		return err
 	}
 	// Whatever the answer, it comes from the history service.

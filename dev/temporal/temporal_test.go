@@ -34,8 +34,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/cobropay/cobro/dev/temporal"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/temporalclient"
 )
 
 const (
@@ -88,8 +88,8 @@ func run(m *testing.M) int {
 	if one.ring, err = seal.New(); err != nil {
 		return refuse(err)
 	}
-	codec.Handle("/codec/", engine.CodecHandler(one.ring, engine.CodecAccess{Origins: one.ui.Origins()}))
-	if one.client, err = engine.Dial(ctx, engine.Options{Address: one.server.Address(), Sealer: one.ring, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	codec.Handle("/codec/", temporalclient.CodecHandler(one.ring, temporalclient.CodecAccess{Origins: one.ui.Origins()}))
+	if one.client, err = temporalclient.Dial(ctx, temporalclient.Options{Address: one.server.Address(), Sealer: one.ring, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		return refuse(err)
 	}
 	defer one.client.Close()
@@ -206,7 +206,7 @@ func TestADuplicateSignalLeavesNoEvent(t *testing.T) {
 	run, err := one.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: queue}, Collect)
 	require.NoError(t, err)
 	tell := func(requestID, text string) error {
-		return one.client.SignalWorkflow(engine.WithSignalRequestID(t.Context(), requestID), run.GetID(), "", "tell", text)
+		return one.client.SignalWorkflow(temporalclient.WithSignalRequestID(t.Context(), requestID), run.GetID(), "", "tell", text)
 	}
 	for _, signal := range []struct{ requestID, text string }{
 		{"digest-a", "a"}, {"digest-a", "a"}, {"digest-b", "b"}, {"digest-a", "a"}, {"digest-end", "end"},
@@ -231,7 +231,7 @@ func TestADuplicateSignalLeavesNoEvent(t *testing.T) {
 }
 
 // Input and signals under a key that a worker lacks wait for it. Without the
-// panics of engine's converter the first workflow fails for good, and the second
+// panics of temporalclient's converter the first workflow fails for good, and the second
 // never hears its signal.
 func TestAMissingKeyOnlyDelaysAWorkflow(t *testing.T) {
 	t.Parallel()
@@ -504,7 +504,7 @@ func work(t *testing.T, c client.Client) (queue string) {
 
 func dial(t *testing.T, server *temporal.Server, ring *seal.Ring) client.Client {
 	t.Helper()
-	c, err := engine.Dial(t.Context(), engine.Options{
+	c, err := temporalclient.Dial(t.Context(), temporalclient.Options{
 		Address: server.Address(), Namespace: server.Namespace(), Sealer: ring, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)

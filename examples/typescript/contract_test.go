@@ -22,9 +22,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
@@ -150,7 +150,7 @@ func seals(t *testing.T) vectors {
 	} {
 		plain, err := converter.GetDefaultDataConverter().ToPayload(v.value)
 		require.NoError(t, err)
-		sealed, err := engine.Codec(ring(t, v.key)).Encode([]*commonpb.Payload{plain})
+		sealed, err := temporalclient.Codec(ring(t, v.key)).Encode([]*commonpb.Payload{plain})
 		require.NoError(t, err)
 		all.Payloads = append(all.Payloads, payloadVector{
 			Name: v.name, Key: v.key, Sealed: wire(t, sealed[0]),
@@ -332,7 +332,7 @@ func ring(t *testing.T, primary string) *seal.Ring {
 func opener(t *testing.T) (converter.PayloadCodec, converter.FailureConverter) {
 	t.Helper()
 	r := ring(t, "2026-02")
-	return engine.Codec(r), engine.NewFailureConverter(engine.NewDataConverter(r))
+	return temporalclient.Codec(r), temporalclient.NewFailureConverter(temporalclient.NewDataConverter(r))
 }
 
 func wire(t *testing.T, message proto.Message) []byte {

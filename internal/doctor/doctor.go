@@ -13,8 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/settings"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/private"
 )
 
@@ -44,7 +44,7 @@ type Config struct {
 
 	Store, KeyFile, MerchantID string
 	// Temporal's Sealer is set from KeyFile.
-	Temporal engine.Options
+	Temporal temporalclient.Options
 
 	PublicToken                  string
 	PrivateToken                 private.Token

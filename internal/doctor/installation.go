@@ -11,7 +11,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 )
@@ -120,7 +120,7 @@ func (c *checker) temporal(ctx context.Context, ring *seal.Ring) []Finding {
 	}
 	options := c.cfg.Temporal
 	options.Sealer, options.Logger, options.Wait = ring, slog.New(slog.DiscardHandler), c.cfg.Timeout/2
-	temporal, err := engine.Dial(ctx, options)
+	temporal, err := temporalclient.Dial(ctx, options)
 	if err != nil {
 		f.Status = Failed
 		f.Saw, f.Do = splitAdvice(err, "start Temporal, or fix TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE or the profile")
@@ -136,12 +136,12 @@ func (c *checker) temporal(ctx context.Context, ring *seal.Ring) []Finding {
 	ctx, cancel := c.withTimeout(ctx)
 	defer cancel()
 	attributes := Finding{Check: "search_attributes", Status: OK, Saw: "all are registered"}
-	if err := engine.CheckSearchAttributes(ctx, temporal, namespace); err != nil {
+	if err := temporalclient.CheckSearchAttributes(ctx, temporal, namespace); err != nil {
 		attributes.Status = Failed
 		attributes.Saw, attributes.Do = splitAdvice(err, "let this program's credentials list search attributes")
 	}
 	workers := Finding{Check: "workers", Status: OK, Saw: "workers poll " + strings.Join(c.cfg.Queues, " and ")}
-	if err := engine.Polled(ctx, temporal, c.cfg.Queues...); err != nil {
+	if err := temporalclient.Polled(ctx, temporal, c.cfg.Queues...); err != nil {
 		workers.Status, workers.Saw = Warning, strings.ReplaceAll(err.Error(), ": start cobro worker", "")
 		workers.Do = "start cobro worker: until then payments stay pending and confirmed sales are not charged"
 	}

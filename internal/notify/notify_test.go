@@ -19,9 +19,9 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/notify"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -70,7 +70,7 @@ func (a *attempts) RecordAttempt(ctx context.Context, attempt ledger.Attempt) er
 
 // logger is the one that a worker gives to Temporal's SDK, and tells all.
 func logger(w io.Writer) log.Logger {
-	return log.NewStructuredLogger(engine.Logger(slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})), ledger.IsID))
+	return log.NewStructuredLogger(temporalclient.Logger(slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})), ledger.IsID))
 }
 
 // overtime is a context whose deadline passes when it is closed.

@@ -29,15 +29,12 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/cobropay/cobro/activities"
-	"github.com/cobropay/cobro/internal/activity/records"
-	"github.com/cobropay/cobro/internal/activity/gateway"
 	"github.com/cobropay/cobro/athmovil"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
-	cobro "github.com/cobropay/cobro/worker"
+	"github.com/cobropay/cobro/workflows"
 )
 
 var silent = slog.New(slog.DiscardHandler)
@@ -288,7 +285,7 @@ func TestWorkflowIsOneTraceWithoutPrivateData(t *testing.T) {
 	var logs bytes.Buffer
 	logger, err := telemetry.NewLogger(&logs, telemetry.FormatJSON, slog.LevelInfo, false)
 	require.NoError(t, err)
-	suite.SetLogger(log.NewStructuredLogger(engine.Logger(logger, ledger.IsID)))
+	suite.SetLogger(log.NewStructuredLogger(temporalclient.Logger(logger, ledger.IsID)))
 	env := suite.NewTestWorkflowEnvironment()
 	var worked []interceptor.WorkerInterceptor
 	for _, i := range interceptors {
@@ -344,7 +341,7 @@ func TestHistoriesReplayWithTracing(t *testing.T) {
 		}
 		replayer, err := worker.NewWorkflowReplayerWithOptions(options)
 		require.NoError(t, err)
-		cobro.RegisterPayments(onlyWorkflows{replayer}, &gateway.Gateway{}, &records.Records{})
+		workflows.Register(replayer)
 		data, err := os.Open(file)
 		require.NoError(t, err)
 		history, err := client.HistoryFromJSON(data, client.HistoryJSONOptions{})

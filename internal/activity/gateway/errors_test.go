@@ -16,8 +16,8 @@ import (
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/activity/gateway"
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
@@ -96,7 +96,7 @@ func histories(t *testing.T, err error) map[string]error {
 	kept := make(map[string]error)
 	for name, c := range map[string]converter.FailureConverter{
 		"clear":     temporal.GetDefaultFailureConverter(),
-		"encrypted": engine.NewFailureConverter(engine.NewDataConverter(ring)),
+		"encrypted": temporalclient.NewFailureConverter(temporalclient.NewDataConverter(ring)),
 	} {
 		kept[name] = c.FailureToError(c.ErrorToFailure(err))
 	}

@@ -1,4 +1,4 @@
-package engine
+package temporalclient
 
 import (
 	"crypto/sha256"
@@ -13,31 +13,32 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// maxCodecBody bounds a request to the codec endpoint, in bytes. The server
-// takes 2 MiB a payload at most, and the UI sends those of one event together.
+// maxCodecBody is the most bytes that a request to the codec endpoint may have.
+// The Temporal server takes at most 2 MiB for one payload, and the UI sends all
+// payloads of one event together.
 const maxCodecBody = 8 << 20
 
-// CodecAccess says who may decrypt through [CodecHandler].
+// CodecAccess says who may decrypt with [CodecHandler].
 type CodecAccess struct {
-	// Origins are the pages that may, such as "http://127.0.0.1:8233", without
-	// a path. That alone is no access control: whoever can send a request
-	// without a browser is not asked for an origin.
+	// Origins are the web pages that may, such as "http://127.0.0.1:8233",
+	// without a path. They are no access control by themselves: a client that is
+	// not a browser sends no origin.
 	Origins []string
-	// Token must be presented as a bearer token, or as the password of HTTP
-	// Basic under any name. The zero token lets everybody in who reaches the
-	// address.
+	// Token must be sent as a bearer token, or as the password of HTTP Basic
+	// with any user name. With the zero token, everybody who reaches the address
+	// may decrypt.
 	Token private.Token
 }
 
-// CodecHandler serves POST …/decode and POST …/encode, by which the Temporal UI
-// and the temporal command show encrypted payloads in clear.
+// CodecHandler serves POST …/decode and POST …/encode, so that the Temporal UI
+// and the temporal command can show encrypted payloads in clear.
 //
-// The temporal command presents the token with --codec-auth "Bearer …". The UI
-// has two ways. With "pass access token" it sends the token of the person's own
-// login, to https addresses only: something in front of this handler has to
-// verify that one and present ours. With "include cross-origin credentials" it
-// sends what the browser was told for this address: open GET … once in the same
-// browser, and it asks for the password.
+// The temporal command sends the token with --codec-auth "Bearer …". The UI has
+// two ways. With "pass access token" it sends the token of the person's own
+// login, to https addresses only: a proxy in front of this handler has to verify
+// that token and send ours instead. With "include cross-origin credentials" it
+// sends the password that the browser has saved for this address: open GET … once
+// in the same browser, and it asks for that password.
 func CodecHandler(sealer Sealer, access CodecAccess) http.Handler {
 	codecs := converter.NewPayloadCodecHTTPHandler(codec{sealer})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -52,7 +53,7 @@ func CodecHandler(sealer Sealer, access CodecAccess) http.Handler {
 			header.Set("Access-Control-Allow-Origin", origin)
 			header.Set("Access-Control-Allow-Credentials", "true")
 		}
-		if r.Method == http.MethodOptions { // a browser asks first, and never with credentials
+		if r.Method == http.MethodOptions { // a preflight request never has credentials
 			header.Set("Access-Control-Allow-Methods", http.MethodPost)
 			header.Set("Access-Control-Allow-Headers", "Authorization, Authorization-Extras, Content-Type, X-Namespace")
 			header.Set("Access-Control-Max-Age", "600")
@@ -64,7 +65,7 @@ func CodecHandler(sealer Sealer, access CodecAccess) http.Handler {
 			header.Set("WWW-Authenticate", `Basic realm="Cobro codec", charset="UTF-8"`)
 			http.Error(w, "present COBRO_CODEC_TOKEN as a bearer token or as a password", http.StatusUnauthorized)
 		case r.Method == http.MethodGet && (r.URL.Path == "/" || r.URL.Path == ""):
-			_, _ = io.WriteString(w, "This browser may decode payloads now. Go back to the Temporal UI.\n") // whoever asked has hung up
+			_, _ = io.WriteString(w, "This browser may decode payloads now. Go back to the Temporal UI.\n") // the client is gone
 		case r.ContentLength > maxCodecBody:
 			http.Error(w, "the request is too large", http.StatusRequestEntityTooLarge)
 		default:
@@ -74,7 +75,8 @@ func CodecHandler(sealer Sealer, access CodecAccess) http.Handler {
 	})
 }
 
-// admits compares digests, so that time tells not even the token's length.
+// admits compares digests, so that the time it takes does not even show the
+// token's length.
 func (a CodecAccess) admits(r *http.Request) bool {
 	if a.Token.IsZero() {
 		return true

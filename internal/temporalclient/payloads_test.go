@@ -1,4 +1,4 @@
-package engine_test
+package temporalclient_test
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/private"
 )
 
@@ -36,7 +36,7 @@ func ring(t *testing.T, primary, keys string) *seal.Ring {
 func TestPayloadsAreEncryptedAndRead(t *testing.T) {
 	t.Parallel()
 	type payer struct{ Phone string }
-	data := engine.NewDataConverter(ring(t, "old", `"old":"`+oldKey+`"`))
+	data := temporalclient.NewDataConverter(ring(t, "old", `"old":"`+oldKey+`"`))
 	tests := []struct {
 		name  string
 		value any
@@ -71,11 +71,11 @@ func TestPayloadsAreEncryptedAndRead(t *testing.T) {
 	require.Equal(t, payer{Phone: canary}, got)
 }
 
-func TestPayloadsOutliveARotation(t *testing.T) {
+func TestPayloadsSurviveKeyRotation(t *testing.T) {
 	t.Parallel()
-	before := engine.NewDataConverter(ring(t, "old", `"old":"`+oldKey+`"`))
-	after := engine.NewDataConverter(ring(t, "new", `"old":"`+oldKey+`","new":"`+newKey+`"`))
-	dropped := engine.NewDataConverter(ring(t, "new", `"new":"`+newKey+`"`))
+	before := temporalclient.NewDataConverter(ring(t, "old", `"old":"`+oldKey+`"`))
+	after := temporalclient.NewDataConverter(ring(t, "new", `"old":"`+oldKey+`","new":"`+newKey+`"`))
+	dropped := temporalclient.NewDataConverter(ring(t, "new", `"new":"`+newKey+`"`))
 
 	payload, err := before.ToPayload(canary)
 	require.NoError(t, err)
@@ -91,13 +91,13 @@ func TestPayloadsOutliveARotation(t *testing.T) {
 	require.ErrorIs(t, after.FromPayload(payload, &got), seal.ErrTampered)
 }
 
-// The SDK decodes inside a workflow with what the converter gives it for that. An
-// error there would end the workflow, or lose a signal; dev/temporal shows what a
-// panic does.
-func TestAWorkflowTakesNoMissingKeyForAnAnswer(t *testing.T) {
+// Inside a workflow the SDK decodes with the converter from WithWorkflowContext.
+// An error there would fail the workflow or lose a signal. dev/temporal tests what
+// a panic does.
+func TestMissingKeyPanicsInsideAWorkflow(t *testing.T) {
 	t.Parallel()
 	inside := func(r *seal.Ring) converter.DataConverter {
-		aware, ok := engine.NewDataConverter(r).(workflow.ContextAware)
+		aware, ok := temporalclient.NewDataConverter(r).(workflow.ContextAware)
 		require.True(t, ok)
 		return aware.WithContext(t.Context()).(workflow.ContextAware).WithWorkflowContext(nil)
 	}
@@ -117,18 +117,18 @@ func TestAWorkflowTakesNoMissingKeyForAnAnswer(t *testing.T) {
 	require.ErrorIs(t, old.FromPayload(payload, &got), seal.ErrTampered, "which waiting does not mend")
 }
 
-func TestAClearPayloadIsReadAsItIs(t *testing.T) {
+func TestPayloadInClearIsReadAsItIs(t *testing.T) {
 	t.Parallel()
 	payload, err := converter.GetDefaultDataConverter().ToPayload(canary)
 	require.NoError(t, err)
 	var got string
-	require.NoError(t, engine.NewDataConverter(ring(t, "old", `"old":"`+oldKey+`"`)).FromPayload(payload, &got))
+	require.NoError(t, temporalclient.NewDataConverter(ring(t, "old", `"old":"`+oldKey+`"`)).FromPayload(payload, &got))
 	require.Equal(t, canary, got)
 }
 
 func TestFailuresAreEncryptedAndRead(t *testing.T) {
 	t.Parallel()
-	failures := engine.NewFailureConverter(engine.NewDataConverter(ring(t, "old", `"old":"`+oldKey+`"`)))
+	failures := temporalclient.NewFailureConverter(temporalclient.NewDataConverter(ring(t, "old", `"old":"`+oldKey+`"`)))
 	failure := failures.ErrorToFailure(temporal.NewApplicationErrorWithCause(canary, "Declined", errors.New(canary), canary))
 	require.NotContains(t, failure.String(), canary)
 	require.Equal(t, "Declined", failure.GetApplicationFailureInfo().GetType(), "retry policies name it")
@@ -146,14 +146,14 @@ func TestCodecHandler(t *testing.T) {
 	t.Parallel()
 	const ui = "http://127.0.0.1:8233"
 	keys := ring(t, "old", `"old":"`+oldKey+`"`)
-	server := httptest.NewServer(http.StripPrefix("/codec", engine.CodecHandler(keys, engine.CodecAccess{Origins: []string{ui, "http://localhost:8233"}})))
+	server := httptest.NewServer(http.StripPrefix("/codec", temporalclient.CodecHandler(keys, temporalclient.CodecAccess{Origins: []string{ui, "http://localhost:8233"}})))
 	t.Cleanup(server.Close)
 
-	encrypted, err := engine.NewDataConverter(keys).ToPayloads(canary)
+	encrypted, err := temporalclient.NewDataConverter(keys).ToPayloads(canary)
 	require.NoError(t, err)
 	body, err := protojson.Marshal(encrypted)
 	require.NoError(t, err)
-	foreign, err := engine.NewDataConverter(ring(t, "new", `"new":"`+newKey+`"`)).ToPayloads(canary)
+	foreign, err := temporalclient.NewDataConverter(ring(t, "new", `"new":"`+newKey+`"`)).ToPayloads(canary)
 	require.NoError(t, err)
 	foreignBody, err := protojson.Marshal(foreign)
 	require.NoError(t, err)
@@ -223,15 +223,15 @@ func TestCodecHandler(t *testing.T) {
 	})
 }
 
-func TestTheCodecAsksForItsToken(t *testing.T) {
+func TestCodecHandlerRequiresItsToken(t *testing.T) {
 	t.Parallel()
 	const token, ui = "codec-token-5f0c2a9d41", "https://temporal.example"
 	keys := ring(t, "old", `"old":"`+oldKey+`"`)
-	server := httptest.NewServer(http.StripPrefix("/codec", engine.CodecHandler(keys, engine.CodecAccess{
+	server := httptest.NewServer(http.StripPrefix("/codec", temporalclient.CodecHandler(keys, temporalclient.CodecAccess{
 		Origins: []string{ui}, Token: private.NewToken(token),
 	})))
 	t.Cleanup(server.Close)
-	encrypted, err := engine.NewDataConverter(keys).ToPayloads(canary)
+	encrypted, err := temporalclient.NewDataConverter(keys).ToPayloads(canary)
 	require.NoError(t, err)
 	body, err := protojson.Marshal(encrypted)
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-package engine
+package temporalclient
 
 import (
 	"context"
@@ -15,13 +15,12 @@ import (
 )
 
 const (
-	// encodingEncrypted marks an encrypted payload, by the convention of the
-	// SDK's samples.
+	// encodingEncrypted marks an encrypted payload, as the SDK's samples do.
 	encodingEncrypted = "binary/encrypted"
-	// metadataKeyID names the key that encrypted, for whoever rotates keys.
+	// metadataKeyID names the key that encrypted the payload, for key rotation.
 	metadataKeyID = "encryption-key-id"
-	// payloadContext binds what is sealed here to Temporal: stored in
-	// histories, never rename.
+	// payloadContext binds a sealed payload to Temporal. It is part of what is
+	// stored in histories: never change it.
 	payloadContext = "temporal.payload"
 )
 
@@ -29,22 +28,22 @@ const (
 type Sealer interface {
 	// Seal encrypts plain with the primary key and binds it to context.
 	Seal(plain, context []byte) ([]byte, error)
-	// Open decrypts what any key of the ring has sealed in the same context. A key
-	// that it lacks is a [seal.ErrUnknownKey].
+	// Open decrypts what any key of the ring has sealed with the same context.
+	// Without that key it returns a [seal.ErrUnknownKey].
 	Open(sealed, context []byte) ([]byte, error)
-	// PrimaryID is the id of the key that Seal uses, which is not secret.
+	// PrimaryID is the id of the key that Seal uses. It is not secret.
 	PrimaryID() string
 }
 
-// NewDataConverter returns the SDK's default converter with every payload
-// encrypted. A payload that arrives in clear is read as it is, so that one
-// typed into a command line works. A workflow that meets a [seal.ErrUnknownKey]
-// waits until the key is there.
+// NewDataConverter returns the SDK's default converter with encryption of every
+// payload. A payload in clear is read as it is, so that one from a command line
+// works. A workflow whose payload gives a [seal.ErrUnknownKey] waits until the
+// process has the key.
 func NewDataConverter(sealer Sealer) converter.DataConverter {
 	return dataConverter{converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec{sealer})}
 }
 
-// dataConverter tells the code of a workflow apart from everybody else.
+// dataConverter tells workflow code apart from all other code.
 type dataConverter struct{ converter.DataConverter }
 
 // WithContext implements [workflow.ContextAware].
@@ -55,9 +54,9 @@ func (c dataConverter) WithWorkflowContext(workflow.Context) converter.DataConve
 	return workflowConverter(c)
 }
 
-// workflowConverter panics where an error would be final: the SDK ends a workflow
-// whose input it cannot decode, and throws a signal away. A panic fails only the
-// workflow task, which is tried again until a worker has the key.
+// workflowConverter panics where an error would be final: the SDK fails a
+// workflow whose input it cannot decode, and drops such a signal. A panic only
+// fails the workflow task, which Temporal retries until a worker has the key.
 type workflowConverter struct{ converter.DataConverter }
 
 // FromPayload implements [converter.DataConverter].
@@ -70,8 +69,8 @@ func (c workflowConverter) FromPayloads(payloads *commonpb.Payloads, dest ...any
 	return keyed(c.DataConverter.FromPayloads(payloads, dest...))
 }
 
-// keyed lets every error pass but that of a missing key. What is damaged no
-// waiting mends.
+// keyed returns every error except that of a missing key. Damaged data does not
+// get better by waiting.
 func keyed(err error) error {
 	if errors.Is(err, seal.ErrUnknownKey) {
 		panic(err)
@@ -79,9 +78,9 @@ func keyed(err error) error {
 	return err
 }
 
-// NewFailureConverter returns a converter that encrypts the messages and stack
-// traces of failures too. Error types stay readable, since retry policies name
-// them: no personal data belongs there.
+// NewFailureConverter returns a converter that also encrypts the messages and
+// stack traces of failures. Error types stay in clear, because retry policies
+// name them: never put personal data there.
 func NewFailureConverter(data converter.DataConverter) converter.FailureConverter {
 	return temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
 		DataConverter:          data,
@@ -89,7 +88,7 @@ func NewFailureConverter(data converter.DataConverter) converter.FailureConverte
 	})
 }
 
-// codec seals whole payloads, so that their own metadata is hidden as well.
+// codec seals whole payloads, so that it hides their metadata too.
 type codec struct{ sealer Sealer }
 
 // Codec encrypts and decrypts payloads, for tools that read histories.

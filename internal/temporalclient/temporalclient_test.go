@@ -1,4 +1,4 @@
-package engine_test
+package temporalclient_test
 
 import (
 	"bytes"
@@ -23,22 +23,22 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/temporalclient"
 )
 
 const canary = "canary-787-555-1234"
 
-// frontend is as much of a Temporal frontend as a client needs to start.
+// frontend is the part of a Temporal frontend that a client needs to start.
 type frontend struct {
 	workflowservice.UnimplementedWorkflowServiceServer
 	operatorservice.UnimplementedOperatorServiceServer
 
 	mu         sync.Mutex
-	missing    int   // how often a namespace is not there yet
-	refusal    error // what every call answers
-	addError   error // what adding search attributes answers
-	listError  error // what listing them answers
+	missing    int   // how often the namespace does not exist yet
+	refusal    error // the answer to every call
+	addError   error // the answer to AddSearchAttributes
+	listError  error // the answer to ListSearchAttributes
 	pollers    map[string]int
 	attributes map[string]enumspb.IndexedValueType
 	deaf       bool // adding search attributes has no effect
@@ -121,16 +121,16 @@ func (f *frontend) DescribeTaskQueue(_ context.Context, request *workflowservice
 	}, nil
 }
 
-func options(t *testing.T, address string) engine.Options {
+func options(t *testing.T, address string) temporalclient.Options {
 	t.Helper()
 	ring, err := seal.New()
 	require.NoError(t, err)
-	return engine.Options{Address: address, Namespace: "shop", Sealer: ring, Logger: slog.New(slog.DiscardHandler)}
+	return temporalclient.Options{Address: address, Namespace: "shop", Sealer: ring, Logger: slog.New(slog.DiscardHandler)}
 }
 
 func dial(t *testing.T, f *frontend) client.Client {
 	t.Helper()
-	c, err := engine.Dial(t.Context(), options(t, serve(t, f)))
+	c, err := temporalclient.Dial(t.Context(), options(t, serve(t, f)))
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
@@ -166,7 +166,7 @@ func TestDialWaitsForTheServer(t *testing.T) {
 		}
 		serveOn(t, &frontend{}, listener)
 	}()
-	c, err := engine.Dial(t.Context(), o)
+	c, err := temporalclient.Dial(t.Context(), o)
 	require.NoError(t, err)
 	c.Close()
 }
@@ -182,7 +182,7 @@ func (c *closeOnWrite) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestDialSaysWhatToDo(t *testing.T) {
+func TestDialErrorsSayHowToFixThem(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string
@@ -202,7 +202,7 @@ func TestDialSaysWhatToDo(t *testing.T) {
 			if tt.frontend != nil {
 				o.Address = serve(t, tt.frontend)
 			}
-			_, err := engine.Dial(t.Context(), o)
+			_, err := temporalclient.Dial(t.Context(), o)
 			require.Error(t, err)
 			require.ErrorContains(t, err, o.Address)
 			for _, want := range tt.want {
@@ -212,21 +212,21 @@ func TestDialSaysWhatToDo(t *testing.T) {
 	}
 }
 
-func TestDialEndsWithItsContext(t *testing.T) {
+func TestDialStopsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := engine.Dial(ctx, options(t, "127.0.0.1:1"))
+	_, err := temporalclient.Dial(ctx, options(t, "127.0.0.1:1"))
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestDialNeedsASealer(t *testing.T) {
+func TestDialRequiresASealer(t *testing.T) {
 	t.Parallel()
-	_, err := engine.Dial(t.Context(), engine.Options{})
+	_, err := temporalclient.Dial(t.Context(), temporalclient.Options{})
 	require.ErrorContains(t, err, "Sealer is required")
 }
 
-func TestASignalCarriesItsRequestID(t *testing.T) {
+func TestSignalsCarryTheirRequestID(t *testing.T) {
 	t.Parallel()
 	f := &frontend{}
 	c := dial(t, f)
@@ -236,9 +236,9 @@ func TestASignalCarriesItsRequestID(t *testing.T) {
 		defer f.mu.Unlock()
 		return f.signals[len(f.signals)-1].GetRequestId()
 	}
-	require.Equal(t, "digest-1", send(engine.WithSignalRequestID(t.Context(), "digest-1")))
-	require.Equal(t, "digest-2", send(engine.WithSignalRequestID(t.Context(), "digest-2")))
-	first, second := send(t.Context()), send(engine.WithSignalRequestID(t.Context(), ""))
+	require.Equal(t, "digest-1", send(temporalclient.WithSignalRequestID(t.Context(), "digest-1")))
+	require.Equal(t, "digest-2", send(temporalclient.WithSignalRequestID(t.Context(), "digest-2")))
+	first, second := send(t.Context()), send(temporalclient.WithSignalRequestID(t.Context(), ""))
 	require.NotEmpty(t, first, "the SDK's own")
 	require.NotEqual(t, first, second)
 	for _, signal := range f.signals {
@@ -259,7 +259,7 @@ func TestEnsureSearchAttributes(t *testing.T) {
 	}{
 		{"none there", &frontend{}, nil},
 		{"some there, and one of another program", &frontend{attributes: map[string]enumspb.IndexedValueType{"PaymentStatus": keyword, "Other": keyword}}, nil},
-		{"all there, no permission needed", &frontend{attributes: engine.SearchAttributes(), addError: denied}, nil},
+		{"all there, no permission needed", &frontend{attributes: temporalclient.SearchAttributes(), addError: denied}, nil},
 		{"another program was faster", &frontend{addError: status.Error(codes.AlreadyExists, "race")}, nil},
 		{"wrong type", &frontend{attributes: map[string]enumspb.IndexedValueType{"PaymentStatus": integer}}, []string{"PaymentStatus is of type Int and has to be Keyword"}},
 		{"no permission", &frontend{deaf: true, addError: denied}, []string{
@@ -273,10 +273,10 @@ func TestEnsureSearchAttributes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			err := engine.EnsureSearchAttributes(t.Context(), dial(t, tt.frontend), "shop")
+			err := temporalclient.EnsureSearchAttributes(t.Context(), dial(t, tt.frontend), "shop")
 			if tt.want == nil {
 				require.NoError(t, err)
-				require.Subset(t, tt.frontend.attributes, engine.SearchAttributes())
+				require.Subset(t, tt.frontend.attributes, temporalclient.SearchAttributes())
 				return
 			}
 			for _, want := range tt.want {
@@ -289,25 +289,25 @@ func TestEnsureSearchAttributes(t *testing.T) {
 func TestCheckSearchAttributesChangesNothing(t *testing.T) {
 	t.Parallel()
 	f := &frontend{}
-	err := engine.CheckSearchAttributes(t.Context(), dial(t, f), "shop")
+	err := temporalclient.CheckSearchAttributes(t.Context(), dial(t, f), "shop")
 	require.ErrorContains(t, err, "temporal operator search-attribute create --namespace shop --name NeedsReview --type Bool")
 	require.Empty(t, f.attributes)
-	require.NoError(t, engine.CheckSearchAttributes(t.Context(), dial(t, &frontend{attributes: engine.SearchAttributes()}), "shop"))
+	require.NoError(t, temporalclient.CheckSearchAttributes(t.Context(), dial(t, &frontend{attributes: temporalclient.SearchAttributes()}), "shop"))
 }
 
-func TestPolled(t *testing.T) {
+func TestPolledNamesQueuesWithoutAWorker(t *testing.T) {
 	t.Parallel()
 	c := dial(t, &frontend{pollers: map[string]int{"work": 1}})
-	require.NoError(t, engine.Polled(t.Context(), c, "work"))
-	require.ErrorContains(t, engine.Polled(t.Context(), c, "work", "idle"), "nobody works on the task queue idle")
+	require.NoError(t, temporalclient.Polled(t.Context(), c, "work"))
+	require.ErrorContains(t, temporalclient.Polled(t.Context(), c, "work", "idle"), "nobody works on the task queue idle")
 }
 
-func TestEnsureSearchAttributesVerifies(t *testing.T) {
+func TestEnsureSearchAttributesWaitsUntilTheyAreListed(t *testing.T) {
 	t.Parallel()
 	c := dial(t, &frontend{deaf: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // enough for the first answer on a busy machine
 	defer cancel()
-	err := engine.EnsureSearchAttributes(ctx, c, "shop")
+	err := temporalclient.EnsureSearchAttributes(ctx, c, "shop")
 	require.ErrorContains(t, err, "NeedsReview")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
@@ -333,7 +333,7 @@ func TestLoadOptions(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := engine.LoadOptions(func(name string) string {
+			got, err := temporalclient.LoadOptions(func(name string) string {
 				if value := tt.environment[name]; value != "" || name != "TEMPORAL_CONFIG_FILE" {
 					return value
 				}
@@ -346,16 +346,16 @@ func TestLoadOptions(t *testing.T) {
 			require.Equal(t, tt.credentials, got.Credentials != nil)
 		})
 	}
-	_, err := engine.LoadOptions(func(name string) string {
+	_, err := temporalclient.LoadOptions(func(name string) string {
 		return map[string]string{"TEMPORAL_CONFIG_FILE": profiles, "TEMPORAL_PROFILE": "typo"}[name]
 	})
 	require.ErrorContains(t, err, "typo")
 }
 
-func TestTheAPIKeyIsSentAndNeverLogged(t *testing.T) {
+func TestAPIKeyIsSentAndNeverLogged(t *testing.T) {
 	t.Parallel()
 	f := &frontend{}
-	o, err := engine.LoadOptions(func(name string) string {
+	o, err := temporalclient.LoadOptions(func(name string) string {
 		return map[string]string{
 			"TEMPORAL_CONFIG_FILE": filepath.Join(t.TempDir(), "none.toml"),
 			"TEMPORAL_API_KEY":     canary, "TEMPORAL_TLS": "false", "TEMPORAL_ADDRESS": serve(t, f),
@@ -364,7 +364,7 @@ func TestTheAPIKeyIsSentAndNeverLogged(t *testing.T) {
 	require.NoError(t, err)
 	var logged bytes.Buffer
 	o.Sealer, o.Logger = options(t, "").Sealer, slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	c, err := engine.Dial(t.Context(), o)
+	c, err := temporalclient.Dial(t.Context(), o)
 	require.NoError(t, err)
 	c.Close()
 	require.Equal(t, []string{"Bearer " + canary}, f.headers.Get("authorization"))

@@ -1,4 +1,4 @@
-package engine
+package temporalclient
 
 import (
 	"context"
@@ -12,12 +12,12 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// Logger returns a logger for Temporal's SDK whose lines look like all others:
-// WorkflowID becomes workflow_id. Where isPayment says that a workflow's id is a
-// payment's, payment_id is added, so that one search finds what the API and the
-// worker said of a payment. What a benign error says is left out: it is a
-// receiver's, and may name a customer. The SDK logs it at the level debug, and
-// at info where its activity has timed out.
+// Logger returns a logger for Temporal's SDK whose lines look like all other
+// lines: WorkflowID becomes workflow_id. Where isPayment says that a workflow's id
+// is a payment's, it adds payment_id, so that one search finds the lines of the
+// API and of the worker. It leaves out the text of a benign error: that is a
+// receiver's, and may name a customer. The SDK logs such errors at the debug
+// level, and at info where the activity timed out.
 func Logger(logger *slog.Logger, isPayment func(id string) bool) *slog.Logger {
 	return slog.New(sdkHandler{logger.Handler(), isPayment})
 }
@@ -62,17 +62,17 @@ func (h sdkHandler) rename(a slog.Attr) []slog.Attr {
 	return renamed
 }
 
-// benign reports whether an error, or what it wraps, is of the category that
-// package activities gives to what receivers say.
+// benign reports whether an error, or one that it wraps, has the category that
+// package activities gives to the errors of receivers.
 func benign(err error) bool {
 	var application *temporal.ApplicationError
 	return errors.As(err, &application) && application.Category() == temporal.ApplicationErrorCategoryBenign
 }
 
-// underscored turns WorkflowID into workflow_id, and leaves other keys alone.
+// underscored turns WorkflowID into workflow_id. Other keys stay as they are.
 func underscored(key string) string {
 	var out strings.Builder
-	lower := false // the letter before was one
+	lower := false // whether the letter before was lower case
 	for _, r := range key {
 		if unicode.IsUpper(r) && lower {
 			out.WriteByte('_')

@@ -1,11 +1,10 @@
-package worker
+package runner
 
 import (
 	"context"
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/activity"
 	sdk "go.temporal.io/sdk/worker"
 
 	"github.com/cobropay/cobro/internal/notify"
@@ -25,25 +24,13 @@ func (c *Config) checkEndpoints() error {
 	return err
 }
 
-// DynamicRegistry is the part of a Temporal worker, or of Temporal's test
-// environment, that takes the one activity which serves every endpoint.
-type DynamicRegistry interface {
-	RegisterDynamicActivity(a any, options activity.DynamicRegisterOptions)
-}
-
-// RegisterEndpoints registers what serves every activity that the queue's
-// worker has no registration for.
-func RegisterEndpoints(r DynamicRegistry, endpoints *notify.Endpoints) {
-	r.RegisterDynamicActivity(endpoints.Deliver, activity.DynamicRegisterOptions{})
-}
-
 // addEndpoints lets the worker of the built-in receivers tell the endpoints of
 // Config.Endpoints too, announces them, and keeps up with the file. Without a
 // file it is registered all the same: a delivery that comes from a time with
 // one is then told what is missing. The caller calls stop in the end.
 func (r *runner) addEndpoints(ctx context.Context, w sdk.Worker) (stop func(), err error) {
-	sender := outbound.NewSender(outbound.Options{Now: r.cfg.Now, Wrap: r.cfg.traces.Transport})
-	endpoints := &notify.Endpoints{Sender: sender, Attempts: r.store, Now: r.cfg.Now}
+	sender := outbound.NewSender(outbound.Options{Now: r.cfg.Now, Wrap: r.process.Traces.Transport})
+	endpoints := &notify.Endpoints{Sender: sender, Attempts: r.process.Store, Now: r.cfg.Now}
 	if r.cfg.Endpoints == "" {
 		RegisterEndpoints(w, endpoints)
 		return sender.Close, nil
@@ -75,10 +62,10 @@ func (r *runner) addEndpoints(ctx context.Context, w sdk.Worker) (stop func(), e
 // still has and the file no longer does: events go on being sent to them.
 func (r *runner) announceEndpoints(ctx context.Context, endpoints []outbound.Endpoint) error {
 	announced := notify.EndpointReceivers(builtInHost, endpoints)
-	if err := r.store.AnnounceReceivers(ctx, builtInHost, announced); err != nil {
+	if err := r.process.Store.AnnounceReceivers(ctx, builtInHost, announced); err != nil {
 		return fmt.Errorf("announce the endpoints: %w", err)
 	}
-	known, err := r.store.Receivers(ctx)
+	known, err := r.process.Store.Receivers(ctx)
 	if err != nil {
 		return err
 	}

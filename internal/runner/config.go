@@ -1,20 +1,24 @@
-package worker
+package runner
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strconv"
 	"time"
 
-	"go.temporal.io/sdk/interceptor"
 	"golang.org/x/time/rate"
 
-	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/metrics"
+	"github.com/cobropay/cobro/internal/process"
 	"github.com/cobropay/cobro/internal/settings"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/private"
 )
@@ -22,91 +26,48 @@ import (
 // builtInHost is the host of the receivers that Cobro brings along.
 const builtInHost = ledger.BuiltInHost
 
-// Config says what a worker runs and what it runs on. Fill it with
-// [ConfigFromEnv] or by hand.
+// Config says what a process runs and what it runs on. Package worker says more
+// of each field.
 type Config struct {
 	// Required fields
 
-	// Store is the DSN of Cobro's database, such as "sqlite:/var/lib/cobro/cobro.db"
-	// or "postgres://cobro@db:5432/cobro?sslmode=verify-full".
-	Store string
-	// KeyFile is the path of the key ring that encrypts histories and personal
-	// data. Every process of one installation has the same.
+	Store   string
 	KeyFile string
 
 	// Required fields for programs with receivers
 
-	// Host names the program among those that host receivers: 1 to 40 of a-z,
-	// 0-9 and hyphens, such as "shop". Its receivers run on the task queue
-	// "notify-" and this name, so two programs with different receivers must
-	// not share it, and many copies of one program do.
 	Host string
 
 	// Required fields for payments
 
-	// Payments also runs the payment workflows and the calls to ATH Móvil, as
-	// the program "cobro worker" does.
-	Payments bool
-	// PublicToken and PrivateToken are the business's, from the ATH Business
-	// app.
+	Payments     bool
 	PublicToken  string
 	PrivateToken private.Token
 
 	// Optional fields
 
-	// TemporalAddress is the frontend's host and port. Empty means what the
-	// TEMPORAL_… variables say, or 127.0.0.1:7233.
-	TemporalAddress string
-	// TemporalNamespace is empty for what the TEMPORAL_… variables say, or
-	// "default".
+	TemporalAddress   string
 	TemporalNamespace string
-	// GatewayURL and GatewayReportURL are ATH Móvil's hosts. Empty means
-	// production.
-	GatewayURL       string
-	GatewayReportURL string
-	// CallTimeout bounds one call to ATH Móvil. Zero means 30 seconds.
-	CallTimeout time.Duration
-	// CallsPerSecond bounds this process's calls to ATH Móvil. Zero means no
-	// bound.
-	CallsPerSecond rate.Limit
-	// Waiting is how many customers this process waits for at once. Zero means
-	// 10,000.
-	Waiting int
-	// ReconcileAt is when yesterday is compared with the gateway's report, as
-	// "02:00" in Puerto Rico, or "off" for never. Empty means 02:00.
-	ReconcileAt string
-	// StartTimeout is how long to wait for the database, and then for Temporal.
-	// Zero means 30 seconds.
-	StartTimeout time.Duration
-	// Endpoints is the path of the endpoints file, which lists the URLs that the
-	// program with Payments tells of events (docs/webhooks.md). It is read again
-	// when it changes. Empty means none.
-	Endpoints string
-	// StopTimeout is how long work under way may take after the context ends, all
-	// queues together. What takes longer is cut: an activity begins again
-	// elsewhere, and one that moves money is looked into first. Zero means 10
-	// seconds.
-	StopTimeout time.Duration
-	// OpsListen is the address, such as "127.0.0.1:8082", of /healthz, /readyz
-	// and /metrics; port 0 takes a free one. It must never be public. Empty means
-	// that nothing is served.
-	OpsListen string
-	// Metrics are those of an API in the same process, as in dev. Nil means the
-	// worker's own; a program of another module has no other.
+	GatewayURL        string
+	GatewayReportURL  string
+	CallTimeout       time.Duration
+	CallsPerSecond    rate.Limit
+	Waiting           int
+	ReconcileAt       string
+	StartTimeout      time.Duration
+	Endpoints         string
+	StopTimeout       time.Duration
+	OpsListen         string
+	// Metrics are those of an API in the same process, as in dev. Nil means new
+	// ones.
 	Metrics *metrics.Metrics
-	// Logger is nil for slog.Default().
-	Logger *slog.Logger
-	// Now is the clock; nil means time.Now.
-	Now func() time.Time
-	// Started is called once every queue is polled; nil means nobody asks.
+	Logger  *slog.Logger
+	Now     func() time.Time
 	Started func()
 
-	temporal engine.Options      // the rest of what the TEMPORAL_… variables say
-	tracing  tracing.Options     // what the OTEL_… variables say
-	getenv   func(string) string // of secrets that the endpoints file names; nil means os.Getenv
-
-	traces       *tracing.Tracing // set by Run; nil where nothing is traced
-	interceptors []interceptor.ClientInterceptor
+	temporal temporalclient.Options // the rest of what the TEMPORAL_… variables say
+	tracing  tracing.Options        // what the OTEL_… variables say
+	getenv   func(string) string    // of secrets that the endpoints file names; nil means os.Getenv
 }
 
 // ConfigFromEnv reads a Config from COBRO_… and TEMPORAL_… variables. Where
@@ -128,7 +89,7 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	problems := []error{settings.Join(settings.CheckFiles(getenv))}
 	raw := getenv
 	getenv = settings.Files(raw)
-	temporal, err := engine.LoadOptions(getenv)
+	temporal, err := temporalclient.LoadOptions(getenv)
 	problems = append(problems, err)
 	traces, err := tracing.LoadOptions(getenv)
 	problems = append(problems, err)
@@ -185,8 +146,9 @@ func (c *Config) fillFrom(dev settings.Dev) {
 	}
 }
 
-// validate reports everything that is missing or wrong at once.
-func (c *Config) validate(receivers int) error {
+// Validate reports at once everything that is missing or wrong for a process with
+// this many receivers.
+func (c *Config) Validate(receivers int) error {
 	var problems []error
 	require := func(ok bool, problem string) {
 		if !ok {
@@ -202,7 +164,7 @@ func (c *Config) validate(receivers int) error {
 	}
 	if c.Payments {
 		_, _, err := reconcileTime(c.ReconcileAt)
-		require(err == nil, `worker: the time of the reconciliation must be like "02:00", or "off": mend COBRO_RECONCILE_AT`)
+		require(err == nil, `worker: the time of the reconciliation must be like "02:00", or "off": fix COBRO_RECONCILE_AT`)
 		require(c.PublicToken != "", "worker: no public token: set COBRO_ATHM_PUBLIC_TOKEN")
 		require(!c.PrivateToken.IsZero(), "worker: no private token: set COBRO_ATHM_PRIVATE_TOKEN")
 		problems = append(problems, c.checkEndpoints())
@@ -213,9 +175,6 @@ func (c *Config) validate(receivers int) error {
 func (c *Config) setDefaults() {
 	if c.Waiting == 0 {
 		c.Waiting = 10_000
-	}
-	if c.StartTimeout == 0 {
-		c.StartTimeout = 30 * time.Second
 	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 10 * time.Second
@@ -239,4 +198,51 @@ func (c *Config) setDefaults() {
 	if c.Started == nil {
 		c.Started = func() {}
 	}
+}
+
+// Process returns what a command opens with [process.Open] that needs the same
+// store and the same Temporal, and runs no worker.
+func (c *Config) Process() process.Config {
+	temporal := c.temporal
+	temporal.Address, temporal.Namespace = c.TemporalAddress, c.TemporalNamespace
+	return process.Config{
+		Store: c.Store, KeyFile: c.KeyFile, Temporal: temporal, StartTimeout: c.StartTimeout,
+		Metrics: c.Metrics, Logger: c.Logger, Now: c.Now,
+	}
+}
+
+// process returns what Run opens.
+func (c *Config) process() process.Config {
+	opened := c.Process()
+	opened.Payments, opened.Tracing = c.Payments, c.tracing
+	opened.Tracing.Service = cmp.Or(c.tracing.Service, "cobro-worker")
+	if c.OpsListen != "" {
+		opened.Operations = c.listen
+	}
+	return opened
+}
+
+func (c *Config) listen(ctx context.Context) (net.Listener, error) {
+	listener, err := process.Listen(ctx, c.OpsListen, "COBRO_OPS_LISTEN")
+	if err == nil {
+		c.Logger.Info("worker's operations", "ops", "http://"+listener.Addr().String())
+	}
+	return listener, err
+}
+
+// Gateway returns a client of ATH Móvil whose calls the process measures and
+// traces.
+func (c *Config) Gateway(p *process.Process) (*athmovil.Client, error) {
+	now := c.Now
+	if now == nil {
+		now = time.Now
+	}
+	return athmovil.New(athmovil.Config{
+		PublicToken: c.PublicToken, PrivateToken: c.PrivateToken, BaseURL: c.GatewayURL, ReportBaseURL: c.GatewayReportURL,
+		Timeout: c.CallTimeout, CallsPerSecond: c.CallsPerSecond, Now: c.Now,
+		Observe: func(ctx context.Context, call athmovil.Call) {
+			p.Metrics.GatewayCalled(call)
+			p.Traces.GatewayCalled(ctx, call, now())
+		},
+	})
 }

@@ -1,4 +1,4 @@
-package worker_test
+package runner_test
 
 import (
 	"context"
@@ -21,8 +21,9 @@ import (
 	"github.com/cobropay/cobro/internal/activity/gateway"
 	"github.com/cobropay/cobro/internal/activity/reconcile"
 	"github.com/cobropay/cobro/internal/activity/records"
-	"github.com/cobropay/cobro/internal/engine"
-	"github.com/cobropay/cobro/worker"
+	"github.com/cobropay/cobro/internal/notify"
+	"github.com/cobropay/cobro/internal/runner"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -47,12 +48,11 @@ func (r *registry) RegisterActivityWithOptions(a any, options activity.RegisterO
 
 // queues is everything that Cobro itself registers, by task queue.
 func queues() map[string]*registry {
-	gateway, records := &gateway.Gateway{}, &records.Records{}
+	calls := &gateway.Gateway{}
 	payments, await, receivers := newRegistry(), newRegistry(), newRegistry()
-	worker.RegisterPayments(payments, gateway, records)
-	worker.RegisterReconcile(payments, &reconcile.Reconcile{})
-	worker.RegisterAwait(await, gateway)
-	activities.Log(slog.New(slog.DiscardHandler)).Register(receivers, nil, nil)
+	runner.RegisterPayments(payments, calls, &records.Records{}, &reconcile.Reconcile{})
+	runner.RegisterAwait(await, calls)
+	notify.Register(receivers, activities.Log(slog.New(slog.DiscardHandler)).All(), nil, nil)
 	return map[string]*registry{
 		workflows.TaskQueue: payments, workflows.AwaitQueue: await, workflows.NotifyQueue("cobro"): receivers,
 	}
@@ -73,8 +73,8 @@ func TestRegisteredNames(t *testing.T) {
 	add(workflows.TaskQueue, "update", workflows.UpdateAwaitTicket, workflows.UpdateAwaitSettlement, workflows.UpdateCancel, workflows.UpdateSetPhoneNumber,
 		workflows.UpdateAwaitRefund, workflows.UpdateReview)
 	add(workflows.TaskQueue, "signal", workflows.SignalGatewayEvent, workflows.SignalReportAnswered, workflows.SignalDeliveries)
-	add(workflows.NotifyQueue("cobro"), "activity", activities.ReceiverActivityName("{event}", "webhook-{endpoint}"))
-	add("-", "search attribute", slices.Collect(maps.Keys(engine.SearchAttributes()))...)
+	add(workflows.NotifyQueue("cobro"), "activity", workflows.ReceiverActivity("{event}", "webhook-{endpoint}"))
+	add("-", "search attribute", slices.Collect(maps.Keys(temporalclient.SearchAttributes()))...)
 	add("-", "workflow id", workflows.PaymentWorkflowID("{payment id}"), workflows.RefundWorkflowID("{refund id}"),
 		workflows.LateEventWorkflowID("{event digest}"), workflows.SettlementWorkflowID("{refund id}"), workflows.ReconcileWorkflowID("{day}"), workflows.RedeliveryWorkflowID("{notification id}"))
 	add("-", "schedule id", workflows.ReconcileSchedule)
@@ -90,13 +90,17 @@ func TestRegisteredNames(t *testing.T) {
 	require.Equal(t, string(want), got, "a name is for ever: running payments and other programs hold it")
 }
 
-func TestEveryActivityHasAClass(t *testing.T) {
+func TestEveryDefinedActivityIsRegistered(t *testing.T) {
 	t.Parallel()
 	var registered []string
 	for _, queue := range []string{workflows.TaskQueue, workflows.AwaitQueue} {
 		registered = slices.AppendSeq(registered, maps.Keys(queues()[queue].activities))
 	}
-	require.ElementsMatch(t, slices.Collect(maps.Keys(workflows.Classes())), registered)
+	var defined []string
+	for _, d := range activity.All() {
+		defined = append(defined, d.Name())
+	}
+	require.ElementsMatch(t, defined, registered)
 }
 
 // TestSignatures says that everything registered takes one struct and answers

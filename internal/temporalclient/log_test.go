@@ -1,4 +1,4 @@
-package engine_test
+package temporalclient_test
 
 import (
 	"bytes"
@@ -10,15 +10,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/private"
 )
 
-func TestLinesOfTheSDKLookLikeOurs(t *testing.T) {
+func TestSDKLogLinesUseOurFieldNames(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	logger := engine.Logger(slog.New(slog.NewJSONHandler(&out, nil)), ledger.IsID)
+	logger := temporalclient.Logger(slog.New(slog.NewJSONHandler(&out, nil)), ledger.IsID)
 	const id = "pay_00000000000000000000000000"
 	logger.With("WorkflowID", id, "RunID", "r").Info("said", "ActivityType", "Authorize", "payment_id2", 1, "TraceID", "t")
 	require.Contains(t, out.String(),
@@ -29,14 +29,14 @@ func TestLinesOfTheSDKLookLikeOurs(t *testing.T) {
 	require.NotContains(t, out.String(), "payment_id")
 }
 
-// What a receiver says is benign to Temporal, and may name a customer.
-func TestBenignErrorsSayNothing(t *testing.T) {
+// A receiver's error is benign to Temporal, and may name a customer.
+func TestTextOfBenignErrorsIsNotLogged(t *testing.T) {
 	t.Parallel()
 	said := temporal.NewApplicationErrorWithOptions("no ink for Canaria", "receiver", temporal.ApplicationErrorOptions{
 		Category: temporal.ApplicationErrorCategoryBenign,
 	})
 	var out bytes.Buffer
-	logger := engine.Logger(slog.New(slog.NewTextHandler(&out, nil)), ledger.IsID)
+	logger := temporalclient.Logger(slog.New(slog.NewTextHandler(&out, nil)), ledger.IsID)
 	logger.Info("said", "Error", said)
 	logger.Info("said", "Error", fmt.Errorf("told: %w", said))
 	logger.With("Error", said).Info("said")

@@ -1,4 +1,4 @@
-package engine
+package temporalclient
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// Polled returns nil where every task queue has a worker, or an error that names
-// those that have none. Temporal remembers a worker for five minutes after it
-// was last heard of.
+// Polled returns nil if every task queue has a worker, or an error that names the
+// queues without one. Temporal remembers a worker for five minutes after its last
+// poll.
 func Polled(ctx context.Context, c client.Client, queues ...string) error {
 	var problems []error
 	for _, queue := range queues {

@@ -1,4 +1,4 @@
-package worker_test
+package runner_test
 
 import (
 	"encoding/json"
@@ -6,18 +6,19 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
 	"github.com/cobropay/cobro/internal/operations"
+	"github.com/cobropay/cobro/internal/runner"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
-	"github.com/cobropay/cobro/worker"
 )
 
-func TestAWorkersReadinessNamesWhatIsMissing(t *testing.T) {
+func TestWorkerReadinessNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	ring, err := seal.New()
 	require.NoError(t, err)
@@ -32,7 +33,7 @@ func TestAWorkersReadinessNamesWhatIsMissing(t *testing.T) {
 
 	recorder := httptest.NewRecorder()
 	operations.Handler(operations.Config{
-		Ready: worker.ReadyChecks(db, temporal, "cobro"), Logger: slog.New(slog.DiscardHandler),
+		Ready: runner.ReadyChecks(db, temporal, "cobro"), Logger: slog.New(slog.DiscardHandler),
 	}).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 	require.Equal(t, http.StatusServiceUnavailable, recorder.Code)
 	var shown struct {
@@ -40,7 +41,19 @@ func TestAWorkersReadinessNamesWhatIsMissing(t *testing.T) {
 		Checks  map[string]string
 	}
 	require.NoError(t, json.Unmarshal(recorder.Body.Bytes(), &shown))
-	require.ElementsMatch(t, []string{"temporal", "workers", "search_attributes"}, shown.Missing)
+	require.ElementsMatch(t, []string{"temporal", "workers"}, shown.Missing)
 	require.Equal(t, "ok", shown.Checks["store"])
 	require.Equal(t, "ok", shown.Checks["schema"])
+}
+
+// The alert that no worker runs payments must fire although a merchant's receivers
+// run beside it.
+func TestMetricsTellWorkersFromReceivers(t *testing.T) {
+	t.Parallel()
+	for program, payments := range map[string]bool{"worker": true, "receivers": false} {
+		recorder := httptest.NewRecorder()
+		runner.Metrics(runner.Config{Payments: payments}).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		require.Equal(t, 1, strings.Count(recorder.Body.String(), "cobro_build_info{"))
+		require.Regexp(t, `cobro_build_info\{.*program="`+program+`".*\} 1`, recorder.Body.String())
+	}
 }

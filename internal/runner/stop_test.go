@@ -1,4 +1,4 @@
-package worker_test
+package runner_test
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	sdk "go.temporal.io/sdk/worker"
 
-	"github.com/cobropay/cobro/worker"
+	"github.com/cobropay/cobro/internal/runner"
 )
 
 // stopping is a worker that has stopped when its channel is closed.
@@ -21,21 +21,21 @@ type stopping struct {
 
 func (s stopping) Stop() { <-s.stopped }
 
-// The SDK waits for workflow tasks, local activities and activities in turn, so
-// that one worker may take three times what it is given. A process does not.
-func TestAStopEndsThoughAWorkerDoesNot(t *testing.T) {
+// The SDK waits for workflow tasks, local activities and activities in turn, so one
+// worker may take three times its timeout. The process must not.
+func TestStopTimeoutHoldsForAllWorkersTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // the timeout passes at once
 		quick, slow := stopping{stopped: make(chan struct{})}, stopping{stopped: make(chan struct{})}
 		close(quick.stopped)
 		var log bytes.Buffer
-		cfg := worker.Config{StopTimeout: 10 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))}
-		worker.Stop(cfg, slow, quick)
+		cfg := runner.Config{StopTimeout: 10 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		runner.Stop(cfg, slow, quick)
 		require.Contains(t, log.String(), "raise COBRO_STOP_TIMEOUT")
 
 		close(slow.stopped)
 		log.Reset()
-		worker.Stop(cfg, slow, quick)
+		runner.Stop(cfg, slow, quick)
 		require.Empty(t, log.String(), "nothing was cut")
 	})
 }

@@ -1,4 +1,4 @@
-package engine
+package temporalclient
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 
 type signalRequestIDKey struct{}
 
-// WithSignalRequestID makes a signal sent with the returned context carry id as
-// its request id. The server drops a second signal of the same id to the same
-// run without an event, which the SDK's random ids cannot give. The id is
-// written to the history in clear. An empty id changes nothing.
+// WithSignalRequestID returns a context that gives a signal the request id id.
+// The server drops a second signal with the same request id to the same run,
+// without an event in the history. The SDK's own request ids are random, so it
+// never does that. The id stands in the history in clear. An empty id changes
+// nothing.
 //
-// It needs a client made by [Dial].
+// It works with clients from [Dial] only.
 func WithSignalRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, signalRequestIDKey{}, id)
 }

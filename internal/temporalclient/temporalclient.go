@@ -1,11 +1,12 @@
-// Package engine is the one way by which Cobro's programs reach Temporal.
+// Package temporalclient connects Cobro's programs to Temporal. Every program
+// uses it, so all of them get the same client.
 //
-// It gives them the same client: payloads and failures encrypted by a [Sealer],
-// signals that the server deduplicates ([WithSignalRequestID]), search
-// attributes that exist before a workflow needs them ([EnsureSearchAttributes]),
-// and the endpoint by which the Temporal UI reads what is encrypted
+// That client encrypts payloads and failures with a [Sealer] and lets the server
+// deduplicate signals ([WithSignalRequestID]). The package also creates the
+// search attributes before a workflow sets them ([EnsureSearchAttributes]), and
+// serves the codec endpoint, where the Temporal UI decrypts payloads
 // ([CodecHandler]).
-package engine
+package temporalclient
 
 import (
 	"cmp"
@@ -29,16 +30,16 @@ import (
 const (
 	// defaultWait covers a compose file that starts Temporal and Cobro together.
 	defaultWait = 30 * time.Second
-	// retryPause is the time between two looks at something that is not there yet.
+	// retryPause is the time between two tries while something is not there yet.
 	retryPause = 250 * time.Millisecond
 )
 
-// Options say which Temporal to talk to, and how. [LoadOptions] fills the
-// connection's part from the environment.
+// Options say which Temporal to connect to, and how. [LoadOptions] reads the
+// connection settings from the environment.
 type Options struct {
 	// Required fields
 
-	// Sealer encrypts and decrypts payloads and failures.
+	// Sealer encrypts and decrypts payloads and failures. Required.
 	Sealer Sealer
 
 	// Optional fields
@@ -49,7 +50,7 @@ type Options struct {
 	Namespace string
 	// TLS secures the connection. Nil means no TLS, unless Credentials are set.
 	TLS *tls.Config
-	// TLSDisabled keeps Credentials from switching TLS on.
+	// TLSDisabled keeps Credentials from turning TLS on.
 	TLSDisabled bool
 	// Credentials is an API key, for example. Nil means none.
 	Credentials client.Credentials
@@ -59,24 +60,25 @@ type Options struct {
 	}
 	// Authority overrides the :authority header. Empty means the address.
 	Authority string
-	// Identity names this process in histories. Empty means process id and host.
+	// Identity names this process in histories. Empty means its process id and
+	// host name.
 	Identity string
 	// Logger receives the SDK's messages. Nil means [slog.Default].
 	Logger *slog.Logger
 	// Metrics receives the SDK's metrics. Nil means none.
 	Metrics client.MetricsHandler
-	// Interceptors wrap client and workers, for tracing for example.
+	// Interceptors wrap the client and its workers, for example for tracing.
 	Interceptors []interceptor.ClientInterceptor
-	// Wait is how long [Dial] waits for the server and the namespace to be
-	// there. Zero means 30 seconds.
+	// Wait is how long [Dial] waits for the server and the namespace. Zero means
+	// 30 seconds.
 	Wait time.Duration
 }
 
-// LoadOptions reads how to connect from the variables that every Temporal tool
-// reads: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS…,
-// and TEMPORAL_CONFIG_FILE with TEMPORAL_PROFILE, whose file may hold all of
-// these. An empty variable counts as none. TEMPORAL_GRPC_META_… is not read:
-// put such headers into the file. The caller sets Sealer and Logger.
+// LoadOptions reads the variables that every Temporal tool reads:
+// TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY and TEMPORAL_TLS…, or a
+// profile (TEMPORAL_PROFILE) in the file that TEMPORAL_CONFIG_FILE names. An
+// empty variable counts as not set. TEMPORAL_GRPC_META_… is not read: put such
+// headers into the file. The caller sets Sealer and Logger.
 func LoadOptions(getenv func(string) string) (Options, error) {
 	loaded, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{EnvLookup: environment(getenv)})
 	if err != nil {
@@ -93,7 +95,7 @@ func LoadOptions(getenv func(string) string) (Options, error) {
 	}, nil
 }
 
-// environment lets envconfig look variables up in a function.
+// environment lets envconfig read variables through a function.
 type environment func(string) string
 
 func (e environment) LookupEnv(name string) (string, bool) {
@@ -103,12 +105,12 @@ func (e environment) LookupEnv(name string) (string, bool) {
 
 func (environment) Environ() []string { return nil }
 
-// Dial connects to Temporal and returns once the server answers and the
-// namespace is there, or an error that says what to do when [Options].Wait has
-// passed. The caller closes the client.
+// Dial connects to Temporal. It returns once the server answers and the
+// namespace exists. After [Options].Wait it gives up, with an error that says
+// what to do. The caller closes the client.
 func Dial(ctx context.Context, o Options) (client.Client, error) {
 	if o.Sealer == nil {
-		return nil, errors.New("engine: Options.Sealer is required: payloads are never sent in clear")
+		return nil, errors.New("temporalclient: Options.Sealer is required: payloads are never sent in clear")
 	}
 	o.Address = cmp.Or(o.Address, client.DefaultHostPort)
 	o.Namespace = cmp.Or(o.Namespace, client.DefaultNamespace)
@@ -128,7 +130,7 @@ func Dial(ctx context.Context, o Options) (client.Client, error) {
 	return c, nil
 }
 
-// interrupted is what ended a wait: the caller's context, or else err.
+// interrupted returns what ended a wait: the caller's context, or else err.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("wait for temporal: %w", ctx.Err())
@@ -179,10 +181,10 @@ func clientOptions(o Options) client.Options {
 	}
 }
 
-// awaitNamespace waits also for a namespace that does not exist yet, since a
-// compose file creates it while we start.
+// awaitNamespace also waits for a namespace that does not exist yet, because a
+// compose file may create it while we start.
 func awaitNamespace(ctx context.Context, c client.Client, address, namespace string) error {
-	var said error // by the server; a call that our own deadline ends says nothing new
+	var said error // the server's last error; a call that our own deadline ends says nothing new
 	for {
 		_, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace})
 		if err == nil {
@@ -205,12 +207,12 @@ func awaitNamespace(ctx context.Context, c client.Client, address, namespace str
 	}
 }
 
-// refused reports whether asking again cannot help.
+// refused reports whether another try cannot help.
 func refused(err error) bool {
 	return code(err) == codes.PermissionDenied || code(err) == codes.Unauthenticated
 }
 
-// code finds the gRPC code of whatever the SDK has wrapped.
+// code finds the gRPC code of an error that the SDK may have wrapped.
 func code(err error) codes.Code { return serviceerror.ToStatus(err).Code() }
 
 // pause waits a moment and reports whether there is time for another try.

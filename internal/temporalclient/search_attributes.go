@@ -1,4 +1,4 @@
-package engine
+package temporalclient
 
 import (
 	"context"
@@ -16,12 +16,13 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// searchAttributesWait bounds [EnsureSearchAttributes]: a cluster refreshes its
-// caches within seconds.
+// searchAttributesWait is how long [EnsureSearchAttributes] may take. A cluster
+// refreshes its caches within seconds.
 const searchAttributesWait = 30 * time.Second
 
-// SearchAttributes returns name and type of the search attributes that Cobro's
-// workflows set. They are stored in clear: no personal data belongs there.
+// SearchAttributes returns the names and types of the search attributes that
+// Cobro's workflows set. Temporal stores their values in clear: never put
+// personal data there.
 func SearchAttributes() map[string]enumspb.IndexedValueType {
 	return map[string]enumspb.IndexedValueType{
 		"PaymentStatus":       enumspb.INDEXED_VALUE_TYPE_KEYWORD,
@@ -34,10 +35,10 @@ func SearchAttributes() map[string]enumspb.IndexedValueType {
 }
 
 // EnsureSearchAttributes adds those of [SearchAttributes] that the namespace
-// lacks and returns once the server shows all of them. A workflow that upserts
-// one that is not there blocks for ever, so a program that gets an error here
-// must not start: the error says which commands put it right. Programs may call
-// it at the same time.
+// lacks, and returns once the server lists all of them. A workflow that upserts a
+// missing one blocks forever, so a program that gets an error here must not
+// start. The error says which commands fix it. Several programs may call it at
+// the same time.
 func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
 	ctx, cancel := context.WithTimeout(ctx, searchAttributesWait)
 	defer cancel()
@@ -64,8 +65,8 @@ func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 			return fmt.Errorf("we may not add search attributes to namespace %q: %w; run this as somebody who may:\n%s",
 				namespace, err, commands(namespace, missing))
 		}
-		// Any other error may come from another program that adds them too: the
-		// list tells.
+		// Another program may have added them at the same time, which is an error
+		// too. The next list shows whether they are there.
 		if !pause(ctx) {
 			if err == nil {
 				err = ctx.Err()
@@ -75,9 +76,9 @@ func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	}
 }
 
-// CheckSearchAttributes returns nil where the namespace has all of
-// [SearchAttributes], or an error that says which commands put it right. It
-// changes nothing.
+// CheckSearchAttributes returns nil if the namespace has all of
+// [SearchAttributes], or an error that says which commands fix it. It changes
+// nothing.
 func CheckSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
 	listed, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {
@@ -93,8 +94,9 @@ func CheckSearchAttributes(ctx context.Context, c client.Client, namespace strin
 	return nil
 }
 
-// SearchAttributesSeen returns a check for readiness: it is
-// [CheckSearchAttributes] until that has succeeded once, and asks no more then.
+// SearchAttributesSeen returns a readiness check. It calls
+// [CheckSearchAttributes] until that succeeds once, and then returns nil without
+// asking the server.
 func SearchAttributesSeen(c client.Client, namespace string) func(context.Context) error {
 	var seen atomic.Bool
 	return func(ctx context.Context) error {
@@ -107,8 +109,8 @@ func SearchAttributesSeen(c client.Client, namespace string) func(context.Contex
 	}
 }
 
-// lacking returns what is not in have, and an error for what is there with
-// another type.
+// lacking returns what is missing in have, and an error for each attribute that
+// has another type.
 func lacking(have, want map[string]enumspb.IndexedValueType) (map[string]enumspb.IndexedValueType, error) {
 	missing := make(map[string]enumspb.IndexedValueType)
 	var wrong []error
@@ -124,8 +126,8 @@ func lacking(have, want map[string]enumspb.IndexedValueType) (map[string]enumspb
 	return missing, errors.Join(wrong...)
 }
 
-// commands are those that add what is missing, on a cluster of one's own and on
-// Temporal Cloud.
+// commands returns the commands that add what is missing, for a self-hosted
+// cluster and for Temporal Cloud.
 func commands(namespace string, missing map[string]enumspb.IndexedValueType) string {
 	names := slices.Sorted(maps.Keys(missing))
 	lines := make([]string, 0, len(names)+2)
@@ -140,8 +142,8 @@ func commands(namespace string, missing map[string]enumspb.IndexedValueType) str
 	return strings.Join(append(lines, cloud), "\n")
 }
 
-// forbidden reports whether the server does not let this client add attributes,
-// as Temporal Cloud does not.
+// forbidden reports whether the server refuses to let this client add
+// attributes, as Temporal Cloud does.
 func forbidden(err error) bool {
 	return code(err) == codes.Unimplemented || refused(err)
 }

@@ -1,0 +1,46 @@
+package runner
+
+import (
+	sdk "go.temporal.io/sdk/activity"
+
+	"github.com/cobropay/cobro/internal/activity"
+	"github.com/cobropay/cobro/internal/activity/gateway"
+	"github.com/cobropay/cobro/internal/activity/reconcile"
+	"github.com/cobropay/cobro/internal/activity/records"
+	"github.com/cobropay/cobro/internal/notify"
+	"github.com/cobropay/cobro/workflows"
+)
+
+// Registry is the part of a Temporal worker, or of Temporal's test environment,
+// that takes registrations.
+type Registry interface {
+	workflows.Registry
+	activity.Registry
+}
+
+// RegisterPayments registers the workflows with everything that runs on
+// workflows.TaskQueue. The names are for ever: testdata/registered.golden lists
+// them.
+func RegisterPayments(r Registry, calls *gateway.Gateway, writes *records.Records, compare *reconcile.Reconcile) {
+	workflows.Register(r)
+	activity.Register(r, calls.Bindings()...)
+	activity.Register(r, writes.Bindings()...)
+	activity.Register(r, compare.Bindings()...)
+}
+
+// RegisterAwait registers what runs on workflows.AwaitQueue.
+func RegisterAwait(r activity.Registry, calls *gateway.Gateway) {
+	activity.Register(r, activity.AwaitDecision.Bind(calls.AwaitDecision))
+}
+
+// DynamicRegistry is the part of a Temporal worker, or of Temporal's test
+// environment, that takes the one activity which serves every endpoint.
+type DynamicRegistry interface {
+	RegisterDynamicActivity(a any, options sdk.DynamicRegisterOptions)
+}
+
+// RegisterEndpoints registers what serves every activity that the queue's
+// worker has no registration for.
+func RegisterEndpoints(r DynamicRegistry, endpoints *notify.Endpoints) {
+	r.RegisterDynamicActivity(endpoints.Deliver, sdk.DynamicRegisterOptions{})
+}
