@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,8 +9,6 @@ import (
 	"log/slog"
 	"strings"
 	"time"
-
-	"go.temporal.io/sdk/client"
 
 	"github.com/cobropay/cobro/internal/engine"
 	"github.com/cobropay/cobro/internal/seal"
@@ -127,10 +126,7 @@ func (e *examination) temporal(ctx context.Context, ring *seal.Ring) []Finding {
 		return []Finding{f}
 	}
 	defer c.Close()
-	namespace := options.Namespace
-	if namespace == "" {
-		namespace = client.DefaultNamespace
-	}
+	namespace := cmp.Or(options.Namespace, engine.DefaultNamespace)
 	f.Status, f.Saw = OK, fmt.Sprintf("it answers and has the namespace %q", namespace)
 
 	ctx, cancel := e.bounded(ctx)
