@@ -27,11 +27,17 @@ type TicketOutcome struct {
 	// InProgressID is the unfinished payment that has the same reference, where
 	// Failure is FailureReferenceInUse.
 	InProgressID string `json:"in_progress_id,omitempty"`
+	// Payment is the payment as it was then; nil in older histories.
+	Payment *payment.Payment `json:"payment,omitempty"`
+	// Fingerprint is that of the request that made Payment, which another
+	// request with the same key may have joined.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // CancelOutcome answers UpdateCancel with the status that the payment reached.
 type CancelOutcome struct {
-	Status payment.Status `json:"status"`
+	Status  payment.Status   `json:"status"`
+	Payment *payment.Payment `json:"payment,omitempty"` // nil in older histories
 }
 
 // SetPhoneNumberRequest asks the gateway to ring a customer's phone for a
@@ -45,6 +51,7 @@ type SetPhoneNumberRequest struct {
 type PhoneNumberOutcome struct {
 	Status  payment.Status   `json:"status"`
 	Failure *payment.Failure `json:"failure,omitempty"`
+	Payment *payment.Payment `json:"payment,omitempty"` // nil in older histories
 }
 
 // RefundPaymentInput starts RefundPayment.
@@ -61,11 +68,14 @@ type RefundPaymentInput struct {
 	Timing    Timing    `json:"timing"`
 }
 
-// RefundOutcome answers UpdateAwaitRefund and is RefundPayment's result.
-// Exactly one of its fields is set.
+// RefundOutcome answers UpdateAwaitRefund and is RefundPayment's result. It has
+// either Refund or Refusal.
 type RefundOutcome struct {
 	Refund  *payment.Refund        `json:"refund,omitempty"`
 	Refusal *payment.RefundRefusal `json:"refusal,omitempty"`
+	// Fingerprint is that of the request that made Refund, which another request
+	// with the same key may have joined; empty in older histories.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // ReviewRequest is a person's word on a payment or a refund in review.
@@ -90,6 +100,10 @@ type ReviewOutcome struct {
 	Refused ReviewRefusal `json:"refused,omitempty"`
 	// Says is what the gateway says, where that contradicts the verdict.
 	Says string `json:"says,omitempty"`
+	// Payment or Refund is what was decided on, as it stands after the decision;
+	// both are nil in older histories.
+	Payment *payment.Payment `json:"payment,omitempty"`
+	Refund  *payment.Refund  `json:"refund,omitempty"`
 }
 
 // ReviewRefusal says why a person's word was not taken. Stored in histories:
