@@ -17,7 +17,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/operations"
@@ -65,7 +67,7 @@ type Config struct {
 	// MerchantID takes part in every derived payment id and can never change.
 	// Empty means DefaultMerchant.
 	MerchantID string
-	// MinExpiresIn, Timing and Wait are the API's; see api.Config.
+	// MinExpiresIn, Timing and Wait are the use cases'; see app.Config.
 	MinExpiresIn time.Duration
 	Timing       workflows.Timing
 	Wait         time.Duration
@@ -186,7 +188,18 @@ func (cfg *Config) run(ctx context.Context) error {
 	cfg.Metrics.WatchStore(ctx, db, cfg.Logger, nil)
 	defer watched.stop() // before the store: the last look must not find it closed
 	watch := newWatcher(cfg.Metrics, traces)
-	config := cfg.api(ring, db, temporal, merchant)
+	stopping, stop := context.WithCancel(ctx)
+	defer stop()
+	reach := flows.New(temporal)
+	useCases, err := app.New(app.Config{
+		Store: db, Flows: reach, MerchantID: merchant, Fingerprint: ring.Digest, MinExpiresIn: cfg.MinExpiresIn,
+		Timing: cfg.Timing, Wait: cfg.Wait, Stopping: stopping.Done(),
+	})
+	if err != nil {
+		return err
+	}
+	config := cfg.api(ring, db, temporal)
+	config.App, config.Store, config.Flows = useCases, db, reach
 	config.Metrics, config.Watch = cfg.Metrics.Handler(cfg.Logger), watch
 	server, err := api.New(config)
 	if err != nil {
@@ -200,21 +213,15 @@ func (cfg *Config) run(ctx context.Context) error {
 	defer public.stop()
 	front.Open(server.Operations())
 	cfg.Started(listener.Addr())
-	return cfg.serve(ctx, server, watch, public, watched)
+	return cfg.serve(ctx, stop, server, watch, public, watched)
 }
 
-// api returns the configuration of the API itself.
-func (cfg *Config) api(ring *seal.Ring, db *store.Store, temporal client.Client, merchant string) api.Config {
+// api returns what the settings say of the API itself.
+func (cfg *Config) api(ring *seal.Ring, db *store.Store, temporal client.Client) api.Config {
 	config := api.Config{
-		Store:         db,
-		Flows:         api.NewFlows(temporal, engine.WithSignalRequestID),
 		Keys:          []api.APIKey{{Name: "default", Digest: api.DigestAPIKey(cfg.APIKey)}},
 		WebhookSecret: cfg.WebhookSecret,
-		MerchantID:    merchant,
-		Fingerprint:   ring.Digest,
-		MinExpiresIn:  cfg.MinExpiresIn,
 		Timing:        cfg.Timing,
-		Wait:          cfg.Wait,
 		Ready:         cfg.ready(db, temporal),
 		Logger:        cfg.Logger,
 	}
@@ -226,8 +233,8 @@ func (cfg *Config) api(ring *seal.Ring, db *store.Store, temporal client.Client,
 
 // serve runs the relay beside both servers until ctx ends or one of the three
 // breaks. The relay ends with ctx: what it did not hand over is in the store, and
-// another process or the next start takes it up.
-func (cfg *Config) serve(ctx context.Context, server *api.Server, watch *watcher, public, watched *running) error {
+// another process or the next start takes it up. From then on nothing waits.
+func (cfg *Config) serve(ctx context.Context, stop func(), server *api.Server, watch *watcher, public, watched *running) error {
 	group, ended := errgroup.WithContext(ctx)
 	for _, one := range []*running{public, watched} {
 		group.Go(func() error {
@@ -242,6 +249,7 @@ func (cfg *Config) serve(ctx context.Context, server *api.Server, watch *watcher
 	group.Go(func() error { return server.Run(ended) })
 	group.Go(func() error {
 		<-ended.Done()
+		stop()
 		cfg.finish(ctx, public, watch)
 		return nil
 	})
