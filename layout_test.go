@@ -45,24 +45,27 @@ var layers = map[string]struct {
 	"internal/doctor": {[]string{
 		"athmovil", "private", "internal/store", "internal/engine", "internal/seal", "internal/settings",
 	}, "looks at everything that an installation needs, and changes nothing"},
-	"internal/djangoathm":         {[]string{"athmovil", "payment", "money", "private"}, "pure: a dump of another system goes in, the domain's records come out"},
-	"internal/ledger":             {[]string{"payment", "money", "private"}, "pure: what is kept and how it is asked for, without a database"},
-	"internal/orders":             {[]string{"payment", "workflows"}, "people's orders on their way to the workflows"},
+	"internal/djangoathm": {[]string{"athmovil", "payment", "money", "private"}, "pure: a dump of another system goes in, the domain's records come out"},
+	"internal/ledger":     {[]string{"payment", "money", "private"}, "pure: what is kept and how it is asked for, without a database"},
+	"internal/flows":      {[]string{"workflows", "payment", "money", "internal/engine"}, "the one client of the workflows; it knows no store"},
+	"internal/app": {[]string{
+		"internal/flows", "workflows", "payment", "money", "private", "internal/ledger", "internal/failpoint",
+	}, "what can be done, whoever asks: no HTTP, and stores and workflows come in through interfaces"},
 	"internal/store":              {[]string{"payment", "money", "private"}, "satisfies interfaces that its users declare"},
 	"internal/store/postgrestest": {nil, "starts a server for tests; it knows no tables"},
 	"internal/store/storetest":    {[]string{"internal/store", "payment", "money", "private"}, "the conformance suite of every database"},
 	"worker": {[]string{
-		"workflows", "activities", "athmovil", "payment", "private", "internal/store", "internal/engine", "internal/outbound", "internal/seal", "internal/telemetry", "internal/orders",
+		"workflows", "activities", "athmovil", "private", "internal/ledger", "internal/store", "internal/engine", "internal/outbound", "internal/seal", "internal/telemetry", "internal/flows",
 		"internal/metrics", "internal/tracing", "internal/operations", "internal/settings",
 	}, "composes one process for a merchant, who needs nothing from internal"},
 	"api": {[]string{
-		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/orders", "internal/operations",
-	}, "HTTP only: stores and Temporal come in through interfaces"},
+		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/ledger", "internal/app", "internal/flows", "internal/failpoint", "internal/operations",
+	}, "HTTP only: it decodes, asks a use case and encodes"},
 	"internal/serve": {[]string{
-		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
+		"api", "internal/app", "internal/flows", "internal/ledger", "workflows", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
 		"internal/metrics", "internal/tracing", "internal/operations",
 	}, "composes the API's process for cmd and dev"},
-	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "internal/doctor", "internal/settings", "athmovil", "private", "workflows"}, "flags and wiring"},
+	"cmd/cobro":        {[]string{"worker", "activities", "payment", "internal/app", "internal/flows", "internal/ledger", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "internal/doctor", "internal/settings", "athmovil", "private", "workflows"}, "flags and wiring"},
 	"cmd/athmovil-sim": {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
 	"cobrotest": {[]string{
 		"worker", "workflows", "activities", "payment", "money", "private", "athmovil", "athmovil/athmovilsim", "internal/store", "internal/seal",
@@ -92,7 +95,10 @@ var owners = map[string]struct {
 	"github.com/standard-webhooks":  {[]string{"internal/outbound"}, "one place signs"},
 	"github.com/getkin/kin-openapi": {nil, "it holds the API's tests to openapi.yaml; no program validates what it says itself"},
 	"github.com/resend/resend-go":   {nil, "it verifies what we sign, in tests alone"},
-	"go.temporal.io/server":         {nil, "the Temporal server belongs to the module dev; a merchant never sees its dependencies"},
+	"go.temporal.io/sdk/client": {[]string{
+		"internal/flows", "internal/engine", "internal/serve", "worker", "internal/metrics", "cobrotest",
+	}, "one client of the workflows; besides it only those that open a process, those that measure the SDK, and a kit that runs workflows in tests"},
+	"go.temporal.io/server": {nil, "the Temporal server belongs to the module dev; a merchant never sees its dependencies"},
 }
 
 // listed is what go list says of a package.

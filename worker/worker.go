@@ -13,6 +13,7 @@ import (
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
@@ -133,7 +134,7 @@ func (r *runner) addPayments(ctx context.Context) error {
 	payments := r.add(workflows.TaskQueue, sdk.Options{})
 	RegisterPayments(payments, gateway, &activities.Records{Store: r.store})
 	RegisterReconcile(payments, &activities.Reconcile{Client: gatewayClient, Store: r.store, Now: r.cfg.Now})
-	if err := ensureSchedule(ctx, r.client.ScheduleClient(), r.cfg.ReconcileAt, r.cfg.reconcileInput("")); err != nil {
+	if err := r.cfg.scheduleReconcile(ctx, flows.New(r.client)); err != nil {
 		return err
 	}
 	await := r.add(workflows.AwaitQueue, sdk.Options{
