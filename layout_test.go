@@ -46,9 +46,12 @@ var layers = map[string]struct {
 	"internal/doctor": {[]string{
 		"athmovil", "private", "internal/store", "internal/temporalclient", "internal/seal", "internal/settings",
 	}, "looks at everything that an installation needs, and changes nothing"},
-	"internal/djangoathm":         {[]string{"athmovil", "payment", "money", "private"}, "pure: a dump of another system goes in, the domain's records come out"},
-	"internal/ledger":             {[]string{"payment", "money", "private"}, "pure: what is kept and how it is asked for, without a database"},
-	"internal/orders":             {[]string{"payment", "workflows"}, "people's orders on their way to the workflows"},
+	"internal/djangoathm": {[]string{"athmovil", "payment", "money", "private"}, "pure: a dump of another system goes in, the domain's records come out"},
+	"internal/ledger":     {[]string{"payment", "money", "private"}, "pure: what is kept and how it is asked for, without a database"},
+	"internal/flows":      {[]string{"workflows", "payment", "money", "internal/engine"}, "the one client of the workflows; it knows no store"},
+	"internal/app": {[]string{
+		"internal/flows", "workflows", "payment", "money", "private", "internal/ledger", "internal/failpoint",
+	}, "what can be done, whoever asks: no HTTP, and stores and workflows come in through interfaces"},
 	"internal/store":              {[]string{"payment", "money", "private"}, "satisfies interfaces that its users declare"},
 	"internal/store/postgrestest": {nil, "starts a server for tests; it knows no tables"},
 	"internal/store/storetest":    {[]string{"internal/store", "payment", "money", "private"}, "the conformance suite of every database"},
@@ -66,8 +69,8 @@ var layers = map[string]struct {
 		"workflows", "payment", "internal/ledger", "internal/orders", "internal/process", "internal/store",
 	}, "the public face of internal/runner, for a merchant who needs nothing from internal"},
 	"api": {[]string{
-		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/orders", "internal/operations",
-	}, "HTTP only: stores and Temporal come in through interfaces"},
+		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/ledger", "internal/app", "internal/flows", "internal/failpoint", "internal/operations",
+	}, "HTTP only: it decodes, asks a use case and encodes"},
 	"internal/serve": {[]string{
 		"api", "workflows", "private", "internal/metrics", "internal/process", "internal/temporalclient", "internal/tracing",
 	}, "runs the API's process for cmd and dev"},
@@ -102,7 +105,10 @@ var owners = map[string]struct {
 	"github.com/standard-webhooks":  {[]string{"internal/outbound"}, "one place signs"},
 	"github.com/getkin/kin-openapi": {nil, "it holds the API's tests to openapi.yaml; no program validates what it says itself"},
 	"github.com/resend/resend-go":   {nil, "it verifies what we sign, in tests alone"},
-	"go.temporal.io/server":         {nil, "the Temporal server belongs to the module dev; a merchant never sees its dependencies"},
+	"go.temporal.io/sdk/client": {[]string{
+		"internal/flows", "internal/engine", "internal/serve", "worker", "internal/metrics", "cobrotest",
+	}, "one client of the workflows; besides it only those that open a process, those that measure the SDK, and a kit that runs workflows in tests"},
+	"go.temporal.io/server": {nil, "the Temporal server belongs to the module dev; a merchant never sees its dependencies"},
 }
 
 // listed is what go list says of a package.

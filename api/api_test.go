@@ -20,6 +20,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/app"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
@@ -54,8 +56,9 @@ var canaries = []string{apiKey, webhookSecret, phone, typedPhone, payerName, pay
 // start is when every test without a clock of its own happens.
 var start = time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
 
-// flows is api.Flows of functions; calling one that is missing fails the test.
-type flows struct {
+// flowFuncs reaches workflows that are functions; calling one that is missing
+// fails the test.
+type flowFuncs struct {
 	t      *testing.T
 	open   func(context.Context, workflows.ProcessPaymentInput) (workflows.TicketOutcome, error)
 	cancel func(context.Context, string) (workflows.CancelOutcome, error)
@@ -68,80 +71,87 @@ type flows struct {
 	review func(ctx context.Context, id, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
 }
 
-func (f *flows) OpenPayment(ctx context.Context, in workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
+func (f *flowFuncs) OpenPayment(ctx context.Context, in workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
 	if f.open == nil {
 		f.t.Error("a payment was opened")
-		return workflows.TicketOutcome{}, api.ErrUnavailable
+		return workflows.TicketOutcome{}, flows.ErrUnavailable
 	}
 	return f.open(ctx, in)
 }
 
-func (f *flows) CancelPayment(ctx context.Context, id string) (workflows.CancelOutcome, error) {
+func (f *flowFuncs) CancelPayment(ctx context.Context, id string) (workflows.CancelOutcome, error) {
 	if f.cancel == nil {
 		f.t.Error("a payment was cancelled")
-		return workflows.CancelOutcome{}, api.ErrUnavailable
+		return workflows.CancelOutcome{}, flows.ErrUnavailable
 	}
 	return f.cancel(ctx, id)
 }
 
-func (f *flows) SetPhoneNumber(
+func (f *flowFuncs) SetPhoneNumber(
 	ctx context.Context, id, updateID string, in workflows.SetPhoneNumberRequest,
 ) (workflows.PhoneNumberOutcome, error) {
 	if f.phone == nil {
 		f.t.Error("a phone was rung")
-		return workflows.PhoneNumberOutcome{}, api.ErrUnavailable
+		return workflows.PhoneNumberOutcome{}, flows.ErrUnavailable
 	}
 	return f.phone(ctx, id, updateID, in)
 }
 
-func (f *flows) RefundPayment(ctx context.Context, in workflows.RefundPaymentInput) (workflows.RefundOutcome, error) {
+func (f *flowFuncs) RefundPayment(ctx context.Context, in workflows.RefundPaymentInput) (workflows.RefundOutcome, error) {
 	if f.refund == nil {
 		f.t.Error("a payment was refunded")
-		return workflows.RefundOutcome{}, api.ErrUnavailable
+		return workflows.RefundOutcome{}, flows.ErrUnavailable
 	}
 	return f.refund(ctx, in)
 }
 
-func (f *flows) RelayEvent(ctx context.Context, id string, event workflows.GatewayEvent) error {
+func (f *flowFuncs) RelayEvent(ctx context.Context, id string, event workflows.GatewayEvent) error {
 	if f.relay == nil {
 		f.t.Error("an event was relayed")
-		return api.ErrUnavailable
+		return flows.ErrUnavailable
 	}
 	return f.relay(ctx, id, event)
 }
 
-func (f *flows) ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventInput) error {
+func (f *flowFuncs) ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventInput) error {
 	if f.late == nil {
 		f.t.Error("a late event was applied")
-		return api.ErrUnavailable
+		return flows.ErrUnavailable
 	}
 	return f.late(ctx, in)
 }
 
-func (f *flows) Redeliver(ctx context.Context, d payment.Delivery) error {
+func (f *flowFuncs) Redeliver(ctx context.Context, d payment.Delivery) error {
 	if f.again == nil {
 		f.t.Error("a notification was sent again")
-		return api.ErrUnavailable
+		return flows.ErrUnavailable
 	}
 	return f.again(ctx, d)
 }
 
-func (f *flows) ReviewPayment(ctx context.Context, id, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
+func (f *flowFuncs) ReviewPayment(ctx context.Context, id, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
 	if f.review == nil {
 		f.t.Error("a payment was reviewed")
-		return workflows.ReviewOutcome{}, api.ErrUnavailable
+		return workflows.ReviewOutcome{}, flows.ErrUnavailable
 	}
 	return f.review(ctx, id, updateID, in)
 }
 
-func (f *flows) ReviewRefund(ctx context.Context, id, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
+func (f *flowFuncs) ReviewRefund(ctx context.Context, id, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
 	return f.ReviewPayment(ctx, id, updateID, in)
 }
 
-func (f *flows) SettleRefund(ctx context.Context, updateID string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error) {
+// Drop and ReconcileDay are asked by the command line alone.
+func (f *flowFuncs) Drop(context.Context, string, []string) error { panic("unreachable over HTTP") }
+
+func (f *flowFuncs) ReconcileDay(context.Context, workflows.ReconcileDayInput) (workflows.ReconcileDayResult, error) {
+	panic("unreachable over HTTP")
+}
+
+func (f *flowFuncs) SettleRefund(ctx context.Context, updateID string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error) {
 	if f.settle == nil {
 		f.t.Error("a refund was settled")
-		return workflows.ReviewOutcome{}, api.ErrUnavailable
+		return workflows.ReviewOutcome{}, flows.ErrUnavailable
 	}
 	return f.settle(ctx, updateID, in)
 }
@@ -149,7 +159,7 @@ func (f *flows) SettleRefund(ctx context.Context, updateID string, in workflows.
 // world is a server over a real store, with functions for its workflows.
 type world struct {
 	t     *testing.T
-	flows *flows
+	flows *flowFuncs
 	store *store.Store
 	api   *api.Server
 	http  *httptest.Server
@@ -174,36 +184,58 @@ func newStore(t *testing.T, now func() time.Time) (*store.Store, *seal.Ring) {
 	return s, ring
 }
 
+// database is everything that a server works on.
+type database interface {
+	app.Store
+	api.Store
+}
+
+// configs are those of a server and of its use cases.
+type configs struct {
+	app app.Config
+	api api.Config
+}
+
+func (c *configs) store(s database) { c.app.Store, c.api.Store = s, s }
+
+// serve makes the server.
+func (c *configs) serve(t *testing.T) *api.Server {
+	t.Helper()
+	var err error
+	c.api.App, err = app.New(c.app)
+	require.NoError(t, err)
+	server, err := api.New(c.api)
+	require.NoError(t, err)
+	return server
+}
+
 // config is a complete configuration over a store.
-func config(s api.Store, f api.Flows, ring *seal.Ring, logs io.Writer, now func() time.Time) api.Config {
-	return api.Config{
+func config(s database, f *flowFuncs, ring *seal.Ring, logs io.Writer, now func() time.Time) *configs {
+	return &configs{app: app.Config{
+		Store: s, Flows: f, MerchantID: "default", Fingerprint: ring.Digest, Wait: 2 * time.Second, Now: now,
+	}, api: api.Config{
 		Store: s, Flows: f,
 		Keys: []api.APIKey{
 			{Name: "old", Digest: api.DigestAPIKey(private.NewToken("another-key"))},
 			{Name: "shop", Digest: api.DigestAPIKey(private.NewToken(apiKey))},
 		},
 		WebhookSecret: private.NewToken(webhookSecret),
-		MerchantID:    "default",
-		Fingerprint:   ring.Digest,
-		Wait:          2 * time.Second,
 		Now:           now,
 		Logger:        slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	}
+	}}
 }
 
-func newWorld(t *testing.T, change ...func(*api.Config)) *world {
+func newWorld(t *testing.T, change ...func(*configs)) *world {
 	t.Helper()
 	now := func() time.Time { return start }
 	s, ring := newStore(t, now)
-	w := &world{t: t, flows: &flows{t: t}, store: s, logs: &telemetrytest.Lines{}, differs: t.Errorf}
+	w := &world{t: t, flows: &flowFuncs{t: t}, store: s, logs: &telemetrytest.Lines{}, differs: t.Errorf}
 	cfg := config(s, w.flows, ring, w.logs, now)
 	for _, c := range change {
-		c(&cfg)
+		c(cfg)
 	}
-	var err error
-	w.api, err = api.New(cfg)
-	require.NoError(t, err)
-	w.http = httptest.NewServer(contract{reference(t, cfg.MinExpiresIn), w.complain}.watched(w.api.Handler()))
+	w.api = cfg.serve(t)
+	w.http = httptest.NewServer(contract{reference(t, cfg.app.MinExpiresIn), w.complain}.watched(w.api.Handler()))
 	t.Cleanup(func() {
 		w.http.Close()
 		requireNoCanaries(t, w.logs.String())
@@ -322,7 +354,7 @@ func (w *world) opens() {
 		p := asked(in, payment.StatusOpen)
 		p.EcommerceID = "5f0c2a9d-" + in.PaymentID
 		w.record(p, 1, in.Fingerprint)
-		return workflows.TicketOutcome{Status: payment.StatusOpen}, nil
+		return workflows.TicketOutcome{}, nil
 	}
 }
 
@@ -332,7 +364,7 @@ func (w *world) fails(code string) {
 		p := asked(in, payment.StatusFailed)
 		p.Failure = &payment.Failure{Code: code, Message: "what the gateway said"}
 		w.record(p, 1, in.Fingerprint)
-		return workflows.TicketOutcome{Status: p.Status, Failure: p.Failure}, nil
+		return workflows.TicketOutcome{}, nil
 	}
 }
 
@@ -393,10 +425,12 @@ func requireGolden(t *testing.T, name, got string) {
 
 func TestConfigNamesEverythingThatIsWrong(t *testing.T) {
 	t.Parallel()
-	_, err := api.New(api.Config{MinExpiresIn: time.Hour, Wait: -1, MaxBody: -1, Ready: []api.ReadyCheck{{}}})
-	for _, want := range []string{
-		"Store", "Flows", "Keys", "WebhookSecret", "MerchantID", "Fingerprint", "MinExpiresIn", "Wait", "MaxBody", "Ready",
-	} {
+	_, err := api.New(api.Config{MaxBody: -1, Ready: []api.ReadyCheck{{}}})
+	for _, want := range []string{"App", "Store", "Flows", "Keys", "WebhookSecret", "MaxBody", "Ready"} {
+		require.ErrorContains(t, err, want)
+	}
+	_, err = app.New(app.Config{MinExpiresIn: time.Hour, Wait: -1})
+	for _, want := range []string{"Store", "Flows", "MerchantID", "Fingerprint", "MinExpiresIn", "Wait"} {
 		require.ErrorContains(t, err, want)
 	}
 	_, err = api.New(api.Config{Keys: []api.APIKey{{Name: "shop"}}, WebhookSecret: private.NewToken("short")})

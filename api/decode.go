@@ -53,7 +53,7 @@ func (s *Server) readPaymentRequest(c *gin.Context) (payment.Request, error) {
 		})
 		item.refuseRest()
 	}
-	return r, o.finish(r.Validate(s.cfg.MinExpiresIn))
+	return r, o.finish(s.cfg.App.ValidatePayment(r))
 }
 
 // readRefundRequest reads and validates the body of POST …/refunds. A nil

@@ -3,12 +3,10 @@
 //
 // # What it does
 //
-// The API decides nothing about a payment. It validates a request, asks the
-// workflow that owns the payment ([Flows]), and answers with what the workflow
-// wrote to the [Store]. Reads never touch Temporal, so they work when Temporal
-// is away.
+// The API decides nothing. A handler decodes a request, asks a use case of
+// internal/app, and encodes what came of it.
 //
-//	merchant ──POST /v1/payments──▶ Flows.OpenPayment ──▶ Store.Payment ──▶ 201
+//	merchant ──POST /v1/payments──▶ App.OpenPayment ──▶ 201
 //	gateway ──POST /webhooks/…──▶ Store.AddWebhookEvent ──▶ 200
 //	                 [Server.Run]: LeaseWebhookEvents ──▶ Flows.RelayEvent
 //
@@ -19,11 +17,4 @@
 //
 // Every refusal is a problem document (RFC 9457) with a stable code. One table,
 // in problem.go, maps errors to statuses and to texts in English and Spanish.
-//
-// # Idempotency
-//
-// A payment's id is derived from the merchant and the Idempotency-Key, so the
-// workflow's id is itself the lock: two requests at once with one key join the
-// same workflow. A keyed digest of the validated request, kept with the
-// payment, tells a replay from a key that is used for something else.
 package api

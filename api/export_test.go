@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/cobropay/cobro/internal/app"
 )
 
 // ProblemRow is a row of the table of problems, for tests.
@@ -14,11 +16,20 @@ type ProblemRow struct {
 	Spanish, SpanishWhat string
 }
 
+// kinds are those of the table. A row that is missing here has no test.
+var kinds = []app.Kind{
+	app.KindInternal, bodyMalformed, parameterInvalid, keyMalformed, app.KindKeyRequired, unauthorized, noRoute,
+	app.KindPaymentNotFound, methodNotAllowed, app.KindReferenceInUse, app.KindNotCancellable, app.KindNotCompleted,
+	app.KindPaymentEnded, app.KindPhoneDeclined, app.KindRefundInProgress, app.KindRefundExceeds, app.KindRefundNotFound,
+	app.KindNotificationNotFound, app.KindNotInReview, app.KindReviewContradicted, bodyTooLarge, mediaType, app.KindInvalid,
+	app.KindKeyReused, app.KindDeclined, rateLimited, app.KindGatewayUnavailable, app.KindUnavailable,
+}
+
 // ProblemRows returns the whole table.
 func ProblemRows() []ProblemRow {
 	var rows []ProblemRow
-	for k := internal; k == internal || k.row().code != internal.row().code; k++ {
-		r := k.row()
+	for _, k := range kinds {
+		r := rowOf(k)
 		rows = append(rows, ProblemRow{r.status, r.code, r.en.title, r.en.detail, r.es.title, r.es.detail})
 	}
 	return rows

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/private"
 )
 
@@ -32,7 +33,7 @@ func TestWebhookGateForgivesAndIsBounded(t *testing.T) {
 	t.Parallel()
 	clock := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
 	gate := newWebhookGate(private.NewToken("the-right-secret"), func() time.Time { return clock })
-	guess := func(remote string) problemKind {
+	guess := func(remote string) app.Kind {
 		return problemOf(gate.admit("a-wrong-secret", remote)).kind
 	}
 	for range wrongSecrets {

@@ -1,17 +1,12 @@
 package api
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/cobropay/cobro/money"
-	"github.com/cobropay/cobro/payment"
-	"github.com/cobropay/cobro/private"
+	"github.com/cobropay/cobro/internal/app"
 )
 
 const (
@@ -64,35 +59,18 @@ func unquote(quoted string) (string, bool) {
 	return "", false
 }
 
-// paymentFingerprint tells two requests for a payment apart once they were
-// validated, so that "25" and "25.00" are the same request.
-func (s *Server) paymentFingerprint(r payment.Request) (string, error) {
-	return s.fingerprint("POST /v1/payments", r)
-}
-
-// refundFingerprint does so for refunds, each of which is of one payment.
-func (s *Server) refundFingerprint(paymentID string, amount *money.Amount, message private.Text) (string, error) {
-	return s.fingerprint("POST /v1/payments/{id}/refunds", struct {
-		PaymentID string        `json:"payment_id"`
-		Amount    *money.Amount `json:"amount"`
-		Message   private.Text  `json:"message"`
-	}{paymentID, amount, message})
-}
-
-// fingerprint is the keyed digest of a value's JSON. The order of a struct's
-// fields makes that canonical.
-func (s *Server) fingerprint(purpose string, value any) (string, error) {
-	data, err := json.Marshal(value)
-	if err != nil {
-		return "", fmt.Errorf("fingerprint: %w", err)
+// requiredKey reads the header where there must be one.
+func requiredKey(header http.Header) (string, error) {
+	key, err := idempotencyKey(header)
+	if err == nil && key == "" {
+		err = &app.Error{Kind: app.KindKeyRequired}
 	}
-	return s.cfg.Fingerprint(purpose, data), nil
+	return key, err
 }
 
-// markReplay tells a merchant that the answer is about a request of the past:
-// what the store holds was made at another moment than this request.
-func markReplay(c *gin.Context, made, asked time.Time) {
-	if !made.Equal(asked) {
+// markReplay tells a merchant that the answer is about a request of the past.
+func markReplay(c *gin.Context, replayed bool) {
+	if replayed {
 		c.Header(headerReplayed, "true")
 	}
 }

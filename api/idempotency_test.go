@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
@@ -69,8 +68,8 @@ func TestIdempotencyKeys(t *testing.T) {
 func TestReplays(t *testing.T) {
 	t.Parallel()
 	clock := start
-	w := newWorld(t, func(cfg *api.Config) {
-		cfg.Now = func() time.Time { return clock }
+	w := newWorld(t, func(cfg *configs) {
+		cfg.app.Now = func() time.Time { return clock }
 	})
 	w.opens()
 	const body = `{"total":"25.00","phone_number":"` + phone + `","items":[]}`
@@ -118,7 +117,7 @@ func TestMerchantsDoNotShareKeys(t *testing.T) {
 	t.Parallel()
 	ids := map[string]bool{}
 	for _, merchant := range []string{"default", "other"} {
-		w := newWorld(t, func(cfg *api.Config) { cfg.MerchantID = merchant })
+		w := newWorld(t, func(cfg *configs) { cfg.app.MerchantID = merchant })
 		w.opens()
 		ids[w.payment(w.do("POST", "/v1/payments", `{"total":"10"}`, "Idempotency-Key", "k")).ID] = true
 	}

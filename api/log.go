@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/oklog/ulid/v2"
 
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/internal/ledger"
 )
 
@@ -112,7 +113,7 @@ func (s *Server) recover(c *gin.Context) {
 			slog.String("request_id", c.GetString(logRequestID)),
 			slog.String("panic", text),
 			slog.String("stack", string(debug.Stack())))
-		s.refuse(c, &problem{kind: internal})
+		s.refuse(c, &problem{kind: app.KindInternal})
 	}()
 	c.Next()
 }

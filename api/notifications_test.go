@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -128,7 +128,7 @@ func TestRedeliver(t *testing.T) {
 	require.Contains(t, got.body, failed)
 	require.Equal(t, []string{failed}, ordered)
 
-	w.flows.again = func(context.Context, payment.Delivery) error { return api.ErrUnavailable }
+	w.flows.again = func(context.Context, payment.Delivery) error { return flows.ErrUnavailable }
 	w.requireProblem(w.do("POST", path, ""), 503, "temporarily_unavailable")
 	w.requireProblem(w.do("POST", path, "", "Idempotency-Key", `"`), 400, "idempotency_key_malformed")
 	w.requireProblem(w.do("POST", "/v1/notifications/ntf_unknown/redeliver", ""), 404, "notification_not_found")

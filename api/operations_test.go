@@ -16,13 +16,13 @@ import (
 func TestOperations(t *testing.T) {
 	t.Parallel()
 	var temporal, worker error
-	w := newWorld(t, func(cfg *api.Config) {
-		cfg.Ready = []api.ReadyCheck{
+	w := newWorld(t, func(cfg *configs) {
+		cfg.api.Ready = []api.ReadyCheck{
 			{Name: "store", Check: func(context.Context) error { return nil }},
 			{Name: "temporal", Check: func(context.Context) error { return temporal }},
 			{Name: "worker", Check: func(context.Context) error { return worker }, Advisory: true},
 		}
-		cfg.Codec = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		cfg.api.Codec = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(rw, "codec "+r.URL.Path)
 		})
 	})

@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -29,7 +29,7 @@ const fullRequest = `{
 
 func TestCreatePayment(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *api.Config) { cfg.Timing = workflows.Timing{Grace: time.Minute} })
+	w := newWorld(t, func(cfg *configs) { cfg.app.Timing = workflows.Timing{Grace: time.Minute} })
 	var asked workflows.ProcessPaymentInput
 	var bounded bool
 	w.opens()
@@ -196,7 +196,7 @@ func TestBadPaymentReportsEverythingAtOnce(t *testing.T) {
 
 func TestASimulatorTakesShortLives(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *api.Config) { cfg.MinExpiresIn = time.Second })
+	w := newWorld(t, func(cfg *configs) { cfg.app.MinExpiresIn = time.Second })
 	w.opens()
 	require.Equal(t, 201, w.do("POST", "/v1/payments", `{"total":"10","expires_in":1}`).status)
 	require.Equal(t, 201, w.do("POST", "/v1/payments", `{"total":"10","expires_in":1.0}`).status, "as some languages write it")
@@ -246,10 +246,10 @@ func TestPaymentsThatNeverOpened(t *testing.T) {
 
 func TestPaymentStillBeingMade(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *api.Config) { cfg.Wait = 10 * time.Millisecond })
+	w := newWorld(t, func(cfg *configs) { cfg.app.Wait = 10 * time.Millisecond })
 	w.flows.open = func(ctx context.Context, _ workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
 		<-ctx.Done()
-		return workflows.TicketOutcome{}, api.ErrStillWorking
+		return workflows.TicketOutcome{}, flows.ErrStillWorking
 	}
 	t.Run("nothing is written yet", func(t *testing.T) {
 		got := w.do("POST", "/v1/payments", fullRequest, "Idempotency-Key", "slow")
@@ -277,23 +277,23 @@ func TestPaymentStillBeingMade(t *testing.T) {
 		opens := w.flows.open
 		w.flows.open = func(ctx context.Context, in workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
 			_, _ = opens(ctx, in) // never fails
-			return workflows.TicketOutcome{}, api.ErrStillWorking
+			return workflows.TicketOutcome{}, flows.ErrStillWorking
 		}
 		require.Equal(t, http.StatusCreated, w.do("POST", "/v1/payments", `{"total":"10"}`).status)
 	})
 	t.Run("temporal is away", func(t *testing.T) {
 		w.flows.open = func(context.Context, workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
-			return workflows.TicketOutcome{}, api.ErrUnavailable
+			return workflows.TicketOutcome{}, flows.ErrUnavailable
 		}
 		got := w.do("POST", "/v1/payments", `{"total":"10"}`, "Idempotency-Key", "away")
 		p := w.requireProblem(got, 503, "temporarily_unavailable")
 		require.NotEmpty(t, got.header.Get("Retry-After"))
 		require.Equal(t, ledger.DeriveID("default", "away"), p.PaymentID)
-		require.Contains(t, w.logs.String(), api.ErrUnavailable.Error())
+		require.Contains(t, w.logs.String(), flows.ErrUnavailable.Error())
 	})
 	t.Run("the workflow ended and left nothing", func(t *testing.T) {
 		w.flows.open = func(context.Context, workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
-			return workflows.TicketOutcome{}, api.ErrAlreadyEnded
+			return workflows.TicketOutcome{}, flows.ErrAlreadyEnded
 		}
 		w.requireProblem(w.do("POST", "/v1/payments", `{"total":"10"}`), 500, "internal")
 	})
@@ -313,7 +313,7 @@ func TestOneUnfinishedPaymentPerReference(t *testing.T) {
 	require.Equal(t, 201, got.status, "a replay of the first is not in its own way")
 
 	w.flows.open = func(context.Context, workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
-		return workflows.TicketOutcome{Status: payment.StatusFailed, InProgressID: first.ID}, nil
+		return workflows.TicketOutcome{InProgressID: first.ID}, nil
 	}
 	got = w.do("POST", "/v1/payments", `{"total":"10","reference":"order-8"}`)
 	require.Equal(t, first.ID, w.requireProblem(got, 409, "payment_in_progress").PaymentID, "the workflow lost a race")
@@ -332,7 +332,7 @@ func TestTwoAtOnceJoin(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if started[in.PaymentID]++; started[in.PaymentID] > 1 {
-			return workflows.TicketOutcome{Status: payment.StatusOpen}, nil
+			return workflows.TicketOutcome{}, nil
 		}
 		return opens(ctx, in)
 	}
@@ -389,11 +389,10 @@ func TestShowPaymentWaits(t *testing.T) {
 
 func TestADrainingServerDoesNotWait(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	stopping := make(chan struct{})
+	close(stopping)
+	w := newWorld(t, func(cfg *configs) { cfg.app.Stopping = stopping })
 	p := w.open("draining")
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	require.NoError(t, w.api.Run(ctx))
 	require.Equal(t, payment.StatusOpen, w.payment(w.do("GET", "/v1/payments/"+p.ID+"?wait=60s", "")).Status)
 }
 
@@ -413,9 +412,9 @@ func TestCancelPayment(t *testing.T) {
 		{name: "expired", before: payment.StatusExpired, status: 409, code: "payment_not_cancellable"},
 		{name: "failed", before: payment.StatusFailed, status: 409, code: "payment_not_cancellable"},
 		{name: "the debit won", before: payment.StatusOpen, after: payment.StatusCompleted, status: 409, code: "payment_not_cancellable"},
-		{name: "undecided", before: payment.StatusOpen, after: payment.StatusConfirmed, err: api.ErrStillWorking, status: 202},
-		{name: "the workflow closed meanwhile", before: payment.StatusOpen, after: payment.StatusExpired, err: api.ErrEnded, status: 409, code: "payment_not_cancellable"},
-		{name: "temporal is away", before: payment.StatusOpen, after: payment.StatusOpen, err: api.ErrUnavailable, status: 503, code: "temporarily_unavailable"},
+		{name: "undecided", before: payment.StatusOpen, after: payment.StatusConfirmed, err: flows.ErrStillWorking, status: 202},
+		{name: "the workflow closed meanwhile", before: payment.StatusOpen, after: payment.StatusExpired, err: flows.ErrEnded, status: 409, code: "payment_not_cancellable"},
+		{name: "temporal is away", before: payment.StatusOpen, after: payment.StatusOpen, err: flows.ErrUnavailable, status: 503, code: "temporarily_unavailable"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -428,7 +427,7 @@ func TestCancelPayment(t *testing.T) {
 					cancelled = append(cancelled, id)
 					p.Status = tt.after
 					w.record(p, 2, "fingerprint")
-					return workflows.CancelOutcome{Status: tt.after}, tt.err
+					return workflows.CancelOutcome{}, tt.err
 				}
 			}
 			got := w.do("POST", "/v1/payments/"+p.ID+"/cancel", "")
@@ -471,22 +470,22 @@ func TestSetPhoneNumber(t *testing.T) {
 		status  int
 		code    string
 	}{
-		{name: "none was given", outcome: &workflows.PhoneNumberOutcome{Status: payment.StatusOpen}, status: 200},
+		{name: "none was given", outcome: &workflows.PhoneNumberOutcome{}, status: 200},
 		{name: "the same", payment: func(p *payment.Payment) { p.PhoneNumber = phone }, status: 200},
 		{name: "ended", payment: func(p *payment.Payment) { p.Status = payment.StatusExpired }, status: 409, code: "payment_ended"},
 		{
 			name:    "ended meanwhile",
-			outcome: &workflows.PhoneNumberOutcome{Status: payment.StatusExpired, Failure: &payment.Failure{Code: payment.FailureEnded}},
+			outcome: &workflows.PhoneNumberOutcome{Failure: &payment.Failure{Code: payment.FailureEnded}},
 			status:  409, code: "payment_ended",
 		},
-		{name: "closed meanwhile", outcome: &workflows.PhoneNumberOutcome{}, err: api.ErrEnded, status: 409, code: "payment_ended"},
+		{name: "closed meanwhile", outcome: &workflows.PhoneNumberOutcome{}, err: flows.ErrEnded, status: 409, code: "payment_ended"},
 		{
 			name:    "refused",
 			outcome: &workflows.PhoneNumberOutcome{Failure: &payment.Failure{Code: "BTRA_0006", Message: "unknown number"}},
 			status:  409, code: "gateway_declined",
 		},
-		{name: "undecided", outcome: &workflows.PhoneNumberOutcome{}, err: api.ErrStillWorking, status: 202},
-		{name: "temporal is away", outcome: &workflows.PhoneNumberOutcome{}, err: api.ErrUnavailable, status: 503, code: "temporarily_unavailable"},
+		{name: "undecided", outcome: &workflows.PhoneNumberOutcome{}, err: flows.ErrStillWorking, status: 202},
+		{name: "temporal is away", outcome: &workflows.PhoneNumberOutcome{}, err: flows.ErrUnavailable, status: 503, code: "temporarily_unavailable"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

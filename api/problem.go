@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -11,42 +10,21 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/payment"
 )
 
-// problemKind is a row of the table in [problemKind.row].
-type problemKind int
-
+// Kinds of refusal that only HTTP has. Those of the use cases are [app.Kind]'s.
 const (
-	internal problemKind = iota // the zero value, for what nobody expected
-	bodyMalformed
-	parameterInvalid
-	keyMalformed
-	keyRequired
-	unauthorized
-	noRoute
-	paymentNotFound
-	methodNotAllowed
-	referenceInUse
-	notCancellable
-	notCompleted
-	paymentEnded
-	phoneDeclined
-	refundInProgress
-	refundExceeds
-	refundNotFound
-	notificationNotFound
-	notInReview
-	reviewContradicted
-	bodyTooLarge
-	mediaType
-	invalid
-	keyReused
-	declined
-	rateLimited
-	gatewayUnavailable
-	unavailable
+	bodyMalformed    app.Kind = "body_malformed"
+	parameterInvalid app.Kind = "parameter_invalid"
+	keyMalformed     app.Kind = "key_malformed"
+	unauthorized     app.Kind = "unauthorized"
+	noRoute          app.Kind = "no_route"
+	methodNotAllowed app.Kind = "method_not_allowed"
+	bodyTooLarge     app.Kind = "body_too_large"
+	mediaType        app.Kind = "media_type"
+	rateLimited      app.Kind = "rate_limited"
 )
 
 // row is what a problem document says in every case.
@@ -59,8 +37,8 @@ type row struct {
 // text is what a problem document says to people.
 type text struct{ title, detail string }
 
-// row is the one table from errors to answers.
-func (k problemKind) row() row {
+// rowOf is the one table from errors to answers.
+func rowOf(k app.Kind) row {
 	switch k {
 	case bodyMalformed:
 		return row{http.StatusBadRequest, "body_malformed",
@@ -74,7 +52,7 @@ func (k problemKind) row() row {
 		return row{http.StatusBadRequest, "idempotency_key_malformed",
 			text{"The Idempotency-Key cannot be read", "Send one header with 1 to 255 printable ASCII characters, bare or in double quotes."},
 			text{"No se puede leer la Idempotency-Key", "Envía una sola cabecera de 1 a 255 caracteres ASCII imprimibles, con o sin comillas dobles."}}
-	case keyRequired:
+	case app.KindKeyRequired:
 		return row{http.StatusBadRequest, "idempotency_key_required",
 			text{"An Idempotency-Key is required", "Send an Idempotency-Key header, so that a repeated request never refunds twice."},
 			text{"Hace falta una Idempotency-Key", "Envía la cabecera Idempotency-Key, para que una petición repetida nunca reembolse dos veces."}}
@@ -86,23 +64,23 @@ func (k problemKind) row() row {
 		return row{http.StatusNotFound, "not_found",
 			text{"Nothing is here", "No resource has this address."},
 			text{"Aquí no hay nada", "Ningún recurso tiene esta dirección."}}
-	case paymentNotFound:
+	case app.KindPaymentNotFound:
 		return row{http.StatusNotFound, "payment_not_found",
 			text{"The payment is not known", "No payment has this id. One that was answered with 202 may take a moment to appear."},
 			text{"No se conoce el pago", "Ningún pago tiene este id. Uno contestado con 202 puede tardar un momento en aparecer."}}
-	case refundNotFound:
+	case app.KindRefundNotFound:
 		return row{http.StatusNotFound, "refund_not_found",
 			text{"The refund is not known", "The payment has no refund with this id."},
 			text{"No se conoce el reembolso", "El pago no tiene ningún reembolso con este id."}}
-	case notificationNotFound:
+	case app.KindNotificationNotFound:
 		return row{http.StatusNotFound, "notification_not_found",
 			text{"The notification is not known", "No notification has this id."},
 			text{"No se conoce la notificación", "Ninguna notificación tiene este id."}}
-	case notInReview:
+	case app.KindNotInReview:
 		return row{http.StatusConflict, "not_in_review",
 			text{"Nothing is to be decided here", "No review is open: the outcome is known, or was never in doubt."},
 			text{"Aquí no hay nada que decidir", "No hay ninguna revisión abierta: el resultado se conoce, o nunca se dudó de él."}}
-	case reviewContradicted:
+	case app.KindReviewContradicted:
 		return row{http.StatusConflict, "review_contradicted",
 			text{"ATH Móvil says otherwise", "A fresh look contradicts the verdict; what it says is in gateway_message. Nothing was decided by this request."},
 			text{"ATH Móvil dice otra cosa", "Una nueva consulta contradice el veredicto; lo que dice está en gateway_message. Esta petición no decidió nada."}}
@@ -110,31 +88,31 @@ func (k problemKind) row() row {
 		return row{http.StatusMethodNotAllowed, "method_not_allowed",
 			text{"The method is not allowed here", "Use one of the methods in the Allow header."},
 			text{"El método no se permite aquí", "Usa uno de los métodos de la cabecera Allow."}}
-	case referenceInUse:
+	case app.KindReferenceInUse:
 		return row{http.StatusConflict, "payment_in_progress",
 			text{"The reference has an unfinished payment", "Wait until that payment ends, or cancel it, before asking for another with its reference."},
 			text{"La referencia tiene un pago sin terminar", "Espera a que ese pago termine, o cancélalo, antes de pedir otro con su referencia."}}
-	case notCancellable:
+	case app.KindNotCancellable:
 		return row{http.StatusConflict, "payment_not_cancellable",
 			text{"The payment cannot be cancelled any more", "It has ended; how is in payment_status."},
 			text{"El pago ya no se puede cancelar", "Ya terminó; cómo está en payment_status."}}
-	case notCompleted:
+	case app.KindNotCompleted:
 		return row{http.StatusConflict, "payment_not_completed",
 			text{"Only a completed payment can be refunded", "The status of this one is in payment_status."},
 			text{"Solo se reembolsa un pago completado", "El estado de este está en payment_status."}}
-	case paymentEnded:
+	case app.KindPaymentEnded:
 		return row{http.StatusConflict, "payment_ended",
 			text{"The payment has ended", "Nothing in it can be changed; its status is in payment_status."},
 			text{"El pago terminó", "Nada en él se puede cambiar; su estado está en payment_status."}}
-	case phoneDeclined:
+	case app.KindPhoneDeclined:
 		return row{http.StatusConflict, "gateway_declined",
 			text{"ATH Móvil did not take the phone number", "Its answer is in gateway_code and gateway_message. The payment goes on as it was."},
 			text{"ATH Móvil no aceptó el número de teléfono", "Su respuesta está en gateway_code y gateway_message. El pago sigue como estaba."}}
-	case refundInProgress:
+	case app.KindRefundInProgress:
 		return row{http.StatusConflict, "refund_in_progress",
 			text{"Another refund of the payment is not settled", "Wait until it is, then ask again with a new Idempotency-Key. Nothing was refunded by this request."},
 			text{"Otro reembolso del pago no ha terminado", "Espera a que termine y vuelve a pedirlo con otra Idempotency-Key. Esta petición no reembolsó nada."}}
-	case refundExceeds:
+	case app.KindRefundExceeds:
 		return row{http.StatusConflict, "refund_exceeds_balance",
 			text{"The refund is more than what is left", "The most that can still be refunded is in left."},
 			text{"El reembolso es mayor que lo que queda", "Lo máximo que aún se puede reembolsar está en left."}}
@@ -146,15 +124,15 @@ func (k problemKind) row() row {
 		return row{http.StatusUnsupportedMediaType, "unsupported_media_type",
 			text{"The body must be JSON", "Send it with Content-Type: application/json."},
 			text{"El cuerpo debe ser JSON", "Envíalo con Content-Type: application/json."}}
-	case invalid:
+	case app.KindInvalid:
 		return row{http.StatusUnprocessableEntity, "validation_failed",
 			text{"The request breaks a rule", "Correct the fields listed in errors. Nothing was done."},
 			text{"La petición no cumple una regla", "Corrige los campos indicados en errors. No se hizo nada."}}
-	case keyReused:
+	case app.KindKeyReused:
 		return row{http.StatusUnprocessableEntity, "idempotency_key_reused",
 			text{"The Idempotency-Key belongs to another request", "Use a new key for a new request, or repeat the first one unchanged."},
 			text{"La Idempotency-Key es de otra petición", "Usa una clave nueva para otra petición, o repite la primera sin cambios."}}
-	case declined:
+	case app.KindDeclined:
 		return row{http.StatusUnprocessableEntity, "gateway_declined",
 			text{"ATH Móvil refused the payment", "Its answer is in gateway_code and gateway_message. A new try needs a new Idempotency-Key."},
 			text{"ATH Móvil rechazó el pago", "Su respuesta está en gateway_code y gateway_message. Otro intento necesita otra Idempotency-Key."}}
@@ -162,15 +140,15 @@ func (k problemKind) row() row {
 		return row{http.StatusTooManyRequests, "rate_limited",
 			text{"Too many requests", "Wait for the seconds in the Retry-After header."},
 			text{"Demasiadas peticiones", "Espera los segundos de la cabecera Retry-After."}}
-	case gatewayUnavailable:
+	case app.KindGatewayUnavailable:
 		return row{http.StatusServiceUnavailable, "gateway_unavailable",
 			text{"ATH Móvil cannot be reached", "The payment failed and nobody was charged. A new try needs a new Idempotency-Key."},
 			text{"No se puede contactar a ATH Móvil", "El pago falló y no se le cobró a nadie. Otro intento necesita otra Idempotency-Key."}}
-	case unavailable:
+	case app.KindUnavailable:
 		return row{http.StatusServiceUnavailable, "temporarily_unavailable",
 			text{"Cobro cannot do this at the moment", "Ask again with the same Idempotency-Key: nothing is done twice."},
 			text{"Cobro no puede hacer esto en este momento", "Vuelve a pedirlo con la misma Idempotency-Key: nada se hace dos veces."}}
-	case internal:
+	case app.KindInternal:
 		fallthrough
 	default:
 		return row{http.StatusInternalServerError, "internal",
@@ -182,7 +160,7 @@ func (k problemKind) row() row {
 // problem is an error that knows its answer: a row of the table, and what is
 // true of this case alone.
 type problem struct {
-	kind       problemKind
+	kind       app.Kind
 	fields     payment.FieldErrors
 	members    members
 	retryAfter time.Duration // where waiting may help
@@ -201,7 +179,7 @@ type members struct {
 
 // Error implements error.
 func (p *problem) Error() string {
-	code := p.kind.row().code
+	code := rowOf(p.kind).code
 	if p.cause != nil {
 		return code + ": " + p.cause.Error()
 	}
@@ -217,70 +195,32 @@ const retrySoon = 5 * time.Second
 // problemOf finds the answer to an error. What it does not know is internal.
 func problemOf(err error) *problem {
 	var known *problem
+	var refusal *app.Error
 	var fields payment.FieldErrors
-	var refusal *payment.RefundRefusal
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &known):
 		return known
-	case errors.As(err, &fields):
-		return &problem{kind: invalid, fields: fields}
 	case errors.As(err, &refusal):
 		return problemOfRefusal(refusal)
+	case errors.As(err, &fields):
+		return &problem{kind: app.KindInvalid, fields: fields}
 	case errors.As(err, &tooLarge):
 		return &problem{kind: bodyTooLarge, fields: payment.FieldErrors{{Field: "body", Rule: ruleBytes(tooLarge.Limit)}}}
-	case errors.Is(err, ledger.ErrNotFound):
-		return &problem{kind: paymentNotFound}
-	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrStillWorking),
-		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &problem{kind: unavailable, retryAfter: retrySoon, cause: err}
 	default:
-		return &problem{kind: internal, cause: err}
+		return &problem{kind: app.KindInternal, cause: err}
 	}
 }
 
-// fromStore marks an error of the store as one that time may heal. What the
-// store does not know is no such error.
-func fromStore(err error) error {
-	if err == nil || errors.Is(err, ledger.ErrNotFound) {
-		return err
+func problemOfRefusal(e *app.Error) *problem {
+	p := &problem{kind: e.Kind, fields: e.Fields, retryAfter: e.RetryAfter, cause: e.Err, members: members{
+		PaymentID: e.PaymentID, RefundID: e.RefundID, PaymentStatus: e.Status,
+		GatewayCode: e.GatewayCode, GatewayMessage: e.GatewayMessage,
+	}}
+	if e.Kind == app.KindRefundExceeds {
+		p.members.Left = e.Left.String()
 	}
-	return &problem{kind: unavailable, retryAfter: retrySoon, cause: err}
-}
-
-func problemOfRefusal(refusal *payment.RefundRefusal) *problem {
-	switch refusal.Code {
-	case payment.RefusedNoPayment:
-		return &problem{kind: paymentNotFound}
-	case payment.RefusedNotCompleted:
-		return &problem{kind: notCompleted, members: members{PaymentStatus: refusal.Status}}
-	case payment.RefusedInProgress, payment.RefusedHeld:
-		return &problem{kind: refundInProgress, retryAfter: retrySoon, members: members{RefundID: refusal.Blocking}}
-	case payment.RefusedExceeds:
-		return &problem{kind: refundExceeds, members: members{Left: refusal.Left.String()}}
-	case payment.RefusedKeyReused:
-		return &problem{kind: keyReused}
-	default:
-		return &problem{kind: internal, cause: refusal}
-	}
-}
-
-// problemOfOpening returns the answer to a payment that failed before the
-// gateway made a ticket.
-func problemOfOpening(p payment.Payment) *problem {
-	about := members{PaymentID: p.ID, PaymentStatus: p.Status}
-	if p.Failure == nil {
-		return &problem{kind: declined, members: about}
-	}
-	switch p.Failure.Code {
-	case payment.FailureGatewayUnavailable, payment.FailureGatewayNoAnswer, payment.FailureStale:
-		return &problem{kind: gatewayUnavailable, retryAfter: retrySoon, members: about}
-	case payment.FailureReferenceInUse:
-		return &problem{kind: referenceInUse} // about the other payment, whose id the caller adds
-	default:
-		about.GatewayCode, about.GatewayMessage = p.Failure.Code, p.Failure.Message
-		return &problem{kind: declined, members: about}
-	}
+	return p
 }
 
 // document is a problem document (RFC 9457).
@@ -315,7 +255,7 @@ func inLanguage(fields payment.FieldErrors, spanish bool) []brokenRule {
 // refuse answers with a problem document, and leaves the cause for the log.
 func (s *Server) refuse(c *gin.Context, err error) {
 	p := problemOf(err)
-	r := p.kind.row()
+	r := rowOf(p.kind)
 	c.Set(logCode, r.code)
 	if p.cause != nil {
 		c.Set(logCause, p.cause)

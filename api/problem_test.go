@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -135,7 +135,7 @@ func TestPanics(t *testing.T) {
 }
 
 // away is a store that cannot be reached.
-type away struct{ api.Store }
+type away struct{ app.Store }
 
 func (away) Payment(context.Context, string) (ledger.Record, error) {
 	return ledger.Record{}, errDisk
@@ -147,7 +147,7 @@ func (away) Payments(context.Context, ledger.Filter) ([]payment.Payment, ledger.
 
 func TestStoreAway(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *api.Config) { cfg.Store = away{cfg.Store} })
+	w := newWorld(t, func(cfg *configs) { cfg.app.Store = away{cfg.app.Store} })
 	path := "/v1/payments/" + ledger.DeriveID("default", "k")
 	for _, got := range []reply{
 		w.do("GET", path, ""),

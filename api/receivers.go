@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"time"
@@ -49,11 +48,11 @@ func (s *Server) announceReceivers(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx := c.Request.Context()
-	if err := s.cfg.Store.AnnounceReceivers(ctx, host, announced); err != nil {
-		return fromStore(err)
+	all, err := s.cfg.App.AnnounceReceivers(c.Request.Context(), host, announced)
+	if err != nil {
+		return err
 	}
-	return s.answerReceivers(ctx, c, func(r ledger.Receiver) bool { return r.Host == host })
+	return answerReceivers(c, all)
 }
 
 // listReceivers answers GET /v1/receivers, by host, event and name. Cobro's own
@@ -62,22 +61,20 @@ func (s *Server) listReceivers(c *gin.Context) error {
 	if err := readQuery(c.Request.URL.RawQuery).err(); err != nil {
 		return err
 	}
-	return s.answerReceivers(c.Request.Context(), c, func(ledger.Receiver) bool { return true })
+	all, err := s.cfg.App.Receivers(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	return answerReceivers(c, all)
 }
 
-func (s *Server) answerReceivers(ctx context.Context, c *gin.Context, wanted func(ledger.Receiver) bool) error {
-	all, err := s.cfg.Store.Receivers(ctx)
-	if err != nil {
-		return fromStore(err)
-	}
-	shown := receiversJSON{Receivers: []receiverJSON{}}
-	for _, r := range all {
-		if wanted(r) {
-			shown.Receivers = append(shown.Receivers, receiverJSON{
-				Host: r.Host, Event: r.Event, Name: r.Name, Timeout: r.Timeout.String(),
-				RetryFirst: span(r.First), RetryMost: span(r.Most), RetryFor: span(r.For),
-				TaskQueue: workflows.NotifyQueue(r.Host), Activity: workflows.ReceiverActivity(r.Event, r.Name),
-			})
+func answerReceivers(c *gin.Context, all []ledger.Receiver) error {
+	shown := receiversJSON{Receivers: make([]receiverJSON, len(all))}
+	for i, r := range all {
+		shown.Receivers[i] = receiverJSON{
+			Host: r.Host, Event: r.Event, Name: r.Name, Timeout: r.Timeout.String(),
+			RetryFirst: span(r.First), RetryMost: span(r.Most), RetryFor: span(r.For),
+			TaskQueue: workflows.NotifyQueue(r.Host), Activity: workflows.ReceiverActivity(r.Event, r.Name),
 		}
 	}
 	return answer(c, http.StatusOK, shown)

@@ -25,13 +25,13 @@ func (s *Server) listReconciliations(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	runs, err := s.cfg.Store.Reconciliations(ctx, filter.Limit)
+	runs, err := s.cfg.App.Reconciliations(ctx, filter.Limit)
 	if err != nil {
-		return fromStore(err)
+		return err
 	}
-	found, err := s.cfg.Store.Mismatches(ctx, filter)
+	found, err := s.cfg.App.Mismatches(ctx, filter)
 	if err != nil {
-		return fromStore(err)
+		return err
 	}
 	return answer(c, http.StatusOK, struct {
 		Runs       []payment.Reconciliation `json:"runs"`

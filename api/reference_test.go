@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -252,12 +253,12 @@ func exemplary(t *testing.T, operation string) *world {
 	w.flows.cancel = func(context.Context, string) (workflows.CancelOutcome, error) {
 		p.Status = payment.StatusCancelled
 		w.record(p, 3, "f")
-		return workflows.CancelOutcome{Status: p.Status}, nil
+		return workflows.CancelOutcome{}, nil
 	}
 	w.flows.phone = func(_ context.Context, _, _ string, in workflows.SetPhoneNumberRequest) (workflows.PhoneNumberOutcome, error) {
 		p.PhoneNumber = in.PhoneNumber
 		w.record(p, 3, "f")
-		return workflows.PhoneNumberOutcome{Status: p.Status}, nil
+		return workflows.PhoneNumberOutcome{}, nil
 	}
 	return w
 }
@@ -329,7 +330,7 @@ func requireExamples(t *testing.T, spec *openapi3.T, name, body string) {
 }
 
 // failed is a store that fails whatever it is asked.
-type failed struct{ api.Store }
+type failed struct{ database }
 
 func (failed) Payment(context.Context, string) (ledger.Record, error) {
 	return ledger.Record{}, errDisk
@@ -360,8 +361,8 @@ func (failed) Delivery(context.Context, string) (payment.Delivery, error) {
 func TestWhatEveryOperationAnswers(t *testing.T) {
 	t.Parallel()
 	spec := reference(t, 0)
-	sick := newWorld(t, func(cfg *api.Config) { cfg.Store = failed{} })
-	absent := newWorld(t, func(cfg *api.Config) { cfg.Store = struct{ api.Store }{} }) // whatever it is asked panics
+	sick := newWorld(t, func(cfg *configs) { cfg.store(failed{}) })
+	absent := newWorld(t, func(cfg *configs) { cfg.store(struct{ database }{}) }) // whatever it is asked panics
 	empty := newWorld(t)
 	for path, item := range spec.Paths.Map() {
 		for method, operation := range item.Operations() {
@@ -489,10 +490,10 @@ func agreeable(t *testing.T) *world {
 	w.opens()
 	w.decides(workflows.ReviewOutcome{}, nil)
 	w.flows.refund = func(context.Context, workflows.RefundPaymentInput) (workflows.RefundOutcome, error) {
-		return workflows.RefundOutcome{}, api.ErrStillWorking
+		return workflows.RefundOutcome{}, flows.ErrStillWorking
 	}
 	w.flows.phone = func(context.Context, string, string, workflows.SetPhoneNumberRequest) (workflows.PhoneNumberOutcome, error) {
-		return workflows.PhoneNumberOutcome{}, api.ErrStillWorking
+		return workflows.PhoneNumberOutcome{}, flows.ErrStillWorking
 	}
 	return w
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -52,9 +52,9 @@ func reservation(in workflows.RefundPaymentInput) ledger.Reservation {
 
 func TestCreateRefund(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *api.Config) {
-		cfg.Wait = 10 * time.Second
-		cfg.Timing = workflows.Timing{Settle: time.Minute}
+	w := newWorld(t, func(cfg *configs) {
+		cfg.app.Wait = 10 * time.Second
+		cfg.app.Timing = workflows.Timing{Settle: time.Minute}
 	})
 	p := w.completed("refunds")
 	path := "/v1/payments/" + p.ID + "/refunds"
@@ -119,9 +119,9 @@ func TestRefundOutcomes(t *testing.T) {
 		{name: "key reused", outcome: refused(payment.RefundRefusal{Code: payment.RefusedKeyReused}), status: 422, code: "idempotency_key_reused"},
 		{name: "held", outcome: refused(payment.RefundRefusal{Code: payment.RefusedHeld}), status: 409, code: "refund_in_progress"},
 		{name: "unheard of", outcome: refused(payment.RefundRefusal{Code: "new"}), status: 500, code: "internal"},
-		{name: "temporal is away", err: api.ErrUnavailable, status: 503, code: "temporarily_unavailable"},
-		{name: "ended and left nothing", err: api.ErrAlreadyEnded, status: 500, code: "internal"},
-		{name: "still working", err: api.ErrStillWorking, status: 202},
+		{name: "temporal is away", err: flows.ErrUnavailable, status: 503, code: "temporarily_unavailable"},
+		{name: "ended and left nothing", err: flows.ErrAlreadyEnded, status: 500, code: "internal"},
+		{name: "still working", err: flows.ErrStillWorking, status: 202},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

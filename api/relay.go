@@ -9,6 +9,7 @@ import (
 
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/failpoint"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -99,7 +100,7 @@ func (s *Server) relayEvent(held context.Context, event ledger.WebhookEvent) (aw
 		s.cfg.Logger.LogAttrs(held, slog.LevelWarn, "webhook event postponed",
 			slog.String("webhook_event_id", event.ID), slog.Duration("pause", pause), slog.Any("error", err))
 		s.postpone(held, event, s.now().Add(pause))
-		return errors.Is(err, ErrUnavailable)
+		return errors.Is(err, flows.ErrUnavailable)
 	}
 	end.Verdict, end.PaymentID = done.verdict, done.paymentID
 	if err := s.cfg.Store.SettleWebhookEvent(held, event.ID, done.verdict, done.paymentID, done.effect); err != nil {
@@ -143,7 +144,7 @@ func (s *Server) deliver(ctx context.Context, event ledger.WebhookEvent) (delive
 		return delivery{verdict: ledger.VerdictUnmatched, effect: "no payment has this ticket, reference number or id"}, nil
 	}
 	switch err := s.cfg.Flows.RelayEvent(ctx, paymentID, gatewayEvent(event, claim)); {
-	case errors.Is(err, ErrEnded):
+	case errors.Is(err, flows.ErrEnded):
 		return s.deliverLate(ctx, event, claim, paymentID, "the payment's workflow had ended; the event is compared with what it left")
 	case err != nil:
 		return delivery{}, fmt.Errorf("signal: %w", err)

@@ -14,8 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
@@ -30,7 +30,7 @@ import (
 // its clock moves when everything waits, so that no test waits for real.
 type relay struct {
 	t     *testing.T
-	flows *flows
+	flows *flowFuncs
 	store *store.Store
 	ring  *seal.Ring
 	logs  *telemetrytest.Lines
@@ -50,7 +50,7 @@ type relayedEvent struct {
 func newRelay(t *testing.T) *relay {
 	t.Helper()
 	s, ring := newStore(t, time.Now)
-	r := &relay{t: t, flows: &flows{t: t}, store: s, ring: ring, logs: &telemetrytest.Lines{}}
+	r := &relay{t: t, flows: &flowFuncs{t: t}, store: s, ring: ring, logs: &telemetrytest.Lines{}}
 	r.flows.relay = r.take
 	r.flows.late = func(_ context.Context, in workflows.ApplyLateEventInput) error {
 		r.mu.Lock()
@@ -72,10 +72,9 @@ func (r *relay) take(_ context.Context, id string, event workflows.GatewayEvent)
 // run starts the relay, and returns a function that stops it.
 func (r *relay) run() (stop func()) { return r.runOn(r.store) }
 
-func (r *relay) runOn(s api.Store) (stop func()) {
+func (r *relay) runOn(s database) (stop func()) {
 	r.t.Helper()
-	server, err := api.New(config(s, r.flows, r.ring, r.logs, time.Now))
-	require.NoError(r.t, err)
+	server := config(s, r.flows, r.ring, r.logs, time.Now).serve(r.t)
 	ctx, cancel := context.WithCancel(r.t.Context())
 	ended := make(chan error)
 	go func() { ended <- server.Run(ctx) }()
@@ -144,7 +143,7 @@ func TestRelayVerdicts(t *testing.T) {
 		ours, late := r.payment("ours", "ticket-ours"), r.payment("late", "ticket-late")
 		r.flows.relay = func(ctx context.Context, id string, event workflows.GatewayEvent) error {
 			if id == late.ID {
-				return fmt.Errorf("%w: not found", api.ErrEnded)
+				return fmt.Errorf("%w: not found", flows.ErrEnded)
 			}
 			return r.take(ctx, id, event)
 		}
@@ -213,7 +212,7 @@ func TestRelayWaitsForTemporal(t *testing.T) {
 				return r.take(ctx, id, event)
 			}
 			tries = append(tries, time.Since(began).Round(time.Second))
-			return fmt.Errorf("%w: connection refused", api.ErrUnavailable)
+			return fmt.Errorf("%w: connection refused", flows.ErrUnavailable)
 		}
 		first, second := r.post(completedEvent("ticket-1", "3")), r.post(completedEvent("ticket-2", "3"))
 		stop := r.run()
@@ -258,12 +257,12 @@ func TestRelayGoesRoundAPoisonedEvent(t *testing.T) {
 
 // blind is a store that cannot read one event.
 type blind struct {
-	api.Store
+	database
 	id string
 }
 
 func (b blind) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error) {
-	events, err := b.Store.LeaseWebhookEvents(ctx, limit, lease)
+	events, err := b.database.LeaseWebhookEvents(ctx, limit, lease)
 	for i := range events {
 		if events[i].ID == b.id {
 			events[i].Body, events[i].Unreadable = "", seal.ErrUnknownKey
@@ -384,7 +383,7 @@ func TestRelayHearsOfLateTickets(t *testing.T) {
 
 // sick is a store that fails until it is cured.
 type sick struct {
-	api.Store
+	database
 	mu      sync.Mutex
 	leases  int // that still fail
 	settles int
@@ -401,14 +400,14 @@ func (s *sick) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Dur
 	if s.fails(&s.leases) {
 		return nil, errDisk
 	}
-	return s.Store.LeaseWebhookEvents(ctx, limit, lease)
+	return s.database.LeaseWebhookEvents(ctx, limit, lease)
 }
 
 func (s *sick) SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error {
 	if s.fails(&s.settles) {
 		return errDisk
 	}
-	return s.Store.SettleWebhookEvent(ctx, id, verdict, matchedID, effect)
+	return s.database.SettleWebhookEvent(ctx, id, verdict, matchedID, effect)
 }
 
 func TestRelayOutlivesTheStoresFailures(t *testing.T) {
@@ -417,8 +416,7 @@ func TestRelayOutlivesTheStoresFailures(t *testing.T) {
 		r := newRelay(t)
 		r.payment("one", "ticket-1")
 		id := r.post(completedEvent("ticket-1", "3"))
-		server, err := api.New(config(&sick{Store: r.store, leases: 3, settles: 1}, r.flows, r.ring, r.logs, time.Now))
-		require.NoError(t, err)
+		server := config(&sick{database: r.store, leases: 3, settles: 1}, r.flows, r.ring, r.logs, time.Now).serve(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- server.Run(ctx) }()

@@ -1,17 +1,14 @@
 package api
 
 import (
-	"context"
-	"errors"
 	"net/http"
-	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
-	"github.com/cobropay/cobro/workflows"
 )
 
 // listReviews answers GET /v1/reviews, newest first: what people are asked,
@@ -30,132 +27,54 @@ func (s *Server) listReviews(c *gin.Context) error {
 	if err := q.err(); err != nil {
 		return err
 	}
-	reviews, next, err := s.cfg.Store.Reviews(c.Request.Context(), filter)
+	page, err := s.cfg.App.Reviews(c.Request.Context(), filter)
 	if err != nil {
-		return fromStore(err)
+		return err
 	}
-	return answer(c, http.StatusOK, struct {
-		Reviews    []payment.Review `json:"reviews"`
-		NextCursor *string          `json:"next_cursor"`
-	}{neverNull(reviews), formatCursor(next)})
+	return answerPage(c, "reviews", page)
 }
 
 // reviewPayment answers POST /v1/payments/{id}/review: a person decides what
 // became of a payment that needs a review.
 func (s *Server) reviewPayment(c *gin.Context) error {
-	id := c.Param("id")
-	if _, err := s.payment(c.Request.Context(), id); err != nil {
-		return err
-	}
-	outcome, err := s.review(c, func(ctx context.Context, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
-		return s.cfg.Flows.ReviewPayment(ctx, id, updateID, in)
-	})
-	if err != nil && !errors.Is(err, ErrStillWorking) {
-		return err
-	}
-	seen, readErr := s.payment(c.Request.Context(), id)
-	if readErr != nil {
-		return readErr
-	}
-	about := members{PaymentID: id, PaymentStatus: seen.Payment.Status, GatewayMessage: outcome.Says}
-	return answerReview(c, err, outcome, about, seen.Payment)
-}
-
-// reviewRefund answers POST /v1/payments/{id}/refunds/{rid}/review. A refund that
-// is pending and has no workflow any more needs a person, too, whether or not it
-// was in review.
-func (s *Server) reviewRefund(c *gin.Context) error {
-	id, refundID := c.Param("id"), c.Param("rid")
-	of, err := s.refundOf(c.Request.Context(), id, refundID)
+	decision, err := s.readDecision(c)
 	if err != nil {
 		return err
 	}
-	outcome, err := s.review(c, func(ctx context.Context, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
-		outcome, err := s.cfg.Flows.ReviewRefund(ctx, of.ID, updateID, in)
-		if errors.Is(err, ErrEnded) && of.Status == payment.RefundPending {
-			return s.cfg.Flows.SettleRefund(ctx, updateID, workflows.SettleRefundInput{
-				PaymentID: id, RefundID: of.ID, Word: in, Timing: s.cfg.Timing,
-			})
-		}
-		return outcome, err
-	})
-	if err != nil && !errors.Is(err, ErrStillWorking) {
+	decided, err := s.cfg.App.DecidePayment(c.Request.Context(), decision)
+	if err != nil {
 		return err
 	}
-	seen, readErr := s.refundOf(c.Request.Context(), id, refundID)
-	if readErr != nil {
-		return readErr
-	}
-	about := members{PaymentID: id, RefundID: refundID, GatewayMessage: outcome.Says}
-	return answerReview(c, err, outcome, about, seen)
+	return answerWork(c, http.StatusOK, decided.Pending, decided.Payment)
 }
 
-// refundOf returns a payment's refund. One of another payment is not found.
-func (s *Server) refundOf(ctx context.Context, paymentID, refundID string) (payment.Refund, error) {
-	if _, err := s.payment(ctx, paymentID); err != nil {
-		return payment.Refund{}, err
+// reviewRefund answers POST /v1/payments/{id}/refunds/{rid}/review.
+func (s *Server) reviewRefund(c *gin.Context) error {
+	decision, err := s.readDecision(c)
+	if err != nil {
+		return err
 	}
-	record, err := s.cfg.Store.Refund(ctx, refundID)
-	if errors.Is(err, ledger.ErrNotFound) || err == nil && record.Refund.PaymentID != paymentID {
-		return payment.Refund{}, &problem{kind: refundNotFound, members: members{PaymentID: paymentID}}
+	decided, err := s.cfg.App.DecideRefund(c.Request.Context(), decision)
+	if err != nil {
+		return err
 	}
-	return record.Refund, fromStore(err)
+	return answerWork(c, http.StatusOK, decided.Pending, decided.Refund)
 }
 
-// review reads a person's word and hands it to the workflow that asked for it.
-// A repetition joins the one before it. A workflow that has ended asks nothing.
-func (s *Server) review(
-	c *gin.Context, ask func(context.Context, string, workflows.ReviewRequest) (workflows.ReviewOutcome, error),
-) (workflows.ReviewOutcome, error) {
+// readDecision reads and validates a request for POST …/review.
+func (s *Server) readDecision(c *gin.Context) (app.Decision, error) {
 	key, err := idempotencyKey(c.Request.Header)
 	if err != nil {
-		return workflows.ReviewOutcome{}, err
+		return app.Decision{}, err
 	}
-	in, err := s.readReview(c)
-	if err != nil {
-		return workflows.ReviewOutcome{}, err
-	}
-	digest, err := s.fingerprint("POST …/review", []any{key, in})
-	if err != nil {
-		return workflows.ReviewOutcome{}, err
-	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), s.cfg.Wait)
-	defer cancel()
-	outcome, err := ask(ctx, "review-"+digest, in)
-	if errors.Is(err, ErrEnded) {
-		return workflows.ReviewOutcome{Refused: workflows.ReviewNotOpen}, nil
-	}
-	return outcome, err
-}
-
-// readReview reads and validates the body of POST …/review.
-func (s *Server) readReview(c *gin.Context) (workflows.ReviewRequest, error) {
 	o, err := s.readObject(c)
 	if err != nil {
-		return workflows.ReviewRequest{}, err
+		return app.Decision{}, err
 	}
-	verdict := func(text string) bool {
-		return payment.Verdict(text) == payment.VerdictCompleted || payment.Verdict(text) == payment.VerdictNotExecuted
+	d := app.Decision{
+		PaymentID: c.Param("id"), RefundID: c.Param("rid"), Key: key, By: c.GetString(logKeyName),
+		Verdict: payment.Verdict(o.required("verdict").text("verdict")),
+		Reason:  private.Text(o.required("reason").text("reason")),
 	}
-	reason := func(text string) bool { return text != "" && utf8.RuneCountInString(text) <= payment.MaxReviewReason }
-	in := workflows.ReviewRequest{
-		Verdict: payment.Verdict(o.textWhere("verdict", verdict, ruleOneOf(names([]payment.Verdict{payment.VerdictCompleted, payment.VerdictNotExecuted})))),
-		Reason:  private.Text(o.textWhere("reason", reason, ruleReason())),
-		By:      c.GetString(logKeyName),
-	}
-	return in, o.finish(nil)
-}
-
-// answerReview answers with what the payment or the refund has become.
-func answerReview(c *gin.Context, waiting error, outcome workflows.ReviewOutcome, about members, became any) error {
-	switch {
-	case waiting != nil:
-		return answer(c, http.StatusAccepted, became)
-	case outcome.Refused == workflows.ReviewContradicted:
-		return &problem{kind: reviewContradicted, members: about}
-	case outcome.Refused != "":
-		return &problem{kind: notInReview, members: about}
-	default:
-		return answer(c, http.StatusOK, became)
-	}
+	return d, o.finish(payment.ValidateReview(d.Verdict, string(d.Reason)))
 }

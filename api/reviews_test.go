@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -47,9 +47,9 @@ func TestReviewAPayment(t *testing.T) {
 		{"taken", workflows.ReviewOutcome{}, nil, http.StatusOK, ""},
 		{"contradicted", workflows.ReviewOutcome{Refused: workflows.ReviewContradicted, Says: "COMPLETED"}, nil, http.StatusConflict, "review_contradicted"},
 		{"not in review", workflows.ReviewOutcome{Refused: workflows.ReviewNotOpen}, nil, http.StatusConflict, "not_in_review"},
-		{"ended long ago", workflows.ReviewOutcome{}, fmt.Errorf("%w: closed", api.ErrEnded), http.StatusConflict, "not_in_review"},
-		{"still looking", workflows.ReviewOutcome{}, api.ErrStillWorking, http.StatusAccepted, ""},
-		{"Temporal is away", workflows.ReviewOutcome{}, api.ErrUnavailable, http.StatusServiceUnavailable, "temporarily_unavailable"},
+		{"ended long ago", workflows.ReviewOutcome{}, fmt.Errorf("%w: closed", flows.ErrEnded), http.StatusConflict, "not_in_review"},
+		{"still looking", workflows.ReviewOutcome{}, flows.ErrStillWorking, http.StatusAccepted, ""},
+		{"Temporal is away", workflows.ReviewOutcome{}, flows.ErrUnavailable, http.StatusServiceUnavailable, "temporarily_unavailable"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -106,7 +106,7 @@ func TestReviewARefund(t *testing.T) {
 	problem := w.requireProblem(w.do("POST", path(p.ID, made.Refund.ID), body), http.StatusConflict, "review_contradicted")
 	require.Equal(t, made.Refund.ID, problem.RefundID)
 
-	w.decides(workflows.ReviewOutcome{}, api.ErrStillWorking)
+	w.decides(workflows.ReviewOutcome{}, flows.ErrStillWorking)
 	require.Equal(t, http.StatusAccepted, w.do("POST", path(p.ID, made.Refund.ID), body).status)
 }
 
@@ -119,7 +119,7 @@ func TestReviewARefundWithoutAWorkflow(t *testing.T) {
 	refundID := ledger.DeriveRefundID(p.ID, "k")
 	reserved, err := w.store.ReserveRefund(t.Context(), ledger.Reservation{RefundID: refundID, PaymentID: p.ID, Fingerprint: "f", At: start})
 	require.NoError(t, err)
-	w.decides(workflows.ReviewOutcome{}, fmt.Errorf("%w: terminated", api.ErrEnded))
+	w.decides(workflows.ReviewOutcome{}, fmt.Errorf("%w: terminated", flows.ErrEnded))
 	var asked []workflows.SettleRefundInput
 	w.flows.settle = func(_ context.Context, _ string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error) {
 		asked = append(asked, in)

@@ -111,12 +111,3 @@ func ruleReceivers() payment.Rule {
 		Spanish: "debe nombrar al menos un receptor; ninguno se elimina por omitirlo",
 	}
 }
-
-// Rules of a person's word.
-
-func ruleReason() payment.Rule {
-	return payment.Rule{
-		English: "must have 1 to %d characters",
-		Spanish: "debe tener de 1 a %d caracteres",
-	}.With(payment.MaxReviewReason)
-}

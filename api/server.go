@@ -13,51 +13,36 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/internal/ledger"
-	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
 )
 
-// Defaults of [Config].
-const (
-	DefaultWait    = 10 * time.Second
-	DefaultMaxBody = 64 << 10 // bytes
-)
+// DefaultMaxBody is the default of [Config].
+const DefaultMaxBody = 64 << 10 // bytes
 
 // Config says what a [Server] works with.
 type Config struct {
 	// Required fields
 
-	// Store is what the workflows write and the API reads.
+	// App is what can be done; HTTP only asks for it.
+	App *app.App
+	// Store is where gateway events are kept.
 	Store Store
-	// Flows reaches the workflows; see [NewFlows].
+	// Flows hands gateway events to the workflows.
 	Flows Flows
 	// Keys are the merchant's bearer keys. At least one is required.
 	Keys []APIKey
 	// WebhookSecret is the last part of the path that the gateway posts to. It
 	// must be unguessable: 16 characters at the least.
 	WebhookSecret private.Token
-	// MerchantID goes into every payment id that is derived from an
-	// idempotency key. It must never change: keys are not what it depends on,
-	// because they rotate.
-	MerchantID string
-	// Fingerprint returns a keyed digest, the same for the same purpose and
-	// data, from which nothing can be guessed. It must be safe for concurrent
-	// use.
-	Fingerprint func(purpose string, data []byte) string
 
 	// Optional fields
 
-	// MinExpiresIn is the shortest life of a payment. Zero means
-	// [payment.MinExpiresIn], the gateway's; a simulator takes one second.
-	MinExpiresIn time.Duration
-	// Timing travels in the input of every workflow. Its zero fields mean the
-	// defaults.
+	// Timing travels in the input of the workflow that applies a late event. Its
+	// zero fields mean the defaults.
 	Timing workflows.Timing
-	// Wait is how long a POST waits for its outcome before it answers 202.
-	// Zero means [DefaultWait].
-	Wait time.Duration
 	// Ready is what /readyz asks.
 	Ready []ReadyCheck
 	// Codec is mounted at /codec/ of the operations address; it decrypts for
@@ -79,48 +64,9 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Store is what the API reads, and where webhooks are kept. It returns errors
-// that are [ledger.ErrNotFound] where an id is unknown, and is safe for
-// concurrent use.
+// Store is where gateway events are kept. It returns errors that are
+// [ledger.ErrNotFound] where an id is unknown, and is safe for concurrent use.
 type Store interface {
-	Payment(ctx context.Context, id string) (ledger.Record, error)
-	// Payments returns one page, newest first, and the cursor of the next: the
-	// zero value at the end.
-	Payments(ctx context.Context, filter ledger.Filter) ([]payment.Payment, ledger.Cursor, error)
-	// UnfinishedByReference returns the id of the payment that is not terminal
-	// and has the reference.
-	UnfinishedByReference(ctx context.Context, reference string) (string, error)
-	Refund(ctx context.Context, id string) (ledger.RefundRecord, error)
-	// Refunds returns a payment's refunds, oldest first.
-	Refunds(ctx context.Context, paymentID string) ([]payment.Refund, error)
-
-	// Reviews returns one page of what people were asked, newest first, as
-	// Payments does.
-	Reviews(ctx context.Context, filter ledger.ReviewFilter) ([]payment.Review, ledger.Cursor, error)
-
-	// Reconciliations returns the latest runs, newest first.
-	Reconciliations(ctx context.Context, limit int) ([]payment.Reconciliation, error)
-	// Mismatches returns differences, newest first.
-	Mismatches(ctx context.Context, filter ledger.MismatchFilter) ([]payment.Mismatch, error)
-
-	// AnnounceReceivers adds a host's receivers or updates them; it never
-	// removes one.
-	AnnounceReceivers(ctx context.Context, host string, receivers []ledger.Receiver) error
-	// Receivers returns every receiver, ordered by host, event and name.
-	Receivers(ctx context.Context) ([]ledger.Receiver, error)
-
-	// Transitions returns a payment's, oldest first.
-	Transitions(ctx context.Context, paymentID string) ([]ledger.Transition, error)
-	// Deliveries returns the notifications of a payment and of its refunds.
-	Deliveries(ctx context.Context, paymentID string) ([]payment.Delivery, error)
-	// Notifications returns one page, newest first, as Payments does.
-	Notifications(ctx context.Context, filter ledger.DeliveryFilter) ([]payment.Delivery, ledger.Cursor, error)
-	Delivery(ctx context.Context, id string) (payment.Delivery, error)
-	// Attempts returns the calls of a delivery's receiver, oldest first.
-	Attempts(ctx context.Context, deliveryID string) ([]ledger.Attempt, error)
-
-	// WebhookEvents returns one page, newest first, as Payments does.
-	WebhookEvents(ctx context.Context, filter ledger.WebhookFilter) ([]ledger.WebhookEvent, ledger.Cursor, error)
 	// AddWebhookEvent makes an event durable and reports whether its digest is
 	// new; a duplicate is only counted.
 	AddWebhookEvent(ctx context.Context, event ledger.WebhookEvent) (added bool, err error)
@@ -134,6 +80,13 @@ type Store interface {
 	MatchWebhookEvent(ctx context.Context, event ledger.WebhookEvent) (paymentID string, err error)
 }
 
+// Flows hands gateway events to the workflows. [flows.Flows] says what each
+// method does.
+type Flows interface {
+	RelayEvent(ctx context.Context, paymentID string, event workflows.GatewayEvent) error
+	ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventInput) error
+}
+
 // Server answers HTTP requests and relays webhooks. Make one with [New]; it is
 // safe for concurrent use and holds nothing that needs closing.
 type Server struct {
@@ -142,7 +95,7 @@ type Server struct {
 	webhooks webhookGate
 
 	wake     chan struct{} // a webhook was stored
-	draining chan struct{} // closed when Run's context ends: no more long waits
+	draining chan struct{} // closed when Run's context ends
 	drain    func()
 }
 
@@ -153,7 +106,6 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg.fillDefaults()
-	cfg.Store = promptStore{cfg.Store}
 	s := &Server{
 		cfg:      cfg,
 		webhooks: newWebhookGate(cfg.WebhookSecret, cfg.Now),
@@ -223,6 +175,7 @@ func (cfg Config) validate() error {
 			errs = append(errs, fmt.Errorf("api: %s", text))
 		}
 	}
+	demand(cfg.App != nil, "App is required")
 	demand(cfg.Store != nil, "Store is required")
 	demand(cfg.Flows != nil, "Flows is required")
 	demand(len(cfg.Keys) > 0, "Keys needs one API key at the least")
@@ -230,11 +183,6 @@ func (cfg Config) validate() error {
 		demand(key.Digest != APIKey{}.Digest, "the API key "+key.Name+" has no digest: use DigestAPIKey")
 	}
 	demand(len(cfg.WebhookSecret.Reveal()) >= minSecret, fmt.Sprintf("WebhookSecret needs %d characters at the least", minSecret))
-	demand(cfg.MerchantID != "", "MerchantID is required")
-	demand(cfg.Fingerprint != nil, "Fingerprint is required")
-	demand(cfg.MinExpiresIn >= 0 && cfg.MinExpiresIn <= payment.MaxExpiresIn,
-		fmt.Sprintf("MinExpiresIn must be between 0 and %s", payment.MaxExpiresIn))
-	demand(cfg.Wait >= 0, "Wait must not be negative")
 	demand(cfg.MaxBody >= 0, "MaxBody must not be negative")
 	for _, check := range cfg.Ready {
 		demand(check.Name != "" && check.Check != nil, "a Ready check needs a name and a function")
@@ -243,12 +191,6 @@ func (cfg Config) validate() error {
 }
 
 func (cfg *Config) fillDefaults() {
-	if cfg.MinExpiresIn == 0 {
-		cfg.MinExpiresIn = payment.MinExpiresIn
-	}
-	if cfg.Wait == 0 {
-		cfg.Wait = DefaultWait
-	}
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = DefaultMaxBody
 	}

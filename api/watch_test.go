@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -35,10 +36,10 @@ func TestAWatcher(t *testing.T) {
 	t.Parallel()
 	d := make(diary, 1)
 	var seen []any
-	w := newWorld(t, func(cfg *api.Config) { cfg.Watch = d })
+	w := newWorld(t, func(cfg *configs) { cfg.api.Watch = d })
 	w.flows.open = func(ctx context.Context, _ workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
 		seen = append(seen, ctx.Value(watchKey{}))
-		return workflows.TicketOutcome{}, api.ErrUnavailable
+		return workflows.TicketOutcome{}, flows.ErrUnavailable
 	}
 	w.do("POST", "/v1/payments", `{"total":"1.00","phone_number":"`+phone+`"}`)
 	require.Equal(t, "POST /v1/payments: 503 temporarily_unavailable true", <-d)

@@ -1,12 +1,12 @@
 package api
 
 import (
-	"net/http"
 	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/internal/ledger"
 )
 
@@ -35,16 +35,13 @@ func (s *Server) listWebhookEvents(c *gin.Context) error {
 	if err := q.err(); err != nil {
 		return err
 	}
-	found, next, err := s.cfg.Store.WebhookEvents(c.Request.Context(), filter)
+	page, err := s.cfg.App.GatewayEvents(c.Request.Context(), filter)
 	if err != nil {
-		return fromStore(err)
+		return err
 	}
-	shown := make([]keptWebhookJSON, len(found))
-	for i, w := range found {
-		shown[i] = keptWebhookJSON{showWebhook(w), w.MatchedID, w.Attempts, w.ReceivedAt, w.SettledAt}
+	shown := app.Page[keptWebhookJSON]{Next: page.Next}
+	for _, w := range page.Items {
+		shown.Items = append(shown.Items, keptWebhookJSON{*showWebhook(&w), w.MatchedID, w.Attempts, w.ReceivedAt, w.SettledAt})
 	}
-	return answer(c, http.StatusOK, struct {
-		WebhookEvents []keptWebhookJSON `json:"webhook_events"`
-		NextCursor    *string           `json:"next_cursor"`
-	}{shown, formatCursor(next)})
+	return answerPage(c, "webhook_events", shown)
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/internal/failpoint"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
@@ -41,7 +42,7 @@ func (s *Server) receiveWebhook(c *gin.Context) error {
 	ctx := context.WithoutCancel(c.Request.Context())
 	failpoint.Reach(failpoint.WebhookBefore)
 	if _, err := s.cfg.Store.AddWebhookEvent(ctx, event); err != nil {
-		return &problem{kind: unavailable, retryAfter: retrySoon, cause: err}
+		return &problem{kind: app.KindUnavailable, retryAfter: retrySoon, cause: err}
 	}
 	failpoint.Reach(failpoint.WebhookStored)
 	if event.Verdict == ledger.VerdictMalformed {

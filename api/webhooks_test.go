@@ -158,7 +158,7 @@ func TestUnreadableWebhooksAreHintsAllTheSame(t *testing.T) {
 
 func TestWebhookBodyOverTheCap(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *api.Config) { cfg.MaxBody = 100 })
+	w := newWorld(t, func(cfg *configs) { cfg.api.MaxBody = 100 })
 	w.requireProblem(w.do("POST", webhookPath, `{"message":"`+strings.Repeat("m", 100)+`"}`), 413, "body_too_large")
 	require.Empty(t, w.events(""))
 }
@@ -200,7 +200,7 @@ func (broken) AddWebhookEvent(context.Context, ledger.WebhookEvent) (bool, error
 
 func TestWebhookThatCannotBeStored(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *api.Config) { cfg.Store = broken{cfg.Store} })
+	w := newWorld(t, func(cfg *configs) { cfg.api.Store = broken{cfg.api.Store} })
 	got := w.do("POST", webhookPath, completedEvent("ticket-1", "3"))
 	w.requireProblem(got, 503, "temporarily_unavailable")
 	require.NotEmpty(t, got.header.Get("Retry-After"))

@@ -1,7 +1,10 @@
 package payment
 
 import (
+	"fmt"
+	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cobropay/cobro/private"
 )
@@ -58,6 +61,26 @@ type Decision struct {
 
 // MaxReviewReason is how many characters a person's reason may have.
 const MaxReviewReason = 500
+
+// Verdicts lists every verdict.
+func Verdicts() []Verdict { return []Verdict{VerdictCompleted, VerdictNotExecuted} }
+
+// ValidateReview checks a person's verdict and reason. It returns [FieldErrors],
+// or nil.
+func ValidateReview(verdict Verdict, reason string) error {
+	var errs FieldErrors
+	if !slices.Contains(Verdicts(), verdict) {
+		names := fmt.Sprintf("%s, %s", VerdictCompleted, VerdictNotExecuted)
+		errs = append(errs, FieldError{Field: "verdict", Rule: Rule{"must be one of %s", "debe ser uno de %s"}.With(names)})
+	}
+	if reason == "" || utf8.RuneCountInString(reason) > MaxReviewReason {
+		errs = append(errs, FieldError{Field: "reason", Rule: Rule{"must have 1 to %d characters", "debe tener de 1 a %d caracteres"}.With(MaxReviewReason)})
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return errs
+}
 
 // DecisionSource says who ended a review. Stored: never rename a value.
 type DecisionSource string

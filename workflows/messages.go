@@ -26,6 +26,9 @@ type TicketOutcome struct {
 	// InProgressID is the unfinished payment that has the same reference, where
 	// the payment's failure is FailureReferenceInUse.
 	InProgressID string `json:"in_progress_id,omitempty"`
+	// Fingerprint is that of the request that made Payment, which another
+	// request with the same key may have joined.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // CancelOutcome answers UpdateCancel with what became of the payment.
@@ -60,11 +63,14 @@ type RefundPaymentInput struct {
 	Timing    Timing    `json:"timing"`
 }
 
-// RefundOutcome answers UpdateAwaitRefund and is RefundPayment's result.
-// Exactly one of its fields is set.
+// RefundOutcome answers UpdateAwaitRefund and is RefundPayment's result. It has
+// either Refund or Refusal.
 type RefundOutcome struct {
 	Refund  *payment.Refund        `json:"refund,omitempty"`
 	Refusal *payment.RefundRefusal `json:"refusal,omitempty"`
+	// Fingerprint is that of the request that made Refund, which another request
+	// with the same key may have joined.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // ReviewRequest is a person's decision on a payment or a refund in review.

@@ -161,7 +161,7 @@ func (p *process) handleAwaitTicket(ctx workflow.Context) (TicketOutcome, error)
 	if err := workflow.Await(detached(ctx), func() bool { return p.settled }); err != nil {
 		return TicketOutcome{}, err
 	}
-	return TicketOutcome{Payment: p.snapshot(), InProgressID: p.inProgressID}, nil
+	return TicketOutcome{Payment: p.snapshot(), InProgressID: p.inProgressID, Fingerprint: p.fingerprint}, nil
 }
 
 // snapshot is the payment as it stands.

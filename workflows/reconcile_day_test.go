@@ -12,7 +12,6 @@ import (
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/ledger"
-	"github.com/cobropay/cobro/internal/runner"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"

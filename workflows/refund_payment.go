@@ -78,7 +78,7 @@ func (r *refund) outcome() RefundOutcome {
 	if r.refusal != nil {
 		return RefundOutcome{Refusal: r.refusal}
 	}
-	return RefundOutcome{Refund: &r.refund}
+	return RefundOutcome{Refund: &r.refund, Fingerprint: r.input.Fingerprint}
 }
 
 // run is the refund's life.

@@ -286,6 +286,50 @@ func TestReview(t *testing.T) {
 	require.Contains(t, stderr, "COBRO_API_URL")
 }
 
+// Without an API's address and key a command works on the installation's own
+// database.
+func TestReviewsAreListedWithoutAnAPI(t *testing.T) {
+	t.Parallel()
+	env := with(installation(t, &frontend{}), "COBRO_API_KEY", "")
+	db, _ := open(t, env)
+	record := sale(t, "in review")
+	for number := range 101 {
+		keep(t, db, ledger.Change{Record: record, Review: &payment.Review{
+			ID: ledger.DeriveReviewID(record.Payment.ID, number), PaymentID: record.Payment.ID, Cause: payment.CauseUndecided, OpenedAt: time.Now().UTC(),
+		}})
+	}
+	code, stdout, stderr := cobro(t, env, "review", "list", "--json")
+	require.Zero(t, code, stderr)
+	var listed reviews
+	require.NoError(t, json.Unmarshal([]byte(stdout), &listed))
+	require.Len(t, listed.Reviews, 101)
+	code, stdout, stderr = cobro(t, env, "review", "list", "--state", "decided")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "nothing waits")
+}
+
+// As much of a Temporal as a decision needs, and one that knows no workflow.
+func TestADecisionWithoutAnAPIReachesTheWorkflow(t *testing.T) {
+	t.Parallel()
+	f := &frontend{}
+	env := with(installation(t, f), "COBRO_API_KEY", "")
+	db, _ := open(t, env)
+	record := sale(t, "in review")
+	keep(t, db, ledger.Change{Record: record})
+	code, _, stderr := cobro(t, env, "review", "resolve", record.Payment.ID, "--verdict", "completed", "--reason", "seen in the app")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "not_in_review")
+	require.Equal(t, []string{record.Payment.ID}, f.updated)
+
+	code, _, stderr = cobro(t, env, "review", "resolve", record.Payment.ID, "--verdict", "completed", "--reason", strings.Repeat("x", 501))
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "1 to 500 characters")
+	code, _, stderr = cobro(t, env, "review", "resolve", ledger.DeriveID("default", "another"), "--verdict", "completed", "--reason", "seen")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "payment_not_found")
+	require.Len(t, f.updated, 1)
+}
+
 // A page holds 100.
 func TestEveryReviewIsListed(t *testing.T) {
 	t.Parallel()
@@ -410,7 +454,8 @@ func TestCommandsFindARunningDev(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "give this command the COBRO_API_KEY")
 	for says, args := range commands {
-		code, _, stderr := cobro(t, with(beside, "COBRO_STORE", env["COBRO_STORE"], "COBRO_KEY_FILE", env["COBRO_KEY_FILE"]), args...)
+		// With an API's address, since without one a review needs no API here.
+		code, _, stderr := cobro(t, with(beside, "COBRO_STORE", env["COBRO_STORE"], "COBRO_KEY_FILE", env["COBRO_KEY_FILE"], "COBRO_API_URL", dev["api"]), args...)
 		require.Equal(t, 1, code, args)
 		require.Contains(t, stderr, says, "another installation")
 	}

@@ -7,9 +7,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
-	"github.com/cobropay/cobro/worker"
 )
 
 type receiverCommand struct {
@@ -23,16 +23,13 @@ type receiverListCommand struct {
 
 // Run lists.
 func (c *receiverListCommand) Run(p *program) error {
-	cfg, err := worker.ConfigFromEnv(p.settings.getenv)
-	if err != nil {
-		return err
-	}
-	cfg.Logger = p.logger
-	receivers, err := worker.Receivers(p.ctx, cfg)
-	if err != nil {
-		return err
-	}
-	return printReceivers(p.stdout, c.JSON, receivers)
+	return p.withApp(opening{}, func(a *app.App) error {
+		receivers, err := a.Receivers(p.ctx)
+		if err != nil {
+			return err
+		}
+		return printReceivers(p.stdout, c.JSON, receivers)
+	})
 }
 
 type receiverRemoveCommand struct {
@@ -53,22 +50,21 @@ func (c *receiverRemoveCommand) Run(p *program) error {
 	if c.Event != "" && !payment.IsEvent(payment.Event(c.Event)) {
 		return errors.New("no such event; the events are " + payment.EventNames())
 	}
-	cfg, err := worker.ConfigFromEnv(p.settings.getenv)
+	var removed app.RemovedReceivers
+	err := p.withApp(opening{temporal: true}, func(a *app.App) (err error) {
+		removed, err = a.RemoveReceivers(p.ctx, app.RemoveReceiversInput{Host: c.Host, Event: payment.Event(c.Event), Name: c.Name})
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	cfg.Logger = p.logger
-	removed, dropped, err := worker.RemoveReceivers(p.ctx, cfg, c.Host, payment.Event(c.Event), c.Name)
-	if err != nil {
-		return err
-	}
-	if len(removed) == 0 && dropped == 0 {
+	if len(removed.Receivers) == 0 && removed.Dropped == 0 {
 		return fmt.Errorf("no such receiver: %q lists those that there are", "cobro receiver list")
 	}
-	if err := printReceivers(p.stdout, c.JSON, removed); err != nil || c.JSON {
+	if err := printReceivers(p.stdout, c.JSON, removed.Receivers); err != nil || c.JSON {
 		return err
 	}
-	_, err = fmt.Fprintf(p.stdout, "removed %d, and dropped %d deliveries that were on their way or had failed\n", len(removed), dropped)
+	_, err = fmt.Fprintf(p.stdout, "removed %d, and dropped %d deliveries that were on their way or had failed\n", len(removed.Receivers), removed.Dropped)
 	return err
 }
 
@@ -104,15 +100,14 @@ func (c *redeliverCommand) Run(p *program) error {
 	if c.Event != "" && !payment.IsEvent(payment.Event(c.Event)) {
 		return errors.New("no such event; the events are " + payment.EventNames())
 	}
-	cfg, err := worker.ConfigFromEnv(p.settings.getenv)
-	if err != nil {
+	var sent []payment.Delivery
+	err := p.withApp(opening{temporal: !c.DryRun}, func(a *app.App) (err error) {
+		sent, err = a.RedeliverAll(p.ctx, ledger.DeliveryFilter{
+			Host: c.Host, Receiver: c.Receiver, Event: payment.Event(c.Event), Status: payment.DeliveryStatus(c.Status),
+			CreatedFrom: c.Since, CreatedTo: c.Until,
+		}, c.DryRun)
 		return err
-	}
-	cfg.Logger = p.logger
-	sent, err := worker.Redeliver(p.ctx, cfg, ledger.DeliveryFilter{
-		Host: c.Host, Receiver: c.Receiver, Event: payment.Event(c.Event), Status: payment.DeliveryStatus(c.Status),
-		CreatedFrom: c.Since, CreatedTo: c.Until,
-	}, c.DryRun)
+	})
 	if err != nil {
 		return err
 	}

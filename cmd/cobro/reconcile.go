@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/payment"
-	"github.com/cobropay/cobro/worker"
 )
 
 type reconcileCommand struct {
@@ -40,20 +40,19 @@ func (c *reconcileCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := worker.ConfigFromEnv(p.settings.getenv)
+	var found app.Reconciled
+	err = p.withApp(opening{temporal: !c.DryRun, gateway: c.DryRun}, func(a *app.App) (err error) {
+		reconcile := a.Reconcile
+		if c.DryRun {
+			reconcile = a.CompareDays
+		}
+		found, err = reconcile(p.ctx, app.Days{From: from, To: to})
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	cfg.Logger = p.logger
-	var out reconciled
-	if c.DryRun {
-		out.Days, out.Differences, err = worker.Compare(p.ctx, cfg, from, to)
-	} else {
-		out.Days, out.Differences, err = worker.ReconcileDays(p.ctx, cfg, from, to)
-	}
-	if err != nil {
-		return err
-	}
+	out := reconciled{found.Days, found.Mismatches}
 	if err := c.print(p.stdout, out); err != nil {
 		return err
 	}

@@ -14,8 +14,11 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/cobropay/cobro/internal/app"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/private"
 )
 
 type reviewCommand struct {
@@ -25,7 +28,7 @@ type reviewCommand struct {
 
 // merchantAPI is how a command reaches cobro api.
 type merchantAPI struct {
-	API     string        `name:"api" env:"COBRO_API_URL" help:"Address of cobro api, http://127.0.0.1:8080 if not given. The key is COBRO_API_KEY. Without both it is that of a running dev in this folder."`
+	API     string        `name:"api" env:"COBRO_API_URL" help:"Address of cobro api, http://127.0.0.1:8080 if not given. The key is COBRO_API_KEY. Without both it is that of a running dev in this folder, or COBRO_STORE says where to work without an API."`
 	Timeout time.Duration `default:"30s" help:"How long an answer may take."`
 	JSON    bool          `name:"json" help:"Print JSON."`
 }
@@ -49,11 +52,25 @@ type reviewPage struct {
 
 // Run lists.
 func (c *reviewList) Run(p *program) error {
+	listed := reviews{Reviews: []payment.Review{}}
+	list := c.listOverHTTP
+	if c.inProcess(p) {
+		list = c.listInProcess
+	}
+	if err := list(p, &listed); err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(p.stdout, listed)
+	}
+	return printReviews(p.stdout, listed.Reviews)
+}
+
+func (c *reviewList) listOverHTTP(p *program, listed *reviews) error {
 	query := url.Values{"state": {c.State}, "limit": {"100"}}
 	if c.Payment != "" {
 		query.Set("payment_id", c.Payment)
 	}
-	listed := reviews{Reviews: []payment.Review{}}
 	for {
 		var page reviewPage
 		if _, err := c.call(p, http.MethodGet, "/v1/reviews?"+query.Encode(), nil, &page); err != nil {
@@ -61,14 +78,30 @@ func (c *reviewList) Run(p *program) error {
 		}
 		listed.Reviews = append(listed.Reviews, page.Reviews...)
 		if page.NextCursor == "" {
-			break
+			return nil
 		}
 		query.Set("cursor", page.NextCursor)
 	}
-	if c.JSON {
-		return writeJSON(p.stdout, listed)
+}
+
+func (c *reviewList) listInProcess(p *program, listed *reviews) error {
+	filter := ledger.ReviewFilter{PaymentID: c.Payment, Limit: 100}
+	if open := c.State == "open"; c.State != "all" {
+		filter.Open = &open
 	}
-	return printReviews(p.stdout, listed.Reviews)
+	return p.withApp(opening{}, func(a *app.App) error {
+		for {
+			page, err := a.Reviews(p.ctx, filter)
+			if err != nil {
+				return err
+			}
+			listed.Reviews = append(listed.Reviews, page.Items...)
+			if page.Next == (ledger.Cursor{}) {
+				return nil
+			}
+			filter.After = page.Next
+		}
+	})
 }
 
 func printReviews(w io.Writer, all []payment.Review) error {
@@ -111,19 +144,18 @@ type resolved struct {
 
 // Run decides.
 func (c *reviewResolve) Run(p *program) error {
-	path := "/v1/payments/" + url.PathEscape(c.Payment)
-	if c.Refund != "" {
-		path += "/refunds/" + url.PathEscape(c.Refund)
+	decide := c.decideOverHTTP
+	if c.inProcess(p) {
+		decide = c.decideInProcess
 	}
-	var became json.RawMessage
-	status, err := c.call(p, http.MethodPost, path+"/review", map[string]string{"verdict": c.Verdict, "reason": c.Reason}, &became)
+	out, err := decide(p)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return writeJSON(p.stdout, resolved{Decided: status == http.StatusOK, Became: became})
+		return writeJSON(p.stdout, out)
 	}
-	if status == http.StatusAccepted {
+	if !out.Decided {
 		_, err = fmt.Fprintln(p.stdout, "the verdict was taken, and Cobro still looks at ATH Móvil: see cobro review list --state all --payment "+c.Payment)
 		return err
 	}
@@ -131,11 +163,48 @@ func (c *reviewResolve) Run(p *program) error {
 		ID     string `json:"id"`
 		Status string `json:"status"`
 	}
-	if err := json.Unmarshal(became, &shown); err != nil {
+	if err := json.Unmarshal(out.Became, &shown); err != nil {
 		return errors.New("the answer is not that of cobro api: check --api")
 	}
 	_, err = fmt.Fprintf(p.stdout, "decided: %s is %s\n", shown.ID, shown.Status)
 	return err
+}
+
+func (c *reviewResolve) decideOverHTTP(p *program) (out resolved, err error) {
+	path := "/v1/payments/" + url.PathEscape(c.Payment)
+	if c.Refund != "" {
+		path += "/refunds/" + url.PathEscape(c.Refund)
+	}
+	status, err := c.call(p, http.MethodPost, path+"/review", map[string]string{"verdict": c.Verdict, "reason": c.Reason}, &out.Became)
+	out.Decided = status == http.StatusOK
+	return out, err
+}
+
+func (c *reviewResolve) decideInProcess(p *program) (out resolved, err error) {
+	decision := app.Decision{
+		PaymentID: c.Payment, RefundID: c.Refund, Verdict: payment.Verdict(c.Verdict), Reason: private.Text(c.Reason), By: "cobro review",
+	}
+	err = p.withApp(opening{temporal: true}, func(a *app.App) error {
+		ctx, cancel := context.WithTimeout(p.ctx, c.Timeout)
+		defer cancel()
+		var became any
+		if c.Refund != "" {
+			decided, err := a.DecideRefund(ctx, decision)
+			if err != nil {
+				return err
+			}
+			out.Decided, became = !decided.Pending, decided.Refund
+		} else {
+			decided, err := a.DecidePayment(ctx, decision)
+			if err != nil {
+				return err
+			}
+			out.Decided, became = !decided.Pending, decided.Payment
+		}
+		out.Became, err = json.Marshal(became)
+		return err
+	})
+	return out, err
 }
 
 // refusal is a problem document of the API.
@@ -152,6 +221,13 @@ type refusal struct {
 
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 16 << 20
+
+// inProcess reports whether a command decides in this process: where it is told
+// of no API, and of the installation's own database.
+func (c *merchantAPI) inProcess(p *program) bool {
+	key, err := p.settings.secret("COBRO_API_KEY")
+	return err == nil && key == "" && c.API == "" && p.getenv("COBRO_STORE") != ""
+}
 
 // reach returns the API's address and its key.
 func (c *merchantAPI) reach(p *program) (address, key string, err error) {

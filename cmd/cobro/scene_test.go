@@ -26,10 +26,12 @@ import (
 
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/private"
+	"github.com/cobropay/cobro/workflows"
 )
 
 const (
@@ -51,6 +53,7 @@ type frontend struct {
 
 	mu         sync.Mutex
 	namespaces []string // that were asked for
+	updated    []string // workflows, none of which is known
 	headers    metadata.MD
 }
 
@@ -91,6 +94,13 @@ func (f *frontend) DescribeNamespace(ctx context.Context, r *workflowservice.Des
 		return nil, serviceerror.ToStatus(serviceerror.NewNamespaceNotFound(r.GetNamespace())).Err()
 	}
 	return &workflowservice.DescribeNamespaceResponse{}, f.refusal
+}
+
+func (f *frontend) UpdateWorkflowExecution(_ context.Context, r *workflowservice.UpdateWorkflowExecutionRequest) (*workflowservice.UpdateWorkflowExecutionResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.updated = append(f.updated, r.GetWorkflowExecution().GetWorkflowId())
+	return nil, serviceerror.ToStatus(serviceerror.NewNotFound("no such workflow")).Err()
 }
 
 func (f *frontend) ListSearchAttributes(context.Context, *operatorservice.ListSearchAttributesRequest) (*operatorservice.ListSearchAttributesResponse, error) {
@@ -149,15 +159,25 @@ func simulated(t *testing.T) *athmovilsim.Simulator {
 }
 
 // noFlows is a Temporal that nothing asks for.
-type noFlows struct{ api.Flows }
+type noFlows struct{ onlyReads }
+
+func (noFlows) RelayEvent(context.Context, string, workflows.GatewayEvent) error { panic("not asked") }
+func (noFlows) ApplyLateEvent(context.Context, workflows.ApplyLateEventInput) error {
+	panic("not asked")
+}
 
 // merchantAPIOver serves the API over an installation's database.
-func merchantAPIOver(t *testing.T, env map[string]string, flows api.Flows) string {
+func merchantAPIOver(t *testing.T, env map[string]string, flows interface {
+	app.Flows
+	api.Flows
+}) string {
 	t.Helper()
 	db, ring := open(t, env)
+	useCases, err := app.New(app.Config{Store: db, Flows: flows, MerchantID: "default", Fingerprint: ring.Digest})
+	require.NoError(t, err)
 	server, err := api.New(api.Config{
-		Store: db, Flows: flows, Keys: []api.APIKey{{Name: "shop", Digest: api.DigestAPIKey(private.NewToken(apiKey))}},
-		WebhookSecret: private.NewToken(webhookSecret), MerchantID: "default", Fingerprint: ring.Digest,
+		App: useCases, Store: db, Flows: flows, Keys: []api.APIKey{{Name: "shop", Digest: api.DigestAPIKey(private.NewToken(apiKey))}},
+		WebhookSecret: private.NewToken(webhookSecret),
 	})
 	require.NoError(t, err)
 	served := httptest.NewServer(server.Handler())

@@ -9,11 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"go.temporal.io/sdk/client"
-
-	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/internal/temporalclient"
 )
 
 // maxKeyAge is the age at which the primary key should be replaced.
@@ -129,7 +127,7 @@ func (c *checker) temporal(ctx context.Context, ring *seal.Ring) []Finding {
 	defer temporal.Close()
 	namespace := options.Namespace
 	if namespace == "" {
-		namespace = client.DefaultNamespace
+		namespace = temporalclient.DefaultNamespace
 	}
 	f.Status, f.Saw = OK, fmt.Sprintf("it answers and has the namespace %q", namespace)
 

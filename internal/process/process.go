@@ -232,7 +232,7 @@ func (p *Process) preparePayments(ctx context.Context) error {
 }
 
 func (p *Process) namespace() string {
-	return cmp.Or(p.cfg.Temporal.Namespace, client.DefaultNamespace)
+	return cmp.Or(p.cfg.Temporal.Namespace, temporalclient.DefaultNamespace)
 }
 
 // ReadyChecks returns what every process needs for its work: the store with its

@@ -14,10 +14,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/activity"
+	sdk "go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/activity/gateway"
 	"github.com/cobropay/cobro/internal/activity/reconcile"
 	"github.com/cobropay/cobro/internal/activity/records"
@@ -42,7 +43,7 @@ func (r *registry) RegisterWorkflowWithOptions(w any, options workflow.RegisterO
 	r.workflows[options.Name] = w
 }
 
-func (r *registry) RegisterActivityWithOptions(a any, options activity.RegisterOptions) {
+func (r *registry) RegisterActivityWithOptions(a any, options sdk.RegisterOptions) {
 	r.activities[options.Name] = a
 }
 

@@ -8,6 +8,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/cobropay/cobro/internal/activity/gateway"
 	"github.com/cobropay/cobro/internal/activity/reconcile"
 	"github.com/cobropay/cobro/internal/activity/records"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/notify"
 	"github.com/cobropay/cobro/internal/operations"
 	"github.com/cobropay/cobro/internal/process"
@@ -102,8 +104,7 @@ func (r *runner) addPayments(ctx context.Context) error {
 
 	payments := r.add(workflows.TaskQueue, sdk.Options{})
 	RegisterPayments(payments, calls, &records.Records{Store: store}, &reconcile.Reconcile{Client: gatewayClient, Store: store, Now: r.cfg.Now})
-	in := workflows.ReconcileDayInput{Timing: workflows.Timing{Call: r.cfg.CallTimeout}}
-	if err := ensureSchedule(ctx, r.process.Temporal.ScheduleClient(), r.cfg.ReconcileAt, in); err != nil {
+	if err := r.cfg.scheduleReconcile(ctx, flows.New(r.process.Temporal)); err != nil {
 		return err
 	}
 	await := r.add(workflows.AwaitQueue, sdk.Options{
@@ -179,4 +180,32 @@ func (r *runner) stop(workers []sdk.Worker) {
 			return
 		}
 	}
+}
+
+const (
+	defaultReconcileAt = "02:00"
+	reconcileOff       = "off"
+)
+
+// reconcileTime reads Config.ReconcileAt; off is true where it never happens.
+func reconcileTime(text string) (at time.Time, off bool, err error) {
+	text = cmp.Or(text, defaultReconcileAt)
+	if text == reconcileOff {
+		return time.Time{}, true, nil
+	}
+	at, err = time.Parse("15:04", text)
+	return at, false, err
+}
+
+// scheduleReconcile creates the schedule, or moves it to the time that is set.
+// Where that is off, an existing one is paused.
+func (c *Config) scheduleReconcile(ctx context.Context, f *flows.Flows) error {
+	at, off, err := reconcileTime(c.ReconcileAt)
+	if err != nil {
+		return err
+	}
+	if off {
+		return f.PauseReconcile(ctx)
+	}
+	return f.ReconcileDaily(ctx, at, workflows.ReconcileDayInput{Timing: workflows.Timing{Call: c.CallTimeout}})
 }

@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/app"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/process"
 	"github.com/cobropay/cobro/internal/temporalclient"
@@ -54,7 +56,7 @@ type Config struct {
 	// MerchantID takes part in every derived payment id and can never change.
 	// Empty means DefaultMerchant.
 	MerchantID string
-	// MinExpiresIn, Timing and Wait are the API's; see api.Config.
+	// MinExpiresIn, Timing and Wait are the use cases'; see app.Config.
 	MinExpiresIn time.Duration
 	Timing       workflows.Timing
 	Wait         time.Duration
@@ -120,7 +122,12 @@ func (cfg *Config) setDefaults() {
 
 func (cfg *Config) run(ctx context.Context, p *process.Process) error {
 	watch := newWatcher(p.Metrics, p.Traces)
-	config := cfg.api(p)
+	stopping, stop := context.WithCancel(ctx)
+	defer stop()
+	config, err := cfg.api(p, stopping.Done())
+	if err != nil {
+		return err
+	}
 	config.Watch = watch
 	server, err := api.New(config)
 	if err != nil {
@@ -136,22 +143,22 @@ func (cfg *Config) run(ctx context.Context, p *process.Process) error {
 	defer public.Stop()
 	p.Ready(server.Operations())
 	cfg.Started(listener.Addr())
-	return cfg.serve(ctx, p, server, watch, public)
+	return cfg.serve(ctx, stop, p, server, watch, public)
 }
 
 // api returns the configuration of the API itself. Without a worker the API still
 // takes payments, which wait for one, so that check is advisory.
-func (cfg *Config) api(p *process.Process) api.Config {
+func (cfg *Config) api(p *process.Process, stopping <-chan struct{}) (api.Config, error) {
+	reach := flows.New(p.Temporal)
+	useCases, err := app.New(app.Config{
+		Store: p.Store, Flows: reach, MerchantID: cfg.MerchantID, Fingerprint: p.Ring.Digest, MinExpiresIn: cfg.MinExpiresIn,
+		Timing: cfg.Timing, Wait: cfg.Wait, Stopping: stopping,
+	})
 	config := api.Config{
-		Store:         p.Store,
-		Flows:         api.NewFlows(p.Temporal, temporalclient.WithSignalRequestID),
+		App: useCases, Store: p.Store, Flows: reach,
 		Keys:          []api.APIKey{{Name: "default", Digest: api.DigestAPIKey(cfg.APIKey)}},
 		WebhookSecret: cfg.WebhookSecret,
-		MerchantID:    cfg.MerchantID,
-		Fingerprint:   p.Ring.Digest,
-		MinExpiresIn:  cfg.MinExpiresIn,
 		Timing:        cfg.Timing,
-		Wait:          cfg.Wait,
 		Ready: append(p.ReadyChecks(), api.ReadyCheck{Name: "workers", Advisory: true, Check: func(ctx context.Context) error {
 			return temporalclient.Polled(ctx, p.Temporal, workflows.TaskQueue, workflows.AwaitQueue)
 		}}),
@@ -161,13 +168,14 @@ func (cfg *Config) api(p *process.Process) api.Config {
 	if len(cfg.CodecOrigins) > 0 {
 		config.Codec = temporalclient.CodecHandler(p.Ring, temporalclient.CodecAccess{Origins: cfg.CodecOrigins, Token: cfg.CodecToken})
 	}
-	return config
+	return config, err
 }
 
 // serve runs the relay beside both servers until ctx ends or one of the three
 // breaks. The relay ends with ctx: the events that it did not hand over are in the
-// store, and another process or the next start takes them up.
-func (cfg *Config) serve(ctx context.Context, p *process.Process, server *api.Server, watch *watcher, public *process.Server) error {
+// store, and another process or the next start takes them up. From then on no
+// request waits.
+func (cfg *Config) serve(ctx context.Context, stop func(), p *process.Process, server *api.Server, watch *watcher, public *process.Server) error {
 	group, ended := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		select {
@@ -182,6 +190,7 @@ func (cfg *Config) serve(ctx context.Context, p *process.Process, server *api.Se
 	group.Go(func() error { return server.Run(ended) })
 	group.Go(func() error {
 		<-ended.Done()
+		stop()
 		cfg.finish(ctx, public, watch)
 		return nil
 	})

@@ -105,6 +105,9 @@ func (e environment) LookupEnv(name string) (string, bool) {
 
 func (environment) Environ() []string { return nil }
 
+// DefaultNamespace is the namespace where [Options] name none.
+const DefaultNamespace = client.DefaultNamespace
+
 // Dial connects to Temporal. It returns once the server answers and the
 // namespace exists. After [Options].Wait it gives up, with an error that says
 // what to do. The caller closes the client.
@@ -113,7 +116,7 @@ func Dial(ctx context.Context, o Options) (client.Client, error) {
 		return nil, errors.New("temporalclient: Options.Sealer is required: payloads are never sent in clear")
 	}
 	o.Address = cmp.Or(o.Address, client.DefaultHostPort)
-	o.Namespace = cmp.Or(o.Namespace, client.DefaultNamespace)
+	o.Namespace = cmp.Or(o.Namespace, DefaultNamespace)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	o.Wait = cmp.Or(o.Wait, defaultWait)
 

@@ -1,4 +1,7 @@
-package api
+// Package flows is the one client of Cobro's workflows: what starts them, asks
+// them, signals them and schedules them, with the ids and options of each, and
+// the one translation of Temporal's errors.
+package flows
 
 import (
 	"context"
@@ -11,49 +14,11 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/cobropay/cobro/internal/orders"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
-
-// Flows asks the workflows, which alone write payments and refunds. It is safe
-// for concurrent use. Beside the errors named here every method may return
-// [ErrUnavailable].
-type Flows interface {
-	// OpenPayment starts the payment's workflow, or joins it, and waits until
-	// the gateway made a ticket or the payment failed. [ErrStillWorking] where
-	// ctx ends first; [ErrAlreadyEnded] where the workflow's id is used up and
-	// the outcome is not kept with it.
-	OpenPayment(ctx context.Context, in workflows.ProcessPaymentInput) (workflows.TicketOutcome, error)
-	// CancelPayment waits for the status that the payment reaches.
-	// [ErrStillWorking] where ctx ends first; [ErrEnded] where the workflow has
-	// closed.
-	CancelPayment(ctx context.Context, paymentID string) (workflows.CancelOutcome, error)
-	// SetPhoneNumber waits for the gateway's answer; the same updateID joins
-	// the same try. The errors are those of CancelPayment.
-	SetPhoneNumber(ctx context.Context, paymentID, updateID string, in workflows.SetPhoneNumberRequest) (workflows.PhoneNumberOutcome, error)
-	// RefundPayment starts the refund's workflow, or joins it, and waits until
-	// the refund is settled or refused. The errors are those of OpenPayment.
-	RefundPayment(ctx context.Context, in workflows.RefundPaymentInput) (workflows.RefundOutcome, error)
-	// ReviewPayment takes a person's word to the payment's workflow and waits for
-	// what came of it; the same updateID joins the same try. The errors are those
-	// of CancelPayment.
-	ReviewPayment(ctx context.Context, paymentID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
-	// ReviewRefund does so for a refund.
-	ReviewRefund(ctx context.Context, refundID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
-	// SettleRefund takes a person's word on a refund whose workflow has ended
-	// without settling it. The errors are those of CancelPayment.
-	SettleRefund(ctx context.Context, updateID string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error)
-	// RelayEvent hands an event to the payment's workflow, which takes each
-	// digest once. [ErrEnded] where the workflow has closed.
-	RelayEvent(ctx context.Context, paymentID string, event workflows.GatewayEvent) error
-	// Redeliver has a notification sent now, and returns once the order is taken.
-	Redeliver(ctx context.Context, d payment.Delivery) error
-	// ApplyLateEvent starts the workflow of an event that no payment's own
-	// workflow takes, once for each digest.
-	ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventInput) error
-}
 
 // Errors of [Flows].
 var (
@@ -78,25 +43,22 @@ const (
 	cancelUpdateID = "cancel"
 )
 
-// temporalFlows is [Flows] over a Temporal client.
-type temporalFlows struct {
-	client        client.Client
-	withRequestID func(ctx context.Context, id string) context.Context
+// Flows asks the workflows, which alone write payments and refunds. It is safe
+// for concurrent use. Besides the errors that a method names, each may return
+// [ErrUnavailable].
+type Flows struct {
+	client client.Client
 }
 
-// NewFlows reaches the workflows through a Temporal client, which stays the
-// caller's to close. withRequestID returns a context under which a signal
-// carries id as its request id, so that the server drops a second one; nil
-// leaves that to the workflow.
-func NewFlows(c client.Client, withRequestID func(ctx context.Context, id string) context.Context) Flows {
-	if withRequestID == nil {
-		withRequestID = func(ctx context.Context, _ string) context.Context { return ctx }
-	}
-	return &temporalFlows{client: c, withRequestID: withRequestID}
-}
+// New reaches the workflows through a client that [temporalclient.Dial] made. The caller
+// closes the client.
+func New(c client.Client) *Flows { return &Flows{client: c} }
 
-// OpenPayment implements [Flows].
-func (f *temporalFlows) OpenPayment(ctx context.Context, in workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
+// OpenPayment starts the payment's workflow, or joins it, and waits until the
+// gateway made a ticket or the payment failed. [ErrStillWorking] where ctx ends
+// first; [ErrAlreadyEnded] where the workflow's id is used up and the outcome is
+// not kept with it.
+func (f *Flows) OpenPayment(ctx context.Context, in workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
 	r := in.Request
 	summary := "$" + r.Total.String()
 	attributes := []temporal.SearchAttributeUpdate{workflows.SearchTotalCents.ValueSet(r.Total.Cents())}
@@ -113,8 +75,9 @@ func (f *temporalFlows) OpenPayment(ctx context.Context, in workflows.ProcessPay
 	return outcome, err
 }
 
-// RefundPayment implements [Flows].
-func (f *temporalFlows) RefundPayment(ctx context.Context, in workflows.RefundPaymentInput) (workflows.RefundOutcome, error) {
+// RefundPayment starts the refund's workflow, or joins it, and waits until the
+// refund is settled or refused. The errors are those of OpenPayment.
+func (f *Flows) RefundPayment(ctx context.Context, in workflows.RefundPaymentInput) (workflows.RefundOutcome, error) {
 	var attributes []temporal.SearchAttributeUpdate
 	if in.Amount != nil {
 		attributes = append(attributes, workflows.SearchTotalCents.ValueSet(in.Amount.Cents()))
@@ -153,7 +116,7 @@ type starting struct {
 // start joins a workflow that runs and, unless it may run again, refuses to run
 // one a second time. The server answers the same update id with the same outcome,
 // even after the workflow has closed.
-func (f *temporalFlows) start(ctx context.Context, s starting, outcome any) error {
+func (f *Flows) start(ctx context.Context, s starting, outcome any) error {
 	reuse, ended := enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE, ErrAlreadyEnded
 	if s.again {
 		reuse, ended = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, ErrEnded
@@ -181,8 +144,10 @@ func (f *temporalFlows) start(ctx context.Context, s starting, outcome any) erro
 	return f.translate(ctx, s.id, err, ended)
 }
 
-// CancelPayment implements [Flows].
-func (f *temporalFlows) CancelPayment(ctx context.Context, paymentID string) (workflows.CancelOutcome, error) {
+// CancelPayment waits for the status that the payment reaches.
+// [ErrStillWorking] where ctx ends first; [ErrEnded] where the workflow has
+// closed.
+func (f *Flows) CancelPayment(ctx context.Context, paymentID string) (workflows.CancelOutcome, error) {
 	var outcome workflows.CancelOutcome
 	err := f.ask(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: workflows.PaymentWorkflowID(paymentID), UpdateName: workflows.UpdateCancel, UpdateID: cancelUpdateID,
@@ -190,8 +155,9 @@ func (f *temporalFlows) CancelPayment(ctx context.Context, paymentID string) (wo
 	return outcome, err
 }
 
-// SetPhoneNumber implements [Flows].
-func (f *temporalFlows) SetPhoneNumber(
+// SetPhoneNumber waits for the gateway's answer; the same updateID joins the
+// same try. The errors are those of CancelPayment.
+func (f *Flows) SetPhoneNumber(
 	ctx context.Context, paymentID, updateID string, in workflows.SetPhoneNumberRequest,
 ) (workflows.PhoneNumberOutcome, error) {
 	var outcome workflows.PhoneNumberOutcome
@@ -202,22 +168,33 @@ func (f *temporalFlows) SetPhoneNumber(
 	return outcome, err
 }
 
-// ReviewPayment implements [Flows].
-func (f *temporalFlows) ReviewPayment(
+// ReviewPayment takes a person's decision to the payment's workflow and waits for
+// what came of it; the same updateID joins the same try. The errors are those of
+// CancelPayment.
+func (f *Flows) ReviewPayment(
 	ctx context.Context, paymentID, updateID string, in workflows.ReviewRequest,
 ) (workflows.ReviewOutcome, error) {
 	return f.review(ctx, workflows.PaymentWorkflowID(paymentID), updateID, in)
 }
 
-// ReviewRefund implements [Flows].
-func (f *temporalFlows) ReviewRefund(
+// ReviewRefund does so for a refund.
+func (f *Flows) ReviewRefund(
 	ctx context.Context, refundID, updateID string, in workflows.ReviewRequest,
 ) (workflows.ReviewOutcome, error) {
 	return f.review(ctx, workflows.RefundWorkflowID(refundID), updateID, in)
 }
 
-// SettleRefund implements [Flows].
-func (f *temporalFlows) SettleRefund(ctx context.Context, updateID string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error) {
+func (f *Flows) review(ctx context.Context, workflowID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
+	var outcome workflows.ReviewOutcome
+	err := f.ask(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: workflowID, UpdateName: workflows.UpdateReview, UpdateID: updateID, Args: []any{in},
+	}, &outcome)
+	return outcome, err
+}
+
+// SettleRefund takes a person's decision on a refund whose workflow has ended
+// without settling it. The errors are those of CancelPayment.
+func (f *Flows) SettleRefund(ctx context.Context, updateID string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error) {
 	var outcome workflows.ReviewOutcome
 	err := f.start(ctx, starting{
 		workflow: workflows.SettleRefundName, id: workflows.SettlementWorkflowID(in.RefundID), input: in, again: true,
@@ -227,15 +204,7 @@ func (f *temporalFlows) SettleRefund(ctx context.Context, updateID string, in wo
 	return outcome, err
 }
 
-func (f *temporalFlows) review(ctx context.Context, workflowID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
-	var outcome workflows.ReviewOutcome
-	err := f.ask(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: workflowID, UpdateName: workflows.UpdateReview, UpdateID: updateID, Args: []any{in},
-	}, &outcome)
-	return outcome, err
-}
-
-func (f *temporalFlows) ask(ctx context.Context, options client.UpdateWorkflowOptions, outcome any) error {
+func (f *Flows) ask(ctx context.Context, options client.UpdateWorkflowOptions, outcome any) error {
 	options.WaitForStage = client.WorkflowUpdateStageCompleted
 	handle, err := f.client.UpdateWorkflow(ctx, options)
 	if err == nil {
@@ -244,47 +213,71 @@ func (f *temporalFlows) ask(ctx context.Context, options client.UpdateWorkflowOp
 	return f.translate(ctx, options.WorkflowID, err, ErrEnded)
 }
 
-// RelayEvent implements [Flows].
-func (f *temporalFlows) RelayEvent(ctx context.Context, paymentID string, event workflows.GatewayEvent) error {
-	id := workflows.PaymentWorkflowID(paymentID)
-	err := f.client.SignalWorkflow(f.withRequestID(ctx, event.Digest), id, "", workflows.SignalGatewayEvent, event)
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err) // a signal has nothing to wait for but Temporal
-	}
-	return f.translate(ctx, id, err, ErrEnded)
+// RelayEvent hands an event to the payment's workflow, which takes each digest
+// once. [ErrEnded] where the workflow has closed.
+func (f *Flows) RelayEvent(ctx context.Context, paymentID string, event workflows.GatewayEvent) error {
+	ctx = temporalclient.WithSignalRequestID(ctx, event.Digest)
+	return f.signal(ctx, workflows.PaymentWorkflowID(paymentID), workflows.SignalGatewayEvent, event)
 }
 
-// ApplyLateEvent implements [Flows].
-func (f *temporalFlows) ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventInput) error {
-	id := workflows.LateEventWorkflowID(in.Event.Digest)
+// ApplyLateEvent starts the workflow of an event that no payment's own workflow
+// takes, once for each digest.
+func (f *Flows) ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventInput) error {
 	summary := in.Event.Kind
 	if in.PaymentID != "" {
 		summary += " · " + in.PaymentID
 	}
+	id := workflows.LateEventWorkflowID(in.Event.Digest)
 	_, err := f.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                    id,
-		TaskQueue:             workflows.TaskQueue,
+		ID: id, TaskQueue: workflows.TaskQueue, StaticSummary: summary,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
-		StaticSummary:         summary,
 	}, workflows.ApplyLateEventName, in)
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
-	switch {
-	case errors.As(err, &started): // it has, or had, this digest already
+	if errors.As(err, &started) { // it has, or had, this digest already
 		return nil
-	case err != nil && ctx.Err() != nil:
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	default:
-		return f.translate(ctx, id, err, ErrEnded)
 	}
+	return f.delivered(ctx, id, err)
 }
 
-// Redeliver implements [Flows].
-func (f *temporalFlows) Redeliver(ctx context.Context, d payment.Delivery) error {
-	err := orders.Redeliver(ctx, f.client, d)
+// Redeliver has a notification sent now: by the workflow that sends it, where it
+// is on its way, and otherwise by one of its own. It returns once the request is
+// taken.
+func (f *Flows) Redeliver(ctx context.Context, d payment.Delivery) error {
+	in := workflows.RedeliverNotificationInput{NotificationID: d.ID}
+	if d.Status == payment.DeliveryPending {
+		err := f.signal(ctx, d.WorkflowID, workflows.SignalDeliveries, workflows.DeliveryOrder{Now: []string{d.ID}})
+		if !errors.Is(err, ErrEnded) {
+			return err
+		}
+		in.Left = d.WorkflowID // ended, by a person's hand, without having delivered
+	}
+	id := workflows.RedeliveryWorkflowID(d.ID)
+	_, err := f.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: id, TaskQueue: workflows.TaskQueue,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		StaticSummary:            fmt.Sprintf("%s to %s/%s", d.Event, d.Host, d.Receiver),
+	}, workflows.RedeliverNotificationName, in)
+	return f.delivered(ctx, id, err)
+}
+
+// Drop has a workflow give up deliveries that are on their way. [ErrEnded] where
+// it has closed.
+func (f *Flows) Drop(ctx context.Context, workflowID string, deliveryIDs []string) error {
+	return f.signal(ctx, workflowID, workflows.SignalDeliveries, workflows.DeliveryOrder{Drop: deliveryIDs})
+}
+
+func (f *Flows) signal(ctx context.Context, workflowID, name string, value any) error {
+	return f.delivered(ctx, workflowID, f.client.SignalWorkflow(ctx, workflowID, "", name, value))
+}
+
+// delivered translates the error of a signal or of a start that nobody waits
+// for: where ctx has ended there was nothing to wait for but Temporal.
+func (f *Flows) delivered(ctx context.Context, workflowID string, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return f.translate(ctx, d.WorkflowID, err, ErrEnded)
+	return f.translate(ctx, workflowID, err, ErrEnded)
 }
 
 // abandonedUpdate is the type of the server's failure of an update that was
@@ -292,7 +285,7 @@ func (f *temporalFlows) Redeliver(ctx context.Context, d payment.Delivery) error
 const abandonedUpdate = "AcceptedUpdateCompletedWorkflow"
 
 // translate maps an error of the client to one of the errors of [Flows].
-func (f *temporalFlows) translate(ctx context.Context, workflowID string, err, ended error) error {
+func (f *Flows) translate(ctx context.Context, workflowID string, err, ended error) error {
 	var (
 		notFound   *serviceerror.NotFound
 		started    *serviceerror.WorkflowExecutionAlreadyStarted
@@ -327,7 +320,7 @@ const existsTimeout = 2 * time.Second
 // overdue tells a workflow that takes its time, or that no worker runs yet,
 // from a Temporal that never heard of it: only the first may be answered with
 // "still working".
-func (f *temporalFlows) overdue(ctx context.Context, workflowID string, cause error) error {
+func (f *Flows) overdue(ctx context.Context, workflowID string, cause error) error {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), existsTimeout)
 	defer cancel()
 	if _, err := f.client.DescribeWorkflowExecution(asking, workflowID, ""); err != nil {

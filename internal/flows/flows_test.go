@@ -1,7 +1,8 @@
-package api_test
+package flows_test
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -17,14 +18,24 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
-	sdklog "go.temporal.io/sdk/log"
 	"google.golang.org/grpc"
 
-	"github.com/cobropay/cobro/api"
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
+)
+
+// start is when every test happens.
+var start = time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
+
+const (
+	phone     = "7875550199"
+	payerName = "Canaria Rivera"
+	metadata  = "canary-metadata"
 )
 
 // temporalServer speaks just enough of Temporal's protocol over gRPC to see
@@ -40,11 +51,14 @@ type temporalServer struct {
 	describe error                   // whether it exists
 	silent   bool                    // updates are never answered
 	requests chan any                // what was asked
-	ids      chan string             // the request ids that signals were given
 }
 
 func (s *temporalServer) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
 	return &workflowservice.GetSystemInfoResponse{Capabilities: &workflowservice.GetSystemInfoResponse_Capabilities{}}, nil
+}
+
+func (s *temporalServer) DescribeNamespace(context.Context, *workflowservice.DescribeNamespaceRequest) (*workflowservice.DescribeNamespaceResponse, error) {
+	return &workflowservice.DescribeNamespaceResponse{}, nil
 }
 
 func (s *temporalServer) answer(ctx context.Context, execution *commonpb.WorkflowExecution, id string) (*workflowservice.UpdateWorkflowExecutionResponse, error) {
@@ -108,6 +122,14 @@ func (s *temporalServer) SignalWorkflowExecution(_ context.Context, in *workflow
 	return &workflowservice.SignalWorkflowExecutionResponse{}, nil
 }
 
+func (s *temporalServer) StartWorkflowExecution(_ context.Context, in *workflowservice.StartWorkflowExecutionRequest) (*workflowservice.StartWorkflowExecutionResponse, error) {
+	s.requests <- in
+	if s.start != nil {
+		return nil, serviceerror.ToStatus(s.start).Err()
+	}
+	return &workflowservice.StartWorkflowExecutionResponse{RunId: "run-1", Started: true}, nil
+}
+
 func (s *temporalServer) DescribeWorkflowExecution(context.Context, *workflowservice.DescribeWorkflowExecutionRequest) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	if s.describe != nil {
 		return nil, serviceerror.ToStatus(s.describe).Err()
@@ -124,38 +146,32 @@ func (s *temporalServer) GetWorkflowExecutionHistory(context.Context, *workflows
 	}, nil
 }
 
-// newFlows connects api.NewFlows to a server.
-func newFlows(t *testing.T, server *temporalServer) api.Flows {
+// ring seals what the tests send, as programs do.
+var ring = sync.OnceValues(seal.New)
+
+// newFlows connects Flows to a server.
+func newFlows(t *testing.T, server *temporalServer) *flows.Flows {
 	t.Helper()
-	server.requests, server.ids = make(chan any, 100), make(chan string, 100)
+	server.requests = make(chan any, 100)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	g := grpc.NewServer()
 	workflowservice.RegisterWorkflowServiceServer(g, server)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = g.Serve(listener) }) // ends with Stop
-	c, err := client.DialContext(t.Context(), client.Options{HostPort: listener.Addr().String(), Logger: quiet{}})
+	keys, err := ring()
+	require.NoError(t, err)
+	c, err := temporalclient.Dial(t.Context(), temporalclient.Options{
+		Sealer: keys, Address: listener.Addr().String(), Logger: slog.New(slog.DiscardHandler),
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		c.Close()
 		g.Stop()
 		serving.Wait()
 	})
-	return api.NewFlows(c, func(ctx context.Context, id string) context.Context {
-		server.ids <- id
-		return ctx
-	})
+	return flows.New(c)
 }
-
-// quiet is a logger that says nothing.
-type quiet struct{}
-
-var _ sdklog.Logger = quiet{}
-
-func (quiet) Debug(string, ...any) {}
-func (quiet) Info(string, ...any)  {}
-func (quiet) Warn(string, ...any)  {}
-func (quiet) Error(string, ...any) {}
 
 func ticketInput() workflows.ProcessPaymentInput {
 	return workflows.ProcessPaymentInput{
@@ -168,19 +184,21 @@ func ticketInput() workflows.ProcessPaymentInput {
 
 func decode[T any](t *testing.T, payload *commonpb.Payload) T {
 	t.Helper()
+	keys, err := ring()
+	require.NoError(t, err)
 	var value T
-	require.NoError(t, converter.GetDefaultDataConverter().FromPayload(payload, &value))
+	require.NoError(t, temporalclient.NewDataConverter(keys).FromPayload(payload, &value))
 	return value
 }
 
 func TestFlowsStartAPaymentOnce(t *testing.T) {
 	t.Parallel()
-	server := &temporalServer{result: workflows.TicketOutcome{Status: payment.StatusOpen}}
+	server := &temporalServer{result: workflows.TicketOutcome{Payment: &payment.Payment{Status: payment.StatusOpen}}}
 	f := newFlows(t, server)
 	in := ticketInput()
 	outcome, err := f.OpenPayment(t.Context(), in)
 	require.NoError(t, err)
-	require.Equal(t, payment.StatusOpen, outcome.Status)
+	require.Equal(t, payment.StatusOpen, outcome.Payment.Status)
 
 	asked, ok := (<-server.requests).(*workflowservice.ExecuteMultiOperationRequest)
 	require.True(t, ok)
@@ -251,11 +269,11 @@ func TestFlowsReadTheResultOfARefundThatIsOver(t *testing.T) {
 
 func TestFlowsAsk(t *testing.T) {
 	t.Parallel()
-	server := &temporalServer{result: workflows.CancelOutcome{Status: payment.StatusCancelled}}
+	server := &temporalServer{result: workflows.CancelOutcome{Payment: &payment.Payment{Status: payment.StatusCancelled}}}
 	f := newFlows(t, server)
 	cancelled, err := f.CancelPayment(t.Context(), "pay_1")
 	require.NoError(t, err)
-	require.Equal(t, payment.StatusCancelled, cancelled.Status)
+	require.Equal(t, payment.StatusCancelled, cancelled.Payment.Status)
 	asked, ok := (<-server.requests).(*workflowservice.UpdateWorkflowExecutionRequest)
 	require.True(t, ok)
 	require.Equal(t, "pay_1", asked.WorkflowExecution.WorkflowId)
@@ -270,9 +288,9 @@ func TestFlowsAsk(t *testing.T) {
 
 	event := workflows.GatewayEvent{Digest: "digest-1", Kind: "ecommerce_completed", Name: payerName}
 	require.NoError(t, f.RelayEvent(t.Context(), "pay_1", event))
-	require.Equal(t, "digest-1", <-server.ids, "the server drops a second one")
 	signalled, ok := (<-server.requests).(*workflowservice.SignalWorkflowExecutionRequest)
 	require.True(t, ok)
+	require.Equal(t, "digest-1", signalled.RequestId, "the server drops a second one")
 	require.Equal(t, "GatewayEvent", signalled.SignalName)
 	require.Equal(t, "pay_1", signalled.WorkflowExecution.WorkflowId)
 	require.Equal(t, event, decode[workflows.GatewayEvent](t, signalled.Input.Payloads[0]))
@@ -291,42 +309,42 @@ func TestFlowsTranslateErrors(t *testing.T) {
 		{
 			name:   "the id is used up",
 			server: temporalServer{start: serviceerror.NewWorkflowExecutionAlreadyStarted("closed", "", "")},
-			open:   api.ErrAlreadyEnded,
+			open:   flows.ErrAlreadyEnded,
 		},
 		{
 			name:   "closed",
 			server: temporalServer{update: serviceerror.NewNotFound("workflow execution already completed")},
-			open:   api.ErrAlreadyEnded, ask: api.ErrEnded, signal: api.ErrEnded,
+			open:   flows.ErrAlreadyEnded, ask: flows.ErrEnded, signal: flows.ErrEnded,
 		},
 		{
 			name:   "closed before the update ended",
 			server: temporalServer{failure: abandoned},
-			open:   api.ErrAlreadyEnded, ask: api.ErrEnded,
+			open:   flows.ErrAlreadyEnded, ask: flows.ErrEnded,
 		},
 		{
 			name:   "no worker answers",
 			server: temporalServer{silent: true},
-			open:   api.ErrStillWorking, ask: api.ErrStillWorking,
+			open:   flows.ErrStillWorking, ask: flows.ErrStillWorking,
 		},
 		{
 			name:   "no worker answers, and nothing was started",
 			server: temporalServer{silent: true, describe: serviceerror.NewNotFound("unknown")},
-			open:   api.ErrUnavailable, ask: api.ErrUnavailable,
+			open:   flows.ErrUnavailable, ask: flows.ErrUnavailable,
 		},
 		{
 			name:   "a workflow task that fails",
 			server: temporalServer{update: serviceerror.NewWorkflowNotReady("task failed")},
-			open:   api.ErrStillWorking, ask: api.ErrStillWorking,
+			open:   flows.ErrStillWorking, ask: flows.ErrStillWorking,
 		},
 		{
 			name:   "away",
 			server: temporalServer{update: serviceerror.NewUnavailable("away"), describe: serviceerror.NewUnavailable("away")},
-			open:   api.ErrUnavailable, ask: api.ErrUnavailable, signal: api.ErrUnavailable,
+			open:   flows.ErrUnavailable, ask: flows.ErrUnavailable, signal: flows.ErrUnavailable,
 		},
 		{
 			name:   "a Temporal that does not find its namespace while its database is away",
 			server: temporalServer{update: serviceerror.NewNamespaceNotFound("default")},
-			open:   api.ErrUnavailable, ask: api.ErrUnavailable,
+			open:   flows.ErrUnavailable, ask: flows.ErrUnavailable,
 		},
 	}
 	for _, tt := range tests {
@@ -360,13 +378,48 @@ func TestFlowsWithoutTemporal(t *testing.T) {
 	require.NoError(t, err)
 	address := listener.Addr().String()
 	require.NoError(t, listener.Close())
-	c, err := client.NewLazyClient(client.Options{HostPort: address, Logger: quiet{}})
+	c, err := client.NewLazyClient(client.Options{HostPort: address})
 	require.NoError(t, err)
 	defer c.Close()
-	f := api.NewFlows(c, nil)
+	f := flows.New(c)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	_, err = f.OpenPayment(ctx, ticketInput())
-	require.ErrorIs(t, err, api.ErrUnavailable)
-	require.ErrorIs(t, f.RelayEvent(ctx, "pay_1", workflows.GatewayEvent{Digest: "d"}), api.ErrUnavailable)
+	require.ErrorIs(t, err, flows.ErrUnavailable)
+	require.ErrorIs(t, f.RelayEvent(ctx, "pay_1", workflows.GatewayEvent{Digest: "d"}), flows.ErrUnavailable)
+}
+
+func TestRedeliverAsksTheWorkflowThatSends(t *testing.T) {
+	t.Parallel()
+	server := &temporalServer{}
+	f := newFlows(t, server)
+	d := payment.Delivery{ID: "ntf_1", Status: payment.DeliveryPending, WorkflowID: "pay_1", Event: payment.EventCompleted, Host: "shop", Receiver: "book"}
+	require.NoError(t, f.Redeliver(t.Context(), d))
+	signalled, ok := (<-server.requests).(*workflowservice.SignalWorkflowExecutionRequest)
+	require.True(t, ok)
+	require.Equal(t, "pay_1", signalled.WorkflowExecution.WorkflowId)
+	require.Equal(t, workflows.DeliveryOrder{Now: []string{"ntf_1"}}, decode[workflows.DeliveryOrder](t, signalled.Input.Payloads[0]))
+	require.Empty(t, server.requests, "one workflow sends it")
+
+	d.Status = payment.DeliveryFailed
+	require.NoError(t, f.Redeliver(t.Context(), d))
+	started, ok := (<-server.requests).(*workflowservice.StartWorkflowExecutionRequest)
+	require.True(t, ok)
+	require.Equal(t, "redeliver/ntf_1", started.WorkflowId)
+	require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, started.WorkflowIdConflictPolicy)
+	require.Equal(t, "payment_completed to shop/book", decode[string](t, started.UserMetadata.Summary))
+	require.Equal(t, workflows.RedeliverNotificationInput{NotificationID: "ntf_1"}, decode[workflows.RedeliverNotificationInput](t, started.Input.Payloads[0]))
+}
+
+func TestRedeliverReplacesAWorkflowThatEndedWithoutDelivering(t *testing.T) {
+	t.Parallel()
+	server := &temporalServer{update: serviceerror.NewNotFound("terminated")}
+	f := newFlows(t, server)
+	require.NoError(t, f.Redeliver(t.Context(), payment.Delivery{ID: "ntf_1", Status: payment.DeliveryPending, WorkflowID: "pay_1"}))
+	<-server.requests // the signal
+	started, ok := (<-server.requests).(*workflowservice.StartWorkflowExecutionRequest)
+	require.True(t, ok)
+	require.Equal(t, workflows.RedeliverNotificationInput{NotificationID: "ntf_1", Left: "pay_1"},
+		decode[workflows.RedeliverNotificationInput](t, started.Input.Payloads[0]))
+	require.ErrorIs(t, f.Drop(t.Context(), "pay_1", []string{"ntf_1"}), flows.ErrEnded)
 }

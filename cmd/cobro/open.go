@@ -1,0 +1,83 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cobropay/cobro/internal/activity"
+	"github.com/cobropay/cobro/internal/activity/reconcile"
+	"github.com/cobropay/cobro/internal/app"
+	"github.com/cobropay/cobro/internal/flows"
+	"github.com/cobropay/cobro/internal/process"
+	"github.com/cobropay/cobro/internal/runner"
+	"github.com/cobropay/cobro/internal/serve"
+	"github.com/cobropay/cobro/payment"
+	"github.com/cobropay/cobro/workflows"
+)
+
+// opening is what a command needs besides the store.
+type opening struct{ temporal, gateway bool }
+
+// onlyReads is the Temporal of a command that only reads: nothing asks for it.
+type onlyReads struct{ app.Flows }
+
+// withApp opens the store, and what else a command needs, and closes them after
+// the command has used them.
+func (p *program) withApp(needs opening, use func(*app.App) error) (err error) {
+	cfg, err := runner.ConfigFromEnv(p.settings.getenv)
+	if err != nil {
+		return err
+	}
+	if needs.gateway && cfg.PublicToken == "" {
+		return errors.New("no public token: set COBRO_ATHM_PUBLIC_TOKEN")
+	}
+	if needs.gateway && cfg.PrivateToken.IsZero() {
+		return errors.New("no private token: set COBRO_ATHM_PRIVATE_TOKEN")
+	}
+	timing, err := workflows.TimingFromEnv(p.getenv)
+	if err != nil && needs.temporal {
+		return err
+	}
+	cfg.Logger = p.logger
+	opened := cfg.Process()
+	opened.StoreOnly = !needs.temporal
+	opener, err := process.Open(p.ctx, opened)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, opener.Close()) }()
+	config := app.Config{
+		Store: opener.Store, Flows: onlyReads{}, Fingerprint: opener.Ring.Digest, Timing: timing,
+		MerchantID: cmp.Or(p.getenv("COBRO_MERCHANT_ID"), serve.DefaultMerchant),
+	}
+	if needs.temporal {
+		config.Flows = flows.New(opener.Temporal)
+	}
+	if needs.gateway {
+		gateway, err := cfg.Gateway(opener)
+		if err != nil {
+			return err
+		}
+		config.Comparer = comparer{reconcile.Reconcile{Client: gateway, Store: opener.Store}}
+	}
+	a, err := app.New(config)
+	if err != nil {
+		return err
+	}
+	return use(a)
+}
+
+// comparer compares days in this process.
+type comparer struct{ reconcile reconcile.Reconcile }
+
+// CompareDay implements [app.Comparer].
+func (c comparer) CompareDay(ctx context.Context, day time.Time) (payment.Reconciliation, []payment.Mismatch, error) {
+	began := time.Now().UTC()
+	compared, err := c.reconcile.CompareSpan(ctx, activity.CompareSpanInput{From: day, To: day.AddDate(0, 0, 1), DryRun: true})
+	return payment.Reconciliation{
+		Day: day.Format(time.DateOnly), StartedAt: began, EndedAt: time.Now().UTC(), Rows: compared.Rows, Matched: compared.Matched,
+		Quarantined: compared.Quarantined, Mismatches: len(compared.Mismatches) + compared.Omitted,
+	}, compared.Mismatches, err
+}
