@@ -42,6 +42,7 @@ var layers = map[string]struct {
 	"internal/tracing":                 {[]string{"athmovil"}, "makes spans for whoever composes a process"},
 	"internal/operations":              {nil, "a leaf: health and metrics of any process"},
 	"internal/settings":                {[]string{"private"}, "a leaf: it knows the variables of every program, and none of the programs"},
+	"internal/commandline":             {nil, "a leaf: what the command lines of all programs obey"},
 	"internal/doctor": {[]string{
 		"athmovil", "private", "internal/store", "internal/engine", "internal/seal", "internal/settings",
 	}, "looks at everything that an installation needs, and changes nothing"},
@@ -62,8 +63,8 @@ var layers = map[string]struct {
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
 		"internal/metrics", "internal/tracing", "internal/operations",
 	}, "composes the API's process for cmd and dev"},
-	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "internal/doctor", "internal/settings", "athmovil", "private", "workflows"}, "flags and wiring"},
-	"cmd/athmovil-sim": {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
+	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "internal/doctor", "internal/settings", "internal/commandline", "athmovil", "private", "workflows"}, "flags and wiring"},
+	"cmd/athmovil-sim": {[]string{"athmovil/athmovilsim", "internal/telemetry", "internal/commandline"}, "flags and wiring"},
 	"cobrotest": {[]string{
 		"worker", "workflows", "activities", "payment", "money", "private", "athmovil", "athmovil/athmovilsim", "internal/store", "internal/seal",
 	}, "composes a whole installation for a merchant's tests, who need nothing from internal"},
@@ -86,7 +87,7 @@ var owners = map[string]struct {
 	"github.com/jackc/pgx/v5":       {[]string{"internal/store", "internal/store/postgrestest", "examples/orders"}, "the same, and who starts one for tests"},
 	"github.com/wneessen/go-mail":   {[]string{"examples/receipts"}, "Cobro writes to nobody; a merchant does"},
 	"github.com/pressly/goose/v3":   {[]string{"internal/store"}, "only the store migrates"},
-	"github.com/alecthomas/kong":    {[]string{"cmd/cobro", "cmd/athmovil-sim"}, "flags belong to programs"},
+	"github.com/alecthomas/kong":    {[]string{"cmd/cobro", "cmd/athmovil-sim", "internal/commandline"}, "flags belong to programs"},
 	"go.yaml.in/yaml/v3":            {[]string{"internal/outbound"}, "only the endpoints file is YAML"},
 	"code.dny.dev/ssrf":             {[]string{"internal/outbound"}, "only what a merchant names needs the guard"},
 	"github.com/standard-webhooks":  {[]string{"internal/outbound"}, "one place signs"},
