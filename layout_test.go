@@ -41,7 +41,7 @@ var layers = map[string]struct {
 	"internal/metrics":                 {[]string{"payment", "athmovil", "internal/store"}, "measures the domain, the gateway's client and the store, from outside"},
 	"internal/tracing":                 {[]string{"athmovil"}, "makes spans for whoever composes a process"},
 	"internal/operations":              {nil, "a leaf: health and metrics of any process"},
-	"internal/settings":                {[]string{"private"}, "a leaf: it knows the variables of every program, and none of the programs"},
+	"internal/settings":                {[]string{"workflows", "payment", "athmovil", "private", "internal/engine"}, "knows the variables of every program, and none of the programs; libraries have their own defaults"},
 	"internal/commandline":             {nil, "a leaf: what the command lines of all programs obey"},
 	"internal/doctor": {[]string{
 		"athmovil", "private", "internal/store", "internal/engine", "internal/seal", "internal/settings",
@@ -57,11 +57,11 @@ var layers = map[string]struct {
 		"internal/metrics", "internal/tracing", "internal/operations", "internal/settings",
 	}, "composes one process for a merchant, who needs nothing from internal"},
 	"api": {[]string{
-		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/orders", "internal/operations",
+		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/orders", "internal/operations", "internal/settings",
 	}, "HTTP only: stores and Temporal come in through interfaces"},
 	"internal/serve": {[]string{
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
-		"internal/metrics", "internal/tracing", "internal/operations",
+		"internal/metrics", "internal/tracing", "internal/operations", "internal/settings",
 	}, "composes the API's process for cmd and dev"},
 	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "internal/doctor", "internal/settings", "internal/commandline", "athmovil", "private", "workflows"}, "flags and wiring"},
 	"cmd/athmovil-sim": {[]string{"athmovil/athmovilsim", "internal/telemetry", "internal/commandline"}, "flags and wiring"},

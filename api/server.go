@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
@@ -21,7 +22,7 @@ import (
 
 // Defaults of [Config].
 const (
-	DefaultWait    = 10 * time.Second
+	DefaultWait    = settings.DefaultWait
 	DefaultMaxBody = 64 << 10 // bytes
 )
 

@@ -25,7 +25,7 @@ type reviewCommand struct {
 
 // merchantAPI is how a command reaches cobro api.
 type merchantAPI struct {
-	API     string        `name:"api" env:"COBRO_API_URL" help:"Address of cobro api, http://127.0.0.1:8080 if not given. The key is COBRO_API_KEY. Without both it is that of a running dev in this folder."`
+	API     string        `name:"api" env:"COBRO_API_URL" help:"${COBRO_API_URL_help} ${COBRO_API_URL_default} if not given. The key is COBRO_API_KEY. Without both it is that of a running dev in this folder."`
 	Timeout time.Duration `default:"30s" help:"How long an answer may take."`
 	JSON    bool          `name:"json" help:"Print JSON."`
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/operations"
 	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/internal/tracing"
@@ -31,12 +32,12 @@ import (
 
 const (
 	// defaultStartTimeout covers databases and clusters that are started with us.
-	defaultStartTimeout = 30 * time.Second
-	defaultStopTimeout  = 15 * time.Second
+	defaultStartTimeout = engine.DefaultWait
+	defaultStopTimeout  = settings.DefaultAPIStopTimeout
 )
 
 // DefaultMerchant is the merchant id of an installation that names none.
-const DefaultMerchant = "default"
+const DefaultMerchant = settings.DefaultMerchantID
 
 // Config says what an API process runs on.
 type Config struct {
