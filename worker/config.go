@@ -172,7 +172,7 @@ func (c *Config) validate(receivers int) error {
 	}
 	if c.Payments {
 		_, _, err := reconcileTime(c.ReconcileAt)
-		require(err == nil, `worker: the time of the reconciliation must be like "02:00", or "off": mend COBRO_RECONCILE_AT`)
+		require(err == nil, `worker: the time of the reconciliation must be like "02:00", or "off": fix COBRO_RECONCILE_AT`)
 		require(c.PublicToken != "", "worker: no public token: set COBRO_ATHM_PUBLIC_TOKEN")
 		require(!c.PrivateToken.IsZero(), "worker: no private token: set COBRO_ATHM_PRIVATE_TOKEN")
 		problems = append(problems, c.checkEndpoints())
@@ -182,13 +182,13 @@ func (c *Config) validate(receivers int) error {
 
 func (c *Config) setDefaults() {
 	if c.Waiting == 0 {
-		c.Waiting = 10_000
+		c.Waiting = settings.DefaultWaiting
 	}
 	if c.StartTimeout == 0 {
-		c.StartTimeout = 30 * time.Second
+		c.StartTimeout = engine.DefaultWait
 	}
 	if c.StopTimeout == 0 {
-		c.StopTimeout = 10 * time.Second
+		c.StopTimeout = settings.DefaultWorkerStopTimeout
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

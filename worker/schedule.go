@@ -12,11 +12,12 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/workflows"
 )
 
 const (
-	defaultReconcileAt = "02:00"
+	defaultReconcileAt = settings.DefaultReconcileAt
 	reconcileOff       = "off"
 	// catchUp is how far back missed days are still reconciled.
 	catchUp = 30 * 24 * time.Hour
