@@ -59,7 +59,7 @@ func TestConfigFromEnvMistakes(t *testing.T) {
 	}))
 	require.ErrorContains(t, err, "OTEL_TRACES_EXPORTER")
 	for _, name := range []string{"COBRO_CALL_TIMEOUT", "COBRO_STOP_TIMEOUT", "COBRO_WAITING", "COBRO_CALLS_PER_SECOND"} {
-		require.ErrorContains(t, err, name+" must be")
+		require.ErrorContains(t, err, name+" is not a")
 	}
 }
 

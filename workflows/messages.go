@@ -1,8 +1,10 @@
 package workflows
 
 import (
+	"cmp"
 	"time"
 
+	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -180,28 +182,32 @@ type Timing struct {
 	ForbidSecondAuthorize bool `json:"forbid_second_authorize,omitempty"`
 }
 
+// DefaultTiming returns the default of every field.
+func DefaultTiming() Timing {
+	return Timing{
+		Details: 10 * time.Second, CancelMargin: 5 * time.Second, Grace: 15 * time.Minute, Stale: 30 * time.Second,
+		PollFirst: time.Second, PollMost: 5 * time.Second, Heartbeat: 30 * time.Second, Call: athmovil.DefaultTimeout,
+		Settle: 2 * time.Minute, Review: time.Hour,
+	}
+}
+
 // withDefaults fills the fields that are zero.
 func (t Timing) withDefaults() Timing {
-	for _, field := range []struct {
-		value    *time.Duration
-		standard time.Duration
-	}{
-		{&t.Details, 10 * time.Second},
-		{&t.CancelMargin, 5 * time.Second},
-		{&t.Grace, 15 * time.Minute},
-		{&t.Stale, 30 * time.Second},
-		{&t.PollFirst, time.Second},
-		{&t.PollMost, 5 * time.Second},
-		{&t.Heartbeat, 30 * time.Second},
-		{&t.Call, 30 * time.Second},
-		{&t.Settle, 2 * time.Minute},
-		{&t.Review, time.Hour},
-	} {
-		if *field.value == 0 {
-			*field.value = field.standard
-		}
+	standard := DefaultTiming()
+	return Timing{
+		Details:      cmp.Or(t.Details, standard.Details),
+		CancelMargin: cmp.Or(t.CancelMargin, standard.CancelMargin),
+		Grace:        cmp.Or(t.Grace, standard.Grace),
+		Stale:        cmp.Or(t.Stale, standard.Stale),
+		PollFirst:    cmp.Or(t.PollFirst, standard.PollFirst),
+		PollMost:     cmp.Or(t.PollMost, standard.PollMost),
+		Heartbeat:    cmp.Or(t.Heartbeat, standard.Heartbeat),
+		Call:         cmp.Or(t.Call, standard.Call),
+		Settle:       cmp.Or(t.Settle, standard.Settle),
+		Review:       cmp.Or(t.Review, standard.Review),
+
+		ForbidSecondAuthorize: t.ForbidSecondAuthorize,
 	}
-	return t
 }
 
 // DeliveryOrder is a person's order about notifications that are on their way,

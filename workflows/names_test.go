@@ -3,7 +3,6 @@ package workflows_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/enums/v1"
@@ -76,53 +75,4 @@ func TestMoneyIsNeverRetried(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{activity.Authorize.Name(), activity.Refund.Name()}, moving)
-}
-
-func TestTimingFromEnv(t *testing.T) {
-	t.Parallel()
-	names := []string{
-		"COBRO_TIMING_DETAILS", "COBRO_TIMING_CANCEL_MARGIN", "COBRO_TIMING_GRACE", "COBRO_TIMING_STALE", "COBRO_TIMING_POLL_FIRST",
-		"COBRO_TIMING_POLL_MOST", "COBRO_TIMING_HEARTBEAT", "COBRO_CALL_TIMEOUT", "COBRO_TIMING_SETTLE", "COBRO_TIMING_REVIEW",
-	}
-
-	t.Run("nothing is set", func(t *testing.T) {
-		t.Parallel()
-		timing, err := workflows.TimingFromEnv(func(string) string { return "" })
-		require.NoError(t, err)
-		require.Zero(t, timing)
-	})
-
-	t.Run("everything is set", func(t *testing.T) {
-		t.Parallel()
-		env := map[string]string{"COBRO_FORBID_SECOND_AUTHORIZE": "true"}
-		for i, name := range names {
-			env[name] = strings.Repeat("1", i+1) + "s"
-		}
-		timing, err := workflows.TimingFromEnv(func(name string) string { return env[name] })
-		require.NoError(t, err)
-		require.True(t, timing.ForbidSecondAuthorize)
-		var seconds []string
-		for _, d := range []time.Duration{
-			timing.Details, timing.CancelMargin, timing.Grace, timing.Stale, timing.PollFirst,
-			timing.PollMost, timing.Heartbeat, timing.Call, timing.Settle, timing.Review,
-		} {
-			seconds = append(seconds, d.String())
-		}
-		require.Equal(t, []string{
-			"1s", "11s", "1m51s", "18m31s", "3h5m11s", "30h51m51s", "308h38m31s", "3086h25m11s", "30864h11m51s", "308641h58m31s",
-		}, seconds, "each variable has its own field")
-	})
-
-	t.Run("every mistake is reported", func(t *testing.T) {
-		t.Parallel()
-		_, err := workflows.TimingFromEnv(func(name string) string {
-			if name == "COBRO_TIMING_GRACE" {
-				return "-5s"
-			}
-			return "soon"
-		})
-		for _, name := range append(names, "COBRO_FORBID_SECOND_AUTHORIZE") {
-			require.ErrorContains(t, err, name)
-		}
-	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
+	"github.com/cobropay/cobro/internal/commandline"
 	"github.com/cobropay/cobro/internal/telemetry"
 )
 
@@ -73,7 +74,7 @@ func parse(args []string, getenv func(string) string, stdout, stderr io.Writer) 
 		_, _ = fmt.Fprintf(stderr, "athmovil-sim: %v\n", err)
 		return settings, exitFailure, true
 	}
-	_, err = parser.Parse(args)
+	_, err = commandline.Parse(parser, args)
 	switch {
 	case done: // help was printed
 		return settings, exitOK, true

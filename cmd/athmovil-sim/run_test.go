@@ -164,6 +164,18 @@ func TestInvalidCommandLineExplainsItself(t *testing.T) {
 	}
 }
 
+// An empty address would be every address of this machine.
+func TestAFlagSetToNothingIsNotSet(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	for _, args := range [][]string{{"--listen", "", "--control-listen="}, nil} {
+		got, _, done := parse(args, nothing, &stdout, &stderr)
+		require.False(t, done, stderr.String())
+		require.Equal(t, "127.0.0.1:8090", got.Listen)
+		require.Equal(t, "127.0.0.1:8091", got.ControlListen)
+	}
+}
+
 func TestHelpListsFlags(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer

@@ -87,7 +87,7 @@ func (p *program) problems(of settings.Program) []settings.Problem {
 		_, err := seal.Load(path)
 		add("COBRO_KEY_FILE", err, "let this program's user read the key ring that the database was written with; only for a new database make one: cobro keys --out "+path)
 	}
-	add("TEMPORAL_…", onlyTemporal(p.getenv), "mend the variable, or the profile that TEMPORAL_CONFIG_FILE and TEMPORAL_PROFILE name")
+	add("TEMPORAL_…", onlyTemporal(p.getenv), "fix the variable, or the profile that TEMPORAL_CONFIG_FILE and TEMPORAL_PROFILE name")
 	return problems
 }
 
@@ -103,7 +103,7 @@ func (p *program) checkSettings(of settings.Program, effective map[string]string
 	}
 	problems := settings.Check(of, overlaid, p.settings.all)
 	for i := range problems {
-		if problem := &problems[i]; problem.Misspelt {
+		if problem := &problems[i]; problem.Misspelled {
 			problem.Warning = true // a program for somebody else may read it
 		}
 		if problems[i].Warning {

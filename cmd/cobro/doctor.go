@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,12 +10,11 @@ import (
 	"github.com/cobropay/cobro/internal/doctor"
 	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/temporalclient"
-	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
 )
 
 type doctorCommand struct {
-	PublicURL string        `name:"public-url" env:"COBRO_PUBLIC_URL" help:"Address by which the internet reaches cobro api, such as https://pay.example.com."`
+	PublicURL string        `name:"public-url" env:"COBRO_PUBLIC_URL" help:"${COBRO_PUBLIC_URL_help}"`
 	Timeout   time.Duration `default:"10s" help:"How long each check may take."`
 	JSON      bool          `name:"json" help:"Print JSON."`
 }
@@ -39,15 +37,16 @@ type examined struct {
 func (c *doctorCommand) Run(p *program) error {
 	temporal, err := temporalclient.LoadOptions(p.getenv)
 	if err != nil {
-		temporal = temporalclient.Options{} // a problem of the settings says so
+		temporal = temporalclient.Options{} // the problems of the settings say so
 	}
+	read, _ := settings.Read(settings.Doctor, p.settings.getenv) // so do they of what cannot be read
 	findings := doctor.Run(p.ctx, doctor.Config{
 		Problems: p.problems(settings.Everything),
-		Store:    p.getenv("COBRO_STORE"), KeyFile: p.getenv("COBRO_KEY_FILE"), MerchantID: cmp.Or(p.getenv("COBRO_MERCHANT_ID"), "default"),
+		Store:    read.Store, KeyFile: read.KeyFile, MerchantID: read.MerchantID,
 		Temporal:    temporal,
-		PublicToken: p.getenv("COBRO_ATHM_PUBLIC_TOKEN"), PrivateToken: private.NewToken(p.getenv("COBRO_ATHM_PRIVATE_TOKEN")),
-		GatewayURL: p.getenv("COBRO_GATEWAY_URL"), GatewayReportURL: p.getenv("COBRO_GATEWAY_REPORT_URL"),
-		WebhookSecret: private.NewToken(p.getenv("COBRO_WEBHOOK_SECRET")), PublicURL: c.PublicURL,
+		PublicToken: read.PublicToken, PrivateToken: read.PrivateToken,
+		GatewayURL: read.GatewayURL, GatewayReportURL: read.GatewayReportURL,
+		WebhookSecret: read.WebhookSecret, PublicURL: c.PublicURL,
 		Queues: []string{workflows.TaskQueue, workflows.AwaitQueue}, Timeout: c.Timeout,
 	})
 	found := examined{doctor.Worst(findings), findings}

@@ -132,7 +132,7 @@ func TestDoctorOnBrokenInstallations(t *testing.T) {
 		}, "clock", doctor.Warning, "differs", "time server"},
 		{"a setting without its form", &frontend{}, func(_ *testing.T, env map[string]string) map[string]string {
 			return with(env, "COBRO_STOP_TIMEOUT", "soon")
-		}, "settings", doctor.Failed, "COBRO_STOP_TIMEOUT is no duration", `"30s"`},
+		}, "settings", doctor.Failed, "COBRO_STOP_TIMEOUT is not a duration", `"30s"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -253,8 +253,8 @@ func TestAStartShowsEveryProblemAtOnce(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"COBRO_STORE": "sqlite:x.db", "COBRO_TIMING_GRACE": "long", "COBRO_WAITING": "many", "COBRO_CODEC_ORIGINS": "nowhere"}
 	for program, want := range map[string][]string{
-		"api":    {"COBRO_KEY_FILE is not set", "COBRO_API_KEY is not set", "COBRO_WEBHOOK_SECRET is not set", "COBRO_TIMING_GRACE is no duration", "COBRO_CODEC_ORIGINS holds"},
-		"worker": {"COBRO_KEY_FILE is not set", "COBRO_ATHM_PUBLIC_TOKEN is not set", "COBRO_ATHM_PRIVATE_TOKEN is not set", "COBRO_WAITING is no whole number"},
+		"api":    {"COBRO_KEY_FILE is not set", "COBRO_API_KEY is not set", "COBRO_WEBHOOK_SECRET is not set", "COBRO_TIMING_GRACE is not a duration", "COBRO_CODEC_ORIGINS holds"},
+		"worker": {"COBRO_KEY_FILE is not set", "COBRO_ATHM_PUBLIC_TOKEN is not set", "COBRO_ATHM_PRIVATE_TOKEN is not set", "COBRO_WAITING is not a whole number"},
 	} {
 		code, _, stderr := cobro(t, env, program)
 		require.Equal(t, 1, code, stderr)

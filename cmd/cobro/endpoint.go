@@ -20,7 +20,7 @@ type endpointCommand struct {
 
 type endpointTestCommand struct {
 	Name      string `arg:"" help:"The endpoint's name in the file."`
-	Endpoints string `required:"" env:"COBRO_ENDPOINTS" help:"The endpoints file."`
+	Endpoints string `required:"" env:"COBRO_ENDPOINTS" help:"${COBRO_ENDPOINTS_help}"`
 	Event     string `default:"payment_completed" help:"The event to tell of, such as payment_completed."`
 }
 

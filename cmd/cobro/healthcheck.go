@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/cobropay/cobro/internal/settings"
 )
 
 type healthcheckCommand struct {
@@ -69,7 +71,7 @@ func (c *healthcheckCommand) url(listen string) (string, error) {
 	if c.URL != "" {
 		return c.URL, nil
 	}
-	host, port, err := net.SplitHostPort(cmp.Or(listen, "127.0.0.1:8081"))
+	host, port, err := net.SplitHostPort(cmp.Or(listen, settings.DefaultOpsListen))
 	if err != nil {
 		return "", fmt.Errorf("COBRO_OPS_LISTEN: %w", err)
 	}

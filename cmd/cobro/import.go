@@ -24,9 +24,9 @@ type importCommand struct {
 
 type importDjangoAthm struct {
 	Files      []string `arg:"" name:"file" help:"What manage.py dumpdata django_athm wrote, CSV files of the tables, or a folder of them."`
-	Store      string   `env:"COBRO_STORE" help:"Database: sqlite:/var/lib/cobro/cobro.db or postgres://user@host/database."`
-	KeyFile    string   `env:"COBRO_KEY_FILE" help:"Key ring that encrypts personal data."`
-	MerchantID string   `default:"default" env:"COBRO_MERCHANT_ID" help:"Takes part in every payment id; the API's."`
+	Store      string   `env:"COBRO_STORE" help:"${COBRO_STORE_help}"`
+	KeyFile    string   `env:"COBRO_KEY_FILE" help:"${COBRO_KEY_FILE_help}"`
+	MerchantID string   `default:"${COBRO_MERCHANT_ID_default}" env:"COBRO_MERCHANT_ID" help:"${COBRO_MERCHANT_ID_help}"`
 	TimeZone   string   `help:"TIME_ZONE of the Django settings, such as America/Puerto_Rico; UTC if not given."`
 	DryRun     bool     `help:"Write nothing, and print what would be imported."`
 	JSON       bool     `name:"json" help:"Print JSON instead of a table."`

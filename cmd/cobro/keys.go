@@ -54,7 +54,7 @@ type keysChanged struct {
 
 // keyFile is the file that a command is about.
 type keyFile struct {
-	KeyFile string `required:"" env:"COBRO_KEY_FILE" help:"The key ring."`
+	KeyFile string `required:"" env:"COBRO_KEY_FILE" help:"${COBRO_KEY_FILE_help}"`
 	JSON    bool   `name:"json" help:"Print JSON."`
 }
 

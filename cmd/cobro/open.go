@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -12,9 +11,8 @@ import (
 	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/process"
 	"github.com/cobropay/cobro/internal/runner"
-	"github.com/cobropay/cobro/internal/serve"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/payment"
-	"github.com/cobropay/cobro/workflows"
 )
 
 // opening is what a command needs besides the store.
@@ -36,8 +34,8 @@ func (p *program) withApp(needs opening, use func(*app.App) error) (err error) {
 	if needs.gateway && cfg.PrivateToken.IsZero() {
 		return errors.New("no private token: set COBRO_ATHM_PRIVATE_TOKEN")
 	}
-	timing, err := workflows.TimingFromEnv(p.getenv)
-	if err != nil && needs.temporal {
+	read, wrong := settings.Read(settings.API, p.settings.getenv)
+	if err := settings.Join(wrong); err != nil && needs.temporal {
 		return err
 	}
 	cfg.Logger = p.logger
@@ -49,8 +47,8 @@ func (p *program) withApp(needs opening, use func(*app.App) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, opener.Close()) }()
 	config := app.Config{
-		Store: opener.Store, Flows: onlyReads{}, Fingerprint: opener.Ring.Digest, Timing: timing,
-		MerchantID: cmp.Or(p.getenv("COBRO_MERCHANT_ID"), serve.DefaultMerchant),
+		Store: opener.Store, Flows: onlyReads{}, Fingerprint: opener.Ring.Digest, Timing: read.Timing,
+		MerchantID: read.MerchantID,
 	}
 	if needs.temporal {
 		config.Flows = flows.New(opener.Temporal)

@@ -85,8 +85,8 @@ type notificationCommand struct {
 }
 
 type redeliverCommand struct {
-	Since    time.Time `required:"" format:"2006-01-02T15:04:05Z07:00" help:"Only those that were told since, such as 2026-01-31T14:00:00-04:00."`
-	Until    time.Time `format:"2006-01-02T15:04:05Z07:00" help:"Only those that were told before."`
+	Since    time.Time `required:"" type:"moment" help:"Only those that were told since, such as 2026-01-31T14:00:00-04:00."`
+	Until    time.Time `type:"moment" help:"Only those that were told before."`
 	Host     string    `help:"Only those to this host."`
 	Receiver string    `help:"Only those to receivers of this name."`
 	Event    string    `help:"Only those of this event."`

@@ -28,7 +28,7 @@ type reviewCommand struct {
 
 // merchantAPI is how a command reaches cobro api.
 type merchantAPI struct {
-	API     string        `name:"api" env:"COBRO_API_URL" help:"Address of cobro api, http://127.0.0.1:8080 if not given. The key is COBRO_API_KEY. Without both it is that of a running dev in this folder, or COBRO_STORE says where to work without an API."`
+	API     string        `name:"api" env:"COBRO_API_URL" help:"${COBRO_API_URL_help} ${COBRO_API_URL_default} if not given. The key is COBRO_API_KEY. Without both it is that of a running dev in this folder, or COBRO_STORE says where to work without an API."`
 	Timeout time.Duration `default:"30s" help:"How long an answer may take."`
 	JSON    bool          `name:"json" help:"Print JSON."`
 }

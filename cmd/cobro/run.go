@@ -9,12 +9,14 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"reflect"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/cobropay/cobro/internal/commandline"
 	"github.com/cobropay/cobro/internal/process"
 	"github.com/cobropay/cobro/internal/serve"
 	"github.com/cobropay/cobro/internal/settings"
@@ -22,22 +24,21 @@ import (
 	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
-	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/worker"
-	"github.com/cobropay/cobro/workflows"
 )
 
-// commands is the command line. Each flag is also an environment variable;
-// secrets are environment variables only, since a command line is public.
+// commands is the command line. Flags that are settings have their default and
+// their help from the table of settings; secrets are environment variables only,
+// since a command line is public.
 type commands struct {
-	LogFormat string `enum:"text,json" default:"json" env:"COBRO_LOG_FORMAT" help:"Log lines for people (text) or machines (json)."`
-	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"COBRO_LOG_LEVEL" help:"The least level that is logged."`
+	LogFormat string `enum:"${COBRO_LOG_FORMAT_words}" default:"${COBRO_LOG_FORMAT_default}" env:"COBRO_LOG_FORMAT" help:"${COBRO_LOG_FORMAT_help}"`
+	LogLevel  string `enum:"${COBRO_LOG_LEVEL_words}" default:"${COBRO_LOG_LEVEL_default}" env:"COBRO_LOG_LEVEL" help:"${COBRO_LOG_LEVEL_help}"`
 
 	API          apiCommand          `cmd:"" help:"Serve the HTTP API and relay webhooks."`
 	Worker       workerCommand       `cmd:"" help:"Run the payment workflows and the calls to ATH Móvil."`
 	Reconcile    reconcileCommand    `cmd:"" help:"Compare days with ATH Móvil's report."`
 	Import       importCommand       `cmd:"" help:"Take over the books of another system."`
-	Endpoint     endpointCommand     `cmd:"" help:"Try the endpoints that are told of events, and make secrets for them."`
+	Endpoint     endpointCommand     `cmd:"" help:"Try the endpoints that receive events, and make secrets for them."`
 	Receiver     receiverCommand     `cmd:"" help:"List or remove receivers of notifications."`
 	Notification notificationCommand `cmd:"" help:"Send notifications again."`
 	Migrate      migrateCommand      `cmd:"" help:"Bring the database to this program's schema."`
@@ -53,16 +54,16 @@ type commands struct {
 // program is what every command works with.
 type program struct {
 	ctx      context.Context
-	getenv   func(string) string // secrets in files included
+	getenv   func(string) string // flags and secrets in files included
 	settings environ
 	logger   *slog.Logger
 	stdout   io.Writer
 }
 
-// environ is the process's variables as they are, without what files hold.
+// environ is the process's variables without what files hold.
 type environ struct {
 	getenv func(string) string
-	all    []string // as os.Environ gives them; nil means that nobody looks for misspelt names
+	all    []string // as os.Environ gives them; nil means that nobody looks for misspelled names
 }
 
 // errTold ends the program with code 1 after everything was printed.
@@ -70,28 +71,25 @@ var errTold = errors.New("see above")
 
 // run is the whole program. It returns the exit code: 0, 1 after an error, 2
 // after a wrong command line, 3 where a reconciliation finds differences. all is
-// what os.Environ gives, to find misspelt names in.
+// what os.Environ gives, to find misspelled names in.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer, all ...string) int {
 	variables := environ{getenv: getenv, all: all}
-	getenv = settings.Files(getenv)
 	var cli commands
 	code := -1
-	parser, err := kong.New(&cli,
+	parser, err := commandline.New(&cli, variables.resolver(),
 		kong.Name("cobro"),
 		kong.Description("Takes ATH Móvil payments, each one a durable workflow."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(c int) { code = c }), // kong asks to leave after --help
-		kong.ValueFormatter(withVariable),
-		kong.Resolvers(variables.resolver()),
+		kong.Help(helpWithVariables),
+		kong.Vars(settings.Vars(settings.API)),
+		kong.NamedMapper("moment", kong.MapperFunc(decodeMoment)),
 	)
-	if err == nil {
-		err = kong.Visit(parser.Model, forgetVariables)
-	}
 	if err != nil {
 		fmt.Fprintln(stderr, "cobro:", err)
 		return 2
 	}
-	command, err := parser.Parse(args)
+	command, err := commandline.Parse(parser, args)
 	if code >= 0 {
 		return code
 	}
@@ -113,7 +111,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if stderr == os.Stderr { // the standard log is the process's, and tests run beside each other
 		telemetry.RedirectStandardLog(logger)
 	}
-	err = command.Run(&program{ctx: ctx, getenv: getenv, settings: variables, logger: logger, stdout: stdout})
+	variables = variables.under(command)
+	err = command.Run(&program{ctx: ctx, getenv: settings.Files(variables.getenv), settings: variables, logger: logger, stdout: stdout})
 	if errors.Is(err, errDifferences) {
 		return 3
 	}
@@ -127,45 +126,66 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return 0
 }
 
-// withVariable shows a flag's variable in the help.
-func withVariable(value *kong.Value) string {
-	if value.Flag == nil || len(value.Flag.Envs) == 0 {
-		return value.Help
+// decodeMoment reads a moment, which kong would explain by Go's layout.
+func decodeMoment(at *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := at.Scan.PopValueInto("moment", &text); err != nil {
+		return err
 	}
-	return strings.TrimSuffix(value.Help, ".") + " ($" + strings.Join(value.Flag.Envs, ", $") + ")."
+	moment, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return fmt.Errorf("%q is not a moment: write it like 2026-01-31T14:00:00-04:00", text)
+	}
+	target.Set(reflect.ValueOf(moment))
+	return nil
 }
 
-// forgetVariables keeps kong from reading variables by itself: to it one that is
-// set to nothing is a value, such as an address that is every address of this
-// machine, and the process's variables are not those that run was given.
-func forgetVariables(node kong.Visitable, next kong.Next) error {
-	if flag, ok := node.(*kong.Flag); ok {
-		flag.Tag.Envs = nil // and not flag.Envs, which the resolver and the help read
+// under lets the flags of a command line go before their variables, files of
+// secrets included.
+func (e environ) under(command *kong.Context) environ {
+	given := map[string]string{}
+	for _, path := range command.Path {
+		if path.Flag == nil || path.Resolved {
+			continue
+		}
+		for _, name := range path.Flag.Envs {
+			value := command.FlagValue(path.Flag)
+			if list, ok := value.([]string); ok {
+				value = strings.Join(list, ",")
+			}
+			given[name] = fmt.Sprint(value)
+		}
 	}
-	return next(nil)
+	getenv := e.getenv
+	e.getenv = func(name string) string {
+		if value := given[name]; value != "" {
+			return value
+		}
+		if given[strings.TrimSuffix(name, "_FILE")] != "" {
+			return ""
+		}
+		return getenv(name)
+	}
+	return e
 }
 
-// resolver resolves flags from the variables. One that is set to nothing is not
-// set. A secret that a command cannot do without and whose file is broken is an
-// error, and a [settings.Problem].
+// resolver resolves flags from the variables. A secret that a command cannot do
+// without and whose file is broken is an error, and a [settings.Problem].
 func (e environ) resolver() kong.Resolver {
-	getenv := settings.Files(e.getenv)
-	return kong.ResolverFunc(func(at *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	variables := commandline.Variables(settings.Files(e.getenv))
+	return kong.ResolverFunc(func(at *kong.Context, path *kong.Path, flag *kong.Flag) (any, error) {
 		for _, name := range flag.Envs {
 			command := topOf(at)
 			if (command == "config" || command == "doctor") && (name == "COBRO_LOG_FORMAT" || name == "COBRO_LOG_LEVEL") {
-				continue // what is wrong with them is what these commands tell
+				return nil, nil //nolint:nilnil // what is wrong with them is what these commands tell
 			}
 			if flag.Required {
 				if _, err := e.secret(name); err != nil {
 					return nil, err
 				}
 			}
-			if value := getenv(name); value != "" {
-				return value, nil
-			}
 		}
-		return nil, nil //nolint:nilnil // kong's way to say that this resolver knows nothing of the flag
+		return variables.Resolve(at, path, flag)
 	})
 }
 
@@ -200,61 +220,50 @@ func (e environ) describe(failed error) string {
 	if !ok {
 		return ""
 	}
-	return settings.Describe(settings.Check(of, e.getenv, e.all))
+	return settings.Describe(settings.Check(of, e.under(parsing.Context).getenv, e.all))
 }
 
+// apiCommand has a flag for each of these settings. Run reads all of them from
+// the table, where a flag goes before its variable.
 type apiCommand struct {
-	Listen       string        `default:"127.0.0.1:8080" env:"COBRO_LISTEN" help:"Address of the API; port 0 takes a free one."`
-	OpsListen    string        `default:"127.0.0.1:8081" env:"COBRO_OPS_LISTEN" help:"Address of health checks, metrics and the codec; never public."`
-	Store        string        `env:"COBRO_STORE" help:"Database: sqlite:/var/lib/cobro/cobro.db or postgres://user@host/database."`
-	KeyFile      string        `env:"COBRO_KEY_FILE" help:"Key ring that encrypts histories and personal data."`
-	MerchantID   string        `default:"default" env:"COBRO_MERCHANT_ID" help:"Takes part in every payment id; can never change."`
-	MinExpiresIn time.Duration `default:"120s" env:"COBRO_MIN_EXPIRES_IN" help:"Shortest life of a payment; less than ATH Móvil's 120s only against a simulator."`
-	Wait         time.Duration `default:"10s" env:"COBRO_WAIT" help:"How long a request waits for its outcome."`
-	StartTimeout time.Duration `default:"30s" env:"COBRO_START_TIMEOUT" help:"How long to wait for the database, and then for Temporal."`
-	StopTimeout  time.Duration `default:"15s" env:"COBRO_STOP_TIMEOUT" help:"How long the end may take, the drain included; requests that take longer are cut."`
-	Drain        time.Duration `default:"5s" env:"COBRO_DRAIN" help:"How long requests are still taken at the end, while /readyz says so; 0s where no load balancer looks at it."`
-	CodecOrigins []string      `env:"COBRO_CODEC_ORIGINS" help:"Addresses of the Temporal UI that may decrypt payloads."`
-}
-
-// Validate refuses an empty address, which would be every address of this machine.
-func (c *apiCommand) Validate() error {
-	if c.Listen == "" || c.OpsListen == "" {
-		return errors.New("--listen and --ops-listen must be like 127.0.0.1:8080")
-	}
-	return nil
+	Listen       string        `default:"${COBRO_LISTEN_default}" env:"COBRO_LISTEN" help:"${COBRO_LISTEN_help}"`
+	OpsListen    string        `default:"${COBRO_OPS_LISTEN_default}" env:"COBRO_OPS_LISTEN" help:"${COBRO_OPS_LISTEN_help}"`
+	Store        string        `env:"COBRO_STORE" help:"${COBRO_STORE_help}"`
+	KeyFile      string        `env:"COBRO_KEY_FILE" help:"${COBRO_KEY_FILE_help}"`
+	MerchantID   string        `default:"${COBRO_MERCHANT_ID_default}" env:"COBRO_MERCHANT_ID" help:"${COBRO_MERCHANT_ID_help}"`
+	MinExpiresIn time.Duration `default:"${COBRO_MIN_EXPIRES_IN_default}" env:"COBRO_MIN_EXPIRES_IN" help:"${COBRO_MIN_EXPIRES_IN_help}"`
+	Wait         time.Duration `default:"${COBRO_WAIT_default}" env:"COBRO_WAIT" help:"${COBRO_WAIT_help}"`
+	StartTimeout time.Duration `default:"${COBRO_START_TIMEOUT_default}" env:"COBRO_START_TIMEOUT" help:"${COBRO_START_TIMEOUT_help}"`
+	StopTimeout  time.Duration `default:"${COBRO_STOP_TIMEOUT_default}" env:"COBRO_STOP_TIMEOUT" help:"${COBRO_STOP_TIMEOUT_help}"`
+	Drain        time.Duration `default:"${COBRO_DRAIN_default}" env:"COBRO_DRAIN" help:"${COBRO_DRAIN_help}"`
+	CodecOrigins []string      `env:"COBRO_CODEC_ORIGINS" help:"${COBRO_CODEC_ORIGINS_help}"`
 }
 
 // Run serves until the context ends.
-func (c *apiCommand) Run(p *program) error {
-	problems := p.checkSettings(settings.API, map[string]string{"COBRO_STORE": c.Store, "COBRO_KEY_FILE": c.KeyFile})
+func (*apiCommand) Run(p *program) error {
+	problems := p.checkSettings(settings.API, nil)
+	read, _ := settings.Read(settings.API, p.settings.getenv) // what cannot be read is among the problems
 	temporal, err := temporalclient.LoadOptions(p.getenv)
-	timing, timingErr := workflows.TimingFromEnv(p.getenv)
 	traces, tracesErr := tracing.LoadOptions(p.getenv)
 	if err := errors.Join(problems, err, tracesErr); err != nil {
 		return err
 	}
-	if timingErr != nil { // which a problem says better
-		return timingErr
-	}
-	if err := process.CheckFree(p.ctx, c.Listen, "--listen"); err != nil {
+	if err := process.CheckFree(p.ctx, read.Listen, "--listen"); err != nil {
 		return err
 	}
-	operations, err := process.Listen(p.ctx, c.OpsListen, "--ops-listen")
+	operations, err := process.Listen(p.ctx, read.OpsListen, "--ops-listen")
 	if err != nil {
 		return err
 	}
 	ops := "http://" + operations.Addr().String()
 	p.logger.Info("api starting", "ops", ops)
 	return serve.Run(p.ctx, serve.Config{
-		API:        func(ctx context.Context) (net.Listener, error) { return process.Listen(ctx, c.Listen, "--listen") },
-		Operations: operations, Store: c.Store, KeyFile: c.KeyFile,
-		APIKey:        private.NewToken(p.getenv("COBRO_API_KEY")),
-		WebhookSecret: private.NewToken(p.getenv("COBRO_WEBHOOK_SECRET")),
-		Temporal:      temporal, MerchantID: c.MerchantID, MinExpiresIn: c.MinExpiresIn,
-		Timing: timing, Wait: c.Wait, StartTimeout: c.StartTimeout, StopTimeout: c.StopTimeout,
-		Drain:        func(limit context.Context) { c.drain(limit, p.logger) },
-		CodecOrigins: c.CodecOrigins, CodecToken: private.NewToken(p.getenv("COBRO_CODEC_TOKEN")), Logger: p.logger,
+		API:        func(ctx context.Context) (net.Listener, error) { return process.Listen(ctx, read.Listen, "--listen") },
+		Operations: operations, Store: read.Store, KeyFile: read.KeyFile, APIKey: read.APIKey, WebhookSecret: read.WebhookSecret,
+		Temporal: temporal, MerchantID: read.MerchantID, MinExpiresIn: read.MinExpiresIn,
+		Timing: read.Timing, Wait: read.Wait, StartTimeout: read.StartTimeout, StopTimeout: read.StopTimeout,
+		Drain:        func(limit context.Context) { drain(limit, read.Drain, p.logger) },
+		CodecOrigins: read.CodecOrigins, CodecToken: read.CodecToken, Logger: p.logger,
 		Tracing: traces,
 		Started: func(api net.Addr) { p.logger.Info("api started", "api", "http://"+api.String(), "ops", ops) },
 	})
@@ -262,23 +271,24 @@ func (c *apiCommand) Run(p *program) error {
 
 // drain waits until load balancers have seen that we stop. A second signal says
 // that nobody needs to.
-func (c *apiCommand) drain(limit context.Context, logger *slog.Logger) {
+func drain(limit context.Context, pause time.Duration, logger *slog.Logger) {
 	hurried, stop := signal.NotifyContext(limit, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	drained, cancel := context.WithTimeout(hurried, c.Drain)
+	drained, cancel := context.WithTimeout(hurried, pause)
 	defer cancel()
-	logger.Info("api draining", "for", c.Drain.String())
+	logger.Info("api draining", "for", pause.String())
 	<-drained.Done()
 }
 
+// workerCommand has a flag for two of its settings.
 type workerCommand struct {
-	Endpoints string `env:"COBRO_ENDPOINTS" help:"The endpoints file: URLs that are told of events."`
+	Endpoints string `env:"COBRO_ENDPOINTS" help:"${COBRO_ENDPOINTS_help}"`
 	OpsListen string `env:"COBRO_OPS_LISTEN" help:"Address of health checks and metrics, such as 127.0.0.1:8082; never public. Without it none are served."`
 }
 
 // Run works until the context ends.
-func (c *workerCommand) Run(p *program) error {
-	cfg, err := worker.ConfigFromEnv(p.getenv)
+func (*workerCommand) Run(p *program) error {
+	cfg, err := worker.ConfigFromEnv(p.settings.getenv)
 	// What a running dev fills in is not in the variables.
 	problems := p.checkSettings(settings.Worker, map[string]string{"COBRO_STORE": cfg.Store, "COBRO_KEY_FILE": cfg.KeyFile})
 	if problems != nil {
@@ -288,15 +298,13 @@ func (c *workerCommand) Run(p *program) error {
 		return err
 	}
 	cfg.Payments = true
-	cfg.Endpoints = c.Endpoints
-	cfg.OpsListen = c.OpsListen
 	cfg.Logger = p.logger
 	cfg.Started = func() { p.logger.Info("worker started") }
 	return worker.Run(p.ctx, cfg, nil)
 }
 
 type migrateCommand struct {
-	Store string `required:"" env:"COBRO_STORE" help:"Database: sqlite:/var/lib/cobro/cobro.db or postgres://user@host/database."`
+	Store string `required:"" env:"COBRO_STORE" help:"${COBRO_STORE_help}"`
 }
 
 // Run migrates the database.

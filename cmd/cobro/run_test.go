@@ -21,7 +21,7 @@ func cobro(t *testing.T, env map[string]string, args ...string) (code int, stdou
 	return code, out.String(), errs.String()
 }
 
-// cobroWith also lists the variables, as a process does, so that misspelt names
+// cobroWith also lists the variables, as a process does, so that misspelled names
 // are found.
 func cobroWith(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()

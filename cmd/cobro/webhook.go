@@ -7,12 +7,13 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/doctor"
-	"github.com/cobropay/cobro/private"
+	"github.com/cobropay/cobro/internal/settings"
 )
 
 type webhookCommand struct {
@@ -20,7 +21,7 @@ type webhookCommand struct {
 }
 
 type webhookSubscribe struct {
-	URL          string        `name:"url" env:"COBRO_PUBLIC_URL" required:"" help:"Address by which the internet reaches cobro api, such as https://pay.example.com; the path and the secret are added."`
+	URL          string        `name:"url" env:"COBRO_PUBLIC_URL" required:"" help:"${COBRO_PUBLIC_URL_help}"`
 	AllowPrivate bool          `help:"Take http and addresses that the internet does not reach; for a simulator."`
 	Timeout      time.Duration `default:"30s" help:"How long ATH Móvil may take to answer."`
 	JSON         bool          `name:"json" help:"Print JSON."`
@@ -42,27 +43,25 @@ type subscribed struct {
 func (c *webhookSubscribe) Run(p *program) error {
 	ctx, cancel := context.WithTimeout(p.ctx, c.Timeout)
 	defer cancel()
-	webhookSecret, err := p.settings.secret("COBRO_WEBHOOK_SECRET")
-	privateToken, tokenErr := p.settings.secret("COBRO_ATHM_PRIVATE_TOKEN")
-	if err := errors.Join(err, tokenErr); err != nil {
+	problems := slices.DeleteFunc(settings.Check(settings.Subscribe, p.settings.getenv, nil), func(problem settings.Problem) bool {
+		return problem.Setting == "COBRO_PUBLIC_URL" // checkURL looks closer
+	})
+	if err := settings.Join(problems); err != nil {
 		return err
-	}
-	secret := private.NewToken(webhookSecret)
-	if len(webhookSecret) < 16 {
-		return errors.New("COBRO_WEBHOOK_SECRET needs 16 characters at the least: give this command the one that cobro api has")
 	}
 	if err := c.checkURL(ctx); err != nil {
 		return err
 	}
+	read, _ := settings.Read(settings.Subscribe, p.settings.getenv) // the check has found no problem
 	client, err := athmovil.New(athmovil.Config{
-		PublicToken: p.getenv("COBRO_ATHM_PUBLIC_TOKEN"), PrivateToken: private.NewToken(privateToken),
-		BaseURL: p.getenv("COBRO_GATEWAY_URL"), ReportBaseURL: p.getenv("COBRO_GATEWAY_REPORT_URL"), Timeout: c.Timeout,
+		PublicToken: read.PublicToken, PrivateToken: read.PrivateToken,
+		BaseURL: read.GatewayURL, ReportBaseURL: read.GatewayReportURL, Timeout: c.Timeout,
 	})
 	if err != nil {
 		return fmt.Errorf("%w (set COBRO_ATHM_PUBLIC_TOKEN and COBRO_ATHM_PRIVATE_TOKEN)", err)
 	}
 	defer client.CloseIdleConnections()
-	if err := client.SubscribeWebhook(ctx, athmovil.AllEvents(doctor.WebhookURL(c.URL, secret))); err != nil {
+	if err := client.SubscribeWebhook(ctx, athmovil.AllEvents(doctor.WebhookURL(c.URL, read.WebhookSecret))); err != nil {
 		return fmt.Errorf("%w (the listener may or may not have changed: running this again is harmless)", err)
 	}
 	shown := strings.TrimRight(c.URL, "/") + "/webhooks/athmovil/…"

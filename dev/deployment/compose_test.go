@@ -192,18 +192,10 @@ func TestNobodyIsKilledWhileHeStops(t *testing.T) {
 // stopTimeout is a program's default of COBRO_STOP_TIMEOUT.
 func stopTimeout(t *testing.T, program string) time.Duration {
 	t.Helper()
-	for _, setting := range known.All() {
-		if setting.Name != "COBRO_STOP_TIMEOUT" {
-			continue
-		}
-		match := regexp.MustCompile(`(\S+) \(` + program + `\)`).FindStringSubmatch(setting.Default)
-		require.NotNil(t, match, setting.Default)
-		takes, err := time.ParseDuration(match[1])
-		require.NoError(t, err)
-		return takes
-	}
-	require.Fail(t, "there is no such setting")
-	return 0
+	of := map[string]known.Program{"api": known.API, "worker": known.Worker}[program]
+	takes, err := time.ParseDuration(known.Vars(of)["COBRO_STOP_TIMEOUT_default"])
+	require.NoError(t, err)
+	return takes
 }
 
 // secretName is that of a variable which holds a secret.

@@ -13,23 +13,26 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/gin-gonic/gin"
 
+	"github.com/cobropay/cobro/internal/commandline"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/telemetry"
 )
 
-// flags is the command line; each flag is also an environment variable.
+// flags is the command line. Each flag is a setting, which has its default and
+// its help from the table of settings.
 type flags struct {
-	Data                 string `default:".cobro" env:"COBRO_DATA" help:"Folder that keeps everything."`
-	Listen               string `default:"127.0.0.1:8080" env:"COBRO_LISTEN" help:"Address of the API."`
-	OpsListen            string `default:"127.0.0.1:8081" env:"COBRO_OPS_LISTEN" help:"Address of health checks, metrics and the codec."`
-	TemporalListen       string `default:"127.0.0.1:7233" env:"COBRO_TEMPORAL_LISTEN" help:"Address of Temporal's frontend."`
-	TemporalUIListen     string `name:"temporal-ui-listen" default:"127.0.0.1:8233" env:"COBRO_TEMPORAL_UI_LISTEN" help:"Address of the Temporal UI."`
-	GatewayListen        string `default:"127.0.0.1:8090" env:"COBRO_GATEWAY_LISTEN" help:"Address of the simulated ATH Móvil."`
-	GatewayControlListen string `default:"127.0.0.1:8091" env:"COBRO_GATEWAY_CONTROL_LISTEN" help:"Address of the simulator's control surface and the customer's phone."`
-	Gateway              string `default:"sim" env:"COBRO_GATEWAY" help:"sim, live (real money), or the http:// address of a simulator elsewhere."`
-	Only                 string `enum:",temporal" default:"" env:"COBRO_ONLY" help:"Start this part alone: temporal."`
-	TemporalStore        string `env:"COBRO_TEMPORAL_STORE" help:"PostgreSQL database for Temporal instead of a file, such as postgres://user@host:5432/temporal; only with --only temporal."`
-	LogFormat            string `enum:"text,json" default:"text" env:"COBRO_LOG_FORMAT" help:"Log lines for people (text) or machines (json)."`
-	LogLevel             string `enum:"debug,info,warn,error" default:"info" env:"COBRO_LOG_LEVEL" help:"The least level that is logged."`
+	Data                 string `default:"${COBRO_DATA_default}" env:"COBRO_DATA" help:"Folder that keeps everything."`
+	Listen               string `default:"${COBRO_LISTEN_default}" env:"COBRO_LISTEN" help:"${COBRO_LISTEN_help}"`
+	OpsListen            string `default:"${COBRO_OPS_LISTEN_default}" env:"COBRO_OPS_LISTEN" help:"${COBRO_OPS_LISTEN_help}"`
+	TemporalListen       string `default:"${COBRO_TEMPORAL_LISTEN_default}" env:"COBRO_TEMPORAL_LISTEN" help:"${COBRO_TEMPORAL_LISTEN_help}"`
+	TemporalUIListen     string `name:"temporal-ui-listen" default:"${COBRO_TEMPORAL_UI_LISTEN_default}" env:"COBRO_TEMPORAL_UI_LISTEN" help:"${COBRO_TEMPORAL_UI_LISTEN_help}"`
+	GatewayListen        string `default:"${COBRO_GATEWAY_LISTEN_default}" env:"COBRO_GATEWAY_LISTEN" help:"${COBRO_GATEWAY_LISTEN_help}"`
+	GatewayControlListen string `default:"${COBRO_GATEWAY_CONTROL_LISTEN_default}" env:"COBRO_GATEWAY_CONTROL_LISTEN" help:"${COBRO_GATEWAY_CONTROL_LISTEN_help}"`
+	Gateway              string `default:"${COBRO_GATEWAY_default}" env:"COBRO_GATEWAY" help:"${COBRO_GATEWAY_help}"`
+	Only                 string `enum:",temporal" default:"" env:"COBRO_ONLY" help:"${COBRO_ONLY_help}"`
+	TemporalStore        string `env:"COBRO_TEMPORAL_STORE" help:"${COBRO_TEMPORAL_STORE_help}"`
+	LogFormat            string `enum:"${COBRO_LOG_FORMAT_words}" default:"${COBRO_LOG_FORMAT_default}" env:"COBRO_LOG_FORMAT" help:"${COBRO_LOG_FORMAT_help}"`
+	LogLevel             string `enum:"${COBRO_LOG_LEVEL_words}" default:"${COBRO_LOG_LEVEL_default}" env:"COBRO_LOG_LEVEL" help:"${COBRO_LOG_LEVEL_help}"`
 }
 
 // gateways that the flag knows by name.
@@ -58,19 +61,11 @@ func (f *flags) validate() error {
 // after a wrong command line.
 func Main(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	gin.SetMode(gin.ReleaseMode) // it prints every route otherwise
-	var f flags
 	code := -1
-	parser, err := kong.New(&f,
-		kong.Name("dev"),
-		kong.Description("Runs all of Cobro in one process. Port 0 takes a free port, everywhere."),
+	f, err := parse(args, getenv,
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(c int) { code = c }), // kong asks to leave after --help
 	)
-	if err != nil {
-		fmt.Fprintln(stderr, "dev:", err)
-		return 2
-	}
-	_, err = parser.Parse(args)
 	if code >= 0 {
 		return code
 	}
@@ -89,6 +84,18 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 		return 1
 	}
 	return 0
+}
+
+func parse(args []string, getenv func(string) string, options ...kong.Option) (f flags, err error) {
+	parser, err := commandline.New(&f, commandline.Variables(settings.Files(getenv)), append(options,
+		kong.Name("dev"),
+		kong.Description("Runs all of Cobro in one process. Port 0 takes a free port, everywhere."),
+		kong.Vars(settings.Vars(settings.DevProgram)),
+	)...)
+	if err == nil {
+		_, err = commandline.Parse(parser, args)
+	}
+	return f, err
 }
 
 // terminal reports whether w is a terminal, which can show colours.

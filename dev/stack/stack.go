@@ -21,6 +21,7 @@ import (
 	"github.com/cobropay/cobro/internal/process"
 	"github.com/cobropay/cobro/internal/runner"
 	"github.com/cobropay/cobro/internal/serve"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
 	"github.com/cobropay/cobro/internal/temporalclient"
@@ -240,15 +241,15 @@ func (s *stack) migrate(ctx context.Context) error {
 // serve runs the API and the worker until ctx ends or one of them breaks. The
 // API stops first, so that what it accepted still finds the runner.
 func (s *stack) serve(ctx context.Context, stdout io.Writer, began time.Time) error {
-	timing, err := workflows.TimingFromEnv(s.getenv)
-	if err != nil {
+	read, problems := settings.Read(settings.DevProgram, s.getenv)
+	if err := settings.Join(problems); err != nil {
 		return err
 	}
 	workerConfig, err := s.workerConfig()
 	if err != nil {
 		return err
 	}
-	apiConfig, err := s.apiConfig(timing)
+	apiConfig, err := s.apiConfig(read.Timing)
 	if err != nil {
 		return err
 	}

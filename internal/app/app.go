@@ -33,12 +33,10 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
-
-// DefaultWait is the default of [Config].
-const DefaultWait = 10 * time.Second
 
 // Config says what an [App] works with.
 type Config struct {
@@ -65,7 +63,8 @@ type Config struct {
 	// defaults.
 	Timing workflows.Timing
 	// Wait is how long a use case waits for its outcome before it answers that
-	// the work goes on. Zero means [DefaultWait].
+	// the work goes on. Zero means
+	// [settings.DefaultWait].
 	Wait time.Duration
 	// Stopping is closed when this process stops: from then on nothing waits. Nil
 	// means never.
@@ -175,7 +174,7 @@ func New(cfg Config) (*App, error) {
 		cfg.MinExpiresIn = payment.MinExpiresIn
 	}
 	if cfg.Wait == 0 {
-		cfg.Wait = DefaultWait
+		cfg.Wait = settings.DefaultWait
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -39,9 +39,6 @@ import (
 )
 
 const (
-	// defaultStartTimeout covers databases and clusters that start at the same
-	// time.
-	defaultStartTimeout = 30 * time.Second
 	// operationsTimeout bounds an answer at the operations address. /codec/ may
 	// send megabytes over a slow line.
 	operationsTimeout = time.Minute
@@ -151,7 +148,7 @@ func Open(ctx context.Context, cfg Config) (_ *Process, err error) {
 }
 
 func (c *Config) setDefaults() {
-	c.StartTimeout = cmp.Or(c.StartTimeout, defaultStartTimeout)
+	c.StartTimeout = cmp.Or(c.StartTimeout, temporalclient.DefaultWait)
 	c.Temporal.Wait = cmp.Or(c.Temporal.Wait, c.StartTimeout)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Metrics == nil {

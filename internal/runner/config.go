@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
-	"strconv"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -75,18 +73,12 @@ type Config struct {
 // dev fills what is missing: COBRO_DATA, or .cobro in the current folder. The
 // gateway and its tokens are filled from it only where that is dev's simulator.
 //
-//	COBRO_STORE, COBRO_KEY_FILE, COBRO_RECEIVER_HOST,
-//	COBRO_ATHM_PUBLIC_TOKEN, COBRO_ATHM_PRIVATE_TOKEN,
-//	COBRO_GATEWAY_URL, COBRO_GATEWAY_REPORT_URL, COBRO_CALL_TIMEOUT,
-//	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_START_TIMEOUT, COBRO_STOP_TIMEOUT,
-//	COBRO_RECONCILE_AT, COBRO_ENDPOINTS, COBRO_DATA, COBRO_OPS_LISTEN,
-//	TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…,
-//	OTEL_… (docs/telemetry.md says which)
-//
+// Each field has its variable; docs/operations.md lists them with their defaults.
 // A secret NAME may be in the file that NAME_FILE names. Every mistake is
 // reported at once.
 func ConfigFromEnv(getenv func(string) string) (Config, error) {
-	problems := []error{settings.Join(settings.CheckFiles(getenv))}
+	read, wrong := settings.Read(settings.Worker|settings.Receivers, getenv)
+	problems := []error{settings.Join(wrong)}
 	raw := getenv
 	getenv = settings.Files(raw)
 	temporal, err := temporalclient.LoadOptions(getenv)
@@ -94,41 +86,19 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	traces, err := tracing.LoadOptions(getenv)
 	problems = append(problems, err)
 	cfg := Config{
-		Store: getenv("COBRO_STORE"), KeyFile: getenv("COBRO_KEY_FILE"), Host: getenv("COBRO_RECEIVER_HOST"),
-		PublicToken: getenv("COBRO_ATHM_PUBLIC_TOKEN"), PrivateToken: private.NewToken(getenv("COBRO_ATHM_PRIVATE_TOKEN")),
-		GatewayURL: getenv("COBRO_GATEWAY_URL"), GatewayReportURL: getenv("COBRO_GATEWAY_REPORT_URL"),
+		Store: read.Store, KeyFile: read.KeyFile, Host: read.ReceiverHost,
+		PublicToken: read.PublicToken, PrivateToken: read.PrivateToken,
 		TemporalAddress: temporal.Address, TemporalNamespace: temporal.Namespace,
-		ReconcileAt: getenv("COBRO_RECONCILE_AT"), Endpoints: getenv("COBRO_ENDPOINTS"), OpsListen: getenv("COBRO_OPS_LISTEN"),
+		GatewayURL: read.GatewayURL, GatewayReportURL: read.GatewayReportURL,
+		CallTimeout: read.CallTimeout, CallsPerSecond: rate.Limit(read.CallsPerSecond), Waiting: read.Waiting,
+		ReconcileAt: read.ReconcileAt, StartTimeout: read.StartTimeout, Endpoints: read.Endpoints,
+		StopTimeout: read.StopTimeout, OpsListen: read.OpsListen,
 		temporal: temporal, tracing: traces, getenv: getenv,
 	}
-	for name, field := range map[string]*time.Duration{"COBRO_CALL_TIMEOUT": &cfg.CallTimeout, "COBRO_STOP_TIMEOUT": &cfg.StopTimeout, "COBRO_START_TIMEOUT": &cfg.StartTimeout} {
-		problems = append(problems, parse(getenv(name), name, `a duration such as "30s"`, field, time.ParseDuration))
-	}
-	problems = append(problems,
-		parse(getenv("COBRO_WAITING"), "COBRO_WAITING", "a whole number", &cfg.Waiting, strconv.Atoi),
-		parse(getenv("COBRO_CALLS_PER_SECOND"), "COBRO_CALLS_PER_SECOND", "a whole number", &cfg.CallsPerSecond, parseRate),
-	)
 	dev, err := settings.ReadDev(raw)
 	cfg.fillFrom(dev)
 	problems = append(problems, err)
 	return cfg, errors.Join(problems...)
-}
-
-func parse[T any](text, name, form string, field *T, read func(string) (T, error)) error {
-	if text == "" {
-		return nil
-	}
-	value, err := read(text)
-	if err != nil {
-		return fmt.Errorf("%s must be %s", name, form)
-	}
-	*field = value
-	return nil
-}
-
-func parseRate(text string) (rate.Limit, error) {
-	perSecond, err := strconv.Atoi(text)
-	return rate.Limit(perSecond), err
 }
 
 // fillFrom fills in what a running dev says. Its simulator and the simulator's
@@ -174,10 +144,10 @@ func (c *Config) Validate(receivers int) error {
 
 func (c *Config) setDefaults() {
 	if c.Waiting == 0 {
-		c.Waiting = 10_000
+		c.Waiting = settings.DefaultWaiting
 	}
 	if c.StopTimeout == 0 {
-		c.StopTimeout = 10 * time.Second
+		c.StopTimeout = settings.DefaultWorkerStopTimeout
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -18,16 +18,17 @@ import (
 	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/process"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
 )
 
-const defaultStopTimeout = 15 * time.Second
+const defaultStopTimeout = settings.DefaultAPIStopTimeout
 
 // DefaultMerchant is the merchant id of an installation that names none.
-const DefaultMerchant = "default"
+const DefaultMerchant = settings.DefaultMerchantID
 
 // Config says what an API process runs on.
 type Config struct {

@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cobropay/cobro/payment"
 )
 
 // minSecret is the fewest characters of a secret that people choose.
@@ -23,8 +24,8 @@ type Problem struct {
 	Do      string `json:"do"`
 	// Warning is set where programs run all the same.
 	Warning bool `json:"warning"`
-	// Misspelt is set where nothing reads the variable.
-	Misspelt bool `json:"misspelt,omitempty"`
+	// Misspelled is set where nothing reads the variable.
+	Misspelled bool `json:"misspelt,omitempty"`
 }
 
 // Error implements error.
@@ -43,7 +44,7 @@ func Join(problems []Problem) error {
 }
 
 // Check returns everything that is wrong with the settings of some programs.
-// environ is what os.Environ gives; nil leaves out the search for misspelt names.
+// environ is what os.Environ gives; nil leaves out the search for misspelled names.
 func Check(of Program, getenv func(string) string, environ []string) []Problem {
 	var problems []Problem
 	resolved := Files(getenv)
@@ -55,33 +56,15 @@ func Check(of Program, getenv func(string) string, environ []string) []Problem {
 		}
 		value := resolved(s.Name)
 		switch {
-		case s.Of != 0 && s.Of&of == 0:
+		case s.Of&of == 0 && (s.Of&Everything != 0 || s.Of&Anyone == 0): // others read it
 		case value != "":
 			problems = append(problems, s.check(value)...)
 		case s.Needs&of != 0 && Join(file) == nil:
-			problems = append(problems, Problem{Setting: s.Name, Problem: "is not set", Do: s.missing()})
+			problems = append(problems, Problem{Setting: s.Name, Problem: "is not set", Do: s.do})
 		}
 	}
-	problems = append(problems, together(of, resolved)...)
-	return append(problems, misspelt(environ)...)
-}
-
-// missing says what to do where a setting is needed.
-func (s Setting) missing() string {
-	switch s.Name {
-	case "COBRO_STORE":
-		return "name the database, such as sqlite:/var/lib/cobro/cobro.db or postgres://user:password@host:5432/database"
-	case "COBRO_KEY_FILE":
-		return "name the key ring; cobro keys --out FILE makes one"
-	case "COBRO_API_KEY":
-		return "choose the key that your shop sends, such as what openssl rand -hex 24 prints"
-	case "COBRO_WEBHOOK_SECRET":
-		return "choose the end of the address that ATH Móvil posts to, such as what openssl rand -hex 24 prints"
-	case "COBRO_ATHM_PUBLIC_TOKEN", "COBRO_ATHM_PRIVATE_TOKEN":
-		return "copy it from the ATH Business app: Settings, Development, API Keys"
-	default:
-		return "set it"
-	}
+	problems = append(problems, together(of, getenv)...)
+	return append(problems, misspelled(environ)...)
 }
 
 // check reports what is wrong with one value.
@@ -89,34 +72,34 @@ func (s Setting) check(value string) []Problem {
 	wrong := func(problem, do string) []Problem {
 		return []Problem{{Setting: s.Name, Problem: problem, Do: do}}
 	}
-	if s.form != database && s.form != path && strings.TrimSpace(value) != value {
+	if s.kind != database && s.kind != path && strings.TrimSpace(value) != value {
 		return wrong("begins or ends with a space", "remove it; it may come from the file or the line that sets it")
 	}
-	switch s.form {
+	switch s.kind {
 	case secret, urlSecret:
 		return s.checkSecret(value)
 	case duration, pause:
-		if d, err := time.ParseDuration(value); err != nil || d < 0 || d == 0 && s.form == duration {
-			return wrong("is no duration", `write it like "30s" or "2m"`)
+		if d, err := time.ParseDuration(value); err != nil || d < 0 || d == 0 && s.kind == duration {
+			return wrong("is not a duration", `write it like "30s" or "2m"`)
 		}
 	case count:
 		if n, err := strconv.Atoi(value); err != nil || n < 0 {
-			return wrong("is no whole number", `write it like "100"`)
+			return wrong("is not a whole number", `write it like "100"`)
 		}
 	case webAddress:
 		if !isWebAddress(value) {
-			return wrong("is no address", "write it like https://pay.example.com, without a question mark")
+			return wrong("is not an address", "write it like https://pay.example.com, without a question mark")
 		}
 		if s.Name == "COBRO_PUBLIC_URL" && strings.Contains(value, webhooksPath) {
 			return wrong("has the path of the webhooks", "end it before "+webhooksPath+": the path and the secret are added, so that the secret is in no address")
 		}
 	case listen:
 		if _, port, err := net.SplitHostPort(value); err != nil || port == "" {
-			return wrong("is no address to listen on", "write it like 127.0.0.1:8080")
+			return wrong("is not an address to listen on", "write it like 127.0.0.1:8080")
 		}
 	case clock:
 		if _, err := time.Parse("15:04", value); err != nil && value != "off" {
-			return wrong("is no time of day", `write it like "02:00", or "off"`)
+			return wrong("is not a time of day", `write it like "02:00", or "off"`)
 		}
 	case boolean:
 		if _, err := strconv.ParseBool(value); err != nil {
@@ -126,14 +109,14 @@ func (s Setting) check(value string) []Problem {
 		for _, origin := range strings.Split(value, ",") {
 			u, err := url.Parse(origin)
 			if err != nil || !isWebAddress(origin) || u.Path != "" {
-				return wrong("holds something that is no origin", "write it like https://temporal.example.com, without a path or a slash at the end")
+				return wrong("holds something that is not an origin", "write it like https://temporal.example.com, without a path or a slash at the end")
 			}
 		}
 	case oneOf:
 		if !slices.Contains(s.words, value) {
 			return wrong("is none of "+strings.Join(s.words, ", "), "write one of them")
 		}
-	case text, path, database:
+	case text, path, database, family:
 	}
 	return nil
 }
@@ -149,11 +132,14 @@ func (s Setting) checkSecret(value string) []Problem {
 	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		wrong("holds a space or a character that no header takes", "copy it again, or choose another")
 	}
-	if s.form == urlSecret && strings.Trim(value, unreserved) != "" {
-		wrong("holds a character that an address cannot", "use letters, digits and -._~ only, such as what openssl rand -hex 24 prints")
+	if s.kind == urlSecret && strings.Trim(value, unreserved) != "" {
+		wrong("holds a character that an address cannot", "use letters, digits and -._~ only, "+openssl)
+	}
+	if s.Name == "COBRO_API_KEY" && strings.Contains(value, ",") {
+		wrong("holds a comma", "set one key without a comma: this is not a list")
 	}
 	if s.Name != "COBRO_ATHM_PRIVATE_TOKEN" && len(value) < minSecret {
-		wrong("has fewer than 16 characters", "choose a longer one, such as what openssl rand -hex 24 prints")
+		wrong(fmt.Sprintf("has fewer than %d characters", minSecret), "choose a longer one, "+openssl)
 	}
 	return problems
 }
@@ -164,42 +150,41 @@ func isWebAddress(value string) bool {
 }
 
 // together reports settings that do not go with each other.
-func together(of Program, get func(string) string) []Problem {
+func together(of Program, getenv func(string) string) []Problem {
 	var problems []Problem
+	s, _ := Read(of, getenv) // what cannot be read is a problem already, and its default counts here
 	if of&Worker != 0 {
-		one, other := "COBRO_GATEWAY_URL", "COBRO_GATEWAY_REPORT_URL"
-		if get(one) == "" {
-			one, other = other, one
+		set, missing := "COBRO_GATEWAY_URL", "COBRO_GATEWAY_REPORT_URL"
+		if s.GatewayURL == "" {
+			set, missing = missing, set
 		}
-		if get(one) != "" && get(other) == "" {
+		if (s.GatewayURL == "") != (s.GatewayReportURL == "") {
 			problems = append(problems, Problem{
-				Setting: other, Problem: "is not set while " + one + " is: payments and reports would come from different gateways",
+				Setting: missing, Problem: "is not set while " + set + " is: payments and reports would come from different gateways",
 				Do: "set both, to the same simulator, or neither",
 			})
 		}
-		for _, name := range []string{"COBRO_GATEWAY_URL", "COBRO_GATEWAY_REPORT_URL"} {
-			if strings.HasPrefix(get(name), "http://") {
+		for _, gateway := range [][2]string{{"COBRO_GATEWAY_URL", s.GatewayURL}, {"COBRO_GATEWAY_REPORT_URL", s.GatewayReportURL}} {
+			if strings.HasPrefix(gateway[1], "http://") {
 				problems = append(problems, Problem{
-					Setting: name, Problem: "is not encrypted", Do: "remove it where real payments are taken: it is for a simulator", Warning: true,
+					Setting: gateway[0], Problem: "is not encrypted", Do: "remove it where real payments are taken: it is for a simulator", Warning: true,
 				})
 			}
 		}
 	}
-	shortest, err := time.ParseDuration(cmp.Or(get("COBRO_MIN_EXPIRES_IN"), "120s"))
-	if of == Everything && err == nil && shortest < 120*time.Second && get("COBRO_GATEWAY_URL") == "" {
+	if of == Everything && s.MinExpiresIn < payment.MinExpiresIn && s.GatewayURL == "" {
 		problems = append(problems, Problem{
-			Setting: "COBRO_MIN_EXPIRES_IN", Problem: "is less than the 120 seconds that ATH Móvil takes", Do: "remove it: it is for a simulator", Warning: true,
+			Setting: "COBRO_MIN_EXPIRES_IN", Problem: fmt.Sprintf("is less than the %.0f seconds that ATH Móvil takes", payment.MinExpiresIn.Seconds()),
+			Do: "remove it: it is for a simulator", Warning: true,
 		})
 	}
-	drain, err := time.ParseDuration(cmp.Or(get("COBRO_DRAIN"), "5s"))
-	stop, stopErr := time.ParseDuration(cmp.Or(get("COBRO_STOP_TIMEOUT"), "15s"))
-	if of&API != 0 && err == nil && stopErr == nil && drain >= stop {
+	if of&API != 0 && s.Drain >= s.StopTimeout {
 		problems = append(problems, Problem{
 			Setting: "COBRO_DRAIN", Problem: "is no less than COBRO_STOP_TIMEOUT, which bounds both: requests may be cut at the end",
 			Do: "set COBRO_STOP_TIMEOUT to 10 seconds more than COBRO_DRAIN", Warning: true,
 		})
 	}
-	if of&API != 0 && get("COBRO_CODEC_ORIGINS") != "" && get("COBRO_CODEC_TOKEN") == "" && !loopback(get("COBRO_OPS_LISTEN")) {
+	if of&API != 0 && s.CodecOrigins != nil && s.CodecToken.IsZero() && !loopback(s.OpsListen) {
 		problems = append(problems, Problem{
 			Setting: "COBRO_CODEC_TOKEN", Problem: "is not set, and /codec/ is served to more than this machine: whoever reaches it reads every history",
 			Do: "set it, or remove COBRO_CODEC_ORIGINS", Warning: true,
@@ -210,9 +195,6 @@ func together(of Program, get func(string) string) []Problem {
 
 func loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
-	if address == "" {
-		return true // the default
-	}
 	ip := net.ParseIP(host)
 	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }
@@ -221,8 +203,8 @@ func loopback(address string) bool {
 // of theirs refers to.
 const named = "COBRO_ENDPOINT_"
 
-// misspelt reports variables that begin with COBRO_ and that nothing reads.
-func misspelt(environ []string) []Problem {
+// misspelled reports variables that begin with COBRO_ and that nothing reads.
+func misspelled(environ []string) []Problem {
 	known := slices.Clone(tools)
 	for _, s := range All() {
 		known = append(known, s.Name)
@@ -236,7 +218,7 @@ func misspelt(environ []string) []Problem {
 		if !strings.HasPrefix(name, "COBRO_") || strings.HasPrefix(name, named) || slices.Contains(known, name) {
 			continue
 		}
-		p := Problem{Setting: name, Problem: "is no setting: nothing reads it", Misspelt: true, Do: "remove it, or give it another first word than COBRO"}
+		p := Problem{Setting: name, Problem: "is not a setting: nothing reads it", Misspelled: true, Do: "remove it, or give it another first word than COBRO"}
 		if near := nearest(name, known); near != "" {
 			p.Do = "did you mean " + near + "?"
 		}

@@ -79,7 +79,7 @@ func checkFile(s Setting, getenv func(string) string) []Problem {
 	}
 	value, err := readSecret(file)
 	if err != nil {
-		return []Problem{{Setting: name, Problem: "names a file that cannot be read: " + err.Error(), Do: "mend the path, or let this program's user read it"}}
+		return []Problem{{Setting: name, Problem: "names a file that cannot be read: " + err.Error(), Do: "fix the path, or let this program's user read it"}}
 	}
 	if value == "" {
 		return []Problem{{Setting: name, Problem: "names an empty file", Do: "put the secret into " + file}}

@@ -1,36 +1,81 @@
-// Package settings knows every variable that Cobro's programs read: its name,
-// its form, who needs it, and what to do where it is wrong. The programs read
-// the variables themselves; this package finds all mistakes at once, and those
-// that no program would ever see, such as a misspelt name.
+// Package settings is the one table of the variables that Cobro's programs read.
+// Each variable is there once, with its name, default, check, readers and one
+// line of help. Programs get typed values from it ([Read]), cobro config check
+// gets every mistake at once ([Check], [Values]), and flags get their defaults
+// and help ([Vars]). A default that belongs to a library is a constant there.
 //
 // A secret NAME can be in a file instead, which NAME_FILE names ([Files]).
 package settings
 
 import (
-	"net/url"
-	"path/filepath"
-	"slices"
+	"cmp"
+	"strconv"
 	"strings"
+	"time"
 
+	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/temporalclient"
+	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
+	"github.com/cobropay/cobro/workflows"
 )
 
-// Program is one that reads settings, or several of them.
-type Program uint8
+// Program is a program or a command that reads settings, or several of them.
+type Program uint16
 
-// The programs.
+// The programs and the commands of cobro.
 const (
 	API Program = 1 << iota
 	Worker
+	Receivers  // a merchant's own program, which runs receivers
+	DevProgram // dev, which also runs an API and a worker
+	Deliveries // cobro receiver and cobro notification
+	Reconcile
+	Import
+	Migrate
+	Keys
+	EndpointTest
+	Review
+	Subscribe // cobro webhook subscribe
+	Healthcheck
+	Doctor
 	// Everything is an installation.
 	Everything = API | Worker
+	// Anyone is every program and command but dev.
+	Anyone = 2*Doctor - 1 - DevProgram
 )
 
-// form is what a setting's text must look like.
-type form int
+const (
+	// besideDev take what is not set from a running dev.
+	besideDev = Worker | Receivers | Deliveries | Reconcile | Import
+	// callers call ATH Móvil.
+	callers = Worker | Reconcile | Subscribe | Doctor
+	// connected connect to Temporal.
+	connected = API | Worker | Receivers | Deliveries | Reconcile | Doctor
+)
+
+// String names the programs and the commands.
+func (p Program) String() string {
+	if p&Anyone == Anyone {
+		return "everything"
+	}
+	var names []string
+	for i, name := range []string{
+		"api", "worker", "your receivers", "dev", "receiver, notification", "reconcile", "import", "migrate", "keys", "endpoint test", "review",
+		"webhook subscribe", "healthcheck", "doctor",
+	} {
+		if p&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// kind is what a setting's text must look like.
+type kind int
 
 const (
-	text form = iota + 1
+	text kind = iota + 1
 	secret
 	urlSecret // a secret that is a part of an address
 	database
@@ -44,182 +89,244 @@ const (
 	boolean
 	origins // web addresses without a path, separated by commas
 	oneOf   // of Setting.words
+	family  // variables of others, whose form is theirs
 )
 
 // Setting is one variable.
 type Setting struct {
-	Name    string
-	Default string  // as people would write it; empty means none
-	Of      Program // who reads it; none is a tool or a program for developers
+	Name string
+	// Default is as people would write it; empty means none. Where a worker or dev
+	// has another one, it is theirs.
+	Default string
+	worker  string
+	dev     string
+	Of      Program // who reads it
 	Needs   Program // who does not run without it
-	form    form
+	Help    string  // one line
+	kind    kind
 	words   []string
+	do      string // what to do where it is missing
+	// field gets the value: a *string, *int, *bool, *time.Duration, *[]string or
+	// *private.Token. Nil where a flag alone reads it.
+	field any
+	// sparse fields stay zero where the variable is not set: the library that
+	// takes them knows the default.
+	sparse bool
+}
+
+// Settings are the values of the variables.
+type Settings struct {
+	Store      string
+	KeyFile    string
+	MerchantID string
+
+	APIKey        private.Token
+	WebhookSecret private.Token
+	PublicToken   string
+	PrivateToken  private.Token
+
+	Listen       string
+	OpsListen    string
+	CodecOrigins []string
+	CodecToken   private.Token
+
+	GatewayURL       string
+	GatewayReportURL string
+	CallTimeout      time.Duration
+	CallsPerSecond   int
+	Waiting          int
+	ReconcileAt      string
+	Endpoints        string
+	ReceiverHost     string
+
+	StartTimeout time.Duration
+	StopTimeout  time.Duration
+	Drain        time.Duration
+	Wait         time.Duration
+	MinExpiresIn time.Duration
+	Timing       workflows.Timing
 }
 
 // All returns every setting, in the order in which people meet them.
-func All() []Setting {
+func All() []Setting { return new(Settings).table() }
+
+// openssl makes a secret.
+const openssl = "such as what openssl rand -hex 24 prints"
+
+func (s *Settings) table() []Setting {
+	timing := workflows.DefaultTiming()
 	return []Setting{
-		{Name: "COBRO_STORE", Of: Everything, Needs: Everything, form: database},
-		{Name: "COBRO_KEY_FILE", Of: Everything, Needs: Everything, form: path},
-		{Name: "COBRO_MERCHANT_ID", Of: API, Default: "default", form: text},
-		{Name: "COBRO_API_KEY", Of: API, Needs: API, form: secret},
-		{Name: "COBRO_WEBHOOK_SECRET", Of: API, Needs: API, form: urlSecret},
-		{Name: "COBRO_ATHM_PUBLIC_TOKEN", Of: Worker, Needs: Worker, form: text},
-		{Name: "COBRO_ATHM_PRIVATE_TOKEN", Of: Worker, Needs: Worker, form: secret},
-		{Name: "COBRO_PUBLIC_URL", form: webAddress},
+		{Name: "COBRO_STORE", Of: API | besideDev | Migrate | Doctor, Needs: API | besideDev | Migrate, kind: database, field: &s.Store,
+			Help: "Database: sqlite:/var/lib/cobro/cobro.db or postgres://user@host/database.",
+			do:   "name the database, such as sqlite:/var/lib/cobro/cobro.db or postgres://user:password@host:5432/database"},
+		{Name: "COBRO_KEY_FILE", Of: API | besideDev | Keys | Doctor, Needs: API | besideDev | Keys, kind: path, field: &s.KeyFile,
+			Help: "Key ring that encrypts histories and personal data.",
+			do:   "name the key ring; cobro keys --out FILE makes one"},
+		{Name: "COBRO_MERCHANT_ID", Of: API | Import | Doctor, Default: DefaultMerchantID, kind: text, field: &s.MerchantID,
+			Help: "Part of every payment id; can never change."},
+		{Name: "COBRO_API_KEY", Of: API | Review, Needs: API | Review, kind: secret, field: &s.APIKey,
+			Help: "Key that your shop sends to the API.",
+			do:   "choose the key that your shop sends, " + openssl},
+		{Name: "COBRO_WEBHOOK_SECRET", Of: API | Subscribe | Doctor, Needs: API | Subscribe, kind: urlSecret, field: &s.WebhookSecret,
+			Help: "End of the address that ATH Móvil posts webhooks to.",
+			do:   "choose the end of the address that ATH Móvil posts to, " + openssl + "; cobro webhook subscribe takes the one that cobro api has"},
+		{Name: "COBRO_ATHM_PUBLIC_TOKEN", Of: callers | DevProgram, Needs: Worker | Subscribe, kind: text, field: &s.PublicToken,
+			Help: "The business's public token, from the ATH Business app.",
+			do:   "copy it from the ATH Business app: Settings, Development, API Keys"},
+		{Name: "COBRO_ATHM_PRIVATE_TOKEN", Of: callers | DevProgram, Needs: Worker | Subscribe, kind: secret, field: &s.PrivateToken,
+			Help: "The business's private token, from the ATH Business app.",
+			do:   "copy it from the ATH Business app: Settings, Development, API Keys"},
+		{Name: "COBRO_PUBLIC_URL", Of: Subscribe | Doctor, Needs: Subscribe, kind: webAddress,
+			Help: "Address by which the internet reaches cobro api, such as https://pay.example.com; the path and the secret are added.",
+			do:   "set it to the address by which the internet reaches cobro api"},
 
-		{Name: "COBRO_LISTEN", Of: API, Default: "127.0.0.1:8080", form: listen},
-		{Name: "COBRO_OPS_LISTEN", Of: Everything, Default: "127.0.0.1:8081 (api), none (worker)", form: listen},
-		{Name: "COBRO_CODEC_ORIGINS", Of: API, form: origins},
-		{Name: "COBRO_CODEC_TOKEN", Of: API, form: secret},
+		{Name: "COBRO_LISTEN", Of: API | DevProgram, Default: DefaultListen, kind: listen, field: &s.Listen,
+			Help: "Address of the API; port 0 takes a free one."},
+		{Name: "COBRO_OPS_LISTEN", Of: API | Worker | Receivers | DevProgram | Healthcheck, Default: DefaultOpsListen, worker: none, kind: listen, field: &s.OpsListen,
+			Help: "Address of health checks, metrics and the codec; never public."},
+		{Name: "COBRO_CODEC_ORIGINS", Of: API, kind: origins, field: &s.CodecOrigins,
+			Help: "Addresses of the Temporal UI that may decrypt payloads, separated by commas."},
+		{Name: "COBRO_CODEC_TOKEN", Of: API, kind: secret, field: &s.CodecToken,
+			Help: "Token that /codec/ asks for."},
 
-		{Name: "COBRO_GATEWAY_URL", Of: Worker, Default: "https://payments.athmovil.com", form: webAddress},
-		{Name: "COBRO_GATEWAY_REPORT_URL", Of: Worker, Default: "https://www.athmovil.com", form: webAddress},
-		{Name: "COBRO_CALL_TIMEOUT", Of: Everything, Default: "30s", form: duration},
-		{Name: "COBRO_CALLS_PER_SECOND", Of: Worker, Default: "no bound", form: count},
-		{Name: "COBRO_WAITING", Of: Worker, Default: "10000", form: count},
-		{Name: "COBRO_RECONCILE_AT", Of: Worker, Default: "02:00", form: clock},
-		{Name: "COBRO_ENDPOINTS", Of: Worker, form: path},
-		{Name: "COBRO_RECEIVER_HOST", form: text},
+		{Name: "COBRO_GATEWAY_URL", Of: callers, Default: athmovil.DefaultBaseURL, kind: webAddress, field: &s.GatewayURL, sparse: true,
+			Help: "ATH Móvil's payments; set it for a simulator only."},
+		{Name: "COBRO_GATEWAY_REPORT_URL", Of: callers, Default: athmovil.DefaultReportBaseURL, kind: webAddress, field: &s.GatewayReportURL, sparse: true,
+			Help: "ATH Móvil's reports; set it for a simulator only."},
+		{Name: "COBRO_CALL_TIMEOUT", Of: API | Worker | Reconcile | DevProgram, Default: brief(athmovil.DefaultTimeout), kind: duration, field: &s.CallTimeout, sparse: true,
+			Help: "How long one call to ATH Móvil may take; the same for api and worker."},
+		{Name: "COBRO_CALLS_PER_SECOND", Of: Worker | Reconcile | DevProgram, Default: "no limit", kind: count, field: &s.CallsPerSecond, sparse: true,
+			Help: "Most calls to ATH Móvil in a second, by one process."},
+		{Name: "COBRO_WAITING", Of: Worker | DevProgram, Default: strconv.Itoa(DefaultWaiting), kind: count, field: &s.Waiting,
+			Help: "How many customers one process waits for at once."},
+		{Name: "COBRO_RECONCILE_AT", Of: Worker | DevProgram, Default: DefaultReconcileAt, kind: clock, field: &s.ReconcileAt,
+			Help: "When yesterday is compared with ATH Móvil's report, in Puerto Rico; off for never."},
+		{Name: "COBRO_ENDPOINTS", Of: Worker | EndpointTest | DevProgram, Needs: EndpointTest, kind: path, field: &s.Endpoints,
+			Help: "The endpoints file: URLs that receive events.",
+			do:   "name the endpoints file"},
+		{Name: "COBRO_RECEIVER_HOST", Of: Receivers, kind: text, field: &s.ReceiverHost,
+			Help: "Names a program of yours among those that run receivers, such as shop."},
 
-		{Name: "COBRO_START_TIMEOUT", Of: Everything, Default: "30s", form: duration},
-		{Name: "COBRO_STOP_TIMEOUT", Of: Everything, Default: "15s (api), 10s (worker)", form: duration},
-		{Name: "COBRO_DRAIN", Of: API, Default: "5s", form: pause},
-		{Name: "COBRO_WAIT", Of: API, Default: "10s", form: duration},
-		{Name: "COBRO_MIN_EXPIRES_IN", Of: API, Default: "120s", form: duration},
-		{Name: "COBRO_FORBID_SECOND_AUTHORIZE", Of: API, Default: "false", form: boolean},
-		{Name: "COBRO_TIMING_DETAILS", Of: API, Default: "10s", form: duration},
-		{Name: "COBRO_TIMING_CANCEL_MARGIN", Of: API, Default: "5s", form: duration},
-		{Name: "COBRO_TIMING_GRACE", Of: API, Default: "15m", form: duration},
-		{Name: "COBRO_TIMING_STALE", Of: API, Default: "30s", form: duration},
-		{Name: "COBRO_TIMING_POLL_FIRST", Of: API, Default: "1s", form: duration},
-		{Name: "COBRO_TIMING_POLL_MOST", Of: API, form: duration},
-		{Name: "COBRO_TIMING_HEARTBEAT", Of: API, form: duration},
-		{Name: "COBRO_TIMING_SETTLE", Of: API, Default: "2m", form: duration},
-		{Name: "COBRO_TIMING_REVIEW", Of: API, Default: "1h", form: duration},
-		{Name: "COBRO_LOG_FORMAT", Of: Everything, Default: "json", form: oneOf, words: []string{"text", "json"}},
-		{Name: "COBRO_LOG_LEVEL", Of: Everything, Default: "info", form: oneOf, words: []string{"debug", "info", "warn", "error"}},
+		{Name: "COBRO_START_TIMEOUT", Of: API | Worker | Receivers | Deliveries | Reconcile | DevProgram, Default: brief(temporalclient.DefaultWait), kind: duration, field: &s.StartTimeout,
+			Help: "How long to wait for the database, and then for Temporal."},
+		{Name: "COBRO_STOP_TIMEOUT", Of: API | Worker | Receivers | DevProgram, Default: brief(DefaultAPIStopTimeout), worker: brief(DefaultWorkerStopTimeout), kind: duration, field: &s.StopTimeout,
+			Help: "How long a stop may take, the drain included; what takes longer is cut."},
+		{Name: "COBRO_DRAIN", Of: API, Default: brief(DefaultDrain), kind: pause, field: &s.Drain,
+			Help: "How long requests are still taken during a stop, while /readyz says so; 0s where no load balancer looks at it."},
+		{Name: "COBRO_WAIT", Of: API, Default: brief(DefaultWait), kind: duration, field: &s.Wait,
+			Help: "How long a request waits for its outcome."},
+		{Name: "COBRO_MIN_EXPIRES_IN", Of: API, Default: brief(payment.MinExpiresIn), kind: duration, field: &s.MinExpiresIn,
+			Help: "Shortest life of a payment; less than ATH Móvil takes only against a simulator."},
+		{Name: "COBRO_FORBID_SECOND_AUTHORIZE", Of: API | DevProgram, Default: "false", kind: boolean, field: &s.Timing.ForbidSecondAuthorize, sparse: true,
+			Help: "Whether a charge that surely did not happen waits for a person instead of being tried again."},
+		{Name: "COBRO_TIMING_DETAILS", Of: API | DevProgram, Default: brief(timing.Details), kind: duration, field: &s.Timing.Details, sparse: true,
+			Help: "How long a completed payment waits for the webhook that says who paid."},
+		{Name: "COBRO_TIMING_CANCEL_MARGIN", Of: API | DevProgram, Default: brief(timing.CancelMargin), kind: duration, field: &s.Timing.CancelMargin, sparse: true,
+			Help: "How long before its deadline a ticket must be over to count as cancelled, not expired."},
+		{Name: "COBRO_TIMING_GRACE", Of: API | DevProgram, Default: brief(timing.Grace), kind: duration, field: &s.Timing.Grace, sparse: true,
+			Help: "How long after the deadline ATH Móvil may stay undecided before a person is asked."},
+		{Name: "COBRO_TIMING_STALE", Of: API | DevProgram, Default: brief(timing.Stale), kind: duration, field: &s.Timing.Stale, sparse: true,
+			Help: "How late after the request a payment may begin."},
+		{Name: "COBRO_TIMING_POLL_FIRST", Of: API | DevProgram, Default: brief(timing.PollFirst), kind: duration, field: &s.Timing.PollFirst, sparse: true,
+			Help: "Pause between the first looks at an open ticket."},
+		{Name: "COBRO_TIMING_POLL_MOST", Of: API | DevProgram, Default: brief(timing.PollMost), kind: duration, field: &s.Timing.PollMost, sparse: true,
+			Help: "Longest pause between looks at an open ticket."},
+		{Name: "COBRO_TIMING_HEARTBEAT", Of: API | DevProgram, Default: brief(timing.Heartbeat), kind: duration, field: &s.Timing.Heartbeat, sparse: true,
+			Help: "How long a poller may be silent before another worker takes over."},
+		{Name: "COBRO_TIMING_SETTLE", Of: API | DevProgram, Default: brief(timing.Settle), kind: duration, field: &s.Timing.Settle, sparse: true,
+			Help: "How long a refund with an unknown outcome is watched before a person is asked."},
+		{Name: "COBRO_TIMING_REVIEW", Of: API | DevProgram, Default: brief(timing.Review), kind: duration, field: &s.Timing.Review, sparse: true,
+			Help: "Pause between looks while a person is asked."},
+		{Name: "COBRO_LOG_FORMAT", Of: Anyone | DevProgram, Default: "json", dev: "text", kind: oneOf, words: []string{"text", "json"},
+			Help: "Log lines for people (text) or machines (json)."},
+		{Name: "COBRO_LOG_LEVEL", Of: Anyone | DevProgram, Default: "info", kind: oneOf, words: []string{"debug", "info", "warn", "error"},
+			Help: "The lowest level that is logged."},
 
-		{Name: "COBRO_API_URL", form: webAddress},
+		{Name: "COBRO_API_URL", Of: Review, Default: "http://" + DefaultListen, kind: webAddress,
+			Help: "Address of cobro api."},
+		{Name: "COBRO_DATA", Of: besideDev | Review | DevProgram, Default: ".cobro", kind: path,
+			Help: "Data folder of a running dev, which gives what is not set here."},
+		{Name: "TEMPORAL_…", Of: connected, kind: family,
+			Help: "Where Temporal is, as every Temporal tool reads it: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…, or a profile."},
+		{Name: "OTEL_…", Of: API | Worker | Receivers | DevProgram, kind: family,
+			Help: "Where traces go, as OpenTelemetry names it; see docs/telemetry.md."},
+
+		{Name: "COBRO_TEMPORAL_LISTEN", Of: DevProgram, Default: "127.0.0.1:7233", kind: listen,
+			Help: "Address of Temporal's frontend."},
+		{Name: "COBRO_TEMPORAL_UI_LISTEN", Of: DevProgram, Default: "127.0.0.1:8233", kind: listen,
+			Help: "Address of the Temporal UI."},
+		{Name: "COBRO_TEMPORAL_STORE", Of: DevProgram, kind: database,
+			Help: "PostgreSQL database for Temporal instead of a file, such as postgres://user@host:5432/temporal; only with --only temporal."},
+		{Name: "COBRO_GATEWAY", Of: DevProgram, Default: "sim", kind: text,
+			Help: "sim, live (real money), or the http:// address of a simulator elsewhere."},
+		{Name: "COBRO_GATEWAY_LISTEN", Of: DevProgram, Default: "127.0.0.1:8090", kind: listen,
+			Help: "Address of the simulated ATH Móvil."},
+		{Name: "COBRO_GATEWAY_CONTROL_LISTEN", Of: DevProgram, Default: "127.0.0.1:8091", kind: listen,
+			Help: "Address of the simulator's control surface and the customer's phone."},
+		{Name: "COBRO_ONLY", Of: DevProgram, kind: text,
+			Help: "Start this part alone: temporal."},
 	}
 }
 
-// tools are variables of programs for developers, which no installation sets.
-var tools = []string{
-	"COBRO_DATA", "COBRO_ONLY", "COBRO_GATEWAY", "COBRO_GATEWAY_LISTEN", "COBRO_GATEWAY_CONTROL_LISTEN",
-	"COBRO_TEMPORAL_LISTEN", "COBRO_TEMPORAL_UI_LISTEN", "COBRO_FAILPOINT", "COBRO_FAILPOINT_MARK", "COBRO_SCREENSHOT",
-}
+// tools are variables of tests and their tools, which no program is given.
+var tools = []string{"COBRO_FAILPOINT", "COBRO_FAILPOINT_MARK", "COBRO_SCREENSHOT"}
 
 // Secret reports whether the setting must not be shown, and can be in a file.
 func (s Setting) Secret() bool {
-	return s.form == secret || s.form == urlSecret || s.form == database
+	return s.kind == secret || s.kind == urlSecret || s.kind == database
 }
 
-// Value is a setting as it is, fit to be shown.
-type Value struct {
-	Name   string `json:"name"`
-	Value  string `json:"value"`  // of a secret only whether it is set, and how long it is
-	Source string `json:"source"` // "environment", "default", "not set", or the file's path
-}
-
-// Values returns every setting that programs read, or that is set. What a secret
-// is cannot be told from them.
-func Values(getenv func(string) string) []Value {
-	resolved := Files(getenv)
-	var values []Value
-	for _, s := range All() {
-		v := Value{Name: s.Name, Value: resolved(s.Name), Source: "environment"}
-		switch {
-		case v.Value == "" && s.Default == "":
-			v.Source = "not set"
-		case v.Value == "":
-			v.Value, v.Source = s.Default, "default"
-		case s.Secret() && getenv(s.Name) == "":
-			v.Source = getenv(s.Name + fileSuffix)
-		}
-		switch {
-		case v.Source == "default":
-		case s.Secret():
-			v.Value = s.shown(v.Value)
-		case s.form == webAddress || s.form == origins:
-			v.Value = WithoutCredentials(v.Value)
-		}
-		values = append(values, v)
-	}
-	return values
-}
-
-// shown says of a secret what helps to find a mistake and nothing else.
-func (s Setting) shown(value string) string {
-	if s.form == database {
-		return withoutPassword(value)
-	}
-	switch n := len(value); {
-	case n == 0:
-		return "not set"
-	case n < minSecret:
-		return "set, under 16 characters"
-	case n < 32:
-		return "set, 16 to 31 characters"
-	case n < 64:
-		return "set, 32 to 63 characters"
+// DefaultFor returns a program's default, as people would write it.
+func (s Setting) DefaultFor(of Program) string {
+	switch {
+	case of == DevProgram:
+		return cmp.Or(s.dev, s.Default)
+	case of&^(Worker|Receivers|Deliveries|Reconcile) == 0:
+		return cmp.Or(s.worker, s.Default)
 	default:
-		return "set, 64 characters or more"
+		return s.Default
 	}
 }
 
-// WithoutCredentials keeps of web addresses, separated by commas, only their
-// beginnings where they hold what they must not hold: a user, a question, or the
-// secret of the webhooks.
-func WithoutCredentials(addresses string) string {
-	shown := strings.Split(addresses, ",")
-	for i, address := range shown {
-		u, err := url.Parse(address)
-		switch {
-		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User == nil && strings.Contains(address, "@"):
-			shown[i] = private.Mark
-		case !isWebAddress(address) || strings.Contains(u.Path, webhooksPath):
-			shown[i] = u.Scheme + "://" + u.Host + "/" + private.Mark
-		}
+// Defaults shows the defaults of an installation.
+func (s Setting) Defaults() string {
+	if s.worker == "" {
+		return s.Default
 	}
-	return strings.Join(shown, ",")
+	return s.Default + " (api), " + s.worker + " (worker)"
 }
 
-// webhooksPath is where the address of the webhooks goes on with a secret.
-const webhooksPath = "/webhooks/"
-
-// harmless are the parameters of a PostgreSQL URL that are shown.
-var harmless = []string{"sslmode", "pool_max_conns", "connect_timeout", "application_name", "target_session_attrs", "search_path"}
-
-// withoutPassword keeps of a database's address what is surely no secret, and
-// says of anything else only that it is there. An @ outside of its place is that
-// of a password with a / ? or # in it, or of an address whose beginning is wrong.
-func withoutPassword(dsn string) string {
-	path := strings.TrimPrefix(dsn, "sqlite:")
-	if path != dsn || filepath.IsAbs(dsn) {
-		if strings.ContainsAny(path, "@=") || strings.Contains(path, "//") {
-			return private.Mark
+// Variables returns the settings that a program or a command reads.
+func Variables(of Program) []Setting {
+	var read []Setting
+	for _, s := range All() {
+		if s.Of&of != 0 {
+			read = append(read, s)
 		}
-		return dsn
 	}
-	u, err := url.Parse(dsn)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Opaque != "" {
-		return private.Mark
+	return read
+}
+
+// Vars are the defaults and the help of a program's flags, which a tag refers to
+// as ${COBRO_WAIT_default} and ${COBRO_WAIT_help}; ${COBRO_LOG_LEVEL_words} are
+// the words to choose from.
+func Vars(of Program) map[string]string {
+	vars := map[string]string{}
+	for _, s := range All() {
+		vars[s.Name+"_default"] = s.DefaultFor(of)
+		vars[s.Name+"_help"] = s.Help
+		vars[s.Name+"_words"] = strings.Join(s.words, ",")
 	}
-	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
-	if u.User != nil {
-		shown.User = url.User(u.User.Username())
-	}
-	query := url.Values{}
-	for name, values := range u.Query() {
-		if !slices.Contains(harmless, name) {
-			values = []string{private.Mark}
+	return vars
+}
+
+// brief writes a duration as people do: 15m, and not 15m0s.
+func brief(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
 		}
-		query[name] = values
 	}
-	if strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
-		return private.Mark
-	}
-	shown.RawQuery = query.Encode()
-	return shown.String()
+	return text
 }

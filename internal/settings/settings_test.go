@@ -65,26 +65,27 @@ func TestMistakes(t *testing.T) {
 		"a slash in the address":    {map[string]string{"COBRO_WEBHOOK_SECRET": canary + "/x"}, "an address cannot", "letters, digits", false},
 		"a space in a token":        {map[string]string{"COBRO_ATHM_PRIVATE_TOKEN": canary + " x"}, "no header takes", "copy it again", false},
 		"a line break at the end":   {map[string]string{"COBRO_API_KEY": canary + "\n"}, "ends with a space", "remove it", false},
-		"no duration":               {map[string]string{"COBRO_STOP_TIMEOUT": "15"}, "no duration", `"30s"`, false},
-		"a negative drain":          {map[string]string{"COBRO_DRAIN": "-1s"}, "no duration", `"30s"`, false},
+		"no duration":               {map[string]string{"COBRO_STOP_TIMEOUT": "15"}, "not a duration", `"30s"`, false},
+		"a negative drain":          {map[string]string{"COBRO_DRAIN": "-1s"}, "not a duration", `"30s"`, false},
 		"a drain without an end":    {map[string]string{"COBRO_DRAIN": "15s"}, "no less than COBRO_STOP_TIMEOUT", "10 seconds more", true},
-		"a negative number":         {map[string]string{"COBRO_WAITING": "-1"}, "no whole number", `"100"`, false},
-		"no address":                {map[string]string{"COBRO_PUBLIC_URL": "pay.example.com"}, "no address", "https://", false},
+		"a negative number":         {map[string]string{"COBRO_WAITING": "-1"}, "not a whole number", `"100"`, false},
+		"no address":                {map[string]string{"COBRO_PUBLIC_URL": "pay.example.com"}, "not an address", "https://", false},
 		"nothing to listen on":      {map[string]string{"COBRO_LISTEN": "8080"}, "listen on", "127.0.0.1:8080", false},
-		"no time of day":            {map[string]string{"COBRO_RECONCILE_AT": "2am"}, "no time of day", "02:00", false},
+		"no time of day":            {map[string]string{"COBRO_RECONCILE_AT": "2am"}, "not a time of day", "02:00", false},
 		"neither true nor false":    {map[string]string{"COBRO_FORBID_SECOND_AUTHORIZE": "maybe"}, "neither", "true or false", false},
-		"an origin with a slash":    {map[string]string{"COBRO_CODEC_ORIGINS": "http://localhost:8233/"}, "no origin", "without a path", false},
+		"an origin with a slash":    {map[string]string{"COBRO_CODEC_ORIGINS": "http://localhost:8233/"}, "not an origin", "without a path", false},
+		"a list of keys":            {map[string]string{"COBRO_API_KEY": canary + "," + canary}, "a comma", "one key", false},
 		"an unknown level":          {map[string]string{"COBRO_LOG_LEVEL": "loud"}, "none of debug", "one of them", false},
 		"two gateways":              {map[string]string{"COBRO_GATEWAY_URL": "https://sim.example"}, "different gateways", "set both", false},
 		"two gateways the other":    {map[string]string{"COBRO_GATEWAY_REPORT_URL": "https://sim.example"}, "different gateways", "set both", false},
 		"too short for ATH Móvil":   {map[string]string{"COBRO_MIN_EXPIRES_IN": "1s"}, "120 seconds", "remove it", true},
 		"an open codec":             {map[string]string{"COBRO_CODEC_ORIGINS": "http://ui:8233", "COBRO_OPS_LISTEN": "0.0.0.0:8081"}, "reads every history", "set it", true},
 		"a secret here and there":   {map[string]string{"COBRO_API_KEY_FILE": "/x"}, "beside COBRO_API_KEY", "remove one", false},
-		"a secret in no file":       {map[string]string{"COBRO_API_KEY": "", "COBRO_API_KEY_FILE": "/nowhere/key"}, "cannot be read", "mend the path", false},
-		"a directory for a secret":  {map[string]string{"COBRO_API_KEY": "", "COBRO_API_KEY_FILE": "/"}, "cannot be read", "mend the path", false},
-		"a negative duration":       {map[string]string{"COBRO_WAIT": "-1s"}, "no duration", `"30s"`, false},
+		"a secret in no file":       {map[string]string{"COBRO_API_KEY": "", "COBRO_API_KEY_FILE": "/nowhere/key"}, "cannot be read", "fix the path", false},
+		"a directory for a secret":  {map[string]string{"COBRO_API_KEY": "", "COBRO_API_KEY_FILE": "/"}, "cannot be read", "fix the path", false},
+		"a negative duration":       {map[string]string{"COBRO_WAIT": "-1s"}, "not a duration", `"30s"`, false},
 		"the webhooks' address":     {map[string]string{"COBRO_PUBLIC_URL": "https://pay.example/webhooks/athmovil/" + canary}, "path of the webhooks", "end it before", false},
-		"credentials in an address": {map[string]string{"COBRO_PUBLIC_URL": "https://me:" + canary + "@pay.example"}, "no address", "https://", false},
+		"credentials in an address": {map[string]string{"COBRO_PUBLIC_URL": "https://me:" + canary + "@pay.example"}, "not an address", "https://", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -99,7 +100,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-func TestMisspeltNames(t *testing.T) {
+func TestMisspelledNames(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"COBRO_WEBHOK_SECRET":    "did you mean COBRO_WEBHOOK_SECRET?",
@@ -157,16 +158,21 @@ func TestValuesShowNoSecret(t *testing.T) {
 	require.Equal(t, settings.Value{Name: "COBRO_API_KEY", Value: "set, 16 to 31 characters", Source: file}, got["COBRO_API_KEY"])
 	require.Equal(t, settings.Value{Name: "COBRO_WAITING", Value: "7", Source: "environment"}, got["COBRO_WAITING"])
 	require.Equal(t, settings.Value{Name: "COBRO_WAIT", Value: "10s", Source: "default"}, got["COBRO_WAIT"])
-	require.Equal(t, "not set", got["COBRO_CODEC_TOKEN"].Source)
+	require.Equal(t, settings.Value{Name: "COBRO_CODEC_TOKEN", Source: "not set"}, got["COBRO_CODEC_TOKEN"])
 	require.Equal(t, "https://sim.example/[private]", got["COBRO_GATEWAY_URL"].Value)
 	require.Equal(t, "https://ui.example,https://ui.example/[private],[private]", got["COBRO_CODEC_ORIGINS"].Value)
 	require.Contains(t, got["COBRO_STORE"].Value, "postgres://cobro@db:5432/cobro?sslmode=verify-full")
+	for _, v := range settings.Values(func(string) string { return "" }) {
+		if v.Source == "not set" {
+			require.Empty(t, v.Value, v.Name)
+		}
+	}
 }
 
 // variable is a name that a program reads, as it stands in the source.
 var variable = regexp.MustCompile(`"(COBRO_[A-Z0-9_]+)"`)
 
-// A setting that this package does not know would be reported as misspelt.
+// A setting that this package does not know would be reported as misspelled.
 func TestEverySettingIsKnown(t *testing.T) {
 	t.Parallel()
 	var names []string
@@ -185,7 +191,7 @@ func TestEverySettingIsKnown(t *testing.T) {
 	require.Contains(t, names, "COBRO_CALL_TIMEOUT", "the search finds something")
 	for _, problem := range settings.Check(settings.Everything, whole(nil), environ(names...)) {
 		if problem.Setting != "COBRO_" {
-			t.Errorf("%s is read by a program: add it to All in settings.go", problem.Setting)
+			t.Errorf("%s is read by a program: add it to the table in settings.go", problem.Setting)
 		}
 	}
 }

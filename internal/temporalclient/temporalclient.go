@@ -28,8 +28,8 @@ import (
 )
 
 const (
-	// defaultWait covers a compose file that starts Temporal and Cobro together.
-	defaultWait = 30 * time.Second
+	// DefaultWait covers a compose file that starts Temporal and Cobro together.
+	DefaultWait = 30 * time.Second
 	// retryPause is the time between two tries while something is not there yet.
 	retryPause = 250 * time.Millisecond
 )
@@ -118,7 +118,7 @@ func Dial(ctx context.Context, o Options) (client.Client, error) {
 	o.Address = cmp.Or(o.Address, client.DefaultHostPort)
 	o.Namespace = cmp.Or(o.Namespace, DefaultNamespace)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
-	o.Wait = cmp.Or(o.Wait, defaultWait)
+	o.Wait = cmp.Or(o.Wait, DefaultWait)
 
 	waiting, cancel := context.WithTimeout(ctx, o.Wait)
 	defer cancel()
