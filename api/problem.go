@@ -6,11 +6,11 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/cobropay/cobro/internal/catalog"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
@@ -301,17 +301,6 @@ type brokenRule struct {
 	Rule  string `json:"rule"`
 }
 
-func inLanguage(fields payment.FieldErrors, spanish bool) []brokenRule {
-	all := make([]brokenRule, len(fields))
-	for i, f := range fields {
-		all[i] = brokenRule{f.Field, f.Rule.English}
-		if spanish {
-			all[i].Rule = f.Rule.Spanish
-		}
-	}
-	return all
-}
-
 // refuse answers with a problem document, and leaves the cause for the log.
 func (s *Server) refuse(c *gin.Context, err error) {
 	p := problemOf(err)
@@ -324,21 +313,24 @@ func (s *Server) refuse(c *gin.Context, err error) {
 	if c.Writer.Written() {
 		return // a panic in the middle of an answer: there is no other answer left
 	}
-	language, words := "en", r.en
-	spanish := prefersSpanish(c.GetHeader("Accept-Language"))
-	if spanish {
-		language, words = "es", r.es
+	language, words := catalog.Match(c.GetHeader("Accept-Language")), r.en
+	if language.String() == "es" {
+		words = r.es
+	}
+	broken := make([]brokenRule, len(p.fields))
+	for i, f := range p.fields {
+		broken[i] = brokenRule{f.Field, catalog.Rule(language, f.Rule)}
 	}
 	body, err := json.Marshal(document{
 		Type: "urn:cobro:problem:" + r.code, Title: words.title, Status: r.status, Detail: words.detail,
-		Code: r.code, RequestID: c.GetString(logRequestID), Errors: inLanguage(p.fields, spanish), members: p.members,
+		Code: r.code, RequestID: c.GetString(logRequestID), Errors: broken, members: p.members,
 	})
 	if err != nil { // no value of document can cause it
 		c.Set(logCause, err)
 		c.Status(http.StatusInternalServerError)
 		return
 	}
-	c.Header("Content-Language", language)
+	c.Header("Content-Language", language.String())
 	c.Header("Vary", "Accept-Language")
 	if p.kind == unauthorized {
 		c.Header("WWW-Authenticate", `Bearer realm="cobro"`)
@@ -347,34 +339,4 @@ func (s *Server) refuse(c *gin.Context, err error) {
 		c.Header("Retry-After", strconv.FormatInt(int64(p.retryAfter.Seconds()), 10))
 	}
 	c.Data(r.status, "application/problem+json", body)
-}
-
-// prefersSpanish reads an Accept-Language header (RFC 9110 §12.5.4). Of two
-// languages that weigh the same, the one named first counts; English is what
-// everybody else gets.
-func prefersSpanish(header string) bool {
-	spanish, most := false, 0
-	for choice := range strings.SplitSeq(header, ",") {
-		tag, parameter, _ := strings.Cut(choice, ";")
-		primary, _, _ := strings.Cut(strings.TrimSpace(tag), "-")
-		primary = strings.ToLower(primary)
-		if weight := weightOf(parameter); weight > most && (primary == "es" || primary == "en") {
-			spanish, most = primary == "es", weight
-		}
-	}
-	return spanish
-}
-
-// weightOf reads "q=0.8" as 800, and anything that is no weight as 1000.
-func weightOf(parameter string) int {
-	value, ok := strings.CutPrefix(strings.ReplaceAll(parameter, " ", ""), "q=")
-	whole, fraction, _ := strings.Cut(value, ".")
-	if !ok || whole != "0" || len(fraction) > 3 {
-		return 1000
-	}
-	weight, err := strconv.Atoi(fraction + "000"[len(fraction):])
-	if err != nil {
-		return 1000
-	}
-	return weight
 }
