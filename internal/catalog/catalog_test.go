@@ -61,6 +61,15 @@ func TestTextsOfRules(t *testing.T) {
 	require.Equal(t, "nobody_knows(1)", English(payment.Rule{Code: "nobody_knows", Args: []any{1}}))
 }
 
+func TestTextsOfProblems(t *testing.T) {
+	t.Parallel()
+	title, detail := Problem(Match("es-PR"), "payment_not_cancellable")
+	require.Equal(t, "El pago ya no se puede cancelar", title)
+	require.Equal(t, "Ya terminó; su estado está en payment_status.", detail)
+	title, detail = Problem(Match("es-PR"), "nobody_knows")
+	require.Equal(t, []string{"nobody_knows", "nobody_knows"}, []string{title, detail})
+}
+
 var (
 	verb    = regexp.MustCompile(`%[a-z]`)
 	english = regexp.MustCompile(`\b(must|is|the|of|and|least|most|between|such|characters)\b`)
@@ -104,6 +113,39 @@ func TestRulesHaveTexts(t *testing.T) {
 		for _, one := range uses[code] {
 			require.Len(t, verbs, one.args, "%s, %s", code, one.at)
 		}
+	}
+}
+
+// TestProblemsHaveTexts reads the rows of the API's table of problems: each has
+// texts in both languages, and no text is left over.
+func TestProblemsHaveTexts(t *testing.T) {
+	t.Parallel()
+	keys := map[string]bool{}
+	_, files := source(t)
+	for _, file := range files {
+		if file.Name.Name != "api" {
+			continue
+		}
+		each(file, "row", func(_ token.Pos, fields map[string]ast.Expr) {
+			key := value(fields["code"])
+			if own := fields["texts"]; own != nil {
+				key = value(own)
+			}
+			keys[key] = true
+		})
+	}
+	require.ElementsMatch(t, slices.Collect(maps.Keys(keys)), slices.Collect(maps.Keys(problems)))
+	for key, p := range problems {
+		require.NotEqual(t, p.title.en, p.title.es, key)
+		require.NotEqual(t, p.detail.en, p.detail.es, key)
+		for _, both := range []text{p.title, p.detail} {
+			require.NotRegexp(t, foreign, both.es, key)
+			require.NotContains(t, both.en+both.es, "%", key)
+		}
+		require.Regexp(t, `[^.]$`, p.title.en, key)
+		require.Regexp(t, `[^.]$`, p.title.es, key)
+		require.Regexp(t, `.\.$`, p.detail.en, key)
+		require.Regexp(t, `.\.$`, p.detail.es, key)
 	}
 }
 
