@@ -71,7 +71,7 @@ var layers = map[string]struct {
 	"internal/store":                   {[]string{"payment", "money", "private", "internal/ledger"}, "satisfies interfaces that its users declare"},
 	"internal/store/postgrestest":      {nil, "starts a server for tests; it knows no tables"},
 	"internal/store/storetest":         {[]string{"internal/ledger", "internal/store", "payment", "money", "private"}, "the conformance suite of every database"},
-	"internal/outbound":                {[]string{"payment", "money", "private", "internal/ledger"}, "a client of merchants' endpoints; it knows nothing of Temporal"},
+	"internal/outbound":                {[]string{"payment", "money", "private", "internal/catalog", "internal/ledger"}, "a client of merchants' endpoints; it knows nothing of Temporal"},
 	"internal/seal":                    {[]string{"private"}, "a leaf: keys know nothing of what they seal"},
 	"internal/temporalclient":          {[]string{"private", "internal/seal"}, "Temporal options for every program; a key that is missing is no answer for a workflow"},
 	"internal/failpoint":               {nil, "a leaf"},
@@ -131,10 +131,11 @@ var owners = map[string]struct {
 	"go.yaml.in/yaml/v3":            {[]string{"internal/outbound"}, "only the endpoints file is YAML"},
 	"code.dny.dev/ssrf":             {[]string{"internal/outbound"}, "only what a merchant names needs the guard"},
 	"github.com/standard-webhooks":  {[]string{"internal/outbound"}, "one place signs"},
+	"golang.org/x/text":             {[]string{"internal/catalog"}, "one place chooses the language of a text"},
 	"github.com/getkin/kin-openapi": {nil, "it holds the API's tests to openapi.yaml; no program validates what it says itself"},
 	"github.com/resend/resend-go":   {nil, "it verifies what we sign, in tests alone"},
 	"go.temporal.io/sdk/client": {[]string{
-		"internal/flows", "internal/engine", "internal/serve", "worker", "internal/metrics", "cobrotest",
+		"internal/flows", "internal/temporalclient", "internal/serve", "internal/runner", "internal/metrics", "cobrotest",
 	}, "one client of the workflows; besides it only those that open a process, those that measure the SDK, and a kit that runs workflows in tests"},
 	"go.temporal.io/server": {nil, "the Temporal server belongs to the module dev; a merchant never sees its dependencies"},
 }

@@ -10,6 +10,7 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/cobropay/cobro/internal/catalog"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
@@ -61,13 +62,13 @@ func (n *Notifications) Add(r Receiver) {
 	case !payment.IsEvent(r.Event):
 		n.mistake(r, "no such event; the events are %s", payment.EventNames())
 	case !ledger.IsReceiverName(r.Name):
-		n.mistake(r, "a name is 1 to 60 of a-z, 0-9 and hyphens, such as \"send-receipt\"")
+		n.mistake(r, "the name %s", catalog.English(ledger.RuleReceiverName()))
 	case r.Func == nil:
 		n.mistake(r, "the function is nil")
 	case r.Timeout < 0:
-		n.mistake(r, "%s", payment.RuleDurationNegative().English)
-	case r.Retry.Broken() != payment.Rule{}:
-		n.mistake(r, "%s", r.Retry.Broken().English)
+		n.mistake(r, "%s", catalog.English(payment.Rule{Code: payment.RuleNotNegative}))
+	case r.Retry.Broken() != nil:
+		n.mistake(r, "%s", catalog.English(*r.Retry.Broken()))
 	case slices.ContainsFunc(n.receivers, func(o Receiver) bool { return o.Event == r.Event && o.Name == r.Name }):
 		n.mistake(r, "registered twice; give the second one another name")
 	default:

@@ -63,7 +63,7 @@ func TestMistakes(t *testing.T) {
 		n := activities.NewNotifications()
 		n.On(payment.EventCompleted, "", nothing)
 		n.On(payment.EventCompleted, "print", nil)
-		require.ErrorContains(t, n.Err(), "a name is")
+		require.ErrorContains(t, n.Err(), "the name must be")
 		require.ErrorContains(t, n.Err(), "the function is nil")
 	})
 }

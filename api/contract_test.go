@@ -207,7 +207,7 @@ func (c contract) checkRequest(in *openapi3filter.RequestValidationInput, body [
 // beyond are rules that no schema can say; the document has them in words.
 var beyond = []string{
 	"must equal subtotal plus tax", "debe ser igual a subtotal más tax", // two fields
-	"must not be an e-mail address", "no debe ser un correo electrónico", // a guess
+	"must not be an email address", "no debe ser un correo electrónico", // a guess
 	"must appear once", "debe aparecer una sola vez",
 	"must be nested less deeply", "debe tener menos niveles",
 	"of at most 1m0s",              // a sum of units

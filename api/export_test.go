@@ -1,11 +1,13 @@
 package api
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/cobropay/cobro/internal/app"
+	"github.com/cobropay/cobro/internal/catalog"
 )
 
 // ProblemRow is a row of the table of problems, for tests.
@@ -30,7 +32,10 @@ func ProblemRows() []ProblemRow {
 	var rows []ProblemRow
 	for _, k := range kinds {
 		r := rowOf(k)
-		rows = append(rows, ProblemRow{r.status, r.code, r.en.title, r.en.detail, r.es.title, r.es.detail})
+		row := ProblemRow{Status: r.status, Code: r.code}
+		row.Title, row.Detail = catalog.Problem(catalog.Match("en"), cmp.Or(r.texts, r.code))
+		row.Spanish, row.SpanishWhat = catalog.Problem(catalog.Match("es"), cmp.Or(r.texts, r.code))
+		rows = append(rows, row)
 	}
 	return rows
 }

@@ -45,7 +45,7 @@ func TestProblemsInSpanish(t *testing.T) {
 			require.Equal(t, "Accept-Language", got.header.Get("Vary"))
 			if tt.spanish {
 				require.Equal(t, "es", got.header.Get("Content-Language"))
-				require.Equal(t, "La petición no cumple una regla", p.Title)
+				require.Equal(t, "La solicitud no cumple una regla", p.Title)
 				return
 			}
 			require.Equal(t, "en", got.header.Get("Content-Language"))

@@ -115,8 +115,8 @@ func (s *Server) readReceivers(c *gin.Context, host string) ([]ledger.Receiver, 
 				First: one.duration("retry_first", 0), Most: one.duration("retry_most", 0), For: one.duration("retry_for", 0),
 			},
 		}
-		if broken := r.Retry.Broken(); broken != (payment.Rule{}) {
-			one.refuse("retry_most", broken)
+		if broken := r.Retry.Broken(); broken != nil {
+			one.refuse("retry_most", *broken)
 		}
 		if slices.ContainsFunc(receivers, func(other ledger.Receiver) bool { return other.Event == r.Event && other.Name == r.Name }) {
 			one.refuse("name", ruleReceiverOnce())

@@ -71,10 +71,10 @@ func ValidateReview(verdict Verdict, reason string) error {
 	var errs FieldErrors
 	if !slices.Contains(Verdicts(), verdict) {
 		names := fmt.Sprintf("%s, %s", VerdictCompleted, VerdictNotExecuted)
-		errs = append(errs, FieldError{Field: "verdict", Rule: Rule{"must be one of %s", "debe ser uno de %s"}.With(names)})
+		errs = append(errs, FieldError{Field: "verdict", Rule: Rule{Code: RuleOneOf, Args: []any{names}}})
 	}
 	if reason == "" || utf8.RuneCountInString(reason) > MaxReviewReason {
-		errs = append(errs, FieldError{Field: "reason", Rule: Rule{"must have 1 to %d characters", "debe tener de 1 a %d caracteres"}.With(MaxReviewReason)})
+		errs = append(errs, FieldError{Field: "reason", Rule: Rule{Code: RuleCharactersBetween, Args: []any{1, MaxReviewReason}}})
 	}
 	if len(errs) == 0 {
 		return nil

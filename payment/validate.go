@@ -40,7 +40,7 @@ const (
 func ValidateRefund(amount *money.Amount, message string) error {
 	var errs FieldErrors
 	if amount != nil && amount.Cmp(money.FromCents(1)) < 0 {
-		errs = append(errs, FieldError{Field: "amount", Rule: Rule{"must be at least 0.01", "debe ser al menos 0.01"}})
+		errs = append(errs, FieldError{Field: "amount", Rule: Rule{Code: RuleAtLeast, Args: []any{money.FromCents(1)}}})
 	}
 	if !fits(message, MaxRefundMessage) {
 		errs = append(errs, FieldError{Field: "message", Rule: atMost(MaxRefundMessage)})
@@ -51,40 +51,20 @@ func ValidateRefund(amount *money.Amount, message string) error {
 	return errs
 }
 
-// Rule is what a field must be, in every language that the API speaks. The two
-// say the same; a test holds every rule to that.
-type Rule struct{ English, Spanish string }
-
-// With fills in the verbs of both texts, as fmt has them.
-func (r Rule) With(args ...any) Rule {
-	r.English, r.Spanish = fmt.Sprintf(r.English, args...), fmt.Sprintf(r.Spanish, args...)
-	return r
-}
-
 // atMost bounds a text.
-func atMost(characters int) Rule {
-	return Rule{"must have at most %d printable characters", "debe tener como máximo %d caracteres imprimibles"}.With(characters)
-}
+func atMost(characters int) Rule { return Rule{Code: RuleTextAtMost, Args: []any{characters}} }
 
 // between bounds an amount or a number.
-func between(least, most any) Rule {
-	return Rule{"must be between %v and %v", "debe estar entre %v y %v"}.With(least, most)
-}
+func between(least, most any) Rule { return Rule{Code: RuleBetween, Args: []any{least, most}} }
 
-// seconds bounds a span of time.
-func seconds(least, most time.Duration) Rule {
-	return Rule{"must be between %d and %d seconds", "debe estar entre %d y %d segundos"}.With(int(least.Seconds()), int(most.Seconds()))
-}
-
-// FieldError says which field breaks which rule, in words for its author.
-// Rule never repeats the value.
+// FieldError says which field breaks which rule. Rule never repeats the value.
 type FieldError struct {
-	Field string // as it is spelt in JSON, such as "items[0].price"
+	Field string // as it is spelled in JSON, such as "items[0].price"
 	Rule  Rule
 }
 
 // Error implements error.
-func (e FieldError) Error() string { return e.Field + " " + e.Rule.English }
+func (e FieldError) Error() string { return e.Field + ": " + e.Rule.String() }
 
 // FieldErrors is every rule that a request breaks; it is never empty when it
 // is returned as an error.
@@ -114,22 +94,19 @@ func (r Request) Validate(minExpiresIn time.Duration) error {
 	broken(bounded(r.Subtotal), "subtotal", shown)
 	broken(bounded(r.Tax), "tax", shown)
 	broken(r.Subtotal == nil || r.Tax == nil || r.Subtotal.Add(*r.Tax) == r.Total,
-		"total", Rule{"must equal subtotal plus tax", "debe ser igual a subtotal más tax"})
+		"total", Rule{Code: RuleSubtotalPlusTax})
 	broken(r.PhoneNumber == "" || IsPhoneNumber(string(r.PhoneNumber)),
-		"phone_number", Rule{"must have ten digits, without a country code", "debe tener diez dígitos, sin código de país"})
+		"phone_number", Rule{Code: RulePhoneNumber})
 	broken(fits(string(r.Metadata1), MaxMetadata), "metadata1", atMost(MaxMetadata))
 	broken(fits(string(r.Metadata2), MaxMetadata), "metadata2", atMost(MaxMetadata))
 	broken(fits(r.Reference, MaxReference), "reference", atMost(MaxReference))
-	broken(!personal(r.Reference), "reference", Rule{
-		"is kept in clear and must not be an e-mail address or a phone number",
-		"se guarda sin cifrar y no debe ser un correo electrónico ni un número de teléfono",
-	})
+	broken(!personal(r.Reference), "reference", Rule{Code: RuleNotPersonal})
 	broken(r.ExpiresIn >= minExpiresIn && r.ExpiresIn <= MaxExpiresIn,
-		"expires_in", seconds(minExpiresIn, MaxExpiresIn))
-	broken(len(r.Items) <= MaxItems, "items", Rule{"must be at most %d", "deben ser como máximo %d"}.With(MaxItems))
+		"expires_in", Rule{Code: RuleSecondsBetween, Args: []any{int(minExpiresIn.Seconds()), int(MaxExpiresIn.Seconds())}})
+	broken(len(r.Items) <= MaxItems, "items", Rule{Code: RuleItemsAtMost, Args: []any{MaxItems}})
 	for i, item := range r.Items {
 		at := fmt.Sprintf("items[%d].", i)
-		broken(item.Name != "" && fits(string(item.Name), MaxItemText), at+"name", Rule{"must have 1 to %d printable characters", "debe tener de 1 a %d caracteres imprimibles"}.With(MaxItemText))
+		broken(item.Name != "" && fits(string(item.Name), MaxItemText), at+"name", Rule{Code: RuleTextBetween, Args: []any{1, MaxItemText}})
 		broken(fits(string(item.Description), MaxItemText), at+"description", itemText)
 		broken(fits(string(item.Metadata), MaxItemText), at+"metadata", itemText)
 		broken(item.Quantity >= 1 && item.Quantity <= maxQuantity, at+"quantity", between(1, maxQuantity))

@@ -34,23 +34,17 @@ const BuiltInHost = "cobro"
 
 // RuleHost is what [IsHost] demands.
 func RuleHost() payment.Rule {
-	return payment.Rule{
-		English: `must be 1 to 40 of a-z, 0-9 and hyphens, such as "shop"`,
-		Spanish: `debe ser de 1 a 40 caracteres entre a-z, 0-9 y guiones, como "shop"`,
-	}
+	return payment.Rule{Code: "name", Args: []any{MaxHost, "shop"}}
 }
 
 // RuleBuiltInHost keeps merchants from [BuiltInHost].
 func RuleBuiltInHost() payment.Rule {
-	return payment.Rule{English: `must not be "cobro", which is Cobro's own`, Spanish: `no debe ser "cobro", que es de Cobro`}
+	return payment.Rule{Code: "not_built_in_host", Args: []any{BuiltInHost}}
 }
 
 // RuleReceiverName is what [IsReceiverName] demands.
 func RuleReceiverName() payment.Rule {
-	return payment.Rule{
-		English: `must be 1 to 60 of a-z, 0-9 and hyphens, such as "send-receipt"`,
-		Spanish: `debe ser de 1 a 60 caracteres entre a-z, 0-9 y guiones, como "send-receipt"`,
-	}
+	return payment.Rule{Code: "name", Args: []any{MaxReceiverName, "send-receipt"}}
 }
 
 // IsHost reports whether text can name a program that hosts receivers: it

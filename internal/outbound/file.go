@@ -17,6 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/cobropay/cobro/internal/catalog"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -228,8 +229,8 @@ func (r *reader) endpoint(n *yaml.Node) Endpoint {
 			r.fields(n, "retry", []field{
 				{"first", r.delay(&e.Retry.First)}, {"most", r.delay(&e.Retry.Most)}, {"for", r.delay(&e.Retry.For)},
 			})
-			if broken := e.Retry.Broken(); broken != (payment.Rule{}) {
-				r.problem(n, "retry: %s", broken.English)
+			if broken := e.Retry.Broken(); broken != nil {
+				r.problem(n, "retry: %s", catalog.English(*broken))
 			}
 		}},
 		{"timeout", func(n *yaml.Node) {
