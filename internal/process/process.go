@@ -167,7 +167,7 @@ func (p *Process) serveOperations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.operations = Serve(ctx, listener, &http.Server{Handler: p.front, WriteTimeout: operationsTimeout}, p.Logger)
+	p.operations = Serve(ctx, listener, p.front, operationsTimeout, p.Logger)
 	return nil
 }
 

@@ -26,15 +26,19 @@ type Server struct {
 	ended  chan struct{}
 }
 
-// Serve serves at a listener until [Server.Stop]. Of the server the caller sets
-// the Handler, and the WriteTimeout where one answer may not take long. Requests
-// may outlive ctx: their contexts end with Stop.
-func Serve(ctx context.Context, listener net.Listener, server *http.Server, logger *slog.Logger) *Server {
+// Serve serves at a listener until [Server.Stop]. An answer may take
+// writeTimeout; zero means any time. Requests may outlive ctx: their contexts end
+// with Stop.
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler, writeTimeout time.Duration, logger *slog.Logger) *Server {
 	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	server.ErrorLog = telemetry.StandardLog(logger)
-	server.ReadTimeout, server.ReadHeaderTimeout, server.IdleTimeout = readTimeout, readTimeout, idleTimeout
-	server.BaseContext = func(net.Listener) context.Context { return requests }
-	s := &Server{Server: server, logger: logger, cancel: cancel, failed: make(chan error, 1), ended: make(chan struct{})}
+	s := &Server{
+		Server: &http.Server{
+			Handler: handler, ErrorLog: telemetry.StandardLog(logger), ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout,
+			WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+			BaseContext: func(net.Listener) context.Context { return requests },
+		},
+		logger: logger, cancel: cancel, failed: make(chan error, 1), ended: make(chan struct{}),
+	}
 	go func() { // Stop waits for it
 		defer close(s.ended)
 		if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"net/http"
 	"strings"
 	"time"
 
@@ -25,7 +24,12 @@ import (
 	"github.com/cobropay/cobro/workflows"
 )
 
-const defaultStopTimeout = settings.DefaultAPIStopTimeout
+const (
+	defaultStopTimeout = settings.DefaultAPIStopTimeout
+	// noTimeout lets a long poll last a minute. Each handler of the API bounds
+	// itself.
+	noTimeout = 0
+)
 
 // DefaultMerchant is the merchant id of an installation that names none.
 const DefaultMerchant = settings.DefaultMerchantID
@@ -138,9 +142,7 @@ func (cfg *Config) run(ctx context.Context, p *process.Process) error {
 	if err != nil {
 		return err
 	}
-	// Writing has no timeout: a long poll may last a minute, and each handler
-	// bounds itself.
-	public := process.Serve(ctx, listener, &http.Server{Handler: server.Handler()}, cfg.Logger)
+	public := process.Serve(ctx, listener, server.Handler(), noTimeout, cfg.Logger)
 	defer public.Stop()
 	p.Ready(server.Operations())
 	cfg.Started(listener.Addr())
