@@ -54,8 +54,8 @@ type RecordStore interface {
 	// has left, another workflow's to send again. It returns a
 	// *ledger.DeliveryPendingError where a third one sends it.
 	ReopenDelivery(ctx context.Context, id, workflow, left string) (ledger.Reopened, error)
-	// SettleWebhookEvent records what became of an event.
-	SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error
+	// SettleGatewayEvent records what became of an event.
+	SettleGatewayEvent(ctx context.Context, id string, verdict ledger.EventVerdict, matchedID, effect string) error
 	// Payment returns a payment as it was last recorded, or ledger.ErrNotFound.
 	Payment(ctx context.Context, id string) (ledger.Record, error)
 }
@@ -250,15 +250,15 @@ func workflowID(ctx context.Context) string {
 
 // SettleEventInput is what became of a webhook's event.
 type SettleEventInput struct {
-	EventID   string                `json:"event_id"`
-	Verdict   ledger.WebhookVerdict `json:"verdict"`
-	MatchedID string                `json:"matched_id,omitempty"`
-	Effect    string                `json:"effect"` // in words for people; no personal data
+	EventID   string              `json:"event_id"`
+	Verdict   ledger.EventVerdict `json:"verdict"`
+	MatchedID string              `json:"matched_id,omitempty"`
+	Effect    string              `json:"effect"` // in words for people; no personal data
 }
 
 // SettleEvent writes what became of a webhook's event.
 func (r *Records) SettleEvent(ctx context.Context, in SettleEventInput) error {
-	return r.Store.SettleWebhookEvent(ctx, in.EventID, in.Verdict, in.MatchedID, in.Effect)
+	return r.Store.SettleGatewayEvent(ctx, in.EventID, in.Verdict, in.MatchedID, in.Effect)
 }
 
 // LookUpPaymentInput names a payment.

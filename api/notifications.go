@@ -124,14 +124,14 @@ type moment struct {
 // webhookJSON is a webhook as a timeline shows it. What it says is a claim of
 // anybody's, and stays out.
 type webhookJSON struct {
-	ID         string                `json:"id"`
-	Kind       string                `json:"kind"`
-	Verdict    ledger.WebhookVerdict `json:"verdict"`
-	Effect     string                `json:"effect"`
-	Deliveries int                   `json:"deliveries"`
+	ID         string              `json:"id"`
+	Kind       string              `json:"kind"`
+	Verdict    ledger.EventVerdict `json:"verdict"`
+	Effect     string              `json:"effect"`
+	Deliveries int                 `json:"deliveries"`
 }
 
-func showWebhook(w ledger.WebhookEvent) webhookJSON {
+func showWebhook(w ledger.GatewayEvent) webhookJSON {
 	return webhookJSON{ID: w.ID, Kind: w.Kind, Verdict: w.Verdict, Effect: w.Effect, Deliveries: w.Deliveries}
 }
 
@@ -186,11 +186,11 @@ func (s *Server) timeline(ctx context.Context, id string) (timeline, error) {
 	for _, t := range transitions {
 		all.Events = append(all.Events, moment{At: t.At, Kind: "transition", Transition: &t})
 	}
-	events, _, err := s.cfg.Store.WebhookEvents(ctx, ledger.WebhookFilter{PaymentID: id, Limit: maxPage})
+	events, _, err := s.cfg.Store.GatewayEvents(ctx, ledger.GatewayEventFilter{PaymentID: id, Limit: maxPage})
 	if err != nil {
 		return timeline{}, err
 	}
-	all.add("webhook", each(events, func(w ledger.WebhookEvent) moment {
+	all.add("webhook", each(events, func(w ledger.GatewayEvent) moment {
 		shown := showWebhook(w)
 		return moment{At: w.ReceivedAt, Kind: "webhook", Webhook: &shown}
 	}))

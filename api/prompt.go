@@ -29,7 +29,7 @@ func (p promptStore) Payment(ctx context.Context, id string) (ledger.Record, err
 	return p.store.Payment(ctx, id)
 }
 
-func (p promptStore) Payments(ctx context.Context, filter ledger.Filter) ([]payment.Payment, ledger.Cursor, error) {
+func (p promptStore) Payments(ctx context.Context, filter ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
 	return p.store.Payments(ctx, filter)
@@ -113,38 +113,38 @@ func (p promptStore) Attempts(ctx context.Context, deliveryID string) ([]ledger.
 	return p.store.Attempts(ctx, deliveryID)
 }
 
-func (p promptStore) WebhookEvents(ctx context.Context, filter ledger.WebhookFilter) ([]ledger.WebhookEvent, ledger.Cursor, error) {
+func (p promptStore) GatewayEvents(ctx context.Context, filter ledger.GatewayEventFilter) ([]ledger.GatewayEvent, ledger.Cursor, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
-	return p.store.WebhookEvents(ctx, filter)
+	return p.store.GatewayEvents(ctx, filter)
 }
 
-func (p promptStore) AddWebhookEvent(ctx context.Context, event ledger.WebhookEvent) (added bool, err error) {
+func (p promptStore) AddGatewayEvent(ctx context.Context, event ledger.GatewayEvent) (added bool, err error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
-	return p.store.AddWebhookEvent(ctx, event)
+	return p.store.AddGatewayEvent(ctx, event)
 }
 
-func (p promptStore) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error) {
+func (p promptStore) LeaseGatewayEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.GatewayEvent, error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
-	return p.store.LeaseWebhookEvents(ctx, limit, lease)
+	return p.store.LeaseGatewayEvents(ctx, limit, lease)
 }
 
-func (p promptStore) SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error {
+func (p promptStore) SettleGatewayEvent(ctx context.Context, id string, verdict ledger.EventVerdict, matchedID, effect string) error {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
-	return p.store.SettleWebhookEvent(ctx, id, verdict, matchedID, effect)
+	return p.store.SettleGatewayEvent(ctx, id, verdict, matchedID, effect)
 }
 
-func (p promptStore) PostponeWebhookEvent(ctx context.Context, id string, notBefore time.Time) error {
+func (p promptStore) PostponeGatewayEvent(ctx context.Context, id string, notBefore time.Time) error {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
-	return p.store.PostponeWebhookEvent(ctx, id, notBefore)
+	return p.store.PostponeGatewayEvent(ctx, id, notBefore)
 }
 
-func (p promptStore) MatchWebhookEvent(ctx context.Context, event ledger.WebhookEvent) (paymentID string, err error) {
+func (p promptStore) MatchGatewayEvent(ctx context.Context, event ledger.GatewayEvent) (paymentID string, err error) {
 	ctx, cancel := promptly(ctx)
 	defer cancel()
-	return p.store.MatchWebhookEvent(ctx, event)
+	return p.store.MatchGatewayEvent(ctx, event)
 }

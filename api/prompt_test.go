@@ -27,7 +27,7 @@ func (silent) Payment(ctx context.Context, _ string) (ledger.Record, error) {
 	return ledger.Record{}, ctx.Err()
 }
 
-func (silent) Payments(ctx context.Context, _ ledger.Filter) ([]payment.Payment, ledger.Cursor, error) {
+func (silent) Payments(ctx context.Context, _ ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error) {
 	<-ctx.Done()
 	return nil, ledger.Cursor{}, ctx.Err()
 }
@@ -37,7 +37,7 @@ func (silent) Receivers(ctx context.Context) ([]ledger.Receiver, error) {
 	return nil, ctx.Err()
 }
 
-func (silent) AddWebhookEvent(ctx context.Context, _ ledger.WebhookEvent) (bool, error) {
+func (silent) AddGatewayEvent(ctx context.Context, _ ledger.GatewayEvent) (bool, error) {
 	<-ctx.Done()
 	return false, ctx.Err()
 }

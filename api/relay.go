@@ -60,7 +60,7 @@ func (s *Server) relayBatch(ctx context.Context) bool {
 	}
 	// Neither a lease nor a handover is given up half way.
 	held := context.WithoutCancel(ctx)
-	events, err := s.cfg.Store.LeaseWebhookEvents(held, leaseSize, relayLease)
+	events, err := s.cfg.Store.LeaseGatewayEvents(held, leaseSize, relayLease)
 	if err != nil {
 		s.cfg.Logger.LogAttrs(held, slog.LevelError, "webhook events not leased", slog.Any("error", err))
 		return false
@@ -85,7 +85,7 @@ func (s *Server) relayBatch(ctx context.Context) bool {
 
 // relayEvent hands one event over, and records what became of it. It reports
 // whether Temporal is away, so that the rest of a lease is not tried in vain.
-func (s *Server) relayEvent(held context.Context, event ledger.WebhookEvent) (away bool) {
+func (s *Server) relayEvent(held context.Context, event ledger.GatewayEvent) (away bool) {
 	held, handedOver := s.cfg.Watch.Handover(held)
 	end := HandedOver{EventID: event.ID, Kind: event.Kind}
 	defer func() { handedOver(end) }()
@@ -102,7 +102,7 @@ func (s *Server) relayEvent(held context.Context, event ledger.WebhookEvent) (aw
 		return errors.Is(err, ErrUnavailable)
 	}
 	end.Verdict, end.PaymentID = done.verdict, done.paymentID
-	if err := s.cfg.Store.SettleWebhookEvent(held, event.ID, done.verdict, done.paymentID, done.effect); err != nil {
+	if err := s.cfg.Store.SettleGatewayEvent(held, event.ID, done.verdict, done.paymentID, done.effect); err != nil {
 		// When the lease has run out the event is handed over again, and the
 		// workflow takes its digest once.
 		s.cfg.Logger.LogAttrs(held, slog.LevelError, "webhook event not settled",
@@ -117,21 +117,21 @@ func (s *Server) relayEvent(held context.Context, event ledger.WebhookEvent) (aw
 
 // delivery is what became of an event.
 type delivery struct {
-	verdict   ledger.WebhookVerdict
+	verdict   ledger.EventVerdict
 	paymentID string
 	effect    string // for people
 }
 
 // deliver gives an event to its payment's workflow, where it has one.
-func (s *Server) deliver(ctx context.Context, event ledger.WebhookEvent) (delivery, error) {
+func (s *Server) deliver(ctx context.Context, event ledger.GatewayEvent) (delivery, error) {
 	claim, err := athmovil.ParseWebhook([]byte(event.Body))
 	if errors.Is(err, athmovil.ErrNotObject) {
-		return delivery{verdict: ledger.VerdictMalformed, effect: "not a JSON object"}, nil
+		return delivery{verdict: ledger.EventMalformed, effect: "not a JSON object"}, nil
 	}
 	if effect, ignored := ignoredKind(claim.Kind); ignored {
-		return delivery{verdict: ledger.VerdictIgnored, effect: effect}, nil
+		return delivery{verdict: ledger.EventIgnored, effect: effect}, nil
 	}
-	paymentID, err := s.cfg.Store.MatchWebhookEvent(ctx, event)
+	paymentID, err := s.cfg.Store.MatchGatewayEvent(ctx, event)
 	known := err == nil
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return delivery{}, fmt.Errorf("match: %w", err)
@@ -140,7 +140,7 @@ func (s *Server) deliver(ctx context.Context, event ledger.WebhookEvent) (delive
 		return s.deliverLate(ctx, event, claim, paymentID, "a refund: the books and ATH Móvil are compared")
 	}
 	if !known {
-		return delivery{verdict: ledger.VerdictUnmatched, effect: "no payment has this ticket, reference number or id"}, nil
+		return delivery{verdict: ledger.EventUnmatched, effect: "no payment has this ticket, reference number or id"}, nil
 	}
 	switch err := s.cfg.Flows.RelayEvent(ctx, paymentID, gatewayEvent(event, claim)); {
 	case errors.Is(err, ErrEnded):
@@ -148,13 +148,13 @@ func (s *Server) deliver(ctx context.Context, event ledger.WebhookEvent) (delive
 	case err != nil:
 		return delivery{}, fmt.Errorf("signal: %w", err)
 	default:
-		return delivery{ledger.VerdictSignalled, paymentID, "the payment's workflow was told to look"}, nil
+		return delivery{ledger.EventSignalled, paymentID, "the payment's workflow was told to look"}, nil
 	}
 }
 
 // deliverLate gives an event to a workflow of its own, which settles its verdict.
 func (s *Server) deliverLate(
-	ctx context.Context, event ledger.WebhookEvent, claim athmovil.Event, paymentID, effect string,
+	ctx context.Context, event ledger.GatewayEvent, claim athmovil.Event, paymentID, effect string,
 ) (delivery, error) {
 	err := s.cfg.Flows.ApplyLateEvent(ctx, workflows.ApplyLateEventInput{
 		EventID: event.ID, Event: gatewayEvent(event, claim), PaymentID: paymentID, ReceivedAt: event.ReceivedAt, Timing: s.cfg.Timing,
@@ -162,7 +162,7 @@ func (s *Server) deliverLate(
 	if err != nil {
 		return delivery{}, fmt.Errorf("apply late: %w", err)
 	}
-	return delivery{ledger.VerdictLate, paymentID, effect}, nil
+	return delivery{ledger.EventLate, paymentID, effect}, nil
 }
 
 // ignoredKind reports the kinds of event that concern no payment of ours, and
@@ -186,7 +186,7 @@ func ignoredKind(kind athmovil.EventKind) (effect string, ignored bool) {
 }
 
 // gatewayEvent is what a workflow is told.
-func gatewayEvent(event ledger.WebhookEvent, claim athmovil.Event) workflows.GatewayEvent {
+func gatewayEvent(event ledger.GatewayEvent, claim athmovil.Event) workflows.GatewayEvent {
 	return workflows.GatewayEvent{
 		Digest:          event.Digest,
 		Kind:            string(claim.Kind),
@@ -203,8 +203,8 @@ func gatewayEvent(event ledger.WebhookEvent, claim athmovil.Event) workflows.Gat
 
 // postpone makes an event due again later. Where that fails, the end of its
 // lease does.
-func (s *Server) postpone(held context.Context, event ledger.WebhookEvent, until time.Time) {
-	if err := s.cfg.Store.PostponeWebhookEvent(held, event.ID, until); err != nil {
+func (s *Server) postpone(held context.Context, event ledger.GatewayEvent, until time.Time) {
+	if err := s.cfg.Store.PostponeGatewayEvent(held, event.ID, until); err != nil {
 		s.cfg.Logger.LogAttrs(held, slog.LevelError, "webhook event not postponed",
 			slog.String("webhook_event_id", event.ID), slog.Any("error", err))
 	}

@@ -105,7 +105,7 @@ func (r *relay) post(body string) string {
 	claim, err := athmovil.ParseWebhook([]byte(body))
 	require.NoError(r.t, err)
 	now := time.Now()
-	event := ledger.WebhookEvent{
+	event := ledger.GatewayEvent{
 		ID: fmt.Sprintf("whe_%s", claim.Digest()[:26]), Digest: claim.Digest(), Kind: string(claim.Kind),
 		EcommerceID: claim.EcommerceID, ReferenceNumber: claim.ReferenceNumber,
 		Body: private.Text(body), ReceivedAt: now, NotBefore: now,
@@ -113,14 +113,14 @@ func (r *relay) post(body string) string {
 	if ledger.IsID(string(claim.Metadata1)) {
 		event.PaymentID = string(claim.Metadata1)
 	}
-	_, err = r.store.AddWebhookEvent(r.t.Context(), event)
+	_, err = r.store.AddGatewayEvent(r.t.Context(), event)
 	require.NoError(r.t, err)
 	return event.ID
 }
 
-func (r *relay) event(id string) ledger.WebhookEvent {
+func (r *relay) event(id string) ledger.GatewayEvent {
 	r.t.Helper()
-	events, _, err := r.store.WebhookEvents(r.t.Context(), ledger.WebhookFilter{Limit: 100})
+	events, _, err := r.store.GatewayEvents(r.t.Context(), ledger.GatewayEventFilter{Limit: 100})
 	require.NoError(r.t, err)
 	for _, event := range events {
 		if event.ID == id {
@@ -128,7 +128,7 @@ func (r *relay) event(id string) ledger.WebhookEvent {
 		}
 	}
 	require.FailNow(r.t, "no such event")
-	return ledger.WebhookEvent{}
+	return ledger.GatewayEvent{}
 }
 
 // settle lets the relay look d later, and waits until it has.
@@ -152,20 +152,20 @@ func TestRelayVerdicts(t *testing.T) {
 			`{"transactionType":"ecommerce","status":"expired","date":"2026-01-15 08:00:31","total":"3.00","metadata1":%q}`, ours.ID)
 		tests := []struct {
 			name, body string
-			verdict    ledger.WebhookVerdict
+			verdict    ledger.EventVerdict
 			matched    string
 			effect     string
 		}{
-			{"ours by its ticket", completedEvent("ticket-ours", "3"), ledger.VerdictSignalled, ours.ID, "told to look"},
-			{"ours by its id", expired, ledger.VerdictSignalled, ours.ID, "told to look"},
-			{"late", completedEvent("ticket-late", "3"), ledger.VerdictLate, late.ID, "had ended"},
-			{"nobody's", completedEvent("ticket-nobody", "3"), ledger.VerdictUnmatched, "", "no payment"},
-			{"nobody's refund", wire(t, "webhook.refund.captured.json"), ledger.VerdictLate, "", "a refund"},
-			{"simulated", wire(t, "webhook.simulated.json"), ledger.VerdictIgnored, "", "test"},
-			{"simulated with our ticket", strings.Replace(completedEvent("ticket-ours", "3"), "ECOMMERCE", "simulated", 1), ledger.VerdictIgnored, "", "test"},
-			{"donation", wire(t, "webhook.donation.json"), ledger.VerdictIgnored, "", "donation"},
-			{"pay a business", wire(t, "webhook.payment.json"), ledger.VerdictIgnored, "", "Pay a Business"},
-			{"unknown", `{"transactionType":"lottery","ecommerceId":"ticket-ours"}`, ledger.VerdictIgnored, "", "unknown kind"},
+			{"ours by its ticket", completedEvent("ticket-ours", "3"), ledger.EventSignalled, ours.ID, "told to look"},
+			{"ours by its id", expired, ledger.EventSignalled, ours.ID, "told to look"},
+			{"late", completedEvent("ticket-late", "3"), ledger.EventLate, late.ID, "had ended"},
+			{"nobody's", completedEvent("ticket-nobody", "3"), ledger.EventUnmatched, "", "no payment"},
+			{"nobody's refund", wire(t, "webhook.refund.captured.json"), ledger.EventLate, "", "a refund"},
+			{"simulated", wire(t, "webhook.simulated.json"), ledger.EventIgnored, "", "test"},
+			{"simulated with our ticket", strings.Replace(completedEvent("ticket-ours", "3"), "ECOMMERCE", "simulated", 1), ledger.EventIgnored, "", "test"},
+			{"donation", wire(t, "webhook.donation.json"), ledger.EventIgnored, "", "donation"},
+			{"pay a business", wire(t, "webhook.payment.json"), ledger.EventIgnored, "", "Pay a Business"},
+			{"unknown", `{"transactionType":"lottery","ecommerceId":"ticket-ours"}`, ledger.EventIgnored, "", "unknown kind"},
 		}
 		ids := make([]string, len(tests))
 		for i, tt := range tests {
@@ -219,15 +219,15 @@ func TestRelayWaitsForTemporal(t *testing.T) {
 		stop := r.run()
 		defer stop()
 		settle(10 * time.Minute)
-		require.Equal(t, ledger.VerdictPending, r.event(first).Verdict)
+		require.Equal(t, ledger.EventPending, r.event(first).Verdict)
 		require.Equal(t, []time.Duration{0, 1 * time.Second, 3 * time.Second, 7 * time.Second, 15 * time.Second, 31 * time.Second},
 			tries[:6], "the pauses double, and of a lease only one event is tried in vain")
 		require.Less(t, len(tries), 20, "and end at a minute")
 
 		back.Store(true)
 		settle(2 * time.Minute)
-		require.Equal(t, ledger.VerdictSignalled, r.event(first).Verdict)
-		require.Equal(t, ledger.VerdictSignalled, r.event(second).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(first).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(second).Verdict)
 		require.Len(t, r.relayed, 2)
 		require.Contains(t, []string{r.relayed[0].paymentID, r.relayed[1].paymentID}, p.ID)
 	})
@@ -251,8 +251,8 @@ func TestRelayGoesRoundAPoisonedEvent(t *testing.T) {
 		stop := r.run()
 		defer stop()
 		synctest.Wait()
-		require.Equal(t, ledger.VerdictPending, r.event(poisoned).Verdict)
-		require.Equal(t, ledger.VerdictSignalled, r.event(healthy).Verdict)
+		require.Equal(t, ledger.EventPending, r.event(poisoned).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(healthy).Verdict)
 	})
 }
 
@@ -262,8 +262,8 @@ type blind struct {
 	id string
 }
 
-func (b blind) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error) {
-	events, err := b.Store.LeaseWebhookEvents(ctx, limit, lease)
+func (b blind) LeaseGatewayEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.GatewayEvent, error) {
+	events, err := b.Store.LeaseGatewayEvents(ctx, limit, lease)
 	for i := range events {
 		if events[i].ID == b.id {
 			events[i].Body, events[i].Unreadable = "", seal.ErrUnknownKey
@@ -284,9 +284,9 @@ func TestRelayGoesRoundAnUnreadableEvent(t *testing.T) {
 		stop := r.runOn(blind{r.store, unreadable})
 		settle(10 * time.Minute)
 		stop()
-		require.Equal(t, ledger.VerdictSignalled, r.event(healthy).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(healthy).Verdict)
 		waiting := r.event(unreadable)
-		require.Equal(t, ledger.VerdictPending, waiting.Verdict)
+		require.Equal(t, ledger.EventPending, waiting.Verdict)
 		require.Equal(t, 1, waiting.Attempts, "not again and again")
 		require.Contains(t, r.logs.String(), "webhook event unreadable")
 		require.Contains(t, r.logs.String(), seal.ErrUnknownKey.Error())
@@ -294,7 +294,7 @@ func TestRelayGoesRoundAnUnreadableEvent(t *testing.T) {
 		stop = r.run() // with the key
 		settle(10 * time.Minute)
 		stop()
-		require.Equal(t, ledger.VerdictSignalled, r.event(unreadable).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(unreadable).Verdict)
 	})
 }
 
@@ -357,10 +357,10 @@ func TestRelayFinishesWhatItHolds(t *testing.T) {
 		synctest.Wait()
 		close(finish)
 		<-stopped
-		require.Equal(t, ledger.VerdictSignalled, r.event(first).Verdict)
-		require.Equal(t, ledger.VerdictPending, r.event(second).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(first).Verdict)
+		require.Equal(t, ledger.EventPending, r.event(second).Verdict)
 
-		free, err := r.store.LeaseWebhookEvents(t.Context(), 10, time.Minute)
+		free, err := r.store.LeaseGatewayEvents(t.Context(), 10, time.Minute)
 		require.NoError(t, err)
 		require.Len(t, free, 1)
 	})
@@ -375,10 +375,10 @@ func TestRelayHearsOfLateTickets(t *testing.T) {
 		defer stop()
 		id := r.post(completedEvent("ticket-1", "3"))
 		settle(2 * time.Second)
-		require.Equal(t, ledger.VerdictUnmatched, r.event(id).Verdict)
+		require.Equal(t, ledger.EventUnmatched, r.event(id).Verdict)
 		r.payment("late", "ticket-1")
 		settle(2 * time.Second)
-		require.Equal(t, ledger.VerdictSignalled, r.event(id).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(id).Verdict)
 	})
 }
 
@@ -397,18 +397,18 @@ func (s *sick) fails(left *int) bool {
 	return *left >= 0
 }
 
-func (s *sick) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error) {
+func (s *sick) LeaseGatewayEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.GatewayEvent, error) {
 	if s.fails(&s.leases) {
 		return nil, errDisk
 	}
-	return s.Store.LeaseWebhookEvents(ctx, limit, lease)
+	return s.Store.LeaseGatewayEvents(ctx, limit, lease)
 }
 
-func (s *sick) SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error {
+func (s *sick) SettleGatewayEvent(ctx context.Context, id string, verdict ledger.EventVerdict, matchedID, effect string) error {
 	if s.fails(&s.settles) {
 		return errDisk
 	}
-	return s.Store.SettleWebhookEvent(ctx, id, verdict, matchedID, effect)
+	return s.Store.SettleGatewayEvent(ctx, id, verdict, matchedID, effect)
 }
 
 func TestRelayOutlivesTheStoresFailures(t *testing.T) {
@@ -423,9 +423,9 @@ func TestRelayOutlivesTheStoresFailures(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- server.Run(ctx) }()
 		settle(5 * time.Second)
-		require.Equal(t, ledger.VerdictPending, r.event(id).Verdict, "handed over, and not settled")
+		require.Equal(t, ledger.EventPending, r.event(id).Verdict, "handed over, and not settled")
 		settle(time.Minute)
-		require.Equal(t, ledger.VerdictSignalled, r.event(id).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(id).Verdict)
 		require.Len(t, r.relayed, 2, "under one digest, which the workflow takes once")
 		require.Equal(t, r.relayed[0].event.Digest, r.relayed[1].event.Digest)
 		cancel()
@@ -450,5 +450,5 @@ func TestWebhookWakesTheRelay(t *testing.T) {
 	require.Equal(t, p.ID, <-told)
 	cancel()
 	require.NoError(t, <-ended)
-	require.Len(t, w.events(ledger.VerdictSignalled), 1)
+	require.Len(t, w.events(ledger.EventSignalled), 1)
 }

@@ -86,7 +86,7 @@ type Store interface {
 	Payment(ctx context.Context, id string) (ledger.Record, error)
 	// Payments returns one page, newest first, and the cursor of the next: the
 	// zero value at the end.
-	Payments(ctx context.Context, filter ledger.Filter) ([]payment.Payment, ledger.Cursor, error)
+	Payments(ctx context.Context, filter ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error)
 	// UnfinishedByReference returns the id of the payment that is not terminal
 	// and has the reference.
 	UnfinishedByReference(ctx context.Context, reference string) (string, error)
@@ -119,19 +119,19 @@ type Store interface {
 	// Attempts returns the calls of a delivery's receiver, oldest first.
 	Attempts(ctx context.Context, deliveryID string) ([]ledger.Attempt, error)
 
-	// WebhookEvents returns one page, newest first, as Payments does.
-	WebhookEvents(ctx context.Context, filter ledger.WebhookFilter) ([]ledger.WebhookEvent, ledger.Cursor, error)
-	// AddWebhookEvent makes an event durable and reports whether its digest is
+	// GatewayEvents returns one page, newest first, as Payments does.
+	GatewayEvents(ctx context.Context, filter ledger.GatewayEventFilter) ([]ledger.GatewayEvent, ledger.Cursor, error)
+	// AddGatewayEvent makes an event durable and reports whether its digest is
 	// new; a duplicate is only counted.
-	AddWebhookEvent(ctx context.Context, event ledger.WebhookEvent) (added bool, err error)
-	// LeaseWebhookEvents hands out pending events, oldest first, each to one
+	AddGatewayEvent(ctx context.Context, event ledger.GatewayEvent) (added bool, err error)
+	// LeaseGatewayEvents hands out pending events, oldest first, each to one
 	// caller until the lease has run out.
-	LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error)
-	SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error
-	// PostponeWebhookEvent ends the lease; the event stays pending.
-	PostponeWebhookEvent(ctx context.Context, id string, notBefore time.Time) error
-	// MatchWebhookEvent returns the id of the payment that an event is about.
-	MatchWebhookEvent(ctx context.Context, event ledger.WebhookEvent) (paymentID string, err error)
+	LeaseGatewayEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.GatewayEvent, error)
+	SettleGatewayEvent(ctx context.Context, id string, verdict ledger.EventVerdict, matchedID, effect string) error
+	// PostponeGatewayEvent ends the lease; the event stays pending.
+	PostponeGatewayEvent(ctx context.Context, id string, notBefore time.Time) error
+	// MatchGatewayEvent returns the id of the payment that an event is about.
+	MatchGatewayEvent(ctx context.Context, event ledger.GatewayEvent) (paymentID string, err error)
 }
 
 // Server answers HTTP requests and relays webhooks. Make one with [New]; it is

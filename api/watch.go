@@ -30,9 +30,9 @@ type Answered struct {
 // HandedOver is what became of an event.
 type HandedOver struct {
 	EventID   string
-	Kind      string                // the parser's
-	Verdict   ledger.WebhookVerdict // empty where it has to be tried again
-	PaymentID string                // or empty
+	Kind      string              // the parser's
+	Verdict   ledger.EventVerdict // empty where it has to be tried again
+	PaymentID string              // or empty
 }
 
 // unwatched is the Watcher of a server that has none.

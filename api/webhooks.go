@@ -40,11 +40,11 @@ func (s *Server) receiveWebhook(c *gin.Context) error {
 	// Whoever hangs up now has sent the event all the same.
 	ctx := context.WithoutCancel(c.Request.Context())
 	failpoint.Reach(failpoint.WebhookBefore)
-	if _, err := s.cfg.Store.AddWebhookEvent(ctx, event); err != nil {
+	if _, err := s.cfg.Store.AddGatewayEvent(ctx, event); err != nil {
 		return &problem{kind: unavailable, retryAfter: retrySoon, cause: err}
 	}
 	failpoint.Reach(failpoint.WebhookStored)
-	if event.Verdict == ledger.VerdictMalformed {
+	if event.Verdict == ledger.EventMalformed {
 		return &problem{kind: bodyMalformed, fields: payment.FieldErrors{{Field: "body", Rule: ruleObject()}}}
 	}
 	s.wakeRelay()
@@ -54,25 +54,25 @@ func (s *Server) receiveWebhook(c *gin.Context) error {
 
 // webhookEvent is what the store keeps of a request. An event that lacks a
 // field is still a hint to look, and is relayed like any other.
-func (s *Server) webhookEvent(r *http.Request, body []byte) (ledger.WebhookEvent, error) {
+func (s *Server) webhookEvent(r *http.Request, body []byte) (ledger.GatewayEvent, error) {
 	id, err := s.freshID("whe_")
 	if err != nil {
-		return ledger.WebhookEvent{}, err
+		return ledger.GatewayEvent{}, err
 	}
 	headers, err := json.Marshal(worthKeeping(r))
 	if err != nil {
-		return ledger.WebhookEvent{}, err
+		return ledger.GatewayEvent{}, err
 	}
 	now := s.now()
-	event := ledger.WebhookEvent{
+	event := ledger.GatewayEvent{
 		ID: id, Body: private.Text(body), Headers: private.Text(headers), ReceivedAt: now, NotBefore: now,
-		Verdict: ledger.VerdictPending,
+		Verdict: ledger.EventPending,
 	}
 	claim, err := athmovil.ParseWebhook(body)
 	if errors.Is(err, athmovil.ErrNotObject) {
 		event.Digest = athmovil.RawDigest(body)
 		event.Kind = string(athmovil.EventUnknown)
-		event.Verdict, event.SettledAt = ledger.VerdictMalformed, &now
+		event.Verdict, event.SettledAt = ledger.EventMalformed, &now
 		event.Effect = "not a JSON object"
 		return event, nil
 	}

@@ -38,9 +38,9 @@ func wire(t *testing.T, name string) string {
 	return string(body)
 }
 
-func (w *world) events(verdict ledger.WebhookVerdict) []ledger.WebhookEvent {
+func (w *world) events(verdict ledger.EventVerdict) []ledger.GatewayEvent {
 	w.t.Helper()
-	events, _, err := w.store.WebhookEvents(w.t.Context(), ledger.WebhookFilter{Verdict: verdict, Limit: 100})
+	events, _, err := w.store.GatewayEvents(w.t.Context(), ledger.GatewayEventFilter{Verdict: verdict, Limit: 100})
 	require.NoError(w.t, err)
 	return events
 }
@@ -53,7 +53,7 @@ func TestWebhooksAreStoredBeforeTheyAreAnswered(t *testing.T) {
 	require.Equal(t, http.StatusOK, got.status, got.body)
 	require.Empty(t, got.body)
 
-	events := w.events(ledger.VerdictPending)
+	events := w.events(ledger.EventPending)
 	require.Len(t, events, 1)
 	event := events[0]
 	claim, err := athmovil.ParseWebhook([]byte(body))
@@ -99,7 +99,7 @@ func TestWebhookKinds(t *testing.T) {
 	}
 }
 
-func (w *world) byDigest(digest string) ledger.WebhookEvent {
+func (w *world) byDigest(digest string) ledger.GatewayEvent {
 	w.t.Helper()
 	for _, event := range w.events("") {
 		if event.Digest == digest {
@@ -107,7 +107,7 @@ func (w *world) byDigest(digest string) ledger.WebhookEvent {
 		}
 	}
 	require.FailNow(w.t, "no event has the digest")
-	return ledger.WebhookEvent{}
+	return ledger.GatewayEvent{}
 }
 
 func TestWebhookFindsOurIDInMetadata(t *testing.T) {
@@ -133,7 +133,7 @@ func TestMalformedWebhooks(t *testing.T) {
 			for range 2 {
 				w.requireProblem(w.do("POST", webhookPath, body), 400, "body_malformed")
 			}
-			events := w.events(ledger.VerdictMalformed)
+			events := w.events(ledger.EventMalformed)
 			require.Len(t, events, 1)
 			require.Equal(t, 2, events[0].Deliveries)
 			require.Equal(t, body, string(events[0].Body))
@@ -150,7 +150,7 @@ func TestUnreadableWebhooksAreHintsAllTheSame(t *testing.T) {
 	w := newWorld(t)
 	got := w.do("POST", webhookPath, `{"transactionType":"ecommerce","status":"completed","ecommerceId":"ticket-1","total":"three"}`)
 	require.Equal(t, http.StatusOK, got.status)
-	event := w.events(ledger.VerdictPending)[0]
+	event := w.events(ledger.EventPending)[0]
 	require.Equal(t, "ticket-1", event.EcommerceID)
 	require.Equal(t, "ecommerce_completed", event.Kind)
 	require.NotEmpty(t, event.Digest)
@@ -194,7 +194,7 @@ type broken struct{ api.Store }
 
 var errDisk = errors.New("the disk is full")
 
-func (broken) AddWebhookEvent(context.Context, ledger.WebhookEvent) (bool, error) {
+func (broken) AddGatewayEvent(context.Context, ledger.GatewayEvent) (bool, error) {
 	return false, errDisk
 }
 

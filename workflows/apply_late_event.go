@@ -16,9 +16,9 @@ import (
 
 // ApplyLateEventResult is what ApplyLateEvent ends with.
 type ApplyLateEventResult struct {
-	Verdict   ledger.WebhookVerdict `json:"verdict"`
-	PaymentID string                `json:"payment_id,omitempty"`
-	Effect    string                `json:"effect"` // in words for people
+	Verdict   ledger.EventVerdict `json:"verdict"`
+	PaymentID string              `json:"payment_id,omitempty"`
+	Effect    string              `json:"effect"` // in words for people
 }
 
 // ApplyLateEvent takes an event that no payment's own workflow can take: one
@@ -55,13 +55,13 @@ func (l *lateEvent) run(ctx workflow.Context) (ApplyLateEventResult, error) {
 	case athmovil.EventEcommerceCancelled, athmovil.EventEcommerceExpired:
 		return l.over(ctx)
 	case athmovil.EventSimulated, athmovil.EventPayment, athmovil.EventDonation, athmovil.EventUnknown:
-		return verdict(ledger.VerdictIgnored, "", "not about a payment of ours"), nil
+		return verdict(ledger.EventIgnored, "", "not about a payment of ours"), nil
 	default:
-		return verdict(ledger.VerdictIgnored, "", "an unknown kind of event"), nil
+		return verdict(ledger.EventIgnored, "", "an unknown kind of event"), nil
 	}
 }
 
-func verdict(v ledger.WebhookVerdict, paymentID, format string, args ...any) ApplyLateEventResult {
+func verdict(v ledger.EventVerdict, paymentID, format string, args ...any) ApplyLateEventResult {
 	return ApplyLateEventResult{Verdict: v, PaymentID: paymentID, Effect: fmt.Sprintf(format, args...)}
 }
 
@@ -91,7 +91,7 @@ const parkFirst = 5 * time.Second
 func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 	e := l.input.Event
 	if e.Total == nil || e.Total.Cmp(money.FromCents(1)) < 0 {
-		return verdict(ledger.VerdictMalformed, "", "a refund event without an amount"), nil
+		return verdict(ledger.EventMalformed, "", "a refund event without an amount"), nil
 	}
 	lagging := true // the gateway's own answers may lag behind its events
 	for pause := min(parkFirst, l.timing.Review); ; {
@@ -103,7 +103,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 			return ApplyLateEventResult{}, err
 		}
 		if known.EchoOf != "" {
-			return verdict(ledger.VerdictKnown, l.input.PaymentID, "tells of our own refund %s", known.EchoOf), nil
+			return verdict(ledger.EventKnown, l.input.PaymentID, "tells of our own refund %s", known.EchoOf), nil
 		}
 		if parked, err := l.park(ctx, known.Candidates, pause); err != nil {
 			return ApplyLateEventResult{}, err
@@ -134,7 +134,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 			continue
 		}
 		if known.Named && len(known.Candidates) == 1 {
-			return verdict(ledger.VerdictKnown, known.Candidates[0].Payment.ID,
+			return verdict(ledger.EventKnown, known.Candidates[0].Payment.ID,
 				"ATH Móvil's total of refunds is explained by the books"), nil
 		}
 		return l.unmatched(ctx, len(risen))
@@ -213,12 +213,12 @@ func (l *lateEvent) book(ctx workflow.Context, r rise) (result ApplyLateEventRes
 		return ApplyLateEventResult{}, false, err
 	case booked.Refusal == nil:
 		l.outbox.announceRefund(ctx, external, booked)
-		return verdict(ledger.VerdictApplied, r.payment.ID, "booked %s, made elsewhere", booked.Refund.ID), false, nil
+		return verdict(ledger.EventApplied, r.payment.ID, "booked %s, made elsewhere", booked.Refund.ID), false, nil
 	case booked.Refusal.Code == payment.RefusedInProgress, booked.Refusal.Code == payment.RefusedExplained:
 		return ApplyLateEventResult{}, true, nil
 	default:
 		err := l.mismatch(ctx, r.payment, payment.MismatchRefunded, r.payment.RefundedAmount.String(), r.total.String())
-		return verdict(ledger.VerdictApplied, r.payment.ID, "recorded a difference: %s", booked.Refusal.Code), false, err
+		return verdict(ledger.EventApplied, r.payment.ID, "recorded a difference: %s", booked.Refusal.Code), false, err
 	}
 }
 
@@ -229,7 +229,7 @@ func (l *lateEvent) unmatched(ctx workflow.Context, several int) (ApplyLateEvent
 		ID:   ledger.DeriveMismatchID(payment.MismatchUnmatchedRefund, e.Digest),
 		Kind: payment.MismatchUnmatchedRefund, ReferenceNumber: e.ReferenceNumber, Theirs: e.Total.String(), Source: payment.FoundByEvent,
 	})
-	return verdict(ledger.VerdictUnmatched, "", "a refund made elsewhere that fits %d payments", several), err
+	return verdict(ledger.EventUnmatched, "", "a refund made elsewhere that fits %d payments", several), err
 }
 
 // completed fills in who paid, where the event agrees with the authorisation's
@@ -237,7 +237,7 @@ func (l *lateEvent) unmatched(ctx workflow.Context, several int) (ApplyLateEvent
 func (l *lateEvent) completed(ctx workflow.Context) (ApplyLateEventResult, error) {
 	p, err := l.payment(ctx)
 	if err != nil || p == nil {
-		return verdict(ledger.VerdictUnmatched, "", "no payment has this ticket, reference number or id"), err
+		return verdict(ledger.EventUnmatched, "", "no payment has this ticket, reference number or id"), err
 	}
 	e := l.input.Event
 	if p.Status == payment.StatusCompleted && e.agrees(*p) {
@@ -245,9 +245,9 @@ func (l *lateEvent) completed(ctx workflow.Context) (ApplyLateEventResult, error
 			PaymentID: p.ID, Payer: e.payer(),
 		})
 		if err != nil || !filled.Filled {
-			return verdict(ledger.VerdictKnown, p.ID, "the payment is completed, and its payer known"), err
+			return verdict(ledger.EventKnown, p.ID, "the payment is completed, and its payer known"), err
 		}
-		return verdict(ledger.VerdictApplied, p.ID, "told who paid"), nil
+		return verdict(ledger.EventApplied, p.ID, "told who paid"), nil
 	}
 	return l.compare(ctx, *p)
 }
@@ -257,9 +257,9 @@ func (l *lateEvent) over(ctx workflow.Context) (ApplyLateEventResult, error) {
 	p, err := l.payment(ctx)
 	switch {
 	case err != nil || p == nil:
-		return verdict(ledger.VerdictUnmatched, "", "no payment has this ticket, reference number or id"), err
+		return verdict(ledger.EventUnmatched, "", "no payment has this ticket, reference number or id"), err
 	case p.Status != payment.StatusCompleted:
-		return verdict(ledger.VerdictKnown, p.ID, "the payment is %s", p.Status), nil
+		return verdict(ledger.EventKnown, p.ID, "the payment is %s", p.Status), nil
 	default:
 		return l.compare(ctx, *p)
 	}
@@ -269,7 +269,7 @@ func (l *lateEvent) over(ctx workflow.Context) (ApplyLateEventResult, error) {
 // terminal status never changes: a difference is recorded for people.
 func (l *lateEvent) compare(ctx workflow.Context, p payment.Payment) (ApplyLateEventResult, error) {
 	if p.EcommerceID == "" {
-		return verdict(ledger.VerdictRefuted, p.ID, "the payment never had a ticket"), nil
+		return verdict(ledger.EventRefuted, p.ID, "the payment never had a ticket"), nil
 	}
 	seen, err := l.look(ctx, p)
 	if err != nil {
@@ -277,10 +277,10 @@ func (l *lateEvent) compare(ctx workflow.Context, p payment.Payment) (ApplyLateE
 	}
 	if (seen.Status == athmovil.StatusCompleted) != (p.Status == payment.StatusCompleted) {
 		err := l.mismatch(ctx, p, payment.MismatchStatus, string(p.Status), string(seen.Status))
-		return verdict(ledger.VerdictApplied, p.ID, "recorded a difference: ATH Móvil says %s", seen.Status), err
+		return verdict(ledger.EventApplied, p.ID, "recorded a difference: ATH Móvil says %s", seen.Status), err
 	}
 	err = l.mismatch(ctx, p, payment.MismatchContradictingEvent, string(p.Status), l.input.Event.claim())
-	return verdict(ledger.VerdictRefuted, p.ID, "ATH Móvil itself says %s", seen.Status), err
+	return verdict(ledger.EventRefuted, p.ID, "ATH Móvil itself says %s", seen.Status), err
 }
 
 // payment reads the payment that the event was matched with; nil where there is

@@ -181,7 +181,7 @@ func fill(t *testing.T, env map[string]string) {
 	db, err := sql.Open("sqlite", strings.TrimPrefix(env["COBRO_STORE"], "sqlite:"))
 	require.NoError(t, err)
 	defer db.Close()
-	for _, table := range []string{"settings", "webhook_events"} {
+	for _, table := range []string{"settings", "gateway_events"} {
 		_, err = db.ExecContext(t.Context(), `CREATE TRIGGER full_`+table+` BEFORE INSERT ON `+table+` BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
 		require.NoError(t, err)
 	}

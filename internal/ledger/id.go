@@ -30,7 +30,7 @@ const (
 	notificationIDPrefix = "ntf_"
 	reviewIDPrefix       = "rev_"
 	mismatchIDPrefix     = "mis_"
-	webhookEventIDPrefix = "whe_"
+	gatewayEventIDPrefix = "whe_"
 )
 
 // NewID returns a fresh payment id for a request without an idempotency key:
@@ -74,8 +74,8 @@ func IsNotificationID(text string) bool { return hasForm(text, notificationIDPre
 // IsReviewID reports whether text has the form of a review's id.
 func IsReviewID(text string) bool { return hasForm(text, reviewIDPrefix) }
 
-// IsWebhookEventID reports whether text has the form of a webhook event's id.
-func IsWebhookEventID(text string) bool { return hasForm(text, webhookEventIDPrefix) }
+// IsGatewayEventID reports whether text has the form of a gateway event's id.
+func IsGatewayEventID(text string) bool { return hasForm(text, gatewayEventIDPrefix) }
 
 // derive returns 26 characters that depend on every part; the lengths keep
 // ("ab", "c") and ("a", "bc") apart.

@@ -15,8 +15,8 @@ type Backlog struct {
 	Payments       map[payment.Status]int // those that are not terminal
 	PaymentReviews int                    // open reviews of payments
 	RefundReviews  int                    // open reviews of refunds
-	Webhooks       int                    // events that no workflow has yet
-	OldestWebhook  time.Time              // when the oldest of them came; zero where there is none
+	Events         int                    // events that no workflow has yet
+	OldestEvent    time.Time              // when the oldest of them came; zero where there is none
 	Notifications  []ledger.DeliveryCount
 	// ReconciledAt is when the latest reconciliation ended; zero where there was
 	// none.
@@ -46,8 +46,8 @@ func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 			FROM reviews WHERE decided_at IS NULL`).Scan(&b.PaymentReviews, &b.RefundReviews)
 	}
 	if err == nil {
-		err = s.readers.QueryRowContext(ctx, `SELECT COUNT(*), MIN(received_at) FROM webhook_events WHERE verdict = 'pending'`).
-			Scan(&b.Webhooks, &oldest)
+		err = s.readers.QueryRowContext(ctx, `SELECT COUNT(*), MIN(received_at) FROM gateway_events WHERE verdict = 'pending'`).
+			Scan(&b.Events, &oldest)
 	}
 	if err == nil {
 		b.Notifications, err = list(ctx, s.readers, func(row scanner) (c ledger.DeliveryCount, err error) {
@@ -62,7 +62,7 @@ func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 		return Backlog{}, fmt.Errorf("count the backlog: %w", err)
 	}
 	if oldest.Valid {
-		b.OldestWebhook = time.UnixMicro(oldest.Int64).UTC()
+		b.OldestEvent = time.UnixMicro(oldest.Int64).UTC()
 	}
 	if reconciled.Valid {
 		b.ReconciledAt = time.UnixMicro(reconciled.Int64).UTC()

@@ -159,12 +159,12 @@ func (s *Store) importPayment(ctx context.Context, tx *sql.Tx, in Import) (Impor
 		return ImportResult{}, err
 	}
 	// The gateway may have told django-athm of tickets that Cobro made.
-	other, err := match(ctx, tx, ledger.WebhookEvent{EcommerceID: p.EcommerceID})
+	other, err := match(ctx, tx, ledger.GatewayEvent{EcommerceID: p.EcommerceID})
 	if err == nil {
 		return ImportResult{ImportOwn, "it is Cobro's own payment " + other}, nil
 	}
 	if errors.Is(err, ledger.ErrNotFound) {
-		other, err = match(ctx, tx, ledger.WebhookEvent{ReferenceNumber: p.ReferenceNumber})
+		other, err = match(ctx, tx, ledger.GatewayEvent{ReferenceNumber: p.ReferenceNumber})
 	}
 	if err == nil {
 		return ImportResult{ImportContradicts, "its reference number belongs to " + other}, nil

@@ -14,8 +14,8 @@ type Observer interface {
 	// PaymentMoved hears of a step of a payment that was asked for at a moment.
 	// Imported payments are not heard of.
 	PaymentMoved(step ledger.Transition, askedAt time.Time)
-	// WebhookSettled hears of a verdict that replaces another one.
-	WebhookSettled(verdict ledger.WebhookVerdict)
+	// EventSettled hears of a verdict that replaces another one.
+	EventSettled(verdict ledger.EventVerdict)
 	// ReceiverCalled hears of an attempt to notify. Of the receiver only its host,
 	// event and name are given.
 	ReceiverCalled(receiver ledger.Receiver, failed bool)
@@ -25,5 +25,5 @@ type Observer interface {
 type nobody struct{}
 
 func (nobody) PaymentMoved(ledger.Transition, time.Time) {}
-func (nobody) WebhookSettled(ledger.WebhookVerdict)      {}
+func (nobody) EventSettled(ledger.EventVerdict)          {}
 func (nobody) ReceiverCalled(ledger.Receiver, bool)      {}

@@ -101,7 +101,7 @@ func (s *Store) putPayment(ctx context.Context, tx *sql.Tx, r ledger.Record) err
 		}
 	}
 	if id := r.Payment.EcommerceID; id != "" && id != held.ecommerceID {
-		if err := s.reopenWebhookEvents(ctx, tx, r.Payment.ID, id); err != nil {
+		if err := s.reopenGatewayEvents(ctx, tx, r.Payment.ID, id); err != nil {
 			return err
 		}
 	}
@@ -366,7 +366,7 @@ func pageOf(limit int) int {
 // Payments returns one page of the payments that a filter selects, newest
 // first, and where the next page starts: the zero cursor at the end. A phone
 // number selects both whom the merchant asked and who paid.
-func (s *Store) Payments(ctx context.Context, filter ledger.Filter) ([]payment.Payment, ledger.Cursor, error) {
+func (s *Store) Payments(ctx context.Context, filter ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error) {
 	where, args := s.conditions(filter)
 	limit := pageOf(filter.Limit)
 	args = append(args, limit+1)
@@ -391,7 +391,7 @@ func (s *Store) Payments(ctx context.Context, filter ledger.Filter) ([]payment.P
 
 // conditions returns the filter as SQL, and its arguments. That a digest is not
 // empty goes without saying, but a partial index serves only who says it.
-func (s *Store) conditions(f ledger.Filter) (where string, args []any) {
+func (s *Store) conditions(f ledger.PaymentFilter) (where string, args []any) {
 	conditions := []string{"TRUE"}
 	// Every $? of a condition becomes the number of its one argument.
 	add := func(condition string, arg any) {

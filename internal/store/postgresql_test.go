@@ -240,7 +240,7 @@ func lostConnections(t *testing.T, p *postgres) {
 		require.NoError(t, err)
 		_, err = s.Payment(t.Context(), "pay_1")
 		require.NoError(t, err)
-		found, _, err := s.Payments(t.Context(), ledger.Filter{})
+		found, _, err := s.Payments(t.Context(), ledger.PaymentFilter{})
 		require.NoError(t, err)
 		require.Len(t, found, 1)
 		execute(t, raw, cutOff)
@@ -337,7 +337,7 @@ func lostCommits(t *testing.T, p *postgres) {
 	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{{Host: "shop", Event: payment.EventCompleted, Name: "book"}}))
 
 	ask := ledger.Reservation{RefundID: ledger.DeriveRefundID("pay_1", "k"), PaymentID: "pay_1"}
-	event := ledger.WebhookEvent{ID: "whe_1", Digest: "d"}
+	event := ledger.GatewayEvent{ID: "whe_1", Digest: "d"}
 	for name, write := range map[string]func() error{
 		"payment": func() error {
 			announced, err := s.RecordPayment(ctx, ledger.Change{Record: sample("pay_1"), Announce: payment.EventCompleted})
@@ -346,7 +346,7 @@ func lostCommits(t *testing.T, p *postgres) {
 			return err
 		},
 		"event": func() error {
-			added, err := s.AddWebhookEvent(ctx, event)
+			added, err := s.AddGatewayEvent(ctx, event)
 			require.True(t, added, "it is ours that was added")
 			return err
 		},
@@ -368,7 +368,7 @@ func lostCommits(t *testing.T, p *postgres) {
 	refunds, err := s.Refunds(ctx, "pay_1")
 	require.NoError(t, err)
 	require.Len(t, refunds, 1)
-	events, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Limit: 10})
+	events, _, err := s.GatewayEvents(ctx, ledger.GatewayEventFilter{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 	require.Equal(t, 1, events[0].Deliveries)
@@ -412,20 +412,20 @@ func skipLocked(t *testing.T, p *postgres) {
 	cfg := p.migrated(t)
 	s, raw, ctx := open(t, cfg), p.Raw(t, cfg.DSN), t.Context()
 	for _, id := range []string{"whe_1", "whe_2"} {
-		_, err := s.AddWebhookEvent(ctx, ledger.WebhookEvent{ID: id, Digest: id})
+		_, err := s.AddGatewayEvent(ctx, ledger.GatewayEvent{ID: id, Digest: id})
 		require.NoError(t, err)
 	}
 	tx, err := raw.BeginTx(ctx, nil)
 	require.NoError(t, err)
-	execute(t, tx, `SELECT 1 FROM webhook_events WHERE id = 'whe_1' FOR UPDATE`)
+	execute(t, tx, `SELECT 1 FROM gateway_events WHERE id = 'whe_1' FOR UPDATE`)
 	patience, cancel := context.WithTimeout(ctx, 10*time.Second) // much more than it needs
 	defer cancel()
-	leased, err := s.LeaseWebhookEvents(patience, 10, time.Hour)
+	leased, err := s.LeaseGatewayEvents(patience, 10, time.Hour)
 	require.NoError(t, err)
 	require.Len(t, leased, 1)
 	require.Equal(t, "whe_2", leased[0].ID)
 	require.NoError(t, tx.Rollback())
-	leased, err = s.LeaseWebhookEvents(ctx, 10, time.Hour)
+	leased, err = s.LeaseGatewayEvents(ctx, 10, time.Hour)
 	require.NoError(t, err)
 	require.Len(t, leased, 1)
 }
@@ -447,9 +447,9 @@ func uncommittedTicket(t *testing.T, p *postgres) {
 	second.Payment.ID, second.Payment.EcommerceID = "pay_2", "ticket"
 	recorded := begun(func() error { _, err := s.RecordPayment(ctx, ledger.Change{Record: second}); return err })
 	waits(t, raw, 1)
-	_, err = s.AddWebhookEvent(ctx, ledger.WebhookEvent{ID: "whe_1", Digest: "d", EcommerceID: "ticket"})
+	_, err = s.AddGatewayEvent(ctx, ledger.GatewayEvent{ID: "whe_1", Digest: "d", EcommerceID: "ticket"})
 	require.NoError(t, err)
-	settled := begun(func() error { return s.SettleWebhookEvent(ctx, "whe_1", ledger.VerdictUnmatched, "", "") })
+	settled := begun(func() error { return s.SettleGatewayEvent(ctx, "whe_1", ledger.EventUnmatched, "", "") })
 	select {
 	case err = <-settled:
 		t.Fatalf("it was given up although its ticket is on its way: %v", err)
@@ -458,7 +458,7 @@ func uncommittedTicket(t *testing.T, p *postgres) {
 	require.NoError(t, tx.Rollback())
 	require.NoError(t, <-recorded)
 	require.NoError(t, <-settled)
-	events, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictPending, Limit: 10})
+	events, _, err := s.GatewayEvents(ctx, ledger.GatewayEventFilter{Verdict: ledger.EventPending, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 }

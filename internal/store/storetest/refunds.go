@@ -293,7 +293,7 @@ func refundLife(t *testing.T, open Opener) {
 	r, err := s.Payment(ctx, paid.Payment.ID)
 	require.NoError(t, err)
 	require.Equal(t, money.FromCents(2_50), r.Payment.RefundedAmount)
-	page, _, err := s.Payments(ctx, ledger.Filter{})
+	page, _, err := s.Payments(ctx, ledger.PaymentFilter{})
 	require.NoError(t, err)
 	require.Equal(t, []payment.Payment{r.Payment}, page, "lists count refunds too")
 

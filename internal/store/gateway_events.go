@@ -14,22 +14,22 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// AddWebhookEvent keeps an event whole, and reports whether its digest is new.
+// AddGatewayEvent keeps an event whole, and reports whether its digest is new.
 // When it returns, the event is durable. A duplicate is counted and changes
 // nothing else; the same event again, by its id, has the same answer again. An
 // event without a verdict is pending; one whose verdict is known on arrival is
 // settled.
-func (s *Store) AddWebhookEvent(ctx context.Context, e ledger.WebhookEvent) (added bool, err error) {
+func (s *Store) AddGatewayEvent(ctx context.Context, e ledger.GatewayEvent) (added bool, err error) {
 	if e.Verdict == "" {
-		e.Verdict = ledger.VerdictPending
+		e.Verdict = ledger.EventPending
 	}
-	if e.Verdict != ledger.VerdictPending && e.SettledAt == nil {
+	if e.Verdict != ledger.EventPending && e.SettledAt == nil {
 		settled := s.now()
 		e.SettledAt = &settled
 	}
 	var fresh bool // written now, and not by an earlier call with the same id
-	err = s.write(ctx, "add webhook event "+e.ID, func(tx *sql.Tx) error {
-		sealed := s.sealing("webhook_events", e.ID)
+	err = s.write(ctx, "add gateway event "+e.ID, func(tx *sql.Tx) error {
+		sealed := s.sealing("gateway_events", e.ID)
 		row := []column{
 			{"id", e.ID},
 			{"digest", e.Digest},
@@ -52,14 +52,14 @@ func (s *Store) AddWebhookEvent(ctx context.Context, e ledger.WebhookEvent) (add
 		if sealed.err != nil {
 			return sealed.err
 		}
-		added, err = insert(ctx, tx, "webhook_events", row)
+		added, err = insert(ctx, tx, "gateway_events", row)
 		fresh = added
 		if err != nil || added {
 			return err
 		}
 		var kept string
 		err = tx.QueryRowContext(ctx, `
-			UPDATE webhook_events SET deliveries = deliveries + CASE WHEN id = $2 THEN 0 ELSE 1 END WHERE digest = $1
+			UPDATE gateway_events SET deliveries = deliveries + CASE WHEN id = $2 THEN 0 ELSE 1 END WHERE digest = $1
 			RETURNING id`, e.Digest, e.ID).Scan(&kept)
 		if errors.Is(err, sql.ErrNoRows) {
 			return errors.New("the id belongs to an event with another digest")
@@ -67,42 +67,42 @@ func (s *Store) AddWebhookEvent(ctx context.Context, e ledger.WebhookEvent) (add
 		added = kept == e.ID
 		return err
 	})
-	if fresh && err == nil && e.Verdict != ledger.VerdictPending {
-		s.observer.WebhookSettled(e.Verdict)
+	if fresh && err == nil && e.Verdict != ledger.EventPending {
+		s.observer.EventSettled(e.Verdict)
 	}
 	return added && err == nil, err
 }
 
-// LeaseWebhookEvents hands out the pending events whose time has come and that
+// LeaseGatewayEvents hands out the pending events whose time has come and that
 // nobody else has on lease, oldest first. No two callers get the same one,
 // whichever processes they run in, until the lease has run out. Each hand-out
 // counts as an attempt. One that cannot be read says so and stands in nobody's
-// way: [ledger.WebhookEvent].Unreadable.
-func (s *Store) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error) {
-	var leased []ledger.WebhookEvent
-	err := s.write(ctx, "lease webhook events", func(tx *sql.Tx) error {
+// way: [ledger.GatewayEvent].Unreadable.
+func (s *Store) LeaseGatewayEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.GatewayEvent, error) {
+	var leased []ledger.GatewayEvent
+	err := s.write(ctx, "lease gateway events", func(tx *sql.Tx) error {
 		now := s.now()
 		var err error
-		leased, err = list(ctx, tx, s.scanWebhookEvent, `
+		leased, err = list(ctx, tx, s.scanGatewayEvent, `
 			WITH due AS MATERIALIZED (
-				SELECT id FROM webhook_events
+				SELECT id FROM gateway_events
 				WHERE verdict = 'pending' AND not_before <= $1 AND leased_until <= $1
 				ORDER BY received_at, id LIMIT $3`+s.dialect.skipLocked+`)
-			UPDATE webhook_events SET leased_until = $2, attempts = attempts + 1
+			UPDATE gateway_events SET leased_until = $2, attempts = attempts + 1
 			WHERE id IN (SELECT id FROM due)
-			RETURNING `+webhookColumns, micros(now), micros(now.Add(lease)), limit)
+			RETURNING `+gatewayEventColumns, micros(now), micros(now.Add(lease)), limit)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(leased, func(a, b ledger.WebhookEvent) int {
+	slices.SortFunc(leased, func(a, b ledger.GatewayEvent) int {
 		return cmp.Or(a.ReceivedAt.Compare(b.ReceivedAt), strings.Compare(a.ID, b.ID))
 	})
 	return leased, nil
 }
 
-// SettleWebhookEvent records what became of an event and ends its lease. Later
+// SettleGatewayEvent records what became of an event and ends its lease. Later
 // knowledge may replace a verdict, but an empty matchedID or effect never
 // erases one, unmatched replaces none that says more, and that an event was
 // handed over replaces nothing that was found out since: whom it was handed to
@@ -110,26 +110,26 @@ func (s *Store) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Du
 //
 // An event that is settled as unmatched although its payment has appeared by
 // now stays pending instead: it was looked up a moment too early.
-func (s *Store) SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error {
-	if verdict == "" || verdict == ledger.VerdictPending {
-		return fmt.Errorf("settle webhook event %s: %q is not a verdict to settle with", id, verdict)
+func (s *Store) SettleGatewayEvent(ctx context.Context, id string, verdict ledger.EventVerdict, matchedID, effect string) error {
+	if verdict == "" || verdict == ledger.EventPending {
+		return fmt.Errorf("settle gateway event %s: %q is not a verdict to settle with", id, verdict)
 	}
 	var fresh bool
-	err := s.write(ctx, "settle webhook event "+id, func(tx *sql.Tx) error {
+	err := s.write(ctx, "settle gateway event "+id, func(tx *sql.Tx) error {
 		fresh = false
-		if verdict == ledger.VerdictUnmatched {
+		if verdict == ledger.EventUnmatched {
 			found, err := s.matchedMeanwhile(ctx, tx, id, matchedID)
 			if err != nil || found {
 				return err
 			}
 		}
-		var before ledger.WebhookVerdict
-		if err := known(tx.QueryRowContext(ctx, `SELECT verdict FROM webhook_events WHERE id = $1`+s.dialect.forUpdate, id).
+		var before ledger.EventVerdict
+		if err := known(tx.QueryRowContext(ctx, `SELECT verdict FROM gateway_events WHERE id = $1`+s.dialect.forUpdate, id).
 			Scan(&before)); err != nil {
 			return err
 		}
 		changed, err := exec(ctx, tx, `
-			UPDATE webhook_events SET
+			UPDATE gateway_events SET
 				verdict = $2,
 				matched_id = CASE WHEN $3 = '' THEN matched_id ELSE $3 END,
 				effect = CASE WHEN $4 = '' THEN effect ELSE $4 END,
@@ -143,7 +143,7 @@ func (s *Store) SettleWebhookEvent(ctx context.Context, id string, verdict ledge
 		return err
 	})
 	if err == nil && fresh {
-		s.observer.WebhookSettled(verdict)
+		s.observer.EventSettled(verdict)
 	}
 	return err
 }
@@ -155,16 +155,16 @@ func (s *Store) matchedMeanwhile(ctx context.Context, tx *sql.Tx, id, matchedID 
 	if matchedID != "" {
 		return false, nil // the relay knew the payment and decided all the same
 	}
-	const query = `SELECT ` + webhookColumns + ` FROM webhook_events WHERE id = $1`
-	e, err := s.scanWebhookEvent(tx.QueryRowContext(ctx, query, id))
+	const query = `SELECT ` + gatewayEventColumns + ` FROM gateway_events WHERE id = $1`
+	e, err := s.scanGatewayEvent(tx.QueryRowContext(ctx, query, id))
 	if err != nil {
 		return false, err
 	}
 	if err := s.lockClaims(ctx, tx, e.EcommerceID, e.PaymentID); err != nil {
 		return false, err
 	}
-	e, err = s.scanWebhookEvent(tx.QueryRowContext(ctx, query+s.dialect.forUpdate, id))
-	if err != nil || e.Verdict != ledger.VerdictPending {
+	e, err = s.scanGatewayEvent(tx.QueryRowContext(ctx, query+s.dialect.forUpdate, id))
+	if err != nil || e.Verdict != ledger.EventPending {
 		return false, err
 	}
 	if _, err = match(ctx, tx, e); errors.Is(err, ledger.ErrNotFound) {
@@ -173,7 +173,7 @@ func (s *Store) matchedMeanwhile(ctx context.Context, tx *sql.Tx, id, matchedID 
 	if err != nil {
 		return false, err
 	}
-	_, err = exec(ctx, tx, `UPDATE webhook_events SET not_before = $2, leased_until = 0 WHERE id = $1`, id, micros(s.now()))
+	_, err = exec(ctx, tx, `UPDATE gateway_events SET not_before = $2, leased_until = 0 WHERE id = $1`, id, micros(s.now()))
 	return true, err
 }
 
@@ -193,15 +193,15 @@ func (s *Store) lockClaims(ctx context.Context, tx *sql.Tx, ecommerceID, payment
 	return nil
 }
 
-// reopenWebhookEvents makes the events due that came before their payment's
+// reopenGatewayEvents makes the events due that came before their payment's
 // ticket was recorded.
-func (s *Store) reopenWebhookEvents(ctx context.Context, tx *sql.Tx, paymentID, ecommerceID string) error {
+func (s *Store) reopenGatewayEvents(ctx context.Context, tx *sql.Tx, paymentID, ecommerceID string) error {
 	if err := s.lockClaims(ctx, tx, ecommerceID, paymentID); err != nil {
 		return err
 	}
 	for _, by := range []struct{ column, claim string }{{"ecommerce_id", ecommerceID}, {"payment_id", paymentID}} {
 		_, err := exec(ctx, tx, fmt.Sprintf(`
-			UPDATE webhook_events SET verdict = 'pending', not_before = $1, settled_at = NULL
+			UPDATE gateway_events SET verdict = 'pending', not_before = $1, settled_at = NULL
 			WHERE verdict IN ('pending', 'unmatched') AND %[1]s <> '' AND %[1]s = $2`, by.column),
 			micros(s.now()), by.claim)
 		if err != nil {
@@ -211,23 +211,23 @@ func (s *Store) reopenWebhookEvents(ctx context.Context, tx *sql.Tx, paymentID, 
 	return nil
 }
 
-// PostponeWebhookEvent ends the lease of a pending event and hides it until
+// PostponeGatewayEvent ends the lease of a pending event and hides it until
 // notBefore. An event that is settled already stays so.
-func (s *Store) PostponeWebhookEvent(ctx context.Context, id string, notBefore time.Time) error {
-	return s.write(ctx, "postpone webhook event "+id, func(tx *sql.Tx) error {
+func (s *Store) PostponeGatewayEvent(ctx context.Context, id string, notBefore time.Time) error {
+	return s.write(ctx, "postpone gateway event "+id, func(tx *sql.Tx) error {
 		changed, err := exec(ctx, tx, `
-			UPDATE webhook_events SET not_before = $2, leased_until = 0 WHERE id = $1 AND verdict = 'pending'`,
+			UPDATE gateway_events SET not_before = $2, leased_until = 0 WHERE id = $1 AND verdict = 'pending'`,
 			id, micros(notBefore))
 		if err != nil || changed > 0 {
 			return err
 		}
-		return exists(ctx, tx, "webhook_events", id)
+		return exists(ctx, tx, "gateway_events", id)
 	})
 }
 
-// WebhookEvents returns one page of the events that a filter selects, newest
+// GatewayEvents returns one page of the events that a filter selects, newest
 // first, and the cursor of the next: the zero value at the end.
-func (s *Store) WebhookEvents(ctx context.Context, filter ledger.WebhookFilter) ([]ledger.WebhookEvent, ledger.Cursor, error) {
+func (s *Store) GatewayEvents(ctx context.Context, filter ledger.GatewayEventFilter) ([]ledger.GatewayEvent, ledger.Cursor, error) {
 	conditions, args := []string{"TRUE"}, []any{}
 	where := func(condition string, value any) {
 		args = append(args, value)
@@ -245,11 +245,11 @@ func (s *Store) WebhookEvents(ctx context.Context, filter ledger.WebhookFilter) 
 	}
 	limit := pageOf(filter.Limit)
 	args = append(args, limit+1) // one more tells whether there is a next page
-	events, err := list(ctx, s.readers, s.scanWebhookEvent, fmt.Sprintf(`
-		SELECT %s FROM webhook_events WHERE %s ORDER BY received_at DESC, id DESC LIMIT $%d`,
-		webhookColumns, strings.Join(conditions, " AND "), len(args)), args...)
+	events, err := list(ctx, s.readers, s.scanGatewayEvent, fmt.Sprintf(`
+		SELECT %s FROM gateway_events WHERE %s ORDER BY received_at DESC, id DESC LIMIT $%d`,
+		gatewayEventColumns, strings.Join(conditions, " AND "), len(args)), args...)
 	if err != nil {
-		return nil, ledger.Cursor{}, fmt.Errorf("list webhook events: %w", err)
+		return nil, ledger.Cursor{}, fmt.Errorf("list gateway events: %w", err)
 	}
 	if len(events) <= limit {
 		return events, ledger.Cursor{}, nil
@@ -259,31 +259,31 @@ func (s *Store) WebhookEvents(ctx context.Context, filter ledger.WebhookFilter) 
 	return events, ledger.Cursor{CreatedAt: last.ReceivedAt, ID: last.ID}, nil
 }
 
-// HasWebhookEvent reports whether an event with the digest is kept.
-func (s *Store) HasWebhookEvent(ctx context.Context, digest string) (bool, error) {
+// HasGatewayEvent reports whether an event with the digest is kept.
+func (s *Store) HasGatewayEvent(ctx context.Context, digest string) (bool, error) {
 	var one int
-	err := known(s.readers.QueryRowContext(ctx, `SELECT 1 FROM webhook_events WHERE digest = $1`, digest).Scan(&one))
+	err := known(s.readers.QueryRowContext(ctx, `SELECT 1 FROM gateway_events WHERE digest = $1`, digest).Scan(&one))
 	if errors.Is(err, ledger.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look for webhook event %s: %w", digest, err)
+		return false, fmt.Errorf("look for gateway event %s: %w", digest, err)
 	}
 	return true, nil
 }
 
-// MatchWebhookEvent returns the id of the payment that an event is about: by
+// MatchGatewayEvent returns the id of the payment that an event is about: by
 // the ticket's id, then by the reference number of the payment or of one of its
 // refunds (docs/athmovil.md §4.2), then by the payment id in its metadata.
-func (s *Store) MatchWebhookEvent(ctx context.Context, e ledger.WebhookEvent) (string, error) {
+func (s *Store) MatchGatewayEvent(ctx context.Context, e ledger.GatewayEvent) (string, error) {
 	id, err := match(ctx, s.readers, e)
 	if err != nil {
-		return "", fmt.Errorf("match webhook event %s: %w", e.ID, err)
+		return "", fmt.Errorf("match gateway event %s: %w", e.ID, err)
 	}
 	return id, nil
 }
 
-func match(ctx context.Context, q queryer, e ledger.WebhookEvent) (string, error) {
+func match(ctx context.Context, q queryer, e ledger.GatewayEvent) (string, error) {
 	for _, by := range []struct{ query, claim string }{
 		{`SELECT id FROM payments WHERE ecommerce_id <> '' AND ecommerce_id = $1 ORDER BY created_at DESC LIMIT 1`, e.EcommerceID},
 		{`SELECT id FROM payments WHERE reference_number <> '' AND reference_number = $1 ORDER BY created_at DESC LIMIT 1`, e.ReferenceNumber},
@@ -302,16 +302,16 @@ func match(ctx context.Context, q queryer, e ledger.WebhookEvent) (string, error
 	return "", ledger.ErrNotFound
 }
 
-const webhookColumns = `
+const gatewayEventColumns = `
 	id, digest, kind, ecommerce_id, reference_number, payment_id, body_sealed, headers_sealed,
 	verdict, matched_id, effect, deliveries, attempts, not_before, received_at, settled_at`
 
-// scanWebhookEvent fails for no text that cannot be unsealed: one such event must
+// scanGatewayEvent fails for no text that cannot be unsealed: one such event must
 // not hide the others of a list or of a lease.
-func (s *Store) scanWebhookEvent(row scanner) (ledger.WebhookEvent, error) {
-	var e ledger.WebhookEvent
+func (s *Store) scanGatewayEvent(row scanner) (ledger.GatewayEvent, error) {
+	var e ledger.GatewayEvent
 	sealed := func(column string, dest *private.Text) unsealedColumn {
-		return unsealedColumn{sealedColumn{sealer: s.sealer, table: "webhook_events", column: column, id: &e.ID, dest: dest}, &e.Unreadable}
+		return unsealedColumn{sealedColumn{sealer: s.sealer, table: "gateway_events", column: column, id: &e.ID, dest: dest}, &e.Unreadable}
 	}
 	err := row.Scan(&e.ID, &e.Digest, &e.Kind, &e.EcommerceID, &e.ReferenceNumber, &e.PaymentID,
 		sealed("body", &e.Body), sealed("headers", &e.Headers),
