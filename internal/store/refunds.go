@@ -224,8 +224,9 @@ func (s *Store) putRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRecord
 		return fmt.Errorf("the refund belongs to payment %s, not %s", was.PaymentID, r.Refund.PaymentID)
 	case was.Amount != r.Refund.Amount:
 		return fmt.Errorf("the refund's amount is %s and cannot become %s", was.Amount, r.Refund.Amount)
-	case reopens(was, r.Refund):
-		return fmt.Errorf("a refund that is settled as %s cannot be reopened as %s", was.Status, r.Refund.Status)
+	}
+	if err := follows(before.Refund, r.Refund); err != nil {
+		return fmt.Errorf("a refund that is settled as %s cannot be reopened as %s: %w", before.Refund.Status, r.Refund.Status, err)
 	}
 	changing, err := s.refundChanges(r)
 	if err != nil {
@@ -234,19 +235,34 @@ func (s *Store) putRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRecord
 	return update(ctx, tx, "refunds", append([]column{{"id", r.Refund.ID}}, changing...))
 }
 
-// reopens reports whether a refund that is settled would be unsettled again.
-// Its money may have been given to the next refund since.
-func reopens(was, is payment.Refund) bool {
-	switch {
-	case was.Status == payment.RefundPending:
-		return false
-	case was.Status == payment.RefundCompleted && is.Status != payment.RefundCompleted:
-		return true
-	case was.NeedsReview:
-		return false
-	default:
-		return is.Status != was.Status || is.NeedsReview
+// follows returns an error unless facts lead from a refund as it was to what it
+// is: a refund that is settled is never unsettled. Its money may have been given
+// to the next refund since. Only a refund in review may turn out to have been
+// completed after it was recorded as failed: while the review is open no other
+// refund is granted.
+func follows(was, is payment.Refund) error {
+	var facts []payment.RefundFact
+	if is.NeedsReview && !was.NeedsReview {
+		facts = append(facts, payment.RefundFactUnknown)
 	}
+	switch {
+	case is.Status == payment.RefundCompleted && was.NeedsReview:
+		facts = append(facts, payment.RefundFactCorrected)
+	case is.Status == payment.RefundCompleted:
+		facts = append(facts, payment.RefundFactCompleted)
+	case is.Status == payment.RefundFailed:
+		facts = append(facts, payment.RefundFactFailed)
+	default:
+		facts = append(facts, payment.RefundFactUnknown)
+	}
+	status := was.Status
+	for _, fact := range facts {
+		var err error
+		if status, err = payment.NextRefund(status, fact); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) insertRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRecord) error {

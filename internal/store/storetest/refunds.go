@@ -306,6 +306,52 @@ func refundLife(t *testing.T, open Opener) {
 	require.Equal(t, []string{asked.RefundID, second.RefundID}, []string{refunds[0].ID, refunds[1].ID}, "oldest first")
 }
 
+// refundSteps tries every step from one state of a refund to another. What is
+// settled is never unsettled, except that a review may still find that a refund
+// was completed which had been recorded as failed.
+func refundSteps(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	type state struct {
+		status payment.RefundStatus
+		review bool
+	}
+	pending, completed, failed := payment.RefundPending, payment.RefundCompleted, payment.RefundFailed
+	all := []state{{pending, false}, {pending, true}, {completed, false}, {completed, true}, {failed, false}, {failed, true}}
+	allowed := map[state][]state{
+		{pending, false}:   all,
+		{pending, true}:    all,
+		{completed, false}: {{completed, false}},
+		{completed, true}:  {{completed, false}, {completed, true}},
+		{failed, false}:    {{failed, false}},
+		{failed, true}:     {{failed, false}, {failed, true}, {completed, false}, {completed, true}},
+	}
+	for _, was := range all {
+		for _, is := range all {
+			paid := filled(t)
+			record(ctx, t, s, paid)
+			granted, err := s.ReserveRefund(ctx, ask(paid.Payment.ID, "k", nil))
+			require.NoError(t, err)
+			before := settled(ledger.RefundRecord{Refund: granted.Refund}, was.status)
+			before.Refund.NeedsReview = was.review
+			_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: before})
+			require.NoError(t, err)
+
+			after := settled(before, is.status)
+			after.Refund.NeedsReview = is.review
+			_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: after})
+			if slices.Contains(allowed[was], is) {
+				require.NoError(t, err, "%v to %v", was, is)
+				continue
+			}
+			var refused *payment.RefundTransitionError
+			require.ErrorAs(t, err, &refused, "%v to %v", was, is)
+			got, err := s.Refund(ctx, granted.Refund.ID)
+			require.NoError(t, err)
+			require.Equal(t, was, state{got.Refund.Status, got.Refund.NeedsReview}, "a refused step changes nothing")
+		}
+	}
+}
+
 func externalRefunds(t *testing.T, open Opener) {
 	s, ctx := open(nil), t.Context()
 	paid := completed(t)

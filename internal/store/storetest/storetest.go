@@ -60,6 +60,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) Opener) {
 		{"one run may send a refund", claimRace},
 		{"a refund that was taken is sent by nobody", takenRefund},
 		{"a refund goes its way", refundLife},
+		{"a settled refund stays settled", refundSteps},
 		{"a refund made elsewhere counts", externalRefunds},
 		{"a refund made elsewhere is booked once", bookings},
 		{"one rise of the gateway's total is booked once", bookingRace},
