@@ -78,6 +78,7 @@ func (o *outbox) announce(ctx workflow.Context, subject string, n payment.Notifi
 			o.spawn(ctx, func(ctx workflow.Context) { o.deliver(ctx, one, r) })
 		}
 	})
+	o.keepUp(ctx)
 }
 
 // announceRefund tells that a refund made elsewhere was booked.
@@ -178,8 +179,8 @@ func (o *outbox) deliver(ctx workflow.Context, n payment.Notification, r ledger.
 // idle reports whether every delivery has ended.
 func (o *outbox) idle() bool { return o.underway == 0 }
 
-// atRest reports whether every delivery has ended, and nothing is being written.
-func (o *outbox) atRest() bool { return o.idle() && o.writing == 0 }
+// atRest reports whether every delivery has ended, and its outcome is written.
+func (o *outbox) atRest() bool { return o.idle() && o.writing == 0 && !o.hasEnded() }
 
 // hasEnded reports whether there are outcomes for the store.
 func (o *outbox) hasEnded() bool { return len(o.ended) > 0 }

@@ -592,5 +592,4 @@ func (p *process) needReview(ctx workflow.Context, cause payment.ReviewCause) {
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Needs a review: ATH Móvil has not decided; looks every %s.", p.timing.Review))
 	p.upsert(ctx, SearchNeedsReview.ValueSet(true))
 	p.announce(ctx, payment.EventNeedsReview)
-	p.outbox.keepUp(ctx)
 }

@@ -142,11 +142,10 @@ func (p *process) finish(ctx workflow.Context) error {
 			p.write(ctx) // details that came too late for the notification still reach the store
 		}
 		p.contradictions(ctx)
-		p.writeDeliveries(ctx)
 		if over() {
 			return nil
 		}
-		if err := workflow.Await(ctx, func() bool { return p.events.Len() > 0 || p.outbox.hasEnded() || over() }); err != nil {
+		if err := workflow.Await(ctx, func() bool { return p.events.Len() > 0 || over() }); err != nil {
 			return err
 		}
 	}

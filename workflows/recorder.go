@@ -58,7 +58,6 @@ func (p *process) change(ctx workflow.Context, event payment.Event) ledger.Chang
 		},
 		Transitions: p.unwritten,
 		Announce:    event,
-		Deliveries:  p.outbox.take(),
 		Review:      p.docket.take(),
 	}
 	p.unwritten = nil
@@ -90,19 +89,6 @@ func (p *process) announce(ctx workflow.Context, event payment.Event) written {
 		return ledger.Announced{Sequence: result.Sequence, Receivers: result.Receivers}, err
 	})
 	return w
-}
-
-// writeDeliveries puts the outcomes of the deliveries in line for the store.
-func (p *process) writeDeliveries(ctx workflow.Context) {
-	if !p.outbox.hasEnded() {
-		return
-	}
-	p.enqueue(ctx, ledger.Change{
-		Record: ledger.Record{
-			Payment: p.payment, Revision: p.revision, Fingerprint: p.fingerprint,
-		},
-		Deliveries: p.outbox.take(),
-	})
 }
 
 // persist repeats a local activity until it succeeds. Between attempts the

@@ -96,20 +96,7 @@ func (r *refund) run(ctx workflow.Context) error {
 
 // finish returns when every receiver was told and every handler has answered.
 func (r *refund) finish(ctx workflow.Context) error {
-	for {
-		over := func() bool { return r.outbox.atRest() && workflow.AllHandlersFinished(ctx) }
-		if err := workflow.Await(ctx, func() bool { return r.outbox.hasEnded() || over() }); err != nil {
-			return err
-		}
-		if !r.outbox.hasEnded() {
-			return nil
-		}
-		if _, err := persist[ledger.Announced](ctx, activities.RecordRefundName, ledger.RefundChange{
-			Record: r.record(), Deliveries: r.outbox.take(),
-		}); err != nil {
-			return err
-		}
-	}
+	return workflow.Await(ctx, func() bool { return r.outbox.atRest() && workflow.AllHandlersFinished(ctx) })
 }
 
 // reserve asks for the right to send the refund. While another refund of the
@@ -410,7 +397,6 @@ func (r *refund) needReview(ctx workflow.Context, before, after money.Amount) er
 		return err
 	}
 	err := r.announce(ctx, payment.EventNeedsReview)
-	r.outbox.keepUp(ctx)
 	r.settled = true
 	return err
 }

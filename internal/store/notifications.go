@@ -112,17 +112,13 @@ func (s *Store) nextSequence(ctx context.Context, tx *sql.Tx, paymentID string) 
 // begins again.
 func (s *Store) RecordDeliveries(ctx context.Context, deliveries []payment.Delivery) error {
 	return s.write(ctx, "record deliveries", func(tx *sql.Tx) error {
-		return s.putDeliveries(ctx, tx, deliveries)
-	})
-}
-
-func (s *Store) putDeliveries(ctx context.Context, tx *sql.Tx, deliveries []payment.Delivery) error {
-	for _, d := range deliveries {
-		if err := s.putDelivery(ctx, tx, "", d); err != nil {
-			return fmt.Errorf("delivery %s: %w", d.ID, err)
+		for _, d := range deliveries {
+			if err := s.putDelivery(ctx, tx, "", d); err != nil {
+				return fmt.Errorf("delivery %s: %w", d.ID, err)
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // putDelivery adds a delivery, or notes how a known one stands. subject is only

@@ -22,7 +22,7 @@ const unfinished = `status IN ('pending', 'open', 'confirmed')`
 // RecordPayment writes one step of a payment's life, all or nothing, and
 // answers with the sequence and the receivers of the event that it announces:
 // the same ones on every retry. A revision that is not newer than the stored
-// one leaves the payment alone, and its transitions, deliveries, review and
+// one leaves the payment alone, and its transitions, review and
 // announcement are still kept.
 //
 // The first write of an unfinished payment whose reference has another one is
@@ -44,9 +44,6 @@ func (s *Store) RecordPayment(ctx context.Context, change ledger.Change) (ledger
 			if inserted {
 				fresh = append(fresh, t)
 			}
-		}
-		if err := s.putDeliveries(ctx, tx, change.Deliveries); err != nil {
-			return err
 		}
 		if err := s.putReview(ctx, tx, change.Review); err != nil {
 			return err

@@ -187,9 +187,6 @@ func (s *Store) RecordRefund(ctx context.Context, change ledger.RefundChange) (l
 		if err := s.neverBelowZero(ctx, tx, refund); err != nil {
 			return err
 		}
-		if err := s.putDeliveries(ctx, tx, change.Deliveries); err != nil {
-			return err
-		}
 		if err := s.putReview(ctx, tx, change.Review); err != nil {
 			return err
 		}
