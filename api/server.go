@@ -153,7 +153,6 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg.fillDefaults()
-	cfg.Store = promptStore{cfg.Store}
 	s := &Server{
 		cfg:      cfg,
 		webhooks: newWebhookGate(cfg.WebhookSecret, cfg.Now),

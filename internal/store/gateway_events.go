@@ -28,7 +28,7 @@ func (s *Store) AddGatewayEvent(ctx context.Context, e ledger.GatewayEvent) (add
 		e.SettledAt = &settled
 	}
 	var fresh bool // written now, and not by an earlier call with the same id
-	err = s.write(ctx, "add gateway event "+e.ID, func(tx *sql.Tx) error {
+	err = s.write(ctx, "add gateway event "+e.ID, func(ctx context.Context, tx *sql.Tx) error {
 		sealed := s.sealing("gateway_events", e.ID)
 		row := []column{
 			{"id", e.ID},
@@ -80,7 +80,7 @@ func (s *Store) AddGatewayEvent(ctx context.Context, e ledger.GatewayEvent) (add
 // way: [ledger.GatewayEvent].Unreadable.
 func (s *Store) LeaseGatewayEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.GatewayEvent, error) {
 	var leased []ledger.GatewayEvent
-	err := s.write(ctx, "lease gateway events", func(tx *sql.Tx) error {
+	err := s.write(ctx, "lease gateway events", func(ctx context.Context, tx *sql.Tx) error {
 		now := s.now()
 		var err error
 		leased, err = list(ctx, tx, s.scanGatewayEvent, `
@@ -115,7 +115,7 @@ func (s *Store) SettleGatewayEvent(ctx context.Context, id string, verdict ledge
 		return fmt.Errorf("settle gateway event %s: %q is not a verdict to settle with", id, verdict)
 	}
 	var fresh bool
-	err := s.write(ctx, "settle gateway event "+id, func(tx *sql.Tx) error {
+	err := s.write(ctx, "settle gateway event "+id, func(ctx context.Context, tx *sql.Tx) error {
 		fresh = false
 		if verdict == ledger.EventUnmatched {
 			found, err := s.matchedMeanwhile(ctx, tx, id, matchedID)
@@ -214,7 +214,7 @@ func (s *Store) reopenGatewayEvents(ctx context.Context, tx *sql.Tx, paymentID, 
 // PostponeGatewayEvent ends the lease of a pending event and hides it until
 // notBefore. An event that is settled already stays so.
 func (s *Store) PostponeGatewayEvent(ctx context.Context, id string, notBefore time.Time) error {
-	return s.write(ctx, "postpone gateway event "+id, func(tx *sql.Tx) error {
+	return s.write(ctx, "postpone gateway event "+id, func(ctx context.Context, tx *sql.Tx) error {
 		changed, err := exec(ctx, tx, `
 			UPDATE gateway_events SET not_before = $2, leased_until = 0 WHERE id = $1 AND verdict = 'pending'`,
 			id, micros(notBefore))
@@ -228,59 +228,32 @@ func (s *Store) PostponeGatewayEvent(ctx context.Context, id string, notBefore t
 // GatewayEvents returns one page of the events that a filter selects, newest
 // first, and the cursor of the next: the zero value at the end.
 func (s *Store) GatewayEvents(ctx context.Context, filter ledger.GatewayEventFilter) ([]ledger.GatewayEvent, ledger.Cursor, error) {
-	conditions, args := []string{"TRUE"}, []any{}
-	where := func(condition string, value any) {
-		args = append(args, value)
-		conditions = append(conditions, fmt.Sprintf(condition, len(args)))
-	}
-	if filter.Verdict != "" {
-		where("verdict = $%d", filter.Verdict)
-	}
-	if filter.PaymentID != "" {
-		where("matched_id <> '' AND matched_id = $%d", filter.PaymentID)
-	}
-	if filter.After != (ledger.Cursor{}) {
-		args = append(args, micros(filter.After.CreatedAt), filter.After.ID)
-		conditions = append(conditions, fmt.Sprintf("(received_at, id) < ($%d, $%d)", len(args)-1, len(args)))
-	}
-	limit := pageOf(filter.Limit)
-	args = append(args, limit+1) // one more tells whether there is a next page
-	events, err := list(ctx, s.readers, s.scanGatewayEvent, fmt.Sprintf(`
-		SELECT %s FROM gateway_events WHERE %s ORDER BY received_at DESC, id DESC LIMIT $%d`,
-		gatewayEventColumns, strings.Join(conditions, " AND "), len(args)), args...)
-	if err != nil {
-		return nil, ledger.Cursor{}, fmt.Errorf("list gateway events: %w", err)
-	}
-	if len(events) <= limit {
-		return events, ledger.Cursor{}, nil
-	}
-	events = events[:limit]
-	last := events[limit-1]
-	return events, ledger.Cursor{CreatedAt: last.ReceivedAt, ID: last.ID}, nil
+	var where selection
+	where.equal("verdict", string(filter.Verdict))
+	where.equal("matched_id", filter.PaymentID)
+	return page(ctx, s, listing[ledger.GatewayEvent]{
+		name: "gateway events", columns: gatewayEventColumns, from: "gateway_events", time: "received_at", id: "id",
+		scan:  s.scanGatewayEvent,
+		place: func(e ledger.GatewayEvent) ledger.Cursor { return ledger.Cursor{CreatedAt: e.ReceivedAt, ID: e.ID} },
+	}, where, filter.After, filter.Limit)
 }
 
 // HasGatewayEvent reports whether an event with the digest is kept.
 func (s *Store) HasGatewayEvent(ctx context.Context, digest string) (bool, error) {
-	var one int
-	err := known(s.readers.QueryRowContext(ctx, `SELECT 1 FROM gateway_events WHERE digest = $1`, digest).Scan(&one))
-	if errors.Is(err, ledger.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for gateway event %s: %w", digest, err)
-	}
-	return true, nil
+	return read(ctx, s, "look for gateway event "+digest, func(ctx context.Context, q queryer) (bool, error) {
+		var events int
+		err := q.QueryRowContext(ctx, `SELECT COUNT(*) FROM gateway_events WHERE digest = $1`, digest).Scan(&events)
+		return events > 0, err
+	})
 }
 
 // MatchGatewayEvent returns the id of the payment that an event is about: by
 // the ticket's id, then by the reference number of the payment or of one of its
 // refunds (docs/athmovil.md §4.2), then by the payment id in its metadata.
 func (s *Store) MatchGatewayEvent(ctx context.Context, e ledger.GatewayEvent) (string, error) {
-	id, err := match(ctx, s.readers, e)
-	if err != nil {
-		return "", fmt.Errorf("match gateway event %s: %w", e.ID, err)
-	}
-	return id, nil
+	return read(ctx, s, "match gateway event "+e.ID, func(ctx context.Context, q queryer) (string, error) {
+		return match(ctx, q, e)
+	})
 }
 
 func match(ctx context.Context, q queryer, e ledger.GatewayEvent) (string, error) {

@@ -63,7 +63,7 @@ const (
 // has sent of the payment meanwhile is taken up again.
 func (s *Store) Import(ctx context.Context, in Import) (Imported, error) {
 	var done Imported
-	err := s.write(ctx, "import payment "+in.Payment.ID, func(tx *sql.Tx) (err error) {
+	err := s.write(ctx, "import payment "+in.Payment.ID, func(ctx context.Context, tx *sql.Tx) (err error) {
 		done, err = s.importSale(ctx, tx, in)
 		return err
 	})
@@ -77,7 +77,7 @@ func (s *Store) Import(ctx context.Context, in Import) (Imported, error) {
 // was told later stays.
 func (s *Store) ImportCustomer(ctx context.Context, in CustomerImport) (ImportOutcome, error) {
 	var outcome ImportOutcome
-	err := s.write(ctx, "import a customer", func(tx *sql.Tx) (err error) {
+	err := s.write(ctx, "import a customer", func(ctx context.Context, tx *sql.Tx) (err error) {
 		outcome, err = s.importCustomer(ctx, tx, in)
 		return err
 	})
@@ -93,7 +93,7 @@ var errRehearsed = errors.New("rehearsed")
 func (s *Store) RehearseImport(ctx context.Context, sales []Import, customers []CustomerImport) ([]Imported, []ImportOutcome, error) {
 	var done []Imported
 	var kept []ImportOutcome
-	err := s.write(ctx, "rehearse an import", func(tx *sql.Tx) error {
+	err := s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		done, kept = make([]Imported, len(sales)), make([]ImportOutcome, len(customers))
 		var err error
 		for i, sale := range sales {
@@ -109,7 +109,7 @@ func (s *Store) RehearseImport(ctx context.Context, sales []Import, customers []
 		return errRehearsed
 	})
 	if !errors.Is(err, errRehearsed) {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("rehearse an import: %w", err)
 	}
 	return done, kept, nil
 }

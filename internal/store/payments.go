@@ -31,7 +31,7 @@ func (s *Store) RecordPayment(ctx context.Context, change ledger.Change) (ledger
 	p := change.Record.Payment
 	var announced ledger.Announced
 	var fresh []ledger.Transition
-	err := s.write(ctx, "record payment "+p.ID, func(tx *sql.Tx) error {
+	err := s.write(ctx, "record payment "+p.ID, func(ctx context.Context, tx *sql.Tx) error {
 		announced, fresh = ledger.Announced{}, nil // what is tried again is written again
 		if err := s.putPayment(ctx, tx, change.Record); err != nil {
 			return err
@@ -203,6 +203,12 @@ func (s *Store) scanPayment(row scanner) (ledger.Record, error) {
 	return r, nil
 }
 
+// scanPaymentAlone reads a payment without what is kept beside it.
+func (s *Store) scanPaymentAlone(row scanner) (payment.Payment, error) {
+	r, err := s.scanPayment(row)
+	return r.Payment, err
+}
+
 func encodeItems(items []payment.Item) (private.Text, error) {
 	if len(items) == 0 {
 		return "", nil
@@ -313,11 +319,9 @@ func (s *Store) keepCustomer(ctx context.Context, tx *sql.Tx, c payment.Customer
 // Customer returns what is known of whoever pays from a phone number of ten
 // digits.
 func (s *Store) Customer(ctx context.Context, phone private.Text) (payment.Customer, error) {
-	c, err := s.customer(ctx, s.readers, phone)
-	if err != nil {
-		return payment.Customer{}, fmt.Errorf("read a customer: %w", err)
-	}
-	return c, nil
+	return read(ctx, s, "read a customer", func(ctx context.Context, q queryer) (payment.Customer, error) {
+		return s.customer(ctx, q, phone)
+	})
 }
 
 func (s *Store) customer(ctx context.Context, q queryer, phone private.Text) (payment.Customer, error) {
@@ -337,106 +341,43 @@ func (s *Store) customer(ctx context.Context, q queryer, phone private.Text) (pa
 
 // Payment returns the payment as it was last recorded.
 func (s *Store) Payment(ctx context.Context, id string) (ledger.Record, error) {
-	r, err := s.paymentByID(ctx, s.readers, id)
-	if err != nil {
-		return ledger.Record{}, fmt.Errorf("read payment %s: %w", id, err)
-	}
-	return r, nil
+	return read(ctx, s, "read payment "+id, func(ctx context.Context, q queryer) (ledger.Record, error) {
+		return s.paymentByID(ctx, q, id)
+	})
 }
 
 func (s *Store) paymentByID(ctx context.Context, q queryer, id string) (ledger.Record, error) {
 	return s.scanPayment(q.QueryRowContext(ctx, `SELECT `+paymentColumns+` FROM payments p WHERE p.id = $1`, id))
 }
 
-// maxPage is the longest page of a list, and the length of one whose limit is
-// out of range.
-const maxPage = 100
-
-// pageOf returns the limit, or maxPage where it is out of range.
-func pageOf(limit int) int {
-	if limit < 1 || limit > maxPage {
-		return maxPage
-	}
-	return limit
-}
-
 // Payments returns one page of the payments that a filter selects, newest
 // first, and where the next page starts: the zero cursor at the end. A phone
 // number selects both whom the merchant asked and who paid.
-func (s *Store) Payments(ctx context.Context, filter ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error) {
-	where, args := s.conditions(filter)
-	limit := pageOf(filter.Limit)
-	args = append(args, limit+1)
-	query := fmt.Sprintf(`SELECT %s FROM payments p WHERE %s ORDER BY p.created_at DESC, p.id DESC LIMIT $%d`,
-		paymentColumns, where, len(args))
-	records, err := list(ctx, s.readers, s.scanPayment, query, args...)
-	if err != nil {
-		return nil, ledger.Cursor{}, fmt.Errorf("list payments: %w", err)
-	}
-	var next ledger.Cursor
-	if len(records) > limit {
-		records = records[:limit]
-		last := records[limit-1].Payment
-		next = ledger.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}
-	}
-	payments := make([]payment.Payment, len(records))
-	for i, r := range records {
-		payments[i] = r.Payment
-	}
-	return payments, next, nil
-}
-
-// conditions returns the filter as SQL, and its arguments. That a digest is not
-// empty goes without saying, but a partial index serves only who says it.
-func (s *Store) conditions(f ledger.PaymentFilter) (where string, args []any) {
-	conditions := []string{"TRUE"}
-	// Every $? of a condition becomes the number of its one argument.
-	add := func(condition string, arg any) {
-		args = append(args, arg)
-		conditions = append(conditions, strings.ReplaceAll(condition, "$?", fmt.Sprintf("$%d", len(args))))
-	}
-	if f.Status != "" {
-		add("p.status = $?", f.Status)
-	}
-	if f.Reference != "" {
-		add("p.reference <> '' AND p.reference = $?", f.Reference)
-	}
+func (s *Store) Payments(ctx context.Context, f ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error) {
+	var where selection
+	where.equal("p.status", string(f.Status))
+	where.equal("p.reference", f.Reference)
 	if f.PhoneNumber != "" {
-		add("(p.phone_digest <> '' AND p.phone_digest = $? OR p.payer_phone_digest <> '' AND p.payer_phone_digest = $?)",
+		where.add("(p.phone_digest <> '' AND p.phone_digest = $? OR p.payer_phone_digest <> '' AND p.payer_phone_digest = $?)",
 			s.digest(purposePhone, f.PhoneNumber))
 	}
-	if f.Metadata1 != "" {
-		add("p.metadata1_digest <> '' AND p.metadata1_digest = $?", s.digest(purposeMetadata1, f.Metadata1))
-	}
-	if f.Metadata2 != "" {
-		add("p.metadata2_digest <> '' AND p.metadata2_digest = $?", s.digest(purposeMetadata2, f.Metadata2))
-	}
-	if f.NeedsReview != nil && *f.NeedsReview {
-		conditions = append(conditions, "p.needs_review")
-	} else if f.NeedsReview != nil {
-		conditions = append(conditions, "NOT p.needs_review")
-	}
-	if !f.CreatedFrom.IsZero() {
-		add("p.created_at >= $?", micros(f.CreatedFrom))
-	}
-	if !f.CreatedTo.IsZero() {
-		add("p.created_at < $?", micros(f.CreatedTo))
-	}
-	if f.After != (ledger.Cursor{}) {
-		args = append(args, micros(f.After.CreatedAt), f.After.ID)
-		conditions = append(conditions, fmt.Sprintf("(p.created_at, p.id) < ($%d, $%d)", len(args)-1, len(args)))
-	}
-	return strings.Join(conditions, " AND "), args
+	where.equal("p.metadata1_digest", s.digest(purposeMetadata1, f.Metadata1))
+	where.equal("p.metadata2_digest", s.digest(purposeMetadata2, f.Metadata2))
+	where.holds("p.needs_review", f.NeedsReview)
+	where.between("p.created_at", f.CreatedFrom, f.CreatedTo)
+	return page(ctx, s, listing[payment.Payment]{
+		name: "payments", columns: paymentColumns, from: "payments p", time: "p.created_at", id: "p.id",
+		scan:  s.scanPaymentAlone,
+		place: func(p payment.Payment) ledger.Cursor { return ledger.Cursor{CreatedAt: p.CreatedAt, ID: p.ID} },
+	}, where, f.After, f.Limit)
 }
 
 // UnfinishedByReference returns the id of the payment that is not finished and
 // has the merchant's reference.
 func (s *Store) UnfinishedByReference(ctx context.Context, reference string) (string, error) {
-	id, err := unfinishedByReference(ctx, s.readers, reference)
-	if err != nil {
-		return "", fmt.Errorf("find the unfinished payment of a reference: %w", err)
-	}
-	return id, nil
+	return read(ctx, s, "find the unfinished payment of a reference", func(ctx context.Context, q queryer) (string, error) {
+		return unfinishedByReference(ctx, q, reference)
+	})
 }
 
 func unfinishedByReference(ctx context.Context, q queryer, reference string) (string, error) {
@@ -449,13 +390,11 @@ func unfinishedByReference(ctx context.Context, q queryer, reference string) (st
 // Transitions returns the steps of a payment's life, first to last; none for
 // an unknown payment.
 func (s *Store) Transitions(ctx context.Context, paymentID string) ([]ledger.Transition, error) {
-	transitions, err := list(ctx, s.readers, scanTransition, `
-		SELECT payment_id, sequence, from_status, to_status, at, reason
-		FROM transitions WHERE payment_id = $1 ORDER BY sequence`, paymentID)
-	if err != nil {
-		return nil, fmt.Errorf("list the transitions of %s: %w", paymentID, err)
-	}
-	return transitions, nil
+	return read(ctx, s, "list the transitions of "+paymentID, func(ctx context.Context, q queryer) ([]ledger.Transition, error) {
+		return list(ctx, q, scanTransition, `
+			SELECT payment_id, sequence, from_status, to_status, at, reason
+			FROM transitions WHERE payment_id = $1 ORDER BY sequence`, paymentID)
+	})
 }
 
 func scanTransition(row scanner) (ledger.Transition, error) {

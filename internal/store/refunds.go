@@ -22,7 +22,7 @@ var errNotPositive = errors.New("the amount of a refund must be positive")
 // written.
 func (s *Store) ReserveRefund(ctx context.Context, ask ledger.Reservation) (ledger.Reserved, error) {
 	var granted ledger.Reserved
-	err := s.write(ctx, "reserve refund "+ask.RefundID, func(tx *sql.Tx) error {
+	err := s.write(ctx, "reserve refund "+ask.RefundID, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := s.lockPayment(ctx, tx, ask.PaymentID)
 		if errors.Is(err, ledger.ErrNotFound) {
 			return &payment.RefundRefusal{Code: payment.RefusedNoPayment}
@@ -68,7 +68,7 @@ func (s *Store) reservedBefore(ctx context.Context, tx *sql.Tx, ask ledger.Reser
 // does everybody once the refund is settled: a Temporal that was restored from a
 // backup runs the same run a second time.
 func (s *Store) ClaimRefund(ctx context.Context, refundID, runID string) error {
-	return s.write(ctx, "claim refund "+refundID, func(tx *sql.Tx) error {
+	return s.write(ctx, "claim refund "+refundID, func(ctx context.Context, tx *sql.Tx) error {
 		changed, err := exec(ctx, tx,
 			`UPDATE refunds SET sent_by = $2 WHERE id = $1 AND sent_by IN ('', $2) AND status = 'pending'`, refundID, runID)
 		if err != nil || changed > 0 {
@@ -87,7 +87,7 @@ func (s *Store) ClaimRefund(ctx context.Context, refundID, runID string) error {
 // [*payment.RefundRefusal] with RefusedHeld.
 func (s *Store) TakeRefund(ctx context.Context, paymentID, refundID, by string) (ledger.Reserved, error) {
 	var taken ledger.Reserved
-	err := s.write(ctx, "take refund "+refundID, func(tx *sql.Tx) error {
+	err := s.write(ctx, "take refund "+refundID, func(ctx context.Context, tx *sql.Tx) error {
 		if _, err := s.lockPayment(ctx, tx, paymentID); err != nil {
 			return err
 		}
@@ -176,7 +176,7 @@ func unsettledRefund(ctx context.Context, q queryer, paymentID string) (string, 
 func (s *Store) RecordRefund(ctx context.Context, change ledger.RefundChange) (ledger.Announced, error) {
 	refund := change.Record.Refund
 	var announced ledger.Announced
-	err := s.write(ctx, "record refund "+refund.ID, func(tx *sql.Tx) error {
+	err := s.write(ctx, "record refund "+refund.ID, func(ctx context.Context, tx *sql.Tx) error {
 		announced = ledger.Announced{}
 		if _, err := s.lockPayment(ctx, tx, refund.PaymentID); err != nil {
 			return fmt.Errorf("payment %s: %w", refund.PaymentID, err)
@@ -358,11 +358,9 @@ func (s *Store) scanRefund(row scanner) (ledger.RefundRecord, error) {
 
 // Refund returns the refund as it was last recorded.
 func (s *Store) Refund(ctx context.Context, id string) (ledger.RefundRecord, error) {
-	r, err := s.refundByID(ctx, s.readers, id)
-	if err != nil {
-		return ledger.RefundRecord{}, fmt.Errorf("read refund %s: %w", id, err)
-	}
-	return r, nil
+	return read(ctx, s, "read refund "+id, func(ctx context.Context, q queryer) (ledger.RefundRecord, error) {
+		return s.refundByID(ctx, q, id)
+	})
 }
 
 func (s *Store) refundByID(ctx context.Context, q queryer, id string) (ledger.RefundRecord, error) {
@@ -372,14 +370,10 @@ func (s *Store) refundByID(ctx context.Context, q queryer, id string) (ledger.Re
 // Refunds returns the refunds of a payment, oldest first; none for an unknown
 // payment.
 func (s *Store) Refunds(ctx context.Context, paymentID string) ([]payment.Refund, error) {
-	records, err := list(ctx, s.readers, s.scanRefund,
-		`SELECT `+refundColumns+` FROM refunds WHERE payment_id = $1 ORDER BY created_at, id`, paymentID)
-	if err != nil {
-		return nil, fmt.Errorf("list the refunds of %s: %w", paymentID, err)
-	}
-	refunds := make([]payment.Refund, len(records))
-	for i, r := range records {
-		refunds[i] = r.Refund
-	}
-	return refunds, nil
+	return read(ctx, s, "list the refunds of "+paymentID, func(ctx context.Context, q queryer) ([]payment.Refund, error) {
+		return list(ctx, q, func(row scanner) (payment.Refund, error) {
+			r, err := s.scanRefund(row)
+			return r.Refund, err
+		}, `SELECT `+refundColumns+` FROM refunds WHERE payment_id = $1 ORDER BY created_at, id`, paymentID)
+	})
 }

@@ -14,7 +14,7 @@ func (s *Store) ClaimMerchant(ctx context.Context, id string) error {
 	if id == "" {
 		return errors.New("claim the store for a merchant: the merchant id is empty: set COBRO_MERCHANT_ID")
 	}
-	return s.write(ctx, "claim the store for a merchant", func(tx *sql.Tx) error {
+	return s.write(ctx, "claim the store for a merchant", func(ctx context.Context, tx *sql.Tx) error {
 		return s.claimMerchant(ctx, tx, id)
 	})
 }

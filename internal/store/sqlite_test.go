@@ -31,7 +31,7 @@ func TestSQLite(t *testing.T) {
 		cfg := migrated(t)
 		return func(now func() time.Time) *store.Store {
 			one := cfg
-			one.Now = now
+			one.Now, one.Timeout = now, time.Minute // many at once on a busy machine
 			return open(t, one)
 		}
 	})

@@ -40,6 +40,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -64,6 +65,11 @@ type Config struct {
 
 	// Optional fields
 
+	// Timeout bounds each call. A database that has vanished answers nothing, not
+	// even with an error, for as long as TCP believes in it: whoever asks gets an
+	// [ErrTimeout] before that. [Migrate] and [Store.RehearseImport] take as long
+	// as they need. Zero means 5 seconds.
+	Timeout time.Duration
 	// Now is the clock of leases and retries; nil means time.Now.
 	Now func() time.Time
 	// Logger hears of migrations; nil means silence.
@@ -79,6 +85,7 @@ type Store struct {
 	dialect dialect
 	sealer  Sealer
 	now     func() time.Time
+	timeout time.Duration // of one call
 
 	observer Observer
 	written  chan time.Time // when Ping last wrote; taken out by who writes now
@@ -87,6 +94,12 @@ type Store struct {
 // ErrUnreachable says that no database answered: it is away, is starting, or is
 // somewhere else. Waiting may help.
 var ErrUnreachable = errors.New("the database cannot be reached")
+
+// ErrTimeout says that a call took longer than [Config].Timeout allows. Whether
+// a write took place is not known: write it again.
+var ErrTimeout = errors.New("the database did not answer in time")
+
+const defaultTimeout = 5 * time.Second
 
 // Open opens a database that [Migrate] has brought to this program's schema.
 // One with another schema is a [*SchemaError]; a missing file is an
@@ -104,7 +117,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	s := &Store{writer: writer, readers: reader{readers, d.passing}, dialect: d, sealer: cfg.Sealer, now: cfg.Now, observer: cfg.Observer, written: make(chan time.Time, 1)}
+	s := &Store{writer: writer, readers: reader{readers, d.passing}, dialect: d, sealer: cfg.Sealer, now: cfg.Now, timeout: cmp.Or(cfg.Timeout, defaultTimeout), observer: cfg.Observer, written: make(chan time.Time, 1)}
 	s.written <- time.Time{}
 	if s.now == nil {
 		s.now = time.Now
@@ -112,14 +125,20 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if s.observer == nil {
 		s.observer = nobody{}
 	}
-	err = checkSchema(ctx, d, s.readers)
-	if err == nil && d.check != nil {
-		err = d.check(ctx, readers)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open the store: %w", errors.Join(d.hint(err), s.Close()))
+	if err := s.bounded(ctx, "open the store", func(ctx context.Context) error { return d.hint(s.fits(ctx)) }); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// fits returns an error unless the database has this program's schema and keeps
+// this package's promises.
+func (s *Store) fits(ctx context.Context) error {
+	err := checkSchema(ctx, s.dialect, s.readers)
+	if err == nil && s.dialect.check != nil {
+		err = s.dialect.check(ctx, s.readers.DB)
+	}
+	return err
 }
 
 // Close waits for running statements and closes the database. A second call
@@ -137,22 +156,26 @@ const pingLasts = 3 * time.Second
 // A write that succeeded is good for [pingLasts]; one that failed is repeated by
 // whoever asks next.
 func (s *Store) Ping(ctx context.Context) error {
+	return s.bounded(ctx, "ping the store", s.ping)
+}
+
+func (s *Store) ping(ctx context.Context) error {
 	var one int
 	if err := s.readers.QueryRowContext(ctx, `SELECT 1`).Scan(&one); err != nil {
-		return fmt.Errorf("ping the store: %w", err)
+		return err
 	}
 	var last time.Time
 	select {
 	case last = <-s.written:
 	case <-ctx.Done():
-		return fmt.Errorf("ping the store: another write lasts: %w", ctx.Err())
+		return fmt.Errorf("another write lasts: %w", ctx.Err())
 	}
 	defer func() { s.written <- last }()
 	now := s.now()
 	if !last.IsZero() && now.Sub(last).Abs() < pingLasts {
 		return nil
 	}
-	err := s.write(ctx, "write to the store", func(tx *sql.Tx) error { return tryWriting(ctx, tx) })
+	err := s.write(ctx, "write to the store", tryWriting)
 	if err == nil {
 		last = now
 	}
@@ -170,30 +193,58 @@ func tryWriting(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// write runs do in one transaction that no other writer interleaves with on
-// the rows it locks. operation is named in every error. do may run more than
-// once, and sets what it answers anew each time.
-func (s *Store) write(ctx context.Context, operation string, do func(*sql.Tx) error) error {
-	err := again(ctx, s.dialect.passing, func() error { return s.transact(ctx, do) })
-	if err != nil {
-		return fmt.Errorf("%s: %w", operation, err)
+// bounded runs do with a context that ends after the time of one call. operation
+// is named in every error.
+func (s *Store) bounded(ctx context.Context, operation string, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, ErrTimeout)
+	defer cancel()
+	err := do(ctx)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if cause := context.Cause(ctx); errors.Is(cause, ErrTimeout) {
+		err = fmt.Errorf("%w (%s): %w", cause, s.timeout, err)
+	}
+	return fmt.Errorf("%s: %w", operation, err)
 }
 
-func (s *Store) transact(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := s.writer.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
+// read asks the readers something within the time of one call.
+func read[T any](ctx context.Context, s *Store, operation string, do func(context.Context, queryer) (T, error)) (T, error) {
+	var found T
+	err := s.bounded(ctx, operation, func(ctx context.Context) (err error) {
+		found, err = do(ctx, s.readers)
+		return err
+	})
 	if err != nil {
-		return err
+		var none T
+		return none, err
 	}
-	defer func() { _ = tx.Rollback() }() // after a commit this does nothing
-	if err := do(tx); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	return nil
+	return found, nil
+}
+
+// write runs do, within the time of one call, in one transaction that no other
+// writer interleaves with on the rows that it locks. do may run more than once,
+// and sets what it answers anew each time.
+func (s *Store) write(ctx context.Context, operation string, do func(context.Context, *sql.Tx) error) error {
+	return s.bounded(ctx, operation, func(ctx context.Context) error { return s.transact(ctx, do) })
+}
+
+// transact runs do in one transaction, and again where the failure passes.
+func (s *Store) transact(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	return again(ctx, s.dialect.passing, func() error {
+		tx, err := s.writer.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }() // after a commit this does nothing
+		if err := do(ctx, tx); err != nil {
+			return err
+		}
+		if err := tx.Commit(); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		return nil
+	})
 }
 
 // lockName keeps a name to this transaction until it ends, where row locks are
