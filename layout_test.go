@@ -45,8 +45,11 @@ var layers = map[string]struct {
 	"internal/doctor": {[]string{
 		"athmovil", "private", "internal/store", "internal/engine", "internal/seal", "internal/settings",
 	}, "looks at everything that an installation needs, and changes nothing"},
-	"internal/djangoathm":         {[]string{"athmovil", "payment", "money", "private"}, "pure: a dump of another system goes in, the domain's records come out"},
-	"internal/ledger":             {[]string{"payment", "money", "private"}, "pure: what is kept and how it is asked for, without a database"},
+	"internal/djangoathm": {[]string{"athmovil", "payment", "money", "private"}, "pure: a dump of another system goes in, the domain's records come out"},
+	"internal/ledger":     {[]string{"payment", "money", "private"}, "pure: what is kept and how it is asked for, without a database"},
+	"internal/flows":      {nil, "a leaf: what Temporal said, for those who must not know Temporal"},
+	"internal/relay": {[]string{"athmovil", "payment", "private", "workflows", "internal/failpoint", "internal/flows", "internal/ledger"},
+		"gateway events without HTTP: the store and the workflows come in through interfaces"},
 	"internal/orders":             {[]string{"payment", "workflows"}, "people's orders on their way to the workflows"},
 	"internal/store":              {[]string{"payment", "money", "private"}, "satisfies interfaces that its users declare"},
 	"internal/store/postgrestest": {nil, "starts a server for tests; it knows no tables"},
@@ -56,11 +59,11 @@ var layers = map[string]struct {
 		"internal/metrics", "internal/tracing", "internal/operations", "internal/settings",
 	}, "composes one process for a merchant, who needs nothing from internal"},
 	"api": {[]string{
-		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/orders", "internal/operations",
+		"workflows", "activities", "payment", "athmovil", "money", "private", "internal/failpoint", "internal/flows", "internal/orders", "internal/operations", "internal/relay",
 	}, "HTTP only: stores and Temporal come in through interfaces"},
 	"internal/serve": {[]string{
 		"api", "workflows", "payment", "private", "internal/store", "internal/engine", "internal/seal", "internal/telemetry",
-		"internal/metrics", "internal/tracing", "internal/operations",
+		"internal/metrics", "internal/tracing", "internal/operations", "internal/relay",
 	}, "composes the API's process for cmd and dev"},
 	"cmd/cobro":        {[]string{"worker", "payment", "internal/serve", "internal/store", "internal/telemetry", "internal/tracing", "internal/engine", "internal/outbound", "internal/seal", "internal/djangoathm", "internal/doctor", "internal/settings", "athmovil", "private", "workflows"}, "flags and wiring"},
 	"cmd/athmovil-sim": {[]string{"athmovil/athmovilsim", "internal/telemetry"}, "flags and wiring"},
@@ -202,7 +205,7 @@ func TestPackagesAreNamedAfterWhatTheyHold(t *testing.T) {
 
 func TestNoFloatsNearMoney(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{"money", "payment", "athmovil", "athmovil/athmovilsim", "workflows", "activities", "internal/store", "internal/djangoathm", "api"} {
+	for _, dir := range []string{"money", "payment", "athmovil", "athmovil/athmovilsim", "workflows", "activities", "internal/store", "internal/relay", "internal/djangoathm", "api"} {
 		files, err := filepath.Glob(dir + "/*.go")
 		require.NoError(t, err)
 		for _, file := range files {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/relay"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
@@ -152,6 +153,7 @@ type world struct {
 	flows *flows
 	store *store.Store
 	api   *api.Server
+	relay *relay.Relay
 	http  *httptest.Server
 	logs  *telemetrytest.Lines
 
@@ -191,6 +193,13 @@ func config(s api.Store, f api.Flows, ring *seal.Ring, logs io.Writer, now func(
 	}
 }
 
+func newRelay(t *testing.T, cfg relay.Config) *relay.Relay {
+	t.Helper()
+	r, err := relay.New(cfg)
+	require.NoError(t, err)
+	return r
+}
+
 func newWorld(t *testing.T, change ...func(*api.Config)) *world {
 	t.Helper()
 	now := func() time.Time { return start }
@@ -199,6 +208,10 @@ func newWorld(t *testing.T, change ...func(*api.Config)) *world {
 	cfg := config(s, w.flows, ring, w.logs, now)
 	for _, c := range change {
 		c(&cfg)
+	}
+	if cfg.Relay == nil {
+		w.relay = newRelay(t, relay.Config{Store: s, Flows: w.flows, Now: now, Logger: cfg.Logger})
+		cfg.Relay = w.relay
 	}
 	var err error
 	w.api, err = api.New(cfg)
@@ -395,7 +408,7 @@ func TestConfigNamesEverythingThatIsWrong(t *testing.T) {
 	t.Parallel()
 	_, err := api.New(api.Config{MinExpiresIn: time.Hour, Wait: -1, MaxBody: -1, Ready: []api.ReadyCheck{{}}})
 	for _, want := range []string{
-		"Store", "Flows", "Keys", "WebhookSecret", "MerchantID", "Fingerprint", "MinExpiresIn", "Wait", "MaxBody", "Ready",
+		"Store", "Flows", "Relay", "Keys", "WebhookSecret", "MerchantID", "Fingerprint", "MinExpiresIn", "Wait", "MaxBody", "Ready",
 	} {
 		require.ErrorContains(t, err, want)
 	}

@@ -9,8 +9,7 @@
 // is away.
 //
 //	merchant ──POST /v1/payments──▶ Flows.OpenPayment ──▶ Store.Payment ──▶ 201
-//	gateway ──POST /webhooks/…──▶ Store.AddGatewayEvent ──▶ 200
-//	                 [Server.Run]: LeaseGatewayEvents ──▶ Flows.RelayEvent
+//	gateway ──POST /webhooks/…──▶ relay.Receive ──▶ 200
 //
 // openapi.yaml is the reference for who calls it. The tests of this package hold
 // every request and answer that they make to it.

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/orders"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -57,17 +58,10 @@ type Flows interface {
 
 // Errors of [Flows].
 var (
-	// ErrStillWorking says that the request was taken and that its outcome is
-	// not known yet.
-	ErrStillWorking = errors.New("the workflow is still working")
-	// ErrAlreadyEnded says that the workflow which was to be started has
-	// already run and closed.
-	ErrAlreadyEnded = errors.New("the workflow has already ended")
-	// ErrEnded says that the workflow which was asked is closed or unknown.
-	ErrEnded = errors.New("the workflow has ended")
-	// ErrUnavailable says that Temporal cannot be reached, or refuses to work
-	// at the moment. Whether the request was taken is not known.
-	ErrUnavailable = errors.New("temporal is not available")
+	ErrStillWorking = flows.ErrStillWorking
+	ErrAlreadyEnded = flows.ErrAlreadyEnded
+	ErrEnded        = flows.ErrEnded
+	ErrUnavailable  = flows.ErrUnavailable
 )
 
 // Update ids of the one update that starts a workflow, so that every replay

@@ -71,6 +71,9 @@ func (s *Server) showNotification(c *gin.Context) error {
 	return answer(c, http.StatusOK, notificationJSON{d, neverNull(attempts)})
 }
 
+// orderTimeout bounds an order to send a notification again.
+const orderTimeout = 5 * time.Second
+
 // redeliver answers POST /v1/notifications/{id}/redeliver: the notification is
 // sent now, under its own id, whatever came of it before. One that is on its way
 // is tried at once.
@@ -86,7 +89,7 @@ func (s *Server) redeliver(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	ordering, cancel := context.WithTimeout(ctx, handoverTimeout)
+	ordering, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
 	if err := s.cfg.Flows.Redeliver(ordering, d); err != nil {
 		return err

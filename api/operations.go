@@ -11,7 +11,7 @@ type ReadyCheck = operations.Check
 
 // Operations serves /healthz (the process lives), /readyz (what it needs works
 // too) and, where Config.Metrics and Config.Codec are set, /metrics and /codec/.
-// From the end of Run on it is not ready. It has no authentication: bind it to
+// From [Server.Drain] on it is not ready. It has no authentication: bind it to
 // an address that only operators reach.
 func (s *Server) Operations() http.Handler {
 	return operations.Handler(operations.Config{

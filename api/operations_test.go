@@ -69,9 +69,7 @@ func TestOperations(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 
 	worker = nil
-	ended, end := context.WithCancel(t.Context())
-	end()
-	require.NoError(t, w.api.Run(ended))
+	w.api.Drain()
 	status, body = get("/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, status, "so that nothing new is sent to a process that stops")
 	require.JSONEq(t, `{"status":"stopping","checks":{"store":"ok","temporal":"ok","worker":"ok"}}`, body)

@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/relay"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
@@ -33,6 +34,8 @@ type Config struct {
 	Store Store
 	// Flows reaches the workflows; see [NewFlows].
 	Flows Flows
+	// Relay takes the gateway's events. Who composes the process runs it.
+	Relay *relay.Relay
 	// Keys are the merchant's bearer keys. At least one is required.
 	Keys []APIKey
 	// WebhookSecret is the last part of the path that the gateway posts to. It
@@ -65,7 +68,7 @@ type Config struct {
 	Codec http.Handler
 	// Metrics is served at /metrics of the operations address; nil means none.
 	Metrics http.Handler
-	// Watch follows requests and handovers; nil means that nobody does.
+	// Watch follows requests; nil means that nobody does.
 	Watch Watcher
 	// MaxBody is the most bytes that a body may have. Zero means
 	// [DefaultMaxBody].
@@ -79,7 +82,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Store is what the API reads, and where webhooks are kept. It returns errors
+// Store is what the API reads. It returns errors
 // that are [ledger.ErrNotFound] where an id is unknown, and is safe for
 // concurrent use.
 type Store interface {
@@ -121,28 +124,16 @@ type Store interface {
 
 	// GatewayEvents returns one page, newest first, as Payments does.
 	GatewayEvents(ctx context.Context, filter ledger.GatewayEventFilter) ([]ledger.GatewayEvent, ledger.Cursor, error)
-	// AddGatewayEvent makes an event durable and reports whether its digest is
-	// new; a duplicate is only counted.
-	AddGatewayEvent(ctx context.Context, event ledger.GatewayEvent) (added bool, err error)
-	// LeaseGatewayEvents hands out pending events, oldest first, each to one
-	// caller until the lease has run out.
-	LeaseGatewayEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.GatewayEvent, error)
-	SettleGatewayEvent(ctx context.Context, id string, verdict ledger.EventVerdict, matchedID, effect string) error
-	// PostponeGatewayEvent ends the lease; the event stays pending.
-	PostponeGatewayEvent(ctx context.Context, id string, notBefore time.Time) error
-	// MatchGatewayEvent returns the id of the payment that an event is about.
-	MatchGatewayEvent(ctx context.Context, event ledger.GatewayEvent) (paymentID string, err error)
 }
 
-// Server answers HTTP requests and relays webhooks. Make one with [New]; it is
+// Server answers HTTP requests. Make one with [New]; it is
 // safe for concurrent use and holds nothing that needs closing.
 type Server struct {
 	cfg      Config
 	handler  http.Handler
 	webhooks webhookGate
 
-	wake     chan struct{} // a webhook was stored
-	draining chan struct{} // closed when Run's context ends: no more long waits
+	draining chan struct{} // closed by Drain: no more long waits
 	drain    func()
 }
 
@@ -156,13 +147,16 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:      cfg,
 		webhooks: newWebhookGate(cfg.WebhookSecret, cfg.Now),
-		wake:     make(chan struct{}, 1),
 		draining: make(chan struct{}),
 	}
 	s.drain = sync.OnceFunc(func() { close(s.draining) })
 	s.handler = s.routes()
 	return s, nil
 }
+
+// Drain has requests that wait for something answer at once, from now on. A
+// second call does nothing.
+func (s *Server) Drain() { s.drain() }
 
 // Handler serves merchants under /v1/, their reference at /openapi.yaml and the
 // gateway under /webhooks/athmovil/. Keep it off the operations address.
@@ -224,6 +218,7 @@ func (cfg Config) validate() error {
 	}
 	demand(cfg.Store != nil, "Store is required")
 	demand(cfg.Flows != nil, "Flows is required")
+	demand(cfg.Relay != nil, "Relay is required")
 	demand(len(cfg.Keys) > 0, "Keys needs one API key at the least")
 	for _, key := range cfg.Keys {
 		demand(key.Digest != APIKey{}.Digest, "the API key "+key.Name+" has no digest: use DigestAPIKey")

@@ -17,6 +17,8 @@ import (
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/relay"
+	"github.com/cobropay/cobro/workflows"
 )
 
 const webhookPath = "/webhooks/athmovil/" + webhookSecret
@@ -190,7 +192,7 @@ func TestWrongWebhookSecrets(t *testing.T) {
 }
 
 // broken is a store whose writes fail.
-type broken struct{ api.Store }
+type broken struct{ relay.Store }
 
 var errDisk = errors.New("the disk is full")
 
@@ -200,7 +202,9 @@ func (broken) AddGatewayEvent(context.Context, ledger.GatewayEvent) (bool, error
 
 func TestWebhookThatCannotBeStored(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *api.Config) { cfg.Store = broken{cfg.Store} })
+	w := newWorld(t, func(cfg *api.Config) {
+		cfg.Relay = newRelay(t, relay.Config{Store: broken{}, Flows: cfg.Flows})
+	})
 	got := w.do("POST", webhookPath, completedEvent("ticket-1", "3"))
 	w.requireProblem(got, 503, "temporarily_unavailable")
 	require.NotEmpty(t, got.header.Get("Retry-After"))
@@ -221,4 +225,24 @@ func TestASenderThatBreaksOff(t *testing.T) {
 	_, _ = conn.Read(make([]byte, 1024)) // until the server has given up
 	require.NoError(t, conn.Close())
 	require.Empty(t, w.events(""))
+}
+
+// TestWebhookWakesTheRelay goes the whole way over HTTP.
+func TestWebhookWakesTheRelay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.open("hinted")
+	told := make(chan string, 1)
+	w.flows.relay = func(_ context.Context, id string, _ workflows.GatewayEvent) error {
+		told <- id
+		return nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- w.relay.Run(ctx) }()
+	require.Equal(t, 200, w.do("POST", webhookPath, completedEvent(p.EcommerceID, "10")).status)
+	require.Equal(t, p.ID, <-told)
+	cancel()
+	require.NoError(t, <-ended)
+	require.Len(t, w.events(ledger.EventSignalled), 1)
 }

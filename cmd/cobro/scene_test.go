@@ -27,6 +27,7 @@ import (
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
 	"github.com/cobropay/cobro/internal/engine"
+	"github.com/cobropay/cobro/internal/relay"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/private"
@@ -155,8 +156,10 @@ type noFlows struct{ api.Flows }
 func merchantAPIOver(t *testing.T, env map[string]string, flows api.Flows) string {
 	t.Helper()
 	db, ring := open(t, env)
+	events, err := relay.New(relay.Config{Store: db, Flows: flows})
+	require.NoError(t, err)
 	server, err := api.New(api.Config{
-		Store: db, Flows: flows, Keys: []api.APIKey{{Name: "shop", Digest: api.DigestAPIKey(private.NewToken(apiKey))}},
+		Store: db, Flows: flows, Relay: events, Keys: []api.APIKey{{Name: "shop", Digest: api.DigestAPIKey(private.NewToken(apiKey))}},
 		WebhookSecret: private.NewToken(webhookSecret), MerchantID: "default", Fingerprint: ring.Digest,
 	})
 	require.NoError(t, err)

@@ -3,6 +3,8 @@ package ledger
 import (
 	"time"
 
+	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
 
@@ -13,10 +15,13 @@ type GatewayEvent struct {
 	Digest string // of the event normalised, or of the raw bytes; unique
 	Kind   string // the parser's, such as "ecommerce_completed"
 
-	// What the event claims, to find its payment by.
+	// What the event claims: to find its payment by, and to tell its workflow.
 	EcommerceID     string
 	ReferenceNumber string
 	PaymentID       string // from metadata, where one has the form of a payment id
+	Total           *money.Amount
+	Payer           payment.Customer
+	Message         private.Text
 
 	Body       private.Text // raw
 	Headers    private.Text // those worth keeping, as a JSON object
@@ -28,8 +33,8 @@ type GatewayEvent struct {
 	NotBefore  time.Time    // the relay's next try
 	ReceivedAt time.Time
 	SettledAt  *time.Time
-	// Unreadable says why Body and Headers could not be read from the store; nil
-	// where they were.
+	// Unreadable says why a sealed text could not be read from the store; nil
+	// where all were.
 	Unreadable error
 }
 

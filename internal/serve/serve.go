@@ -21,6 +21,7 @@ import (
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/operations"
+	"github.com/cobropay/cobro/internal/relay"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry"
@@ -186,7 +187,13 @@ func (cfg *Config) run(ctx context.Context) error {
 	cfg.Metrics.WatchStore(ctx, db, cfg.Logger, nil)
 	defer watched.stop() // before the store: the last look must not find it closed
 	watch := newWatcher(cfg.Metrics, traces)
+	flows := api.NewFlows(temporal, engine.WithSignalRequestID)
+	events, err := relay.New(relay.Config{Store: db, Flows: flows, Timing: cfg.Timing, Watch: watch, Logger: cfg.Logger})
+	if err != nil {
+		return err
+	}
 	config := cfg.api(ring, db, temporal, merchant)
+	config.Flows, config.Relay = flows, events
 	config.Metrics, config.Watch = cfg.Metrics.Handler(cfg.Logger), watch
 	server, err := api.New(config)
 	if err != nil {
@@ -200,14 +207,13 @@ func (cfg *Config) run(ctx context.Context) error {
 	defer public.stop()
 	front.Open(server.Operations())
 	cfg.Started(listener.Addr())
-	return cfg.serve(ctx, server, watch, public, watched)
+	return cfg.serve(ctx, server, events, watch, public, watched)
 }
 
 // api returns the configuration of the API itself.
 func (cfg *Config) api(ring *seal.Ring, db *store.Store, temporal client.Client, merchant string) api.Config {
 	config := api.Config{
 		Store:         db,
-		Flows:         api.NewFlows(temporal, engine.WithSignalRequestID),
 		Keys:          []api.APIKey{{Name: "default", Digest: api.DigestAPIKey(cfg.APIKey)}},
 		WebhookSecret: cfg.WebhookSecret,
 		MerchantID:    merchant,
@@ -227,7 +233,9 @@ func (cfg *Config) api(ring *seal.Ring, db *store.Store, temporal client.Client,
 // serve runs the relay beside both servers until ctx ends or one of the three
 // breaks. The relay ends with ctx: what it did not hand over is in the store, and
 // another process or the next start takes it up.
-func (cfg *Config) serve(ctx context.Context, server *api.Server, watch *watcher, public, watched *running) error {
+func (cfg *Config) serve(
+	ctx context.Context, server *api.Server, events *relay.Relay, watch *watcher, public, watched *running,
+) error {
 	group, ended := errgroup.WithContext(ctx)
 	for _, one := range []*running{public, watched} {
 		group.Go(func() error {
@@ -239,9 +247,10 @@ func (cfg *Config) serve(ctx context.Context, server *api.Server, watch *watcher
 			}
 		})
 	}
-	group.Go(func() error { return server.Run(ended) })
+	group.Go(func() error { return events.Run(ended) })
 	group.Go(func() error {
 		<-ended.Done()
+		server.Drain()
 		cfg.finish(ctx, public, watch)
 		return nil
 	})

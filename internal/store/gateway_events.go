@@ -37,6 +37,11 @@ func (s *Store) AddGatewayEvent(ctx context.Context, e ledger.GatewayEvent) (add
 			{"ecommerce_id", e.EcommerceID},
 			{"reference_number", e.ReferenceNumber},
 			{"payment_id", e.PaymentID},
+			{"total_cents", e.Total},
+			{"payer_name_sealed", sealed.text("payer_name", e.Payer.Name)},
+			{"payer_phone_sealed", sealed.text("payer_phone", e.Payer.PhoneNumber)},
+			{"payer_email_sealed", sealed.text("payer_email", e.Payer.Email)},
+			{"message_sealed", sealed.text("message", e.Message)},
 			{"body_sealed", sealed.text("body", e.Body)},
 			{"headers_sealed", sealed.text("headers", e.Headers)},
 			{"verdict", e.Verdict},
@@ -276,7 +281,8 @@ func match(ctx context.Context, q queryer, e ledger.GatewayEvent) (string, error
 }
 
 const gatewayEventColumns = `
-	id, digest, kind, ecommerce_id, reference_number, payment_id, body_sealed, headers_sealed,
+	id, digest, kind, ecommerce_id, reference_number, payment_id, total_cents,
+	payer_name_sealed, payer_phone_sealed, payer_email_sealed, message_sealed, body_sealed, headers_sealed,
 	verdict, matched_id, effect, deliveries, attempts, not_before, received_at, settled_at`
 
 // scanGatewayEvent fails for no text that cannot be unsealed: one such event must
@@ -286,8 +292,9 @@ func (s *Store) scanGatewayEvent(row scanner) (ledger.GatewayEvent, error) {
 	sealed := func(column string, dest *private.Text) unsealedColumn {
 		return unsealedColumn{sealedColumn{sealer: s.sealer, table: "gateway_events", column: column, id: &e.ID, dest: dest}, &e.Unreadable}
 	}
-	err := row.Scan(&e.ID, &e.Digest, &e.Kind, &e.EcommerceID, &e.ReferenceNumber, &e.PaymentID,
-		sealed("body", &e.Body), sealed("headers", &e.Headers),
+	err := row.Scan(&e.ID, &e.Digest, &e.Kind, &e.EcommerceID, &e.ReferenceNumber, &e.PaymentID, &e.Total,
+		sealed("payer_name", &e.Payer.Name), sealed("payer_phone", &e.Payer.PhoneNumber), sealed("payer_email", &e.Payer.Email),
+		sealed("message", &e.Message), sealed("body", &e.Body), sealed("headers", &e.Headers),
 		&e.Verdict, &e.MatchedID, &e.Effect, &e.Deliveries, &e.Attempts,
 		timeColumn{&e.NotBefore}, timeColumn{&e.ReceivedAt}, maybeTimeColumn{&e.SettledAt})
 	return e, known(err)

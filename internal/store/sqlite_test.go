@@ -183,7 +183,7 @@ func confide(t *testing.T, s *store.Store) (found string, canaries []string) {
 	found = "order-in-clear"
 	canaries = []string{
 		"7875551111", "7875552222", "canary-name", "canary-mail", "canary-first", "canary-second",
-		"canary-item", "canary-message", "canary-body", "canary-header",
+		"canary-item", "canary-message", "canary-body", "canary-header", "7875553333", "canary-claimed",
 	}
 	r := sample("pay_1")
 	p := &r.Payment
@@ -197,6 +197,8 @@ func confide(t *testing.T, s *store.Store) (found string, canaries []string) {
 	require.NoError(t, err)
 	_, err = s.AddGatewayEvent(ctx, ledger.GatewayEvent{
 		ID: "whe_1", Digest: "d", Body: `{"name":"canary-body"}`, Headers: `{"X":"canary-header"}`,
+		Payer:   payment.Customer{Name: "canary-claimed-name", PhoneNumber: "7875553333", Email: "canary-claimed-mail@example.com"},
+		Message: "canary-claimed-message",
 	})
 	require.NoError(t, err)
 	return found, canaries

@@ -62,12 +62,14 @@ func eventOnce(t *testing.T, open Opener) {
 	clock := newClock()
 	s := open(clock.now)
 	e := event(1)
-	e.EcommerceID, e.ReferenceNumber, e.PaymentID = "ec", "rn", "pay_claimed"
+	e.EcommerceID, e.ReferenceNumber, e.PaymentID, e.Total = "ec", "rn", "pay_claimed", amount(3_00)
+	e.Payer = payment.Customer{Name: "María Ñandú", PhoneNumber: "7875550002", Email: "maria@example.com"}
+	e.Message = "gracias"
 	add(t, s, e)
 	require.Equal(t, e, only(t, s))
 
 	again := e
-	again.ID, again.Body, again.Kind = "whe_again", "another", "another"
+	again.ID, again.Body, again.Kind, again.Message = "whe_again", "another", "another", "another"
 	again.ReceivedAt = noon().Add(time.Hour)
 	for range 2 {
 		added, err := open(clock.now).AddGatewayEvent(t.Context(), again)

@@ -164,8 +164,13 @@ CREATE TABLE gateway_events (
     kind             TEXT COLLATE "C" NOT NULL,
     ecommerce_id     TEXT COLLATE "C" NOT NULL,
     reference_number TEXT COLLATE "C" NOT NULL,
-    payment_id       TEXT COLLATE "C" NOT NULL, -- as claimed; there may be no such payment
-    body_sealed      BYTEA,
+    payment_id       TEXT COLLATE "C" NOT NULL, -- as claimed, like all of these; there may be no such payment
+    total_cents      BIGINT,
+    payer_name_sealed  BYTEA,
+    payer_phone_sealed BYTEA,
+    payer_email_sealed BYTEA,
+    message_sealed   BYTEA,
+    body_sealed      BYTEA, -- whole
     headers_sealed   BYTEA,
     verdict          TEXT COLLATE "C" NOT NULL,
     matched_id       TEXT COLLATE "C" NOT NULL,

@@ -160,8 +160,13 @@ CREATE TABLE gateway_events (
     kind             TEXT NOT NULL,
     ecommerce_id     TEXT NOT NULL,
     reference_number TEXT NOT NULL,
-    payment_id       TEXT NOT NULL, -- as claimed; there may be no such payment
-    body_sealed      BLOB,
+    payment_id       TEXT NOT NULL, -- as claimed, like all of these; there may be no such payment
+    total_cents      INTEGER,
+    payer_name_sealed  BLOB,
+    payer_phone_sealed BLOB,
+    payer_email_sealed BLOB,
+    message_sealed   BLOB,
+    body_sealed      BLOB, -- whole
     headers_sealed   BLOB,
     verdict          TEXT NOT NULL,
     matched_id       TEXT NOT NULL,
