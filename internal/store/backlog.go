@@ -9,7 +9,7 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// Backlog is what waits for somebody, counted at one moment.
+// Backlog counts the work that is waiting at one moment.
 type Backlog struct {
 	Payments       map[payment.Status]int // those that are not terminal
 	PaymentReviews int                    // open reviews of payments
@@ -22,10 +22,10 @@ type Backlog struct {
 	ReconciledAt time.Time
 }
 
-// Backlog counts what waits. Each of its queries has an index that holds little
-// more than what it counts, so it may be asked every few seconds whatever the
-// age of the books: notifications that were delivered are left out for that
-// reason ([Store.CountDeliveries] counts them too).
+// Backlog counts what is waiting. Each of its queries has an index that holds
+// little more than what it counts, so it can run every few seconds however
+// large the database is. That is why it leaves out delivered notifications;
+// [Store.CountDeliveries] counts them too.
 func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	return read(ctx, s, "count the backlog", backlog)
 }

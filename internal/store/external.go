@@ -10,11 +10,11 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// BookExternalRefund records, once, a refund that was not asked for through
-// Cobro, as completed, and announces it. The gateway's total is what proves it,
-// so it is refused where the books explain that total without it; the payment's
-// lock makes two bookings of one rise impossible. Every refusal is a
-// [*payment.RefundRefusal], and nothing is written.
+// BookExternalRefund records a refund that was not requested through Cobro,
+// once and as completed, and announces it. The gateway's total proves it, so it
+// is refused where our books already explain that total. The lock on the
+// payment keeps one unexplained amount from being booked twice. Every refusal
+// is a [*payment.RefundRefusal], and nothing is written.
 func (s *Store) BookExternalRefund(ctx context.Context, external ledger.ExternalRefund) (ledger.Announced, payment.Refund, error) {
 	var (
 		announced ledger.Announced
@@ -50,7 +50,7 @@ func (s *Store) BookExternalRefund(ctx context.Context, external ledger.External
 	return announced, booked, nil
 }
 
-// book inserts a refund made elsewhere of a payment that is locked.
+// book inserts a refund that was made elsewhere. The payment is locked.
 func (s *Store) book(ctx context.Context, tx *sql.Tx, external ledger.ExternalRefund) (payment.Refund, error) {
 	record, err := s.paymentByID(ctx, tx, external.PaymentID)
 	if err != nil {
@@ -84,12 +84,12 @@ func (s *Store) book(ctx context.Context, tx *sql.Tx, external ledger.ExternalRe
 	return stored.Refund, err
 }
 
-// refundCandidates bounds the payments of one phone number that an event may be
+// refundCandidates limits how many payments of one phone number an event may be
 // about.
 const refundCandidates = 20
 
-// RefundContext finds what an event about a refund may be about: a refund of
-// ours, the payment that it names, or the payments of its phone number.
+// RefundContext finds what a refund event may refer to: a refund of ours, the
+// payment that it names, or the payments of its phone number.
 func (s *Store) RefundContext(ctx context.Context, claim ledger.RefundClaim) (ledger.RefundContext, error) {
 	return read(ctx, s, "find the refund of an event", func(ctx context.Context, q queryer) (ledger.RefundContext, error) {
 		return s.refundContext(ctx, q, claim)
@@ -131,8 +131,8 @@ func (s *Store) refundContext(ctx context.Context, q queryer, claim ledger.Refun
 }
 
 // echoed returns the refund of ours, or of the system before us, that an event
-// tells of, or "": the one whose short id ends the message, or whose own
-// reference the event has.
+// reports, or "": the one whose short id ends the message, or whose reference
+// number the event has.
 func echoed(ctx context.Context, q queryer, claim ledger.RefundClaim) (string, error) {
 	short := ""
 	if i := strings.LastIndexByte(string(claim.Message), '#'); i >= 0 {
@@ -169,8 +169,8 @@ func (s *Store) candidates(ctx context.Context, q queryer, condition string, arg
 	return found, nil
 }
 
-// FillPayer writes who paid a completed payment of which nothing of that kind is
-// known, and reports whether it did.
+// FillPayer writes who paid a completed payment, unless that is already known.
+// It reports whether it wrote.
 func (s *Store) FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error) {
 	filled := false
 	err := s.write(ctx, "fill in the payer of "+paymentID, func(ctx context.Context, tx *sql.Tx) error {

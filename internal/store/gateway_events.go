@@ -14,11 +14,10 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// AddGatewayEvent keeps an event whole, and reports whether its digest is new.
-// When it returns, the event is durable. A duplicate is counted and changes
-// nothing else; the same event again, by its id, has the same answer again. An
-// event without a verdict is pending; one whose verdict is known on arrival is
-// settled.
+// AddGatewayEvent stores an event and reports whether its digest is new. When
+// it returns, the event is durable. A duplicate is only counted; the same event
+// again, by its id, gets the same answer again. An event without a verdict is
+// pending; one with a verdict is settled on arrival.
 func (s *Store) AddGatewayEvent(ctx context.Context, e ledger.GatewayEvent) (added bool, err error) {
 	if e.Verdict == "" {
 		e.Verdict = ledger.EventPending
@@ -78,11 +77,10 @@ func (s *Store) AddGatewayEvent(ctx context.Context, e ledger.GatewayEvent) (add
 	return added && err == nil, err
 }
 
-// LeaseGatewayEvents hands out the pending events whose time has come and that
-// nobody else has on lease, oldest first. No two callers get the same one,
-// whichever processes they run in, until the lease has run out. Each hand-out
-// counts as an attempt. One that cannot be read says so and stands in nobody's
-// way: [ledger.GatewayEvent].Unreadable.
+// LeaseGatewayEvents leases the pending events that are due, oldest first. No
+// two callers, in any process, get the same event until its lease has expired.
+// Each lease counts as an attempt. An event that cannot be unsealed is returned
+// with Unreadable set and blocks no other.
 func (s *Store) LeaseGatewayEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.GatewayEvent, error) {
 	var leased []ledger.GatewayEvent
 	err := s.write(ctx, "lease gateway events", func(ctx context.Context, tx *sql.Tx) error {
@@ -107,14 +105,14 @@ func (s *Store) LeaseGatewayEvents(ctx context.Context, limit int, lease time.Du
 	return leased, nil
 }
 
-// SettleGatewayEvent records what became of an event and ends its lease. Later
-// knowledge may replace a verdict, but an empty matchedID or effect never
-// erases one, unmatched replaces none that says more, and that an event was
-// handed over replaces nothing that was found out since: whom it was handed to
-// may be quicker than who hands it over.
+// SettleGatewayEvent records the verdict of an event and ends its lease. A
+// later verdict may replace an earlier one, but an empty matchedID or effect
+// never erases a known one, unmatched never replaces a verdict that says more,
+// and neither signalled nor late replaces what the workflow has found out
+// since: it may be faster than the relay that handed the event over.
 //
-// An event that is settled as unmatched although its payment has appeared by
-// now stays pending instead: it was looked up a moment too early.
+// If an event is settled as unmatched but its payment exists by now, it stays
+// pending: the relay looked a moment too early.
 func (s *Store) SettleGatewayEvent(ctx context.Context, id string, verdict ledger.EventVerdict, matchedID, effect string) error {
 	if verdict == "" || verdict == ledger.EventPending {
 		return fmt.Errorf("settle gateway event %s: %q is not a verdict to settle with", id, verdict)
@@ -153,9 +151,9 @@ func (s *Store) SettleGatewayEvent(ctx context.Context, id string, verdict ledge
 	return err
 }
 
-// matchedMeanwhile makes a pending event due again where its payment is known
-// now, and reports whether it did. A ticket that was recorded between the
-// relay's look and its verdict would otherwise never see the event.
+// matchedMeanwhile makes a pending event due again if its payment is known by
+// now, and reports whether it did. Otherwise a ticket that was recorded between
+// the relay's lookup and its verdict would never get the event.
 func (s *Store) matchedMeanwhile(ctx context.Context, tx *sql.Tx, id, matchedID string) (bool, error) {
 	if matchedID != "" {
 		return false, nil // the relay knew the payment and decided all the same
@@ -182,10 +180,10 @@ func (s *Store) matchedMeanwhile(ctx context.Context, tx *sql.Tx, id, matchedID 
 	return true, err
 }
 
-// lockClaims makes those who record a ticket and those who find none for an
-// event take turns: either the ticket is seen, or the event is reopened after
-// its verdict. Rows cannot do that, since an event may come when its payment has
-// looked for events already and has not committed.
+// lockClaims makes a transaction that records a ticket and one that finds no
+// ticket for an event take turns: either the second sees the ticket, or the
+// first reopens the event. Row locks cannot do that, because an event may
+// arrive after its payment has looked for events and before it commits.
 func (s *Store) lockClaims(ctx context.Context, tx *sql.Tx, ecommerceID, paymentID string) error {
 	for _, claim := range []struct{ kind, id string }{{"ticket ", ecommerceID}, {"payment ", paymentID}} {
 		if claim.id == "" {
@@ -198,8 +196,8 @@ func (s *Store) lockClaims(ctx context.Context, tx *sql.Tx, ecommerceID, payment
 	return nil
 }
 
-// reopenGatewayEvents makes the events due that came before their payment's
-// ticket was recorded.
+// reopenGatewayEvents makes events due again that arrived before their
+// payment's ticket was recorded.
 func (s *Store) reopenGatewayEvents(ctx context.Context, tx *sql.Tx, paymentID, ecommerceID string) error {
 	if err := s.lockClaims(ctx, tx, ecommerceID, paymentID); err != nil {
 		return err
@@ -216,8 +214,8 @@ func (s *Store) reopenGatewayEvents(ctx context.Context, tx *sql.Tx, paymentID, 
 	return nil
 }
 
-// PostponeGatewayEvent ends the lease of a pending event and hides it until
-// notBefore. An event that is settled already stays so.
+// PostponeGatewayEvent ends the lease of a pending event and makes it due at
+// notBefore. A settled event stays settled.
 func (s *Store) PostponeGatewayEvent(ctx context.Context, id string, notBefore time.Time) error {
 	return s.write(ctx, "postpone gateway event "+id, func(ctx context.Context, tx *sql.Tx) error {
 		changed, err := exec(ctx, tx, `
@@ -230,8 +228,8 @@ func (s *Store) PostponeGatewayEvent(ctx context.Context, id string, notBefore t
 	})
 }
 
-// GatewayEvents returns one page of the events that a filter selects, newest
-// first, and the cursor of the next: the zero value at the end.
+// GatewayEvents returns one page of events, newest first, and the cursor of the
+// next page: the zero value at the end.
 func (s *Store) GatewayEvents(ctx context.Context, filter ledger.GatewayEventFilter) ([]ledger.GatewayEvent, ledger.Cursor, error) {
 	var where selection
 	where.equal("verdict", string(filter.Verdict))
@@ -243,7 +241,7 @@ func (s *Store) GatewayEvents(ctx context.Context, filter ledger.GatewayEventFil
 	}, where, filter.After, filter.Limit)
 }
 
-// HasGatewayEvent reports whether an event with the digest is kept.
+// HasGatewayEvent reports whether an event with the digest is stored.
 func (s *Store) HasGatewayEvent(ctx context.Context, digest string) (bool, error) {
 	return read(ctx, s, "look for gateway event "+digest, func(ctx context.Context, q queryer) (bool, error) {
 		var events int
@@ -285,8 +283,8 @@ const gatewayEventColumns = `
 	payer_name_sealed, payer_phone_sealed, payer_email_sealed, message_sealed, body_sealed, headers_sealed,
 	verdict, matched_id, effect, deliveries, attempts, not_before, received_at, settled_at`
 
-// scanGatewayEvent fails for no text that cannot be unsealed: one such event must
-// not hide the others of a list or of a lease.
+// scanGatewayEvent does not fail on a text that cannot be unsealed: one such
+// event must not hide the others of a list or a lease.
 func (s *Store) scanGatewayEvent(row scanner) (ledger.GatewayEvent, error) {
 	var e ledger.GatewayEvent
 	sealed := func(column string, dest *private.Text) unsealedColumn {

@@ -12,17 +12,17 @@ import (
 // awaitPause is the time between two tries to open a database.
 const awaitPause = 500 * time.Millisecond
 
-// CheckDSN reports whether a DSN names a kind of database that there is. It does
-// not look for the database itself, and never repeats the DSN.
+// CheckDSN returns an error unless the DSN names a supported kind of database.
+// It does not connect, and the error never repeats the DSN.
 func CheckDSN(dsn string) error {
 	_, err := dialectOf(dsn)
 	return err
 }
 
-// Await is [Open] for a program that starts beside its database: it tries until
-// wait has passed. A database that another process is about to migrate is worth
-// the wait too. A missing file or database, a newer schema, a DSN that makes no
-// sense and a password that is refused are not.
+// Await is [Open] for a program that may start before its database: it retries
+// until wait has passed, also while another process has yet to migrate the
+// database. It does not wait where waiting cannot help: a missing file or
+// database, a newer schema, a malformed DSN, a rejected password.
 func Await(ctx context.Context, cfg Config, wait time.Duration) (*Store, error) {
 	if err := CheckDSN(cfg.DSN); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
@@ -55,9 +55,9 @@ func newer(err error) bool {
 	return errors.As(err, &schema) && schema.Have > schema.Want
 }
 
-// CheckSchema returns a [*SchemaError] where the database has an older schema
-// than this program needs. A newer one is that of an upgrade under way, which
-// keeps what this program reads and writes.
+// CheckSchema returns a [*SchemaError] if the database has an older schema than
+// this program needs. A newer one is fine: during a rolling upgrade it keeps
+// everything that this program reads and writes.
 func (s *Store) CheckSchema(ctx context.Context) error {
 	return s.bounded(ctx, "check the schema", func(ctx context.Context) error {
 		if err := checkSchema(ctx, s.dialect, s.readers); !newer(err) {

@@ -21,33 +21,33 @@ func pageOf(limit int) int {
 	return limit
 }
 
-// selection is what a filter says, in SQL. Its zero value selects everything.
+// selection is a filter in SQL. Its zero value selects everything.
 type selection struct {
 	conditions []string
 	args       []any
 }
 
-// add adds a condition on one argument, whose number takes the place of each $?.
+// add adds a condition with one argument, whose placeholder replaces each $?.
 func (w *selection) add(condition string, arg any) {
 	w.conditions = append(w.conditions, strings.ReplaceAll(condition, "$?", w.bind(arg)))
 }
 
-// bind returns the mark of an argument.
+// bind returns the placeholder of an argument.
 func (w *selection) bind(arg any) string {
 	w.args = append(w.args, arg)
 	return fmt.Sprintf("$%d", len(w.args))
 }
 
-// equal selects a text, unless it is empty. That the column is not empty goes
-// without saying, but a partial index serves only who says it.
+// equal selects rows whose column is text; an empty text selects all rows.
+// Saying that the column is not empty is redundant, but lets the database use a
+// partial index.
 func (w *selection) equal(column, text string) {
 	if text != "" {
 		w.add(column+" <> '' AND "+column+" = $?", text)
 	}
 }
 
-// between selects times from a moment on and before another; a zero one means no
-// bound.
+// between selects times in [from, to); a zero time means no bound.
 func (w *selection) between(column string, from, to time.Time) {
 	if !from.IsZero() {
 		w.add(column+" >= $?", micros(from))
@@ -57,7 +57,8 @@ func (w *selection) between(column string, from, to time.Time) {
 	}
 }
 
-// holds selects rows of which a condition is true, or is not; nil selects both.
+// holds selects rows for which a condition is true, or is false; nil selects
+// both.
 func (w *selection) holds(condition string, wanted *bool) {
 	switch {
 	case wanted == nil:
@@ -68,7 +69,7 @@ func (w *selection) holds(condition string, wanted *bool) {
 	}
 }
 
-// listing is a list that is read page by page, newest first.
+// listing describes a list that is read page by page, newest first.
 type listing[T any] struct {
 	name     string // in errors
 	columns  string // that scan reads
@@ -78,8 +79,8 @@ type listing[T any] struct {
 	place    func(T) ledger.Cursor
 }
 
-// page returns one page of what is selected, and the cursor of the next: the zero
-// value at the end.
+// page returns one page of the selected rows, and the cursor of the next page:
+// the zero value at the end.
 func page[T any](ctx context.Context, s *Store, l listing[T], where selection, after ledger.Cursor, limit int) ([]T, ledger.Cursor, error) {
 	conditions := "TRUE"
 	for _, condition := range where.conditions {

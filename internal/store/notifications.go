@@ -24,17 +24,17 @@ type announcement struct {
 	workflow  string // that delivers
 }
 
-// announce gives an event its place among the payment's events, keeps what is
-// told, notes a pending delivery for each of its receivers and returns them,
-// ordered by host and name. The first announcement decides all of that: a retry
-// gives the same answer, a receiver that appears in between hears of later events
-// only, and one that is removed in between hears of this one.
+// announce gives an event its sequence number, stores its payload, adds a
+// pending delivery for each of its receivers, and returns the receivers ordered
+// by host and name. The first call decides all of that and a retry gets the
+// same answer: a receiver added in between receives only later events, and one
+// removed in between still receives this one.
 func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *ledger.Announced) error {
 	event := a.told.Event
 	err := tx.QueryRowContext(ctx,
 		`SELECT sequence FROM announcements WHERE subject = $1 AND event = $2`, a.subject, event).Scan(&to.Sequence)
 	if err == nil {
-		// One that was removed since has its delivery all the same.
+		// A receiver that was removed since still has its delivery.
 		to.Receivers, err = list(ctx, tx, scanReceiver, `
 			SELECT n.host, n.event, n.receiver, COALESCE(r.timeout_ns, 0),
 				COALESCE(r.retry_first_ns, 0), COALESCE(r.retry_most_ns, 0), COALESCE(r.retry_for_ns, 0)
@@ -86,13 +86,13 @@ func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *le
 	return nil
 }
 
-// announcementPlace is what a payload is bound to.
+// announcementPlace is what a sealed payload is bound to.
 func announcementPlace(subject string, event payment.Event) string {
 	return subject + "/" + string(event)
 }
 
-// nextSequence counts one more event of a payment. An event that concerns none
-// is the first and only one.
+// nextSequence returns the next sequence number of a payment's events. An event
+// without a payment is always number 1.
 func (s *Store) nextSequence(ctx context.Context, tx *sql.Tx, paymentID string) (int, error) {
 	if paymentID == "" {
 		return 1, nil
@@ -106,10 +106,10 @@ func (s *Store) nextSequence(ctx context.Context, tx *sql.Tx, paymentID string) 
 	return next, err
 }
 
-// RecordDeliveries notes how deliveries stand. What is known is never taken
-// back: a delivered one stays delivered, one that was dropped can only still be
-// delivered, and one that failed can be either. [Store.ReopenDelivery] alone
-// begins again.
+// RecordDeliveries writes the status of deliveries. It never goes backward:
+// delivered is final, a dropped delivery can still become delivered, and a
+// failed one can become dropped or delivered. Only [Store.ReopenDelivery] makes
+// one pending again.
 func (s *Store) RecordDeliveries(ctx context.Context, deliveries []payment.Delivery) error {
 	return s.write(ctx, "record deliveries", func(ctx context.Context, tx *sql.Tx) error {
 		for _, d := range deliveries {
@@ -121,8 +121,8 @@ func (s *Store) RecordDeliveries(ctx context.Context, deliveries []payment.Deliv
 	})
 }
 
-// putDelivery adds a delivery, or notes how a known one stands. subject is only
-// needed to add one.
+// putDelivery adds a delivery or updates its status. subject is needed only to
+// add one.
 func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d payment.Delivery) error {
 	if d.CreatedAt.IsZero() {
 		d.CreatedAt = s.now()
@@ -157,7 +157,7 @@ func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d p
 	return err
 }
 
-// RecordAttempt notes that a receiver was called, and how that ended. The same
+// RecordAttempt records a call of a receiver and its result. Recording the same
 // attempt again changes nothing.
 func (s *Store) RecordAttempt(ctx context.Context, a ledger.Attempt) error {
 	var to ledger.Receiver
@@ -201,7 +201,7 @@ func (s *Store) RecordAttempt(ctx context.Context, a ledger.Attempt) error {
 	return err
 }
 
-// attemptPlace is what an attempt's texts are bound to.
+// attemptPlace is what an attempt's sealed texts are bound to.
 func attemptPlace(deliveryID, execution string, number int) string {
 	return fmt.Sprintf("%s/%s/%d", deliveryID, execution, number)
 }
@@ -252,10 +252,10 @@ func (c placeColumn) Scan(src any) error {
 	return nil
 }
 
-// ReopenDelivery makes a delivery that has ended pending again, for one workflow
-// to send, and returns what is sent and to whom; the same workflow gets the same
-// answer again. left is a workflow that ended without having delivered, or
-// empty. One that is being sent by any other workflow is a
+// ReopenDelivery makes a finished delivery pending again for one workflow, and
+// returns the notification and its receiver. The same workflow gets the same
+// answer again. left names a workflow that ended without delivering, or is
+// empty. If any other workflow is delivering it, the error is a
 // [*ledger.DeliveryPendingError].
 func (s *Store) ReopenDelivery(ctx context.Context, id, workflow, left string) (ledger.Reopened, error) {
 	var reopened ledger.Reopened
@@ -295,7 +295,7 @@ func exists(ctx context.Context, q queryer, table, id string) error {
 	return known(q.QueryRowContext(ctx, `SELECT 1 FROM `+table+` WHERE id = $1`, id).Scan(&one))
 }
 
-// told reads what a notification tells.
+// told reads the payload of a notification.
 func (s *Store) told(ctx context.Context, q queryer, id string) (payment.Notification, error) {
 	var (
 		n       payment.Notification
@@ -382,10 +382,10 @@ func (s *Store) scanDelivery(row scanner) (payment.Delivery, error) {
 	return d, err
 }
 
-// AnnounceReceivers notes which receivers a host has. It adds and updates, and
-// never removes: an absent one may be a program of an older version.
+// AnnounceReceivers stores the receivers of a host. It adds and updates but
+// never removes: the list may come from an older version of the program.
 func (s *Store) AnnounceReceivers(ctx context.Context, host string, receivers []ledger.Receiver) error {
-	// In one order, so that two announcements never wait for each other.
+	// Always in the same order, so that two announcements never deadlock.
 	receivers = slices.Clone(receivers)
 	slices.SortFunc(receivers, byEventAndName)
 	return s.write(ctx, "announce the receivers of "+host, func(ctx context.Context, tx *sql.Tx) error {
@@ -411,9 +411,9 @@ func byEventAndName(a, b ledger.Receiver) int {
 	return cmp.Or(cmp.Compare(a.Event, b.Event), cmp.Compare(a.Name, b.Name))
 }
 
-// RemoveReceivers forgets the receivers of a host; event and name narrow them
-// down where they are not empty. It returns those that were forgotten. What is
-// on its way to them is not touched.
+// RemoveReceivers deletes the receivers of a host, narrowed by event and name
+// where these are not empty, and returns those it deleted. Notifications
+// already on their way are not touched.
 func (s *Store) RemoveReceivers(ctx context.Context, host string, event payment.Event, name string) ([]ledger.Receiver, error) {
 	var removed []ledger.Receiver
 	err := s.write(ctx, "remove the receivers of "+host, func(ctx context.Context, tx *sql.Tx) (err error) {

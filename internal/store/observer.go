@@ -6,10 +6,10 @@ import (
 	"github.com/cobropay/cobro/internal/ledger"
 )
 
-// Observer hears of what was written for the first time, after the commit:
-// never of a repetition, in whichever process it happens. A process that dies
-// between the commit and the call takes what it had to say with it. Observers
-// are safe for concurrent use and never block.
+// Observer is notified after a commit that wrote something for the first time,
+// and never about a repetition in any process. If a process dies between the
+// commit and the call, the call is lost. Observers are safe for concurrent use
+// and never block.
 type Observer interface {
 	// PaymentMoved hears of a step of a payment that was asked for at a moment.
 	// Imported payments are not heard of.

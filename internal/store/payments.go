@@ -15,18 +15,18 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// unfinished is the condition of the partial index on references; a query must
-// repeat it word for word to use that index.
+// unfinished is the condition of the partial index on references. A query must
+// repeat it exactly to use that index.
 const unfinished = `status IN ('pending', 'open', 'confirmed')`
 
-// RecordPayment writes one step of a payment's life, all or nothing, and
-// answers with the sequence and the receivers of the event that it announces:
-// the same ones on every retry. A revision that is not newer than the stored
-// one leaves the payment alone, and its transitions, review and
-// announcement are still kept.
+// RecordPayment writes one step of a payment, all or nothing, and returns the
+// sequence and the receivers of the event that it announces: the same ones on
+// every retry. A revision that is not newer than the stored one leaves the
+// payment alone, but its transitions, review and announcement are still
+// written.
 //
-// The first write of an unfinished payment whose reference has another one is
-// a [*ledger.ReferenceInUseError].
+// If the reference of a new payment has another unfinished payment, the error
+// is a [*ledger.ReferenceInUseError].
 func (s *Store) RecordPayment(ctx context.Context, change ledger.Change) (ledger.Announced, error) {
 	p := change.Record.Payment
 	var announced ledger.Announced
@@ -69,7 +69,7 @@ func (s *Store) RecordPayment(ctx context.Context, change ledger.Change) (ledger
 	return announced, nil
 }
 
-// putPayment inserts the payment, or overwrites an older revision of it.
+// putPayment inserts the payment or overwrites an older revision.
 func (s *Store) putPayment(ctx context.Context, tx *sql.Tx, r ledger.Record) error {
 	row, err := s.paymentRow(r)
 	if err != nil {
@@ -146,7 +146,7 @@ func (s *Store) paymentRow(r ledger.Record) ([]column, error) {
 	return row, sealed.err
 }
 
-// payerColumns is who paid.
+// payerColumns are the columns about who paid.
 func (s *Store) payerColumns(sealed *sealing, payer payment.Customer) []column {
 	return []column{
 		{"payer_name_sealed", sealed.text("payer_name", payer.Name)},
@@ -156,8 +156,8 @@ func (s *Store) payerColumns(sealed *sealing, payer payment.Customer) []column {
 	}
 }
 
-// paymentColumns is what scanPayment reads. Refunds are summed up on every
-// read and stored nowhere else.
+// paymentColumns is what scanPayment reads. The refunded amount is the sum of
+// the refunds on every read and stored nowhere else.
 const paymentColumns = `
 	p.id, p.revision, p.fingerprint, p.sequence, p.status, p.needs_review, p.reference,
 	p.total_cents, p.subtotal_cents, p.tax_cents,
@@ -203,7 +203,8 @@ func (s *Store) scanPayment(row scanner) (ledger.Record, error) {
 	return r, nil
 }
 
-// scanPaymentAlone reads a payment without what is kept beside it.
+// scanPaymentAlone reads a payment without its revision, fingerprint and
+// sequence.
 func (s *Store) scanPaymentAlone(row scanner) (payment.Payment, error) {
 	r, err := s.scanPayment(row)
 	return r.Payment, err
@@ -217,13 +218,13 @@ func encodeItems(items []payment.Item) (private.Text, error) {
 	return private.Text(encoded), err
 }
 
-// withoutPayer leaves out the columns that say who paid: what was filled in
-// after the workflow had looked is never erased.
+// withoutPayer leaves out the columns about who paid, so that a payer filled in
+// by someone else is never erased.
 func withoutPayer(row []column) []column {
 	return slices.DeleteFunc(row, func(c column) bool { return strings.HasPrefix(c.name, "payer_") })
 }
 
-// heldPayment is what a write has to know of the payment that it locked.
+// heldPayment is what a write needs to know about the payment that it locked.
 type heldPayment struct {
 	revision    int64
 	sequence    int
@@ -231,7 +232,7 @@ type heldPayment struct {
 	payerKnown  bool
 }
 
-// lockPayment keeps every other writer from the payment until the transaction
+// lockPayment blocks every other writer of the payment until the transaction
 // ends.
 func (s *Store) lockPayment(ctx context.Context, tx *sql.Tx, id string) (heldPayment, error) {
 	var held heldPayment
@@ -243,10 +244,10 @@ func (s *Store) lockPayment(ctx context.Context, tx *sql.Tx, id string) (heldPay
 	return held, known(err)
 }
 
-// errMoved says that what stood in the way of a write went away meanwhile.
+// errMoved says that the row that blocked a write was gone a moment later.
 var errMoved = errors.New("the reference became free in this moment: try again")
 
-// referenceInUse explains why a payment that is not stored was not inserted.
+// referenceInUse explains why a new payment was not inserted.
 func referenceInUse(ctx context.Context, q queryer, reference string) error {
 	other, err := unfinishedByReference(ctx, q, reference)
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -258,7 +259,7 @@ func referenceInUse(ctx context.Context, q queryer, reference string) error {
 	return &ledger.ReferenceInUseError{PaymentID: other}
 }
 
-// putTransition writes a step and reports whether it was not there yet.
+// putTransition writes a transition and reports whether it was new.
 func putTransition(ctx context.Context, tx *sql.Tx, t ledger.Transition) (inserted bool, err error) {
 	return insert(ctx, tx, "transitions", []column{
 		{"payment_id", t.PaymentID},
@@ -270,9 +271,9 @@ func putTransition(ctx context.Context, tx *sql.Tx, t ledger.Transition) (insert
 	})
 }
 
-// putCustomer keeps who paid. Of two payments of one customer, the one that
-// completed later knows the name and the e-mail address better, in whatever
-// order they are written; an empty one never replaces a known one.
+// putCustomer stores who paid. Of a customer's payments, the one that completed
+// last decides the name and the e-mail address, in whatever order they are
+// written. An empty value never replaces a known one.
 func (s *Store) putCustomer(ctx context.Context, tx *sql.Tx, p payment.Payment) error {
 	if p.Status != payment.StatusCompleted || p.Customer.PhoneNumber == "" {
 		return nil
@@ -284,7 +285,7 @@ func (s *Store) putCustomer(ctx context.Context, tx *sql.Tx, p payment.Payment) 
 	return s.keepCustomer(ctx, tx, p.Customer, at)
 }
 
-// keepCustomer keeps what was told of a customer at a moment.
+// keepCustomer stores what was known about a customer at a point in time.
 func (s *Store) keepCustomer(ctx context.Context, tx *sql.Tx, c payment.Customer, at time.Time) error {
 	toldAt := func(text private.Text) int64 {
 		if text == "" {
@@ -316,7 +317,7 @@ func (s *Store) keepCustomer(ctx context.Context, tx *sql.Tx, c payment.Customer
 	return err
 }
 
-// Customer returns what is known of whoever pays from a phone number of ten
+// Customer returns what is known about the customer with a phone number, ten
 // digits.
 func (s *Store) Customer(ctx context.Context, phone private.Text) (payment.Customer, error) {
 	return read(ctx, s, "read a customer", func(ctx context.Context, q queryer) (payment.Customer, error) {
@@ -339,7 +340,7 @@ func (s *Store) customer(ctx context.Context, q queryer, phone private.Text) (pa
 	return c, known(err)
 }
 
-// Payment returns the payment as it was last recorded.
+// Payment returns the latest revision of a payment.
 func (s *Store) Payment(ctx context.Context, id string) (ledger.Record, error) {
 	return read(ctx, s, "read payment "+id, func(ctx context.Context, q queryer) (ledger.Record, error) {
 		return s.paymentByID(ctx, q, id)
@@ -350,9 +351,9 @@ func (s *Store) paymentByID(ctx context.Context, q queryer, id string) (ledger.R
 	return s.scanPayment(q.QueryRowContext(ctx, `SELECT `+paymentColumns+` FROM payments p WHERE p.id = $1`, id))
 }
 
-// Payments returns one page of the payments that a filter selects, newest
-// first, and where the next page starts: the zero cursor at the end. A phone
-// number selects both whom the merchant asked and who paid.
+// Payments returns one page of payments, newest first, and the cursor of the
+// next page: the zero value at the end. A phone number matches both the number
+// that the merchant asked for and the number that paid.
 func (s *Store) Payments(ctx context.Context, f ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error) {
 	var where selection
 	where.equal("p.status", string(f.Status))
@@ -372,8 +373,8 @@ func (s *Store) Payments(ctx context.Context, f ledger.PaymentFilter) ([]payment
 	}, where, f.After, f.Limit)
 }
 
-// UnfinishedByReference returns the id of the payment that is not finished and
-// has the merchant's reference.
+// UnfinishedByReference returns the id of the unfinished payment with the
+// merchant's reference.
 func (s *Store) UnfinishedByReference(ctx context.Context, reference string) (string, error) {
 	return read(ctx, s, "find the unfinished payment of a reference", func(ctx context.Context, q queryer) (string, error) {
 		return unfinishedByReference(ctx, q, reference)
@@ -387,8 +388,8 @@ func unfinishedByReference(ctx context.Context, q queryer, reference string) (st
 	return id, known(err)
 }
 
-// Transitions returns the steps of a payment's life, first to last; none for
-// an unknown payment.
+// Transitions returns the transitions of a payment, oldest first; none for an
+// unknown payment.
 func (s *Store) Transitions(ctx context.Context, paymentID string) ([]ledger.Transition, error) {
 	return read(ctx, s, "list the transitions of "+paymentID, func(ctx context.Context, q queryer) ([]ledger.Transition, error) {
 		return list(ctx, q, scanTransition, `

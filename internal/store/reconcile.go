@@ -33,7 +33,7 @@ func (s *Store) CompletedPayments(ctx context.Context, from, to time.Time, after
 	})
 }
 
-// RecordReconciliation keeps what a run came to, once.
+// RecordReconciliation stores the result of a run, once.
 func (s *Store) RecordReconciliation(ctx context.Context, r payment.Reconciliation) error {
 	return s.write(ctx, "record the reconciliation of "+r.Day, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := insert(ctx, tx, "reconciliations", []column{

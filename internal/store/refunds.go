@@ -12,14 +12,13 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// errNotPositive refuses a refund of nothing, or of less.
+// errNotPositive refuses a refund of zero or less.
 var errNotPositive = errors.New("the amount of a refund must be positive")
 
 // ReserveRefund grants the right to send one refund to the gateway: it locks
-// the payment, checks what is left of it and inserts the refund as pending. The
-// same id and fingerprint again get the same answer, whatever became of the
-// refund since. Every refusal is a [*payment.RefundRefusal], and nothing is
-// written.
+// the payment, checks how much is left to refund, and inserts the refund as
+// pending. The same id and fingerprint again return the refund as it stands
+// now. Every refusal is a [*payment.RefundRefusal], and nothing is written.
 func (s *Store) ReserveRefund(ctx context.Context, ask ledger.Reservation) (ledger.Reserved, error) {
 	var granted ledger.Reserved
 	err := s.write(ctx, "reserve refund "+ask.RefundID, func(ctx context.Context, tx *sql.Tx) error {
@@ -49,9 +48,8 @@ func (s *Store) ReserveRefund(ctx context.Context, ask ledger.Reservation) (ledg
 	return granted, nil
 }
 
-// reservedBefore returns the refund that the same ask made earlier,
-// [ledger.ErrNotFound] where there is none, and refuses a different ask under
-// the same id.
+// reservedBefore returns the refund that the same request reserved earlier, or
+// [ledger.ErrNotFound]. It refuses a different request with the same id.
 func (s *Store) reservedBefore(ctx context.Context, tx *sql.Tx, ask ledger.Reservation) (payment.Refund, error) {
 	before, err := s.refundByID(ctx, tx, ask.RefundID)
 	if err != nil {
@@ -63,10 +61,10 @@ func (s *Store) reservedBefore(ctx context.Context, tx *sql.Tx, ask ledger.Reser
 	return before.Refund, nil
 }
 
-// ClaimRefund lets one workflow run send a refund: the first that asks, and that
-// one again. Any other gets a [*payment.RefundRefusal] with RefusedHeld, and so
-// does everybody once the refund is settled: a Temporal that was restored from a
-// backup runs the same run a second time.
+// ClaimRefund lets one workflow run send a refund: the first that asks, and
+// that one again. Any other run gets a [*payment.RefundRefusal] with
+// RefusedHeld. So does every run once the refund is settled, since a Temporal
+// restored from a backup may replay the same run.
 func (s *Store) ClaimRefund(ctx context.Context, refundID, runID string) error {
 	return s.write(ctx, "claim refund "+refundID, func(ctx context.Context, tx *sql.Tx) error {
 		changed, err := exec(ctx, tx,
@@ -81,10 +79,10 @@ func (s *Store) ClaimRefund(ctx context.Context, refundID, runID string) error {
 	})
 }
 
-// TakeRefund takes the right to send a refund from whoever has it, and gives it to
-// nobody else: a person is about to say what became of it, because its workflow
-// is gone. by says who took it. One that is settled is a
-// [*payment.RefundRefusal] with RefusedHeld.
+// TakeRefund takes the right to send a refund away from every workflow run: its
+// workflow is gone, and a person is about to record the outcome. by says who
+// took it. If the refund is settled, the error is a [*payment.RefundRefusal]
+// with RefusedHeld.
 func (s *Store) TakeRefund(ctx context.Context, paymentID, refundID, by string) (ledger.Reserved, error) {
 	var taken ledger.Reserved
 	err := s.write(ctx, "take refund "+refundID, func(ctx context.Context, tx *sql.Tx) error {
@@ -113,7 +111,7 @@ func (s *Store) TakeRefund(ctx context.Context, paymentID, refundID, by string) 
 	return taken, nil
 }
 
-// reserve inserts a pending refund of a payment that is locked.
+// reserve inserts a pending refund. The payment is locked.
 func (s *Store) reserve(ctx context.Context, tx *sql.Tx, p payment.Payment, ask ledger.Reservation) (payment.Refund, error) {
 	if p.Status != payment.StatusCompleted {
 		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedNotCompleted, Status: p.Status}
@@ -163,16 +161,16 @@ func unsettledRefund(ctx context.Context, q queryer, paymentID string) (string, 
 	return id, err
 }
 
-// RecordRefund writes one step of a refund's life, all or nothing, and answers
-// with the sequence and the receivers of the event that it announces: the same
-// ones on every retry. A revision that is not newer than the stored one leaves
-// the refund alone; a reservation's revision is zero. What is settled is never
-// unsettled: a completed refund stays completed, and a failed one stays failed
-// unless it was in review.
+// RecordRefund writes one step of a refund, all or nothing, and returns the
+// sequence and the receivers of the event that it announces: the same ones on
+// every retry. A revision that is not newer than the stored one leaves the
+// refund alone; a reservation has revision zero. A settled refund is never
+// unsettled: a completed one stays completed, and a failed one stays failed
+// unless it is in review.
 //
-// A refund made elsewhere needs no reservation and is inserted by its first
-// write. A write after which the completed refunds exceed what was captured is
-// a [*payment.RefundRefusal] with RefusedExceeds, and nothing is written.
+// A refund made elsewhere needs no reservation; its first write inserts it. If
+// the completed refunds would exceed what was captured, the error is a
+// [*payment.RefundRefusal] with RefusedExceeds, and nothing is written.
 func (s *Store) RecordRefund(ctx context.Context, change ledger.RefundChange) (ledger.Announced, error) {
 	refund := change.Record.Refund
 	var announced ledger.Announced
@@ -206,8 +204,8 @@ func (s *Store) RecordRefund(ctx context.Context, change ledger.RefundChange) (l
 	return announced, nil
 }
 
-// putRefund inserts the refund, or overwrites an older revision of it. What was
-// reserved stays: the amount and the source.
+// putRefund inserts the refund or overwrites an older revision. The amount and
+// the source never change.
 func (s *Store) putRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRecord) error {
 	before, err := s.refundByID(ctx, tx, r.Refund.ID)
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -232,11 +230,11 @@ func (s *Store) putRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRecord
 	return update(ctx, tx, "refunds", append([]column{{"id", r.Refund.ID}}, changing...))
 }
 
-// follows returns an error unless facts lead from a refund as it was to what it
-// is: a refund that is settled is never unsettled. Its money may have been given
-// to the next refund since. Only a refund in review may turn out to have been
-// completed after it was recorded as failed: while the review is open no other
-// refund is granted.
+// follows returns an error unless [payment.NextRefund] allows the step from one
+// state to the other. A settled refund is never unsettled, because its money
+// may be part of the next refund by now. The exception is a failed refund in
+// review, which may turn out to be completed: no other refund is granted while
+// the review is open.
 func follows(was, is payment.Refund) error {
 	var facts []payment.RefundFact
 	if is.NeedsReview && !was.NeedsReview {
@@ -290,7 +288,7 @@ func (s *Store) insertRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRec
 	return &payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: blocking}
 }
 
-// refundChanges is what may change in a refund's life.
+// refundChanges are the columns that may change.
 func (s *Store) refundChanges(r ledger.RefundRecord) ([]column, error) {
 	failure := failureColumns(r.Refund.Failure)
 	sealed := s.sealing("refunds", r.Refund.ID)
@@ -307,7 +305,7 @@ func (s *Store) refundChanges(r ledger.RefundRecord) ([]column, error) {
 	return row, sealed.err
 }
 
-// neverBelowZero refuses to keep a write that refunds more than was captured.
+// neverBelowZero refuses a write that refunds more than was captured.
 func (s *Store) neverBelowZero(ctx context.Context, tx *sql.Tx, refund payment.Refund) error {
 	if refund.Status != payment.RefundCompleted {
 		return nil
@@ -356,7 +354,7 @@ func (s *Store) scanRefund(row scanner) (ledger.RefundRecord, error) {
 	return r, nil
 }
 
-// Refund returns the refund as it was last recorded.
+// Refund returns the latest revision of a refund.
 func (s *Store) Refund(ctx context.Context, id string) (ledger.RefundRecord, error) {
 	return read(ctx, s, "read refund "+id, func(ctx context.Context, q queryer) (ledger.RefundRecord, error) {
 		return s.refundByID(ctx, q, id)

@@ -11,8 +11,8 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// putReview adds a review of a payment that is locked, or writes what was added
-// to it since. What was decided is never changed.
+// putReview adds a review or updates it. A decided review never changes. The
+// payment is locked.
 func (s *Store) putReview(ctx context.Context, tx *sql.Tx, r *payment.Review) error {
 	if r == nil {
 		return nil
@@ -56,8 +56,8 @@ func (s *Store) putReview(ctx context.Context, tx *sql.Tx, r *payment.Review) er
 	return update(ctx, tx, "reviews", append([]column{{"id", r.ID}}, changing...))
 }
 
-// Reviews returns one page of what a filter selects, newest first, and the cursor
-// of the next: the zero value at the end.
+// Reviews returns one page of reviews, newest first, and the cursor of the next
+// page: the zero value at the end.
 func (s *Store) Reviews(ctx context.Context, filter ledger.ReviewFilter) ([]payment.Review, ledger.Cursor, error) {
 	var where selection
 	where.equal("payment_id", filter.PaymentID)
@@ -93,9 +93,9 @@ func (s *Store) scanReview(row scanner) (payment.Review, error) {
 	return r, json.Unmarshal([]byte(evidence), &r.Evidence)
 }
 
-// RecordMismatch keeps a difference, once. The run that found it first announces
-// it, where its kind is announced, and gets the same answer when it asks again;
-// another run that finds it gets no receivers. workflow is the one that delivers.
+// RecordMismatch stores a mismatch once. The run that found it first announces
+// it, if its kind is announced, and gets the same answer on a retry; any other
+// run gets no receivers. workflow is the one that delivers.
 func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch, workflow string) (ledger.Announced, error) {
 	var announced ledger.Announced
 	err := s.write(ctx, "record mismatch "+m.ID, func(ctx context.Context, tx *sql.Tx) error {
@@ -137,7 +137,7 @@ func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch, workflow
 	return announced, nil
 }
 
-// Mismatches returns what a filter selects, newest first.
+// Mismatches returns at most one page of mismatches, newest first.
 func (s *Store) Mismatches(ctx context.Context, filter ledger.MismatchFilter) ([]payment.Mismatch, error) {
 	var where selection
 	where.equal("kind", string(filter.Kind))
