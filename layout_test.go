@@ -135,7 +135,7 @@ var owners = map[string]struct {
 	"github.com/getkin/kin-openapi": {nil, "it holds the API's tests to openapi.yaml; no program validates what it says itself"},
 	"github.com/resend/resend-go":   {nil, "it verifies what we sign, in tests alone"},
 	"go.temporal.io/sdk/client": {[]string{
-		"internal/flows", "internal/temporalclient", "internal/serve", "internal/runner", "internal/metrics", "cobrotest",
+		"internal/flows", "internal/temporalclient", "internal/process", "internal/metrics", "cobrotest",
 	}, "one client of the workflows; besides it only those that open a process, those that measure the SDK, and a kit that runs workflows in tests"},
 	"go.temporal.io/server": {nil, "the Temporal server belongs to the module dev; a merchant never sees its dependencies"},
 }
@@ -247,7 +247,7 @@ func TestPackagesAreNamedAfterWhatTheyHold(t *testing.T) {
 
 func TestNoFloatsNearMoney(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{"money", "payment", "athmovil", "athmovil/athmovilsim", "workflows", "activities", "internal/store", "internal/djangoathm", "api"} {
+	for _, dir := range []string{"money", "payment", "athmovil", "athmovil/athmovilsim", "workflows", "activities", "internal/store", "internal/relay", "internal/djangoathm", "api"} {
 		files, err := filepath.Glob(dir + "/*.go")
 		require.NoError(t, err)
 		for _, file := range files {

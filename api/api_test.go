@@ -23,6 +23,7 @@ import (
 	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/relay"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
@@ -162,6 +163,7 @@ type world struct {
 	flows *flowFuncs
 	store *store.Store
 	api   *api.Server
+	relay *relay.Relay
 	http  *httptest.Server
 	logs  *telemetrytest.Lines
 
@@ -187,21 +189,24 @@ func newStore(t *testing.T, now func() time.Time) (*store.Store, *seal.Ring) {
 // database is everything that a server works on.
 type database interface {
 	app.Store
-	api.Store
+	relay.Store
 }
 
-// configs are those of a server and of its use cases.
+// configs are those of a server, of its use cases and of its relay.
 type configs struct {
-	app app.Config
-	api api.Config
+	app   app.Config
+	relay relay.Config
+	api   api.Config
 }
 
-func (c *configs) store(s database) { c.app.Store, c.api.Store = s, s }
+func (c *configs) store(s database) { c.app.Store, c.relay.Store = s, s }
 
 // serve makes the server.
 func (c *configs) serve(t *testing.T) *api.Server {
 	t.Helper()
 	var err error
+	c.api.Relay, err = relay.New(c.relay)
+	require.NoError(t, err)
 	c.api.App, err = app.New(c.app)
 	require.NoError(t, err)
 	server, err := api.New(c.api)
@@ -211,17 +216,19 @@ func (c *configs) serve(t *testing.T) *api.Server {
 
 // config is a complete configuration over a store.
 func config(s database, f *flowFuncs, ring *seal.Ring, logs io.Writer, now func() time.Time) *configs {
+	logger := slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	return &configs{app: app.Config{
 		Store: s, Flows: f, MerchantID: "default", Fingerprint: ring.Digest, Wait: 2 * time.Second, Now: now,
+	}, relay: relay.Config{
+		Store: s, Flows: f, Now: now, Logger: logger,
 	}, api: api.Config{
-		Store: s, Flows: f,
 		Keys: []api.APIKey{
 			{Name: "old", Digest: api.DigestAPIKey(private.NewToken("another-key"))},
 			{Name: "shop", Digest: api.DigestAPIKey(private.NewToken(apiKey))},
 		},
 		WebhookSecret: private.NewToken(webhookSecret),
 		Now:           now,
-		Logger:        slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger:        logger,
 	}}
 }
 
@@ -235,6 +242,7 @@ func newWorld(t *testing.T, change ...func(*configs)) *world {
 		c(cfg)
 	}
 	w.api = cfg.serve(t)
+	w.relay = cfg.api.Relay
 	w.http = httptest.NewServer(contract{reference(t, cfg.app.MinExpiresIn), w.complain}.watched(w.api.Handler()))
 	t.Cleanup(func() {
 		w.http.Close()
@@ -426,7 +434,7 @@ func requireGolden(t *testing.T, name, got string) {
 func TestConfigNamesEverythingThatIsWrong(t *testing.T) {
 	t.Parallel()
 	_, err := api.New(api.Config{MaxBody: -1, Ready: []api.ReadyCheck{{}}})
-	for _, want := range []string{"App", "Store", "Flows", "Keys", "WebhookSecret", "MaxBody", "Ready"} {
+	for _, want := range []string{"App", "Relay", "Keys", "WebhookSecret", "MaxBody", "Ready"} {
 		require.ErrorContains(t, err, want)
 	}
 	_, err = app.New(app.Config{MinExpiresIn: time.Hour, Wait: -1})

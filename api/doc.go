@@ -7,8 +7,8 @@
 // internal/app, and encodes what came of it.
 //
 //	merchant ──POST /v1/payments──▶ App.OpenPayment ──▶ 201
-//	gateway ──POST /webhooks/…──▶ Store.AddWebhookEvent ──▶ 200
-//	                 [Server.Run]: LeaseWebhookEvents ──▶ Flows.RelayEvent
+//	gateway ──POST /webhooks/…──▶ Store.AddGatewayEvent ──▶ 200
+//	                 [Server.Run]: LeaseGatewayEvents ──▶ Flows.RelayEvent
 //
 // openapi.yaml is the reference for who calls it. The tests of this package hold
 // every request and answer that they make to it.

@@ -92,14 +92,14 @@ type momentJSON struct {
 // webhookJSON is a webhook as a timeline shows it. What it says is a claim of
 // anybody's, and stays out.
 type webhookJSON struct {
-	ID         string                `json:"id"`
-	Kind       string                `json:"kind"`
-	Verdict    ledger.WebhookVerdict `json:"verdict"`
-	Effect     string                `json:"effect"`
-	Deliveries int                   `json:"deliveries"`
+	ID         string              `json:"id"`
+	Kind       string              `json:"kind"`
+	Verdict    ledger.EventVerdict `json:"verdict"`
+	Effect     string              `json:"effect"`
+	Deliveries int                 `json:"deliveries"`
 }
 
-func showWebhook(w *ledger.WebhookEvent) *webhookJSON {
+func showWebhook(w *ledger.GatewayEvent) *webhookJSON {
 	if w == nil {
 		return nil
 	}

@@ -138,12 +138,12 @@ func TestTimeline(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	paymentID, _, _ := w.told()
-	_, err := w.store.AddWebhookEvent(t.Context(), ledger.WebhookEvent{
-		ID: "whe_1", Digest: "d", Kind: "ecommerce_completed", Verdict: ledger.VerdictSignalled, Effect: "told to look",
+	_, err := w.store.AddGatewayEvent(t.Context(), ledger.GatewayEvent{
+		ID: "whe_1", Digest: "d", Kind: "ecommerce_completed", Verdict: ledger.EventSignalled, Effect: "told to look",
 		Body: "Mallory", ReceivedAt: start.Add(-30 * time.Second), NotBefore: start,
 	})
 	require.NoError(t, err)
-	require.NoError(t, w.store.SettleWebhookEvent(t.Context(), "whe_1", ledger.VerdictSignalled, paymentID, "told to look"))
+	require.NoError(t, w.store.SettleGatewayEvent(t.Context(), "whe_1", ledger.EventSignalled, paymentID, "told to look"))
 	got := w.do("GET", "/v1/payments/"+paymentID+"/events", "")
 	require.Equal(t, 200, got.status, got.body)
 	require.NotContains(t, got.body, "Mallory", "what a webhook claims stays out")
@@ -180,8 +180,8 @@ func TestATimelineSaysWhatItLacks(t *testing.T) {
 	}
 	post := func(n int) {
 		id := fmt.Sprintf("whe_%03d", n)
-		_, err := w.store.AddWebhookEvent(t.Context(), ledger.WebhookEvent{
-			ID: id, Digest: id, Kind: "unknown", Verdict: ledger.VerdictSignalled, MatchedID: p.ID, ReceivedAt: start.Add(time.Duration(n) * time.Second),
+		_, err := w.store.AddGatewayEvent(t.Context(), ledger.GatewayEvent{
+			ID: id, Digest: id, Kind: "unknown", Verdict: ledger.EventSignalled, MatchedID: p.ID, ReceivedAt: start.Add(time.Duration(n) * time.Second),
 		})
 		require.NoError(t, err)
 	}

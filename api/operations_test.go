@@ -16,7 +16,9 @@ import (
 func TestOperations(t *testing.T) {
 	t.Parallel()
 	var temporal, worker error
+	stopping := make(chan struct{})
 	w := newWorld(t, func(cfg *configs) {
+		cfg.api.Stopping = stopping
 		cfg.api.Ready = []api.ReadyCheck{
 			{Name: "store", Check: func(context.Context) error { return nil }},
 			{Name: "temporal", Check: func(context.Context) error { return temporal }},
@@ -69,9 +71,7 @@ func TestOperations(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 
 	worker = nil
-	ended, end := context.WithCancel(t.Context())
-	end()
-	require.NoError(t, w.api.Run(ended))
+	close(stopping)
 	status, body = get("/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, status, "so that nothing new is sent to a process that stops")
 	require.JSONEq(t, `{"status":"stopping","checks":{"store":"ok","temporal":"ok","worker":"ok"}}`, body)

@@ -95,10 +95,10 @@ func (s *Server) listPayments(c *gin.Context) error {
 	return answerPage(c, "payments", page)
 }
 
-func readFilter(query string) (ledger.Filter, error) {
+func readFilter(query string) (ledger.PaymentFilter, error) {
 	q := readQuery(query, "status", "reference", "phone_number", "metadata1", "metadata2",
 		"needs_review", "created_from", "created_to", "limit", "cursor")
-	filter := ledger.Filter{
+	filter := ledger.PaymentFilter{
 		Status:      payment.Status(q.text("status")),
 		Reference:   q.text("reference"),
 		PhoneNumber: private.Text(q.text("phone_number")),

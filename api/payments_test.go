@@ -179,7 +179,7 @@ func TestBadPayments(t *testing.T) {
 			require.Contains(t, p.Errors[0].Rule, tt.rule)
 		})
 	}
-	payments, _, err := w.store.Payments(t.Context(), ledger.Filter{})
+	payments, _, err := w.store.Payments(t.Context(), ledger.PaymentFilter{})
 	require.NoError(t, err)
 	require.Empty(t, payments)
 }

@@ -141,7 +141,7 @@ func (away) Payment(context.Context, string) (ledger.Record, error) {
 	return ledger.Record{}, errDisk
 }
 
-func (away) Payments(context.Context, ledger.Filter) ([]payment.Payment, ledger.Cursor, error) {
+func (away) Payments(context.Context, ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error) {
 	return nil, ledger.Cursor{}, errDisk
 }
 

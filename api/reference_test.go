@@ -335,7 +335,7 @@ type failed struct{ database }
 func (failed) Payment(context.Context, string) (ledger.Record, error) {
 	return ledger.Record{}, errDisk
 }
-func (failed) Payments(context.Context, ledger.Filter) ([]payment.Payment, ledger.Cursor, error) {
+func (failed) Payments(context.Context, ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error) {
 	return nil, ledger.Cursor{}, errDisk
 }
 func (failed) Reviews(context.Context, ledger.ReviewFilter) ([]payment.Review, ledger.Cursor, error) {
@@ -349,7 +349,7 @@ func (failed) Receivers(context.Context) ([]ledger.Receiver, error)             
 func (failed) Notifications(context.Context, ledger.DeliveryFilter) ([]payment.Delivery, ledger.Cursor, error) {
 	return nil, ledger.Cursor{}, errDisk
 }
-func (failed) WebhookEvents(context.Context, ledger.WebhookFilter) ([]ledger.WebhookEvent, ledger.Cursor, error) {
+func (failed) GatewayEvents(context.Context, ledger.GatewayEventFilter) ([]ledger.GatewayEvent, ledger.Cursor, error) {
 	return nil, ledger.Cursor{}, errDisk
 }
 func (failed) Delivery(context.Context, string) (payment.Delivery, error) {

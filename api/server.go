@@ -1,22 +1,19 @@
 package api
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/cobropay/cobro/internal/app"
-	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/relay"
 	"github.com/cobropay/cobro/private"
-	"github.com/cobropay/cobro/workflows"
 )
 
 // DefaultMaxBody is the default of [Config].
@@ -28,10 +25,8 @@ type Config struct {
 
 	// App is what can be done; HTTP only asks for it.
 	App *app.App
-	// Store is where gateway events are kept.
-	Store Store
-	// Flows hands gateway events to the workflows.
-	Flows Flows
+	// Relay takes the gateway's events. Who composes the process runs it.
+	Relay *relay.Relay
 	// Keys are the merchant's bearer keys. At least one is required.
 	Keys []APIKey
 	// WebhookSecret is the last part of the path that the gateway posts to. It
@@ -40,9 +35,9 @@ type Config struct {
 
 	// Optional fields
 
-	// Timing travels in the input of the workflow that applies a late event. Its
-	// zero fields mean the defaults.
-	Timing workflows.Timing
+	// Stopping is closed when this process stops: from then on it is not ready. Nil
+	// means never.
+	Stopping <-chan struct{}
 	// Ready is what /readyz asks.
 	Ready []ReadyCheck
 	// Codec is mounted at /codec/ of the operations address; it decrypts for
@@ -50,7 +45,7 @@ type Config struct {
 	Codec http.Handler
 	// Metrics is served at /metrics of the operations address; nil means none.
 	Metrics http.Handler
-	// Watch follows requests and handovers; nil means that nobody does.
+	// Watch follows requests; nil means that nobody does.
 	Watch Watcher
 	// MaxBody is the most bytes that a body may have. Zero means
 	// [DefaultMaxBody].
@@ -64,39 +59,12 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Store is where gateway events are kept. It returns errors that are
-// [ledger.ErrNotFound] where an id is unknown, and is safe for concurrent use.
-type Store interface {
-	// AddWebhookEvent makes an event durable and reports whether its digest is
-	// new; a duplicate is only counted.
-	AddWebhookEvent(ctx context.Context, event ledger.WebhookEvent) (added bool, err error)
-	// LeaseWebhookEvents hands out pending events, oldest first, each to one
-	// caller until the lease has run out.
-	LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error)
-	SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error
-	// PostponeWebhookEvent ends the lease; the event stays pending.
-	PostponeWebhookEvent(ctx context.Context, id string, notBefore time.Time) error
-	// MatchWebhookEvent returns the id of the payment that an event is about.
-	MatchWebhookEvent(ctx context.Context, event ledger.WebhookEvent) (paymentID string, err error)
-}
-
-// Flows hands gateway events to the workflows. [flows.Flows] says what each
-// method does.
-type Flows interface {
-	RelayEvent(ctx context.Context, paymentID string, event workflows.GatewayEvent) error
-	ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventInput) error
-}
-
-// Server answers HTTP requests and relays webhooks. Make one with [New]; it is
-// safe for concurrent use and holds nothing that needs closing.
+// Server answers HTTP requests. Make one with [New]; it is safe for concurrent
+// use and holds nothing that needs closing.
 type Server struct {
 	cfg      Config
 	handler  http.Handler
 	webhooks webhookGate
-
-	wake     chan struct{} // a webhook was stored
-	draining chan struct{} // closed when Run's context ends
-	drain    func()
 }
 
 // New returns a server, or an error that names everything that is wrong with
@@ -109,10 +77,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:      cfg,
 		webhooks: newWebhookGate(cfg.WebhookSecret, cfg.Now),
-		wake:     make(chan struct{}, 1),
-		draining: make(chan struct{}),
 	}
-	s.drain = sync.OnceFunc(func() { close(s.draining) })
 	s.handler = s.routes()
 	return s, nil
 }
@@ -176,8 +141,7 @@ func (cfg Config) validate() error {
 		}
 	}
 	demand(cfg.App != nil, "App is required")
-	demand(cfg.Store != nil, "Store is required")
-	demand(cfg.Flows != nil, "Flows is required")
+	demand(cfg.Relay != nil, "Relay is required")
 	demand(len(cfg.Keys) > 0, "Keys needs one API key at the least")
 	for _, key := range cfg.Keys {
 		demand(key.Digest != APIKey{}.Digest, "the API key "+key.Name+" has no digest: use DigestAPIKey")

@@ -19,7 +19,7 @@ func (silent) Payment(context.Context, string) (ledger.Record, error) {
 	return ledger.Record{}, context.DeadlineExceeded
 }
 
-func (silent) Payments(context.Context, ledger.Filter) ([]payment.Payment, ledger.Cursor, error) {
+func (silent) Payments(context.Context, ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error) {
 	return nil, ledger.Cursor{}, context.DeadlineExceeded
 }
 
@@ -27,7 +27,7 @@ func (silent) Receivers(context.Context) ([]ledger.Receiver, error) {
 	return nil, context.DeadlineExceeded
 }
 
-func (silent) AddWebhookEvent(context.Context, ledger.WebhookEvent) (bool, error) {
+func (silent) AddGatewayEvent(context.Context, ledger.GatewayEvent) (bool, error) {
 	return false, context.DeadlineExceeded
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/http"
 	"time"
-
-	"github.com/cobropay/cobro/internal/ledger"
 )
 
 // Watcher follows what the API does, to measure and to trace it. It learns
@@ -15,8 +13,6 @@ type Watcher interface {
 	// Request is called before a request is handled, which goes on with the
 	// context that it returns, and answered after it.
 	Request(r *http.Request, route string) (ctx context.Context, answered func(Answered))
-	// Handover does so for an event on its way to a workflow.
-	Handover(ctx context.Context) (_ context.Context, done func(HandedOver))
 }
 
 // Answered is how a request ended.
@@ -27,21 +23,9 @@ type Answered struct {
 	Took      time.Duration
 }
 
-// HandedOver is what became of an event.
-type HandedOver struct {
-	EventID   string
-	Kind      string                // the parser's
-	Verdict   ledger.WebhookVerdict // empty where it has to be tried again
-	PaymentID string                // or empty
-}
-
 // unwatched is the Watcher of a server that has none.
 type unwatched struct{}
 
 func (unwatched) Request(r *http.Request, _ string) (context.Context, func(Answered)) {
 	return r.Context(), func(Answered) {}
-}
-
-func (unwatched) Handover(ctx context.Context) (context.Context, func(HandedOver)) {
-	return ctx, func(HandedOver) {}
 }

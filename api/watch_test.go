@@ -24,12 +24,6 @@ func (d diary) Request(r *http.Request, route string) (context.Context, func(api
 	}
 }
 
-func (d diary) Handover(ctx context.Context) (context.Context, func(api.HandedOver)) {
-	return context.WithValue(ctx, watchKey{}, "handover"), func(h api.HandedOver) {
-		d <- fmt.Sprintf("%s: %q %t %t", h.Kind, h.Verdict, h.EventID != "", h.PaymentID != "")
-	}
-}
-
 // A watcher learns patterns and our own ids, and the workflows are asked with
 // its context.
 func TestAWatcher(t *testing.T) {
@@ -47,17 +41,7 @@ func TestAWatcher(t *testing.T) {
 	require.Equal(t, "GET none: 404 not_found false", <-d)
 
 	p := w.open("watched")
-	w.flows.relay = func(ctx context.Context, _ string, _ workflows.GatewayEvent) error {
-		seen = append(seen, ctx.Value(watchKey{}))
-		return nil
-	}
 	w.do("POST", webhookPath, completedEvent(p.EcommerceID, "10"))
 	require.Equal(t, "POST /webhooks/athmovil/:secret: 200  false", <-d)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() { ended <- w.api.Run(ctx) }()
-	require.Equal(t, `ecommerce_completed: "signalled" true true`, <-d)
-	cancel()
-	require.NoError(t, <-ended)
-	require.Equal(t, []any{"request", "handover"}, seen)
+	require.Equal(t, []any{"request"}, seen)
 }

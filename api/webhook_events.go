@@ -23,14 +23,14 @@ type keptWebhookJSON struct {
 // gateway, or somebody who pretends to be, has posted, and what became of it.
 func (s *Server) listWebhookEvents(c *gin.Context) error {
 	q := readQuery(c.Request.URL.RawQuery, "verdict", "payment_id", "limit", "cursor")
-	filter := ledger.WebhookFilter{
-		Verdict:   ledger.WebhookVerdict(q.text("verdict")),
+	filter := ledger.GatewayEventFilter{
+		Verdict:   ledger.EventVerdict(q.text("verdict")),
 		PaymentID: q.text("payment_id"),
 		Limit:     q.limit(),
-		After:     q.cursor(ledger.IsWebhookEventID),
+		After:     q.cursor(ledger.IsGatewayEventID),
 	}
-	if filter.Verdict != "" && !slices.Contains(ledger.WebhookVerdicts(), filter.Verdict) {
-		q.refuse("verdict", ruleOneOf(names(ledger.WebhookVerdicts())))
+	if filter.Verdict != "" && !slices.Contains(ledger.EventVerdicts(), filter.Verdict) {
+		q.refuse("verdict", ruleOneOf(names(ledger.EventVerdicts())))
 	}
 	if err := q.err(); err != nil {
 		return err

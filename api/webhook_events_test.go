@@ -16,16 +16,16 @@ func TestListWebhookEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := func(n string) string { return "whe_0000000000000000000000000" + n }
-	for i, verdict := range []ledger.WebhookVerdict{ledger.VerdictUnmatched, ledger.VerdictSignalled, ledger.VerdictUnmatched} {
+	for i, verdict := range []ledger.EventVerdict{ledger.EventUnmatched, ledger.EventSignalled, ledger.EventUnmatched} {
 		n := string(rune('1' + i))
-		e := ledger.WebhookEvent{
+		e := ledger.GatewayEvent{
 			ID: id(n), Digest: n, Kind: "refund", Verdict: verdict, Effect: "looked at", Body: payerName, Headers: phone,
 			ReceivedAt: start.Add(time.Duration(i) * time.Second),
 		}
-		if verdict == ledger.VerdictSignalled {
+		if verdict == ledger.EventSignalled {
 			e.MatchedID = ledger.DeriveID("default", "k")
 		}
-		_, err := w.store.AddWebhookEvent(t.Context(), e)
+		_, err := w.store.AddGatewayEvent(t.Context(), e)
 		require.NoError(t, err)
 	}
 	type page struct {

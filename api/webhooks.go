@@ -1,11 +1,8 @@
 package api
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/json"
-	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -15,17 +12,13 @@ import (
 	"github.com/gin-gonic/gin"
 	"golang.org/x/time/rate"
 
-	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/app"
-	"github.com/cobropay/cobro/internal/failpoint"
-	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
 
-// receiveWebhook answers POST /webhooks/athmovil/{secret}. An event is stored
-// before it is answered and looked at afterwards: the gateway documents no
-// retry (docs/athmovil.md §4.1), so nothing may be lost between the two.
+// receiveWebhook answers POST /webhooks/athmovil/{secret}, once the event is
+// durable.
 func (s *Server) receiveWebhook(c *gin.Context) error {
 	if err := s.webhooks.admit(c.Param("secret"), c.Request.RemoteAddr); err != nil {
 		return err
@@ -34,66 +27,16 @@ func (s *Server) receiveWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	event, err := s.webhookEvent(c.Request, body)
-	if err != nil {
-		return err
-	}
-	// Whoever hangs up now has sent the event all the same.
-	ctx := context.WithoutCancel(c.Request.Context())
-	failpoint.Reach(failpoint.WebhookBefore)
-	if _, err := s.cfg.Store.AddWebhookEvent(ctx, event); err != nil {
+	received, err := s.cfg.Relay.Receive(c.Request.Context(), body, worthKeeping(c.Request))
+	switch {
+	case err != nil:
 		return &problem{kind: app.KindUnavailable, retryAfter: retrySoon, cause: err}
-	}
-	failpoint.Reach(failpoint.WebhookStored)
-	if event.Verdict == ledger.VerdictMalformed {
+	case received.Malformed:
 		return &problem{kind: bodyMalformed, fields: payment.FieldErrors{{Field: "body", Rule: ruleObject()}}}
+	default:
+		c.Status(http.StatusOK)
+		return nil
 	}
-	s.wakeRelay()
-	c.Status(http.StatusOK)
-	return nil
-}
-
-// webhookEvent is what the store keeps of a request. An event that lacks a
-// field is still a hint to look, and is relayed like any other.
-func (s *Server) webhookEvent(r *http.Request, body []byte) (ledger.WebhookEvent, error) {
-	id, err := s.freshID("whe_")
-	if err != nil {
-		return ledger.WebhookEvent{}, err
-	}
-	headers, err := json.Marshal(worthKeeping(r))
-	if err != nil {
-		return ledger.WebhookEvent{}, err
-	}
-	now := s.now()
-	event := ledger.WebhookEvent{
-		ID: id, Body: private.Text(body), Headers: private.Text(headers), ReceivedAt: now, NotBefore: now,
-		Verdict: ledger.VerdictPending,
-	}
-	claim, err := athmovil.ParseWebhook(body)
-	if errors.Is(err, athmovil.ErrNotObject) {
-		event.Digest = athmovil.RawDigest(body)
-		event.Kind = string(athmovil.EventUnknown)
-		event.Verdict, event.SettledAt = ledger.VerdictMalformed, &now
-		event.Effect = "not a JSON object"
-		return event, nil
-	}
-	event.Digest = claim.Digest()
-	event.Kind = string(claim.Kind)
-	event.EcommerceID = claim.EcommerceID
-	event.ReferenceNumber = claim.ReferenceNumber
-	event.PaymentID = claimedPaymentID(claim)
-	return event, nil
-}
-
-// claimedPaymentID finds our payment's id in an event's metadata. It was put
-// into the one of the two that the merchant left empty, the second first.
-func claimedPaymentID(claim athmovil.Event) string {
-	for _, metadata := range []private.Text{claim.Metadata2, claim.Metadata1} {
-		if id := string(metadata); ledger.IsID(id) {
-			return id
-		}
-	}
-	return ""
 }
 
 // worthKeeping returns what may help to find out who sent a webhook.

@@ -14,9 +14,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/relay"
+	"github.com/cobropay/cobro/workflows"
 )
 
 const webhookPath = "/webhooks/athmovil/" + webhookSecret
@@ -38,9 +39,9 @@ func wire(t *testing.T, name string) string {
 	return string(body)
 }
 
-func (w *world) events(verdict ledger.WebhookVerdict) []ledger.WebhookEvent {
+func (w *world) events(verdict ledger.EventVerdict) []ledger.GatewayEvent {
 	w.t.Helper()
-	events, _, err := w.store.WebhookEvents(w.t.Context(), ledger.WebhookFilter{Verdict: verdict, Limit: 100})
+	events, _, err := w.store.GatewayEvents(w.t.Context(), ledger.GatewayEventFilter{Verdict: verdict, Limit: 100})
 	require.NoError(w.t, err)
 	return events
 }
@@ -53,7 +54,7 @@ func TestWebhooksAreStoredBeforeTheyAreAnswered(t *testing.T) {
 	require.Equal(t, http.StatusOK, got.status, got.body)
 	require.Empty(t, got.body)
 
-	events := w.events(ledger.VerdictPending)
+	events := w.events(ledger.EventPending)
 	require.Len(t, events, 1)
 	event := events[0]
 	claim, err := athmovil.ParseWebhook([]byte(body))
@@ -99,7 +100,7 @@ func TestWebhookKinds(t *testing.T) {
 	}
 }
 
-func (w *world) byDigest(digest string) ledger.WebhookEvent {
+func (w *world) byDigest(digest string) ledger.GatewayEvent {
 	w.t.Helper()
 	for _, event := range w.events("") {
 		if event.Digest == digest {
@@ -107,7 +108,7 @@ func (w *world) byDigest(digest string) ledger.WebhookEvent {
 		}
 	}
 	require.FailNow(w.t, "no event has the digest")
-	return ledger.WebhookEvent{}
+	return ledger.GatewayEvent{}
 }
 
 func TestWebhookFindsOurIDInMetadata(t *testing.T) {
@@ -133,7 +134,7 @@ func TestMalformedWebhooks(t *testing.T) {
 			for range 2 {
 				w.requireProblem(w.do("POST", webhookPath, body), 400, "body_malformed")
 			}
-			events := w.events(ledger.VerdictMalformed)
+			events := w.events(ledger.EventMalformed)
 			require.Len(t, events, 1)
 			require.Equal(t, 2, events[0].Deliveries)
 			require.Equal(t, body, string(events[0].Body))
@@ -150,7 +151,7 @@ func TestUnreadableWebhooksAreHintsAllTheSame(t *testing.T) {
 	w := newWorld(t)
 	got := w.do("POST", webhookPath, `{"transactionType":"ecommerce","status":"completed","ecommerceId":"ticket-1","total":"three"}`)
 	require.Equal(t, http.StatusOK, got.status)
-	event := w.events(ledger.VerdictPending)[0]
+	event := w.events(ledger.EventPending)[0]
 	require.Equal(t, "ticket-1", event.EcommerceID)
 	require.Equal(t, "ecommerce_completed", event.Kind)
 	require.NotEmpty(t, event.Digest)
@@ -190,17 +191,17 @@ func TestWrongWebhookSecrets(t *testing.T) {
 }
 
 // broken is a store whose writes fail.
-type broken struct{ api.Store }
+type broken struct{ relay.Store }
 
 var errDisk = errors.New("the disk is full")
 
-func (broken) AddWebhookEvent(context.Context, ledger.WebhookEvent) (bool, error) {
+func (broken) AddGatewayEvent(context.Context, ledger.GatewayEvent) (bool, error) {
 	return false, errDisk
 }
 
 func TestWebhookThatCannotBeStored(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *configs) { cfg.api.Store = broken{cfg.api.Store} })
+	w := newWorld(t, func(cfg *configs) { cfg.relay.Store = broken{cfg.relay.Store} })
 	got := w.do("POST", webhookPath, completedEvent("ticket-1", "3"))
 	w.requireProblem(got, 503, "temporarily_unavailable")
 	require.NotEmpty(t, got.header.Get("Retry-After"))
@@ -221,4 +222,24 @@ func TestASenderThatBreaksOff(t *testing.T) {
 	_, _ = conn.Read(make([]byte, 1024)) // until the server has given up
 	require.NoError(t, conn.Close())
 	require.Empty(t, w.events(""))
+}
+
+// TestWebhookWakesTheRelay goes the whole way over HTTP.
+func TestWebhookWakesTheRelay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.open("hinted")
+	told := make(chan string, 1)
+	w.flows.relay = func(_ context.Context, id string, _ workflows.GatewayEvent) error {
+		told <- id
+		return nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- w.relay.Run(ctx) }()
+	require.Equal(t, 200, w.do("POST", webhookPath, completedEvent(p.EcommerceID, "10")).status)
+	require.Equal(t, p.ID, <-told)
+	cancel()
+	require.NoError(t, <-ended)
+	require.Len(t, w.events(ledger.EventSignalled), 1)
 }

@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -17,6 +18,63 @@ const (
 	RefundCompleted RefundStatus = "completed" // the customer was credited
 	RefundFailed    RefundStatus = "failed"    // the gateway refused; nothing was credited
 )
+
+// RefundStatuses lists every status in the order of a refund's life.
+func RefundStatuses() []RefundStatus {
+	return []RefundStatus{RefundPending, RefundCompleted, RefundFailed}
+}
+
+// RefundFact is something learned about a refund that may move it: always the
+// gateway's own answer or, in review, a person's recorded decision. Stored in
+// histories: never rename a value.
+type RefundFact string
+
+// The facts that [NextRefund] knows.
+const (
+	RefundFactUnknown   RefundFact = "unknown"   // nobody knows whether it was executed: a review opens, and it stays pending
+	RefundFactCompleted RefundFact = "completed" // the gateway credited the customer
+	RefundFactFailed    RefundFact = "failed"    // it was not executed, and never will be
+	// RefundFactCorrected says that a refund was completed although it may have
+	// been recorded as failed. Only an open review may learn that: without one,
+	// the money of a failed refund may be in the next refund already.
+	RefundFactCorrected RefundFact = "corrected"
+)
+
+// RefundFacts lists every fact.
+func RefundFacts() []RefundFact {
+	return []RefundFact{RefundFactUnknown, RefundFactCompleted, RefundFactFailed, RefundFactCorrected}
+}
+
+// RefundTransitionError says that a fact cannot follow a refund's status.
+type RefundTransitionError struct {
+	Status RefundStatus
+	Fact   RefundFact
+}
+
+// Error implements error.
+func (e *RefundTransitionError) Error() string {
+	return fmt.Sprintf("a refund that is %s cannot become %s", e.Status, e.Fact)
+}
+
+// NextRefund returns the status that follows when a fact is learned, as [Next]
+// does for a payment. A fact that is already true changes nothing. A fact that
+// contradicts the status returns it unchanged with a [*RefundTransitionError]:
+// what is settled is never unsettled.
+func NextRefund(status RefundStatus, fact RefundFact) (RefundStatus, error) {
+	refused := &RefundTransitionError{Status: status, Fact: fact}
+	switch fact {
+	case RefundFactUnknown:
+		return follow(status, RefundPending, refused)
+	case RefundFactCompleted:
+		return follow(status, RefundCompleted, refused, RefundPending)
+	case RefundFactFailed:
+		return follow(status, RefundFailed, refused, RefundPending)
+	case RefundFactCorrected:
+		return follow(status, RefundCompleted, refused, RefundPending, RefundFailed)
+	default:
+		return status, refused
+	}
+}
 
 // RefundSource says who asked for a refund. Stored: never rename a value.
 type RefundSource string

@@ -1,6 +1,9 @@
 package payment
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Status is where a payment stands. Stored in histories and databases: never
 // rename a value.
@@ -93,14 +96,13 @@ func Next(status Status, fact Fact) (Status, error) {
 }
 
 // follow moves from to next where from is among the allowed ones.
-func follow(from, next Status, refused *TransitionError, allowed ...Status) (Status, error) {
-	if from == next {
+func follow[S ~string](from, next S, refused error, allowed ...S) (S, error) {
+	switch {
+	case from == next:
 		return from, nil
+	case slices.Contains(allowed, from):
+		return next, nil
+	default:
+		return from, refused
 	}
-	for _, a := range allowed {
-		if from == a {
-			return next, nil
-		}
-	}
-	return from, refused
 }

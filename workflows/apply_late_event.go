@@ -54,11 +54,11 @@ func (l *lateEvent) run(ctx workflow.Context) (ApplyLateEventResult, error) {
 	case ledger.KindPaymentCancelled, ledger.KindPaymentExpired:
 		return l.over(ctx)
 	default:
-		return verdict(ledger.VerdictIgnored, "", "not about a payment of ours"), nil
+		return verdict(ledger.EventIgnored, "", "not about a payment of ours"), nil
 	}
 }
 
-func verdict(v ledger.WebhookVerdict, paymentID, format string, args ...any) ApplyLateEventResult {
+func verdict(v ledger.EventVerdict, paymentID, format string, args ...any) ApplyLateEventResult {
 	return ApplyLateEventResult{Verdict: string(v), PaymentID: paymentID, Effect: fmt.Sprintf(format, args...)}
 }
 
@@ -66,7 +66,7 @@ func verdict(v ledger.WebhookVerdict, paymentID, format string, args ...any) App
 func (l *lateEvent) finish(ctx workflow.Context, result ApplyLateEventResult) error {
 	workflow.SetCurrentDetails(ctx, result.Verdict+": "+result.Effect+".")
 	if _, err := activity.SettleEvent.Do(ctx, activity.SettleEventInput{
-		EventID: l.input.EventID, Verdict: ledger.WebhookVerdict(result.Verdict), MatchedID: result.PaymentID, Effect: result.Effect,
+		EventID: l.input.EventID, Verdict: ledger.EventVerdict(result.Verdict), MatchedID: result.PaymentID, Effect: result.Effect,
 	}); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ const parkFirst = 5 * time.Second
 func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 	e := l.input.Event
 	if e.Total == nil || e.Total.Cmp(money.FromCents(1)) < 0 {
-		return verdict(ledger.VerdictMalformed, "", "a refund event without an amount"), nil
+		return verdict(ledger.EventMalformed, "", "a refund event without an amount"), nil
 	}
 	lagging := true // the gateway's own answers may lag behind its events
 	for pause := min(parkFirst, l.timing.Review); ; {
@@ -100,7 +100,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 			return ApplyLateEventResult{}, err
 		}
 		if known.EchoOf != "" {
-			return verdict(ledger.VerdictKnown, l.input.PaymentID, "tells of our own refund %s", known.EchoOf), nil
+			return verdict(ledger.EventKnown, l.input.PaymentID, "tells of our own refund %s", known.EchoOf), nil
 		}
 		if parked, err := l.park(ctx, known.Candidates, pause); err != nil {
 			return ApplyLateEventResult{}, err
@@ -131,7 +131,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 			continue
 		}
 		if known.Named && len(known.Candidates) == 1 {
-			return verdict(ledger.VerdictKnown, known.Candidates[0].Payment.ID,
+			return verdict(ledger.EventKnown, known.Candidates[0].Payment.ID,
 				"ATH Móvil's total of refunds is explained by the books"), nil
 		}
 		return l.unmatched(ctx, len(found))
@@ -206,12 +206,12 @@ func (l *lateEvent) book(ctx workflow.Context, r unbookedRefund) (result ApplyLa
 		return ApplyLateEventResult{}, false, err
 	case booked.Refusal == nil:
 		l.notifier.announceRefund(ctx, external, booked)
-		return verdict(ledger.VerdictApplied, r.payment.ID, "booked %s, made elsewhere", booked.Refund.ID), false, nil
+		return verdict(ledger.EventApplied, r.payment.ID, "booked %s, made elsewhere", booked.Refund.ID), false, nil
 	case booked.Refusal.Code == payment.RefusedInProgress, booked.Refusal.Code == payment.RefusedExplained:
 		return ApplyLateEventResult{}, true, nil
 	default:
 		err := l.mismatch(ctx, r.payment, payment.MismatchRefunded, r.payment.RefundedAmount.String(), r.total.String())
-		return verdict(ledger.VerdictApplied, r.payment.ID, "recorded a difference: %s", booked.Refusal.Code), false, err
+		return verdict(ledger.EventApplied, r.payment.ID, "recorded a difference: %s", booked.Refusal.Code), false, err
 	}
 }
 
@@ -222,7 +222,7 @@ func (l *lateEvent) unmatched(ctx workflow.Context, several int) (ApplyLateEvent
 		ID:   ledger.DeriveMismatchID(payment.MismatchUnmatchedRefund, e.Digest),
 		Kind: payment.MismatchUnmatchedRefund, ReferenceNumber: e.ReferenceNumber, Theirs: e.Total.String(), Source: payment.FoundByEvent,
 	})
-	return verdict(ledger.VerdictUnmatched, "", "a refund made elsewhere that fits %d payments", several), err
+	return verdict(ledger.EventUnmatched, "", "a refund made elsewhere that fits %d payments", several), err
 }
 
 // completed fills in who paid, where the event agrees with the authorization's
@@ -230,7 +230,7 @@ func (l *lateEvent) unmatched(ctx workflow.Context, several int) (ApplyLateEvent
 func (l *lateEvent) completed(ctx workflow.Context) (ApplyLateEventResult, error) {
 	p, err := l.payment(ctx)
 	if err != nil || p == nil {
-		return verdict(ledger.VerdictUnmatched, "", "no payment has this ticket, reference number or id"), err
+		return verdict(ledger.EventUnmatched, "", "no payment has this ticket, reference number or id"), err
 	}
 	e := l.input.Event
 	if p.Status == payment.StatusCompleted && e.agrees(*p) {
@@ -238,9 +238,9 @@ func (l *lateEvent) completed(ctx workflow.Context) (ApplyLateEventResult, error
 			PaymentID: p.ID, Payer: e.payer(),
 		})
 		if err != nil || !filled.Filled {
-			return verdict(ledger.VerdictKnown, p.ID, "the payment is completed, and its payer known"), err
+			return verdict(ledger.EventKnown, p.ID, "the payment is completed, and its payer known"), err
 		}
-		return verdict(ledger.VerdictApplied, p.ID, "told who paid"), nil
+		return verdict(ledger.EventApplied, p.ID, "told who paid"), nil
 	}
 	return l.compare(ctx, *p)
 }
@@ -250,9 +250,9 @@ func (l *lateEvent) over(ctx workflow.Context) (ApplyLateEventResult, error) {
 	p, err := l.payment(ctx)
 	switch {
 	case err != nil || p == nil:
-		return verdict(ledger.VerdictUnmatched, "", "no payment has this ticket, reference number or id"), err
+		return verdict(ledger.EventUnmatched, "", "no payment has this ticket, reference number or id"), err
 	case p.Status != payment.StatusCompleted:
-		return verdict(ledger.VerdictKnown, p.ID, "the payment is %s", p.Status), nil
+		return verdict(ledger.EventKnown, p.ID, "the payment is %s", p.Status), nil
 	default:
 		return l.compare(ctx, *p)
 	}
@@ -262,7 +262,7 @@ func (l *lateEvent) over(ctx workflow.Context) (ApplyLateEventResult, error) {
 // terminal status never changes: a difference is recorded for people.
 func (l *lateEvent) compare(ctx workflow.Context, p payment.Payment) (ApplyLateEventResult, error) {
 	if p.EcommerceID == "" {
-		return verdict(ledger.VerdictRefuted, p.ID, "the payment never had a ticket"), nil
+		return verdict(ledger.EventRefuted, p.ID, "the payment never had a ticket"), nil
 	}
 	seen, err := l.look(ctx, p)
 	if err != nil {
@@ -270,10 +270,10 @@ func (l *lateEvent) compare(ctx workflow.Context, p payment.Payment) (ApplyLateE
 	}
 	if (seen.Status == activity.TicketCompleted) != (p.Status == payment.StatusCompleted) {
 		err := l.mismatch(ctx, p, payment.MismatchStatus, string(p.Status), string(seen.Status))
-		return verdict(ledger.VerdictApplied, p.ID, "recorded a difference: ATH Móvil says %s", seen.Status), err
+		return verdict(ledger.EventApplied, p.ID, "recorded a difference: ATH Móvil says %s", seen.Status), err
 	}
 	err = l.mismatch(ctx, p, payment.MismatchContradictingEvent, string(p.Status), l.input.Event.claim())
-	return verdict(ledger.VerdictRefuted, p.ID, "ATH Móvil itself says %s", seen.Status), err
+	return verdict(ledger.EventRefuted, p.ID, "ATH Móvil itself says %s", seen.Status), err
 }
 
 // payment reads the payment that the event was matched with; nil where there is

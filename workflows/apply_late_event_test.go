@@ -31,18 +31,18 @@ func refundEvent(cents int64) workflows.GatewayEvent {
 // late stores an event and runs ApplyLateEvent to its end.
 func (s *fixture) late(event workflows.GatewayEvent, matched string) workflows.ApplyLateEventResult {
 	s.t.Helper()
-	_, err := s.db.AddWebhookEvent(s.t.Context(), ledger.WebhookEvent{
-		ID: eventID, Digest: event.Digest, Kind: event.Kind, Body: "{}", Verdict: ledger.VerdictPending, ReceivedAt: start,
+	_, err := s.db.AddGatewayEvent(s.t.Context(), ledger.GatewayEvent{
+		ID: eventID, Digest: event.Digest, Kind: event.Kind, Body: "{}", Verdict: ledger.EventPending, ReceivedAt: start,
 	})
 	require.NoError(s.t, err)
-	require.NoError(s.t, s.db.SettleWebhookEvent(s.t.Context(), eventID, ledger.VerdictLate, matched, "handed over"))
+	require.NoError(s.t, s.db.SettleGatewayEvent(s.t.Context(), eventID, ledger.EventLate, matched, "handed over"))
 	s.execute(workflows.LateEventWorkflowID(event.Digest), workflows.ApplyLateEventName, workflows.ApplyLateEventInput{
 		EventID: eventID, Event: event, PaymentID: matched, ReceivedAt: start,
 	})
 	require.NoError(s.t, s.env.GetWorkflowError())
 	var result workflows.ApplyLateEventResult
 	require.NoError(s.t, s.env.GetWorkflowResult(&result))
-	events, _, err := s.db.WebhookEvents(s.t.Context(), ledger.WebhookFilter{Verdict: ledger.WebhookVerdict(result.Verdict), Limit: 10})
+	events, _, err := s.db.GatewayEvents(s.t.Context(), ledger.GatewayEventFilter{Verdict: ledger.EventVerdict(result.Verdict), Limit: 10})
 	require.NoError(s.t, err)
 	require.Len(s.t, events, 1, "the event has the verdict")
 	require.Equal(s.t, result.Effect, events[0].Effect)
@@ -81,7 +81,7 @@ func TestApplyLateEvent(t *testing.T) {
 		event   workflows.GatewayEvent
 		matched string
 
-		verdict  ledger.WebhookVerdict
+		verdict  ledger.EventVerdict
 		about    string // the payment that the verdict names
 		told     string
 		refunded int64 // what the books say in the end
@@ -90,7 +90,7 @@ func TestApplyLateEvent(t *testing.T) {
 		{
 			name:   "a refund made elsewhere",
 			script: func(s *fixture) { s.paid(); s.gateway.refunded(money.FromCents(5_00)) },
-			event:  refundEvent(5_00), verdict: ledger.VerdictApplied, about: paymentID, told: booked, refunded: 5_00,
+			event:  refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, told: booked, refunded: 5_00,
 			also: func(s *fixture) {
 				refunds, err := s.db.Refunds(s.t.Context(), paymentID)
 				require.NoError(s.t, err)
@@ -102,7 +102,7 @@ func TestApplyLateEvent(t *testing.T) {
 		{
 			name:   "one of two equal ones: the other has its own event",
 			script: func(s *fixture) { s.paid(); s.gateway.refunded(money.FromCents(10_00)) },
-			event:  refundEvent(5_00), verdict: ledger.VerdictApplied, about: paymentID, told: booked, refunded: 5_00,
+			event:  refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, told: booked, refunded: 5_00,
 		},
 		{
 			name: "the gateway's total lags behind its event",
@@ -110,7 +110,7 @@ func TestApplyLateEvent(t *testing.T) {
 				s.paid()
 				s.at(time.Minute, func() { s.gateway.refunded(money.FromCents(5_00)) })
 			},
-			event: refundEvent(5_00), verdict: ledger.VerdictApplied, about: paymentID, told: booked, refunded: 5_00,
+			event: refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, told: booked, refunded: 5_00,
 		},
 		{
 			name: "an echo of our own refund, by its short id",
@@ -120,7 +120,7 @@ func TestApplyLateEvent(t *testing.T) {
 				s.settle(otherID, money.FromCents(5_00))
 				s.gateway.refunded(money.FromCents(5_00))
 			},
-			event: own(5_00), matched: paymentID, verdict: ledger.VerdictKnown, about: paymentID, refunded: 5_00,
+			event: own(5_00), matched: paymentID, verdict: ledger.EventKnown, about: paymentID, refunded: 5_00,
 		},
 		{
 			name: "an echo of our own refund that is not settled yet",
@@ -128,7 +128,7 @@ func TestApplyLateEvent(t *testing.T) {
 				s.paid()
 				s.reserve(otherID, "other", money.FromCents(5_00))
 			},
-			event: own(5_00), matched: paymentID, verdict: ledger.VerdictKnown, about: paymentID,
+			event: own(5_00), matched: paymentID, verdict: ledger.EventKnown, about: paymentID,
 		},
 		{
 			name:   "of a named payment, and the books explain the total",
@@ -138,22 +138,22 @@ func TestApplyLateEvent(t *testing.T) {
 				e.ReferenceNumber = reference // the payment's own
 				return e
 			}(),
-			verdict: ledger.VerdictKnown, about: paymentID,
+			verdict: ledger.EventKnown, about: paymentID,
 		},
 		{
 			name:   "forged: nothing was refunded",
 			script: func(s *fixture) { s.paid() },
-			event:  refundEvent(5_00), verdict: ledger.VerdictUnmatched, told: recorded,
+			event:  refundEvent(5_00), verdict: ledger.EventUnmatched, told: recorded,
 		},
 		{
 			name:   "more than what the total rose by",
 			script: func(s *fixture) { s.paid(); s.gateway.refunded(money.FromCents(4_99)) },
-			event:  refundEvent(5_00), verdict: ledger.VerdictUnmatched, told: recorded,
+			event:  refundEvent(5_00), verdict: ledger.EventUnmatched, told: recorded,
 		},
 		{
 			name:   "of nobody we know",
 			script: func(*fixture) {},
-			event:  refundEvent(5_00), verdict: ledger.VerdictUnmatched,
+			event:  refundEvent(5_00), verdict: ledger.EventUnmatched,
 			also: func(s *fixture) { require.Equal(s.t, recorded, s.inbox.events(books)) },
 		},
 		{
@@ -173,7 +173,7 @@ func TestApplyLateEvent(t *testing.T) {
 					require.Equal(s.t, 1, signalled, "told once, however often it is looked at")
 				})
 			},
-			event: refundEvent(5_00), verdict: ledger.VerdictApplied, about: paymentID, told: booked, refunded: 10_00,
+			event: refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, told: booked, refunded: 10_00,
 		},
 		{
 			name: "the gateway is away for two days",
@@ -183,12 +183,12 @@ func TestApplyLateEvent(t *testing.T) {
 				s.gateway.leave()
 				s.at(48*time.Hour, s.gateway.back)
 			},
-			event: refundEvent(5_00), verdict: ledger.VerdictApplied, about: paymentID, told: booked, refunded: 5_00,
+			event: refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, told: booked, refunded: 5_00,
 		},
 		{
 			name:   "a completed event tells who paid",
 			script: func(s *fixture) { s.unfilled() },
-			event:  event(ledger.KindPaymentCompleted), matched: paymentID, verdict: ledger.VerdictApplied, about: paymentID,
+			event:  event(ledger.KindPaymentCompleted), matched: paymentID, verdict: ledger.EventApplied, about: paymentID,
 			also: func(s *fixture) {
 				require.Equal(s.t, payment.Customer{Name: customerName, PhoneNumber: customerPhone, Email: customerEmail}, s.record().Payment.Customer)
 			},
@@ -196,7 +196,7 @@ func TestApplyLateEvent(t *testing.T) {
 		{
 			name:   "a completed event tells nothing new",
 			script: func(s *fixture) { s.paid() },
-			event:  event(ledger.KindPaymentCompleted), matched: paymentID, verdict: ledger.VerdictKnown, about: paymentID,
+			event:  event(ledger.KindPaymentCompleted), matched: paymentID, verdict: ledger.EventKnown, about: paymentID,
 		},
 		{
 			name:   "a completed event of another amount",
@@ -207,27 +207,27 @@ func TestApplyLateEvent(t *testing.T) {
 				e.Total = &amount
 				return e
 			}(),
-			matched: paymentID, verdict: ledger.VerdictRefuted, about: paymentID, told: recorded,
+			matched: paymentID, verdict: ledger.EventRefuted, about: paymentID, told: recorded,
 			also: func(s *fixture) { require.True(s.t, s.record().Payment.Customer.IsZero()) },
 		},
 		{
 			name:   "a cancelled event of a completed payment",
 			script: func(s *fixture) { s.paid() },
-			event:  event(ledger.KindPaymentCancelled), matched: paymentID, verdict: ledger.VerdictRefuted, about: paymentID, told: recorded,
+			event:  event(ledger.KindPaymentCancelled), matched: paymentID, verdict: ledger.EventRefuted, about: paymentID, told: recorded,
 		},
 		{
 			name:   "a cancelled event that the gateway confirms, of a completed payment",
 			script: func(s *fixture) { s.paid(); s.gateway.ticket.Status = activity.TicketOver },
-			event:  event(ledger.KindPaymentCancelled), matched: paymentID, verdict: ledger.VerdictApplied, about: paymentID, told: recorded,
+			event:  event(ledger.KindPaymentCancelled), matched: paymentID, verdict: ledger.EventApplied, about: paymentID, told: recorded,
 			also: func(s *fixture) { require.Equal(s.t, payment.StatusCompleted, s.record().Payment.Status) },
 		},
 		{
 			name:  "of a payment that nobody knows",
-			event: event(ledger.KindPaymentExpired), matched: paymentID, verdict: ledger.VerdictUnmatched, script: func(*fixture) {},
+			event: event(ledger.KindPaymentExpired), matched: paymentID, verdict: ledger.EventUnmatched, script: func(*fixture) {},
 		},
 		{
 			name:  "a donation",
-			event: event("donation"), verdict: ledger.VerdictIgnored, script: func(*fixture) {},
+			event: event("donation"), verdict: ledger.EventIgnored, script: func(*fixture) {},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

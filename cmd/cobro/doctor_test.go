@@ -169,7 +169,7 @@ func TestDoctorTouchesNoPayment(t *testing.T) {
 	env := installation(t, &frontend{})
 	_, _ = examine(t, env)
 	db, _ := open(t, env)
-	event, err := db.LeaseWebhookEvents(t.Context(), 10, time.Minute)
+	event, err := db.LeaseGatewayEvents(t.Context(), 10, time.Minute)
 	require.NoError(t, err)
 	require.Len(t, event, 1, "the event of the test button")
 	require.Equal(t, "simulated", event[0].Kind, "which the relay never takes to a payment")

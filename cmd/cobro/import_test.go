@@ -90,12 +90,12 @@ func TestDjangoAthmIsImportedOnce(t *testing.T) {
 	}
 
 	db := opened(t, env)
-	listed, _, err := db.Payments(t.Context(), ledger.Filter{})
+	listed, _, err := db.Payments(t.Context(), ledger.PaymentFilter{})
 	require.NoError(t, err)
 	require.Len(t, listed, 6)
 	require.Equal(t, payment.StatusExpired, listed[0].Status, "newest first")
 	require.Equal(t, money.FromCents(60_00), listed[3].RefundedAmount)
-	found, _, err := db.Payments(t.Context(), ledger.Filter{PhoneNumber: "7875550202"})
+	found, _, err := db.Payments(t.Context(), ledger.PaymentFilter{PhoneNumber: "7875550202"})
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	known, err := db.Customer(t.Context(), "7875550202")
@@ -155,7 +155,7 @@ func TestAnImportThatContradictsIsNotWritten(t *testing.T) {
 	require.Len(t, out.Rows, 2)
 	require.Contains(t, out.Rows[0].Reason, "$25.00 and has $26.00 now")
 	require.Contains(t, out.Rows[1].Reason, "imported as cancelled and is expired now")
-	found, _, err := opened(t, env).Payments(t.Context(), ledger.Filter{Metadata1: "orden 1041"})
+	found, _, err := opened(t, env).Payments(t.Context(), ledger.PaymentFilter{Metadata1: "orden 1041"})
 	require.NoError(t, err)
 	require.Equal(t, money.FromCents(25_00), found[0].Total)
 }
@@ -209,7 +209,7 @@ func TestImportMistakesSayWhatToDo(t *testing.T) {
 		require.Equal(t, tt.code, code, "%s: %s", name, stderr)
 		require.Contains(t, stderr, tt.says, name)
 	}
-	listed, _, err := opened(t, env).Payments(t.Context(), ledger.Filter{})
+	listed, _, err := opened(t, env).Payments(t.Context(), ledger.PaymentFilter{})
 	require.NoError(t, err)
 	require.Empty(t, listed, "a file cut off imports nothing of the others")
 
@@ -238,7 +238,7 @@ func TestImportRefusesTimesThatMakeNoSense(t *testing.T) {
 	out := importing(t, env, 0, "--time-zone", "UTC", "--dry-run", local)
 	require.Contains(t, out.Hints[0], "3 of 4 payments", "who says so is believed")
 	importing(t, env, 0, "--time-zone", "America/Puerto_Rico", local)
-	found, _, err := opened(t, env).Payments(t.Context(), ledger.Filter{Metadata1: "orden 1041"})
+	found, _, err := opened(t, env).Payments(t.Context(), ledger.PaymentFilter{Metadata1: "orden 1041"})
 	require.NoError(t, err)
 	require.Equal(t, "2026-01-03T15:04:19Z", found[0].CompletedAt.Format("2006-01-02T15:04:05Z07:00"))
 }

@@ -103,9 +103,9 @@ func TestOldRowsAndHistoriesAreReadAfterARotation(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, changed)
 	for name, db := range map[string]interface {
-		Payments(context.Context, ledger.Filter) ([]payment.Payment, ledger.Cursor, error)
+		Payments(context.Context, ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error)
 	}{"a running process": running, "a restarted process": restarted} {
-		for _, filter := range []ledger.Filter{{Limit: 10}, {PhoneNumber: "7875550001", Limit: 10}, {Metadata1: "table 7", Limit: 10}} {
+		for _, filter := range []ledger.PaymentFilter{{Limit: 10}, {PhoneNumber: "7875550001", Limit: 10}, {Metadata1: "table 7", Limit: 10}} {
 			found, _, err := db.Payments(t.Context(), filter)
 			require.NoError(t, err, name)
 			require.Len(t, found, 2, "%s finds what both keys sealed, by digests that stay the same", name)

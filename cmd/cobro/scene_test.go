@@ -27,6 +27,7 @@ import (
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
 	"github.com/cobropay/cobro/internal/app"
+	"github.com/cobropay/cobro/internal/relay"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/temporalclient"
@@ -169,14 +170,16 @@ func (noFlows) ApplyLateEvent(context.Context, workflows.ApplyLateEventInput) er
 // merchantAPIOver serves the API over an installation's database.
 func merchantAPIOver(t *testing.T, env map[string]string, flows interface {
 	app.Flows
-	api.Flows
+	relay.Flows
 }) string {
 	t.Helper()
 	db, ring := open(t, env)
 	useCases, err := app.New(app.Config{Store: db, Flows: flows, MerchantID: "default", Fingerprint: ring.Digest})
 	require.NoError(t, err)
+	events, err := relay.New(relay.Config{Store: db, Flows: flows})
+	require.NoError(t, err)
 	server, err := api.New(api.Config{
-		App: useCases, Store: db, Flows: flows, Keys: []api.APIKey{{Name: "shop", Digest: api.DigestAPIKey(private.NewToken(apiKey))}},
+		App: useCases, Relay: events, Keys: []api.APIKey{{Name: "shop", Digest: api.DigestAPIKey(private.NewToken(apiKey))}},
 		WebhookSecret: private.NewToken(webhookSecret),
 	})
 	require.NoError(t, err)
@@ -201,7 +204,7 @@ func fill(t *testing.T, env map[string]string) {
 	db, err := sql.Open("sqlite", strings.TrimPrefix(env["COBRO_STORE"], "sqlite:"))
 	require.NoError(t, err)
 	defer db.Close()
-	for _, table := range []string{"settings", "webhook_events"} {
+	for _, table := range []string{"settings", "gateway_events"} {
 		_, err = db.ExecContext(t.Context(), `CREATE TRIGGER full_`+table+` BEFORE INSERT ON `+table+` BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
 		require.NoError(t, err)
 	}

@@ -50,7 +50,7 @@ func (s *System) ExportPayment(ctx context.Context, paymentID, prefix string) er
 	if err != nil {
 		return err
 	}
-	events, _, err := e.store.WebhookEvents(ctx, ledger.WebhookFilter{PaymentID: paymentID, Limit: 100})
+	events, _, err := e.store.GatewayEvents(ctx, ledger.GatewayEventFilter{PaymentID: paymentID, Limit: 100})
 	if err != nil {
 		return err
 	}

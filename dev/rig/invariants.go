@@ -200,7 +200,7 @@ func (e *eye) unsettled(ctx context.Context) error {
 			}
 		}
 	}
-	waiting, _, err := e.store.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictPending, Limit: 1})
+	waiting, _, err := e.store.GatewayEvents(ctx, ledger.GatewayEventFilter{Verdict: ledger.EventPending, Limit: 1})
 	if err != nil || len(waiting) > 0 {
 		return errors.Join(err, fmt.Errorf("%d webhooks are pending", len(waiting)))
 	}
@@ -480,11 +480,11 @@ func (e *eye) checkNotifications(ctx context.Context) {
 
 // checkWebhooks says that no webhook which was answered is without a verdict.
 func (e *eye) checkWebhooks(ctx context.Context) {
-	waiting, _, err := e.store.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictPending, Limit: 100})
+	waiting, _, err := e.store.GatewayEvents(ctx, ledger.GatewayEventFilter{Verdict: ledger.EventPending, Limit: 100})
 	if err != nil || len(waiting) > 0 {
 		e.broken("%d webhooks have no verdict: %w", len(waiting), errors.Join(err))
 	}
-	late, _, err := e.store.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictLate, Limit: 100})
+	late, _, err := e.store.GatewayEvents(ctx, ledger.GatewayEventFilter{Verdict: ledger.EventLate, Limit: 100})
 	if err != nil {
 		e.broken("webhooks: %w", err)
 	}
@@ -518,7 +518,7 @@ func (e *eye) checkWebhooks(ctx context.Context) {
 			e.broken("posted %s: %w", body, err)
 			continue
 		}
-		known, err := e.store.HasWebhookEvent(ctx, claim.Digest())
+		known, err := e.store.HasGatewayEvent(ctx, claim.Digest())
 		if err != nil || !known {
 			e.broken("webhook %s was answered with 200, and is lost: %w", claim.Digest(), errors.Join(err))
 		}

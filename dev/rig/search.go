@@ -114,7 +114,7 @@ func (s *Search) forKeys(keyFile string) error {
 // everyPayment reads every page.
 func everyPayment(ctx context.Context, db *store.Store) ([]payment.Payment, error) {
 	var all []payment.Payment
-	for filter := (ledger.Filter{Limit: 100}); ; {
+	for filter := (ledger.PaymentFilter{Limit: 100}); ; {
 		page, next, err := db.Payments(ctx, filter)
 		if err != nil {
 			return nil, err

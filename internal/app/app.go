@@ -86,7 +86,7 @@ type Store interface {
 	Payment(ctx context.Context, id string) (ledger.Record, error)
 	// Payments returns one page, newest first, and the cursor of the next: the
 	// zero value at the end.
-	Payments(ctx context.Context, filter ledger.Filter) ([]payment.Payment, ledger.Cursor, error)
+	Payments(ctx context.Context, filter ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error)
 	// UnfinishedByReference returns the id of the payment that is not terminal
 	// and has the reference.
 	UnfinishedByReference(ctx context.Context, reference string) (string, error)
@@ -124,8 +124,8 @@ type Store interface {
 	// Attempts returns the calls of a delivery's receiver, oldest first.
 	Attempts(ctx context.Context, deliveryID string) ([]ledger.Attempt, error)
 
-	// WebhookEvents returns one page, newest first, as Payments does.
-	WebhookEvents(ctx context.Context, filter ledger.WebhookFilter) ([]ledger.WebhookEvent, ledger.Cursor, error)
+	// GatewayEvents returns one page, newest first, as Payments does.
+	GatewayEvents(ctx context.Context, filter ledger.GatewayEventFilter) ([]ledger.GatewayEvent, ledger.Cursor, error)
 }
 
 // Flows asks the workflows. [flows.Flows] says what each method does; its errors

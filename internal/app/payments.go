@@ -209,7 +209,7 @@ func (a *App) became(ctx context.Context, id string, answered *payment.Payment) 
 }
 
 // Payments returns one page of payments, newest first.
-func (a *App) Payments(ctx context.Context, filter ledger.Filter) (Page[payment.Payment], error) {
+func (a *App) Payments(ctx context.Context, filter ledger.PaymentFilter) (Page[payment.Payment], error) {
 	return page(a.store.Payments(ctx, filter))
 }
 

@@ -11,8 +11,8 @@ import (
 
 // GatewayEvents returns one page of what the gateway, or somebody who pretends to
 // be the gateway, has posted, newest first.
-func (a *App) GatewayEvents(ctx context.Context, filter ledger.WebhookFilter) (Page[ledger.WebhookEvent], error) {
-	return page(a.store.WebhookEvents(ctx, filter))
+func (a *App) GatewayEvents(ctx context.Context, filter ledger.GatewayEventFilter) (Page[ledger.GatewayEvent], error) {
+	return page(a.store.GatewayEvents(ctx, filter))
 }
 
 // Timeline is everything that happened to a payment, oldest first.
@@ -40,7 +40,7 @@ type Moment struct {
 	At           time.Time
 	Kind         MomentKind
 	Transition   *ledger.Transition
-	Webhook      *ledger.WebhookEvent
+	Webhook      *ledger.GatewayEvent
 	Notification *payment.Delivery
 	Refund       *payment.Refund
 	Review       *payment.Review
@@ -69,11 +69,11 @@ func (a *App) timeline(ctx context.Context, id string) (all Timeline, err error)
 		return all, err
 	}
 	add(&all, transitions, func(t *ledger.Transition) Moment { return Moment{At: t.At, Kind: MomentTransition, Transition: t} })
-	events, _, err := a.store.WebhookEvents(ctx, ledger.WebhookFilter{PaymentID: id, Limit: timelineMost + 1})
+	events, _, err := a.store.GatewayEvents(ctx, ledger.GatewayEventFilter{PaymentID: id, Limit: timelineMost + 1})
 	if err != nil {
 		return all, err
 	}
-	addNewest(&all, MomentWebhook, events, func(w *ledger.WebhookEvent) Moment { return Moment{At: w.ReceivedAt, Webhook: w} })
+	addNewest(&all, MomentWebhook, events, func(w *ledger.GatewayEvent) Moment { return Moment{At: w.ReceivedAt, Webhook: w} })
 	refunds, err := a.store.Refunds(ctx, id)
 	if err != nil {
 		return all, err

@@ -16,8 +16,8 @@ type MismatchFilter struct {
 	Limit     int       // 1 to 100
 }
 
-// Filter selects payments of a list. Its zero value selects all.
-type Filter struct {
+// PaymentFilter selects payments of a list. Its zero value selects all.
+type PaymentFilter struct {
 	Status      payment.Status
 	Reference   string
 	PhoneNumber private.Text // ten digits; matched by its keyed digest
@@ -59,9 +59,9 @@ type ReviewFilter struct {
 	Limit     int    // 1 to 100
 }
 
-// WebhookFilter selects events of a list. Its zero value selects all.
-type WebhookFilter struct {
-	Verdict   WebhookVerdict
+// GatewayEventFilter selects events of a list. Its zero value selects all.
+type GatewayEventFilter struct {
+	Verdict   EventVerdict
 	PaymentID string // whom the event was matched with
 	After     Cursor // of the last one that was seen, by the moment of its arrival
 	Limit     int    // 1 to 100

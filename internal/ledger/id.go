@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -31,17 +32,25 @@ const (
 	notificationIDPrefix = "ntf_"
 	reviewIDPrefix       = "rev_"
 	mismatchIDPrefix     = "mis_"
-	webhookEventIDPrefix = "whe_"
+	gatewayEventIDPrefix = "whe_"
 )
 
 // NewID returns a fresh payment id for a request without an idempotency key:
 // "pay_" and 26 characters that sort by time. It reads 10 bytes of entropy.
-func NewID(now time.Time, entropy io.Reader) (string, error) {
+func NewID(now time.Time, entropy io.Reader) (string, error) { return fresh(idPrefix, now, entropy) }
+
+// NewGatewayEventID returns a fresh id of the same form for an event: "whe_" and
+// 26 characters.
+func NewGatewayEventID(now time.Time, entropy io.Reader) (string, error) {
+	return fresh(gatewayEventIDPrefix, now, entropy)
+}
+
+func fresh(prefix string, now time.Time, entropy io.Reader) (string, error) {
 	id, err := ulid.New(ulid.Timestamp(now), entropy)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("draw a random id: %w", err)
 	}
-	return idPrefix + strings.ToLower(id.String()), nil
+	return prefix + strings.ToLower(id.String()), nil
 }
 
 // DeriveID returns the payment id of a request with an idempotency key. The
@@ -75,8 +84,8 @@ func IsNotificationID(text string) bool { return hasForm(text, notificationIDPre
 // IsReviewID reports whether text has the form of a review's id.
 func IsReviewID(text string) bool { return hasForm(text, reviewIDPrefix) }
 
-// IsWebhookEventID reports whether text has the form of a webhook event's id.
-func IsWebhookEventID(text string) bool { return hasForm(text, webhookEventIDPrefix) }
+// IsGatewayEventID reports whether text has the form of a gateway event's id.
+func IsGatewayEventID(text string) bool { return hasForm(text, gatewayEventIDPrefix) }
 
 // derive returns 26 characters that depend on every part; the lengths keep
 // ("ab", "c") and ("a", "bc") apart.

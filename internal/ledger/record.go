@@ -33,8 +33,6 @@ type Change struct {
 	// store gives it the payment's next sequence, once, notes a pending delivery
 	// for each receiver and answers with the list. A payment has each event once.
 	Announce payment.Event `json:"announce,omitempty"`
-	// Deliveries are the outcomes of earlier announcements.
-	Deliveries []payment.Delivery `json:"deliveries,omitempty"`
 	// Review is the payment's review, opened or ended by this step.
 	Review *payment.Review `json:"review,omitempty"`
 	// Workflow is the one that delivers what is announced. The activity that

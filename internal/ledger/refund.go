@@ -105,9 +105,8 @@ type RefundChange struct {
 	Record RefundRecord `json:"record"`
 	// Announce names the event whose receivers are wanted, or is empty. The
 	// store gives it the payment's next sequence, once.
-	Announce   payment.Event      `json:"announce,omitempty"`
-	At         time.Time          `json:"at"` // when the event happened
-	Deliveries []payment.Delivery `json:"deliveries,omitempty"`
+	Announce payment.Event `json:"announce,omitempty"`
+	At       time.Time     `json:"at"` // when the event happened
 	// Review is the refund's review, opened or ended by this step.
 	Review *payment.Review `json:"review,omitempty"`
 	// Workflow is as in [Change].

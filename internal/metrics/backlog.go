@@ -114,10 +114,10 @@ func (b *backlog) Collect(out chan<- prometheus.Metric) {
 	for _, n := range b.known.Notifications {
 		show(b.notifications, float64(n.Count), n.Host, string(n.Event), n.Receiver, string(n.Status))
 	}
-	show(b.webhooks, float64(b.known.Webhooks))
+	show(b.webhooks, float64(b.known.Events))
 	var age time.Duration
-	if !b.known.OldestWebhook.IsZero() {
-		age = max(0, now.Sub(b.known.OldestWebhook))
+	if !b.known.OldestEvent.IsZero() {
+		age = max(0, now.Sub(b.known.OldestEvent))
 	}
 	show(b.oldest, age.Seconds())
 	if !b.known.ReconciledAt.IsZero() {

@@ -120,9 +120,9 @@ func (m *Metrics) startAtZero(programs []string) {
 			m.payments.WithLabelValues(string(status))
 		}
 	}
-	for _, verdict := range []ledger.WebhookVerdict{
-		ledger.VerdictSignalled, ledger.VerdictLate, ledger.VerdictApplied, ledger.VerdictKnown, ledger.VerdictRefuted,
-		ledger.VerdictUnmatched, ledger.VerdictIgnored, ledger.VerdictMalformed,
+	for _, verdict := range []ledger.EventVerdict{
+		ledger.EventSignalled, ledger.EventLate, ledger.EventApplied, ledger.EventKnown, ledger.EventRefuted,
+		ledger.EventUnmatched, ledger.EventIgnored, ledger.EventMalformed,
 	} {
 		m.verdicts.WithLabelValues(string(verdict))
 	}
@@ -204,8 +204,8 @@ func (m *Metrics) PaymentMoved(step ledger.Transition, askedAt time.Time) {
 	}
 }
 
-// WebhookSettled implements store.Observer.
-func (m *Metrics) WebhookSettled(verdict ledger.WebhookVerdict) {
+// EventSettled implements store.Observer.
+func (m *Metrics) EventSettled(verdict ledger.EventVerdict) {
 	m.verdicts.WithLabelValues(string(verdict)).Inc()
 }
 

@@ -167,8 +167,8 @@ func TestRepeatedWritesCountOnce(t *testing.T) {
 	m := metrics.New(metrics.ProgramWorker)
 	s, ctx := newStore(t, m), t.Context()
 	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{{Host: "shop", Event: payment.EventCompleted, Name: "book"}}))
-	event := ledger.WebhookEvent{ID: "whe_1", Digest: "d1", ReceivedAt: noon, NotBefore: noon}
-	malformed := ledger.WebhookEvent{ID: "whe_2", Digest: "d2", ReceivedAt: noon, NotBefore: noon, Verdict: ledger.VerdictMalformed}
+	event := ledger.GatewayEvent{ID: "whe_1", Digest: "d1", ReceivedAt: noon, NotBefore: noon}
+	malformed := ledger.GatewayEvent{ID: "whe_2", Digest: "d2", ReceivedAt: noon, NotBefore: noon, Verdict: ledger.EventMalformed}
 	for range 3 {
 		_, err := s.RecordPayment(ctx, sale())
 		require.NoError(t, err)
@@ -182,14 +182,14 @@ func TestRepeatedWritesCountOnce(t *testing.T) {
 			}
 			require.NoError(t, s.RecordAttempt(ctx, attempt))
 		}
-		for _, e := range []ledger.WebhookEvent{event, malformed} {
-			_, err = s.AddWebhookEvent(ctx, e)
+		for _, e := range []ledger.GatewayEvent{event, malformed} {
+			_, err = s.AddGatewayEvent(ctx, e)
 			require.NoError(t, err)
 		}
-		require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", ledger.VerdictSignalled, paymentID, "sent"))
+		require.NoError(t, s.SettleGatewayEvent(ctx, "whe_1", ledger.EventSignalled, paymentID, "told"))
 	}
-	require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", ledger.VerdictApplied, paymentID, "who paid"))
-	require.NoError(t, s.SettleWebhookEvent(ctx, "whe_1", ledger.VerdictSignalled, paymentID, "too late"), "changes nothing")
+	require.NoError(t, s.SettleGatewayEvent(ctx, "whe_1", ledger.EventApplied, paymentID, "who paid"))
+	require.NoError(t, s.SettleGatewayEvent(ctx, "whe_1", ledger.EventSignalled, paymentID, "too late"), "changes nothing")
 
 	body := scrape(t, m)
 	for _, line := range []string{
@@ -232,7 +232,7 @@ func TestBacklogIsQueriedAtScrape(t *testing.T) {
 	open.Review = &payment.Review{ID: "rev_1", PaymentID: paymentID, OpenedAt: noon}
 	_, err := s.RecordPayment(ctx, open)
 	require.NoError(t, err)
-	_, err = s.AddWebhookEvent(ctx, ledger.WebhookEvent{ID: "whe_1", Digest: "d", ReceivedAt: noon.Add(-time.Minute), NotBefore: noon})
+	_, err = s.AddGatewayEvent(ctx, ledger.GatewayEvent{ID: "whe_1", Digest: "d", ReceivedAt: noon.Add(-time.Minute), NotBefore: noon})
 	require.NoError(t, err)
 	require.NoError(t, s.RecordReconciliation(ctx, payment.Reconciliation{RunID: "r", Day: "2026-03-01", StartedAt: noon, EndedAt: noon}))
 

@@ -17,6 +17,7 @@ import (
 	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/metrics"
 	"github.com/cobropay/cobro/internal/process"
+	"github.com/cobropay/cobro/internal/relay"
 	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
@@ -129,11 +130,20 @@ func (cfg *Config) run(ctx context.Context, p *process.Process) error {
 	watch := newWatcher(p.Metrics, p.Traces)
 	stopping, stop := context.WithCancel(ctx)
 	defer stop()
-	config, err := cfg.api(p, stopping.Done())
+	reach := flows.New(p.Temporal)
+	useCases, err := app.New(app.Config{
+		Store: p.Store, Flows: reach, MerchantID: cfg.MerchantID, Fingerprint: p.Ring.Digest, MinExpiresIn: cfg.MinExpiresIn,
+		Timing: cfg.Timing, Wait: cfg.Wait, Stopping: stopping.Done(),
+	})
 	if err != nil {
 		return err
 	}
-	config.Watch = watch
+	events, err := relay.New(relay.Config{Store: p.Store, Flows: reach, Timing: cfg.Timing, Watch: watch, Logger: p.Logger})
+	if err != nil {
+		return err
+	}
+	config := cfg.api(p)
+	config.App, config.Relay, config.Watch, config.Stopping = useCases, events, watch, stopping.Done()
 	server, err := api.New(config)
 	if err != nil {
 		return err
@@ -146,22 +156,15 @@ func (cfg *Config) run(ctx context.Context, p *process.Process) error {
 	defer public.Stop()
 	p.Ready(server.Operations())
 	cfg.Started(listener.Addr())
-	return cfg.serve(ctx, stop, p, server, watch, public)
+	return cfg.serve(ctx, stop, p, events, watch, public)
 }
 
 // api returns the configuration of the API itself. Without a worker the API still
 // takes payments, which wait for one, so that check is advisory.
-func (cfg *Config) api(p *process.Process, stopping <-chan struct{}) (api.Config, error) {
-	reach := flows.New(p.Temporal)
-	useCases, err := app.New(app.Config{
-		Store: p.Store, Flows: reach, MerchantID: cfg.MerchantID, Fingerprint: p.Ring.Digest, MinExpiresIn: cfg.MinExpiresIn,
-		Timing: cfg.Timing, Wait: cfg.Wait, Stopping: stopping,
-	})
+func (cfg *Config) api(p *process.Process) api.Config {
 	config := api.Config{
-		App: useCases, Store: p.Store, Flows: reach,
 		Keys:          []api.APIKey{{Name: "default", Digest: api.DigestAPIKey(cfg.APIKey)}},
 		WebhookSecret: cfg.WebhookSecret,
-		Timing:        cfg.Timing,
 		Ready: append(p.ReadyChecks(), api.ReadyCheck{Name: "workers", Advisory: true, Check: func(ctx context.Context) error {
 			return temporalclient.Polled(ctx, p.Temporal, workflows.TaskQueue, workflows.AwaitQueue)
 		}}),
@@ -171,14 +174,14 @@ func (cfg *Config) api(p *process.Process, stopping <-chan struct{}) (api.Config
 	if len(cfg.CodecOrigins) > 0 {
 		config.Codec = temporalclient.CodecHandler(p.Ring, temporalclient.CodecAccess{Origins: cfg.CodecOrigins, Token: cfg.CodecToken})
 	}
-	return config, err
+	return config
 }
 
 // serve runs the relay beside both servers until ctx ends or one of the three
 // breaks. The relay ends with ctx: the events that it did not hand over are in the
 // store, and another process or the next start takes them up. From then on no
 // request waits.
-func (cfg *Config) serve(ctx context.Context, stop func(), p *process.Process, server *api.Server, watch *watcher, public *process.Server) error {
+func (cfg *Config) serve(ctx context.Context, stop func(), p *process.Process, events *relay.Relay, watch *watcher, public *process.Server) error {
 	group, ended := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		select {
@@ -190,7 +193,7 @@ func (cfg *Config) serve(ctx context.Context, stop func(), p *process.Process, s
 			return nil
 		}
 	})
-	group.Go(func() error { return server.Run(ended) })
+	group.Go(func() error { return events.Run(ended) })
 	group.Go(func() error {
 		<-ended.Done()
 		stop()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cobropay/cobro/api"
 	"github.com/cobropay/cobro/internal/metrics"
+	"github.com/cobropay/cobro/internal/relay"
 	"github.com/cobropay/cobro/internal/tracing"
 )
 
@@ -63,10 +64,10 @@ func (w *watcher) Request(r *http.Request, route string) (context.Context, func(
 	}
 }
 
-// Handover implements api.Watcher. Verdicts are counted by the store.
-func (w *watcher) Handover(ctx context.Context) (context.Context, func(api.HandedOver)) {
+// Handover implements relay.Watcher. Verdicts are counted by the store.
+func (w *watcher) Handover(ctx context.Context) (context.Context, func(relay.HandedOver)) {
 	ctx, span := w.tracing.StartRelay(ctx)
-	return ctx, func(h api.HandedOver) { span.EndRelay(h.EventID, h.Kind, string(h.Verdict), h.PaymentID) }
+	return ctx, func(h relay.HandedOver) { span.EndRelay(h.EventID, h.Kind, string(h.Verdict), h.PaymentID) }
 }
 
 // known returns a method that HTTP knows. Anybody may make up another one, and

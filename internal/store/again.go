@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// Tries of one transaction or query, and the longest pause after the first. It
-// doubles from one to the next: together they stay within two seconds.
+// Limits of retries: how often a transaction or a query is tried, and the
+// longest pause after the first try. The pause doubles each time; all together
+// take less than two seconds.
 const (
 	mostTries  = 7
 	firstPause = 30 * time.Millisecond
 )
 
-// again runs do until it succeeds, fails for a reason that does not pass, or
-// has failed too often.
+// again runs do until it succeeds, fails for a reason that a retry cannot fix,
+// or has failed too often.
 func again(ctx context.Context, passing func(error) bool, do func() error) error {
 	for try := 0; ; try++ {
 		err := do()
@@ -25,8 +26,9 @@ func again(ctx context.Context, passing func(error) bool, do func() error) error
 	}
 }
 
-// pause waits for up to firstPause, doubled for each try before, so that those
-// who failed together do not meet again. It reports false when ctx ends.
+// pause waits a random time of up to firstPause, doubled for each try before,
+// so that callers who collided do not collide again. It reports false when ctx
+// ends.
 func pause(ctx context.Context, try int) bool {
 	timer := time.NewTimer(rand.N(firstPause << try))
 	defer timer.Stop()
@@ -38,8 +40,8 @@ func pause(ctx context.Context, try int) bool {
 	}
 }
 
-// reader is the pool of readers. A query whose connection was lost before its
-// first row is asked again; nothing was changed by it.
+// reader is the pool of connections for reads. A query whose connection was
+// lost before its first row is retried: a read changes nothing.
 type reader struct {
 	*sql.DB
 	passing func(error) bool

@@ -17,8 +17,8 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// dialect is everything in which one database differs from another. All other
-// SQL of this package is written for SQLite and PostgreSQL alike.
+// dialect holds every difference between the databases. All other SQL in this
+// package works in both SQLite and PostgreSQL.
 type dialect struct {
 	goose      goose.Dialect
 	migrations string // the folder of its migrations
@@ -35,24 +35,25 @@ type dialect struct {
 	// check refuses a database that cannot keep this package's promises, and
 	// may be nil.
 	check func(ctx context.Context, db *sql.DB) error
-	// passing reports whether an error says nothing of the statement: the same
-	// transaction may do well when it is tried again.
+	// passing reports whether an error is transient: the same transaction may
+	// succeed when it is retried.
 	passing func(error) bool
-	// hint adds what to do to an error of the first contact.
+	// hint adds advice to an error of the first connection.
 	hint func(error) error
 }
 
 //go:embed migrations
 var migrationFiles embed.FS
 
-// dialectOf returns the dialect of a DSN. What has no form of its own is no file:
-// a mistyped address of a server would become one, with its password for a name.
-// Its errors never repeat the DSN for the same reason, nor any part of it.
+// dialectOf returns the dialect of a DSN. A DSN of an unknown form is an error
+// and never a file name: a mistyped server address would become a file with the
+// password in its name. For the same reason an error never repeats any part of
+// the DSN.
 func dialectOf(dsn string) (dialect, error) {
 	scheme, rest, found := strings.Cut(dsn, "://")
 	if found && (scheme == "postgres" || scheme == "postgresql") {
-		// A / ? or # in a password ends the server's name before its time, and
-		// the rest of the password would be a database's name.
+		// A / ? or # in a password would end the host early, and the rest of
+		// the password would be read as the database name.
 		if end := strings.IndexAny(rest, "/?#"); end >= 0 && strings.Contains(rest[end:], "@") {
 			return dialect{}, errPostgreSQLForm
 		}
@@ -65,8 +66,8 @@ func dialectOf(dsn string) (dialect, error) {
 	return dialect{}, fmt.Errorf("unknown kind of database: write sqlite:<file>, or %s", postgresqlForm)
 }
 
-// sqlite locks nothing row by row: a transaction of its only writer holds the
-// whole file from its start.
+// sqlite has no row locks: a write transaction locks the whole file from its
+// start.
 func sqlite() dialect {
 	return dialect{
 		goose:      goose.DialectSQLite3,
@@ -74,8 +75,8 @@ func sqlite() dialect {
 		hasTable:   `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
 		create:     createSQLite,
 		open:       openSQLite,
-		// Writers wait for the file in SQLite's busy handler; nothing else of it
-		// is worth a second try.
+		// Writers wait for the file in SQLite's busy handler; no other error is
+		// worth a retry.
 		passing: func(error) bool { return false },
 		hint:    func(err error) error { return err },
 	}
@@ -97,8 +98,8 @@ func openSQLite(dsn string) (writer, readers *sql.DB, err error) {
 	if err := restrict(path); err != nil {
 		return nil, nil, err
 	}
-	// One writer for each process: its transactions queue in Go, where waiting
-	// is fair, and only those of other processes meet in SQLite's busy handler.
+	// One writer per process: its transactions queue in Go, where waiting is
+	// fair. Only other processes compete in SQLite's busy handler.
 	if writer, err = sql.Open("sqlite", sqliteURI(path, url.Values{"_txlock": {"immediate"}})); err != nil {
 		return nil, nil, err
 	}
@@ -123,8 +124,8 @@ func createSQLite(dsn string) error {
 	return file.Close()
 }
 
-// restrict takes a database file from everybody but its owner. SQLite gives
-// its journal the same permissions.
+// restrict makes a database file readable by its owner only. SQLite gives its
+// journal the same permissions.
 func restrict(path string) error {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return fmt.Errorf("keep others from the store's file: %w", err)
@@ -140,8 +141,8 @@ func sqlitePath(dsn string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// sqliteURI names the file with the settings that every connection has. FULL
-// makes a commit survive a power cut, not only a crash of the process.
+// sqliteURI names the file, with the settings of every connection. With FULL a
+// commit survives a power cut, not only a crash of the process.
 func sqliteURI(path string, settings url.Values) string {
 	path = filepath.ToSlash(path)
 	if !strings.HasPrefix(path, "/") {

@@ -4,24 +4,23 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
 
-// BookExternalRefund records, once, a refund that was not asked for through
-// Cobro, as completed, and announces it. The gateway's total is what proves it,
-// so it is refused where the books explain that total without it; the payment's
-// lock makes two bookings of one rise impossible. Every refusal is a
-// [*payment.RefundRefusal], and nothing is written.
+// BookExternalRefund records a refund that was not requested through Cobro,
+// once and as completed, and announces it. The gateway's total proves it, so it
+// is refused where our books already explain that total. The lock on the
+// payment keeps one unexplained amount from being booked twice. Every refusal
+// is a [*payment.RefundRefusal], and nothing is written.
 func (s *Store) BookExternalRefund(ctx context.Context, external ledger.ExternalRefund) (ledger.Announced, payment.Refund, error) {
 	var (
 		announced ledger.Announced
 		booked    payment.Refund
 	)
-	err := s.write(ctx, "book refund "+external.RefundID, func(tx *sql.Tx) error {
+	err := s.write(ctx, "book refund "+external.RefundID, func(ctx context.Context, tx *sql.Tx) error {
 		announced = ledger.Announced{}
 		_, err := s.lockPayment(ctx, tx, external.PaymentID)
 		if errors.Is(err, ledger.ErrNotFound) {
@@ -51,7 +50,7 @@ func (s *Store) BookExternalRefund(ctx context.Context, external ledger.External
 	return announced, booked, nil
 }
 
-// book inserts a refund made elsewhere of a payment that is locked.
+// book inserts a refund that was made elsewhere. The payment is locked.
 func (s *Store) book(ctx context.Context, tx *sql.Tx, external ledger.ExternalRefund) (payment.Refund, error) {
 	record, err := s.paymentByID(ctx, tx, external.PaymentID)
 	if err != nil {
@@ -85,22 +84,20 @@ func (s *Store) book(ctx context.Context, tx *sql.Tx, external ledger.ExternalRe
 	return stored.Refund, err
 }
 
-// refundCandidates bounds the payments of one phone number that an event may be
+// refundCandidates limits how many payments of one phone number an event may be
 // about.
 const refundCandidates = 20
 
-// RefundContext finds what an event about a refund may be about: a refund of
-// ours, the payment that it names, or the payments of its phone number.
+// RefundContext finds what a refund event may refer to: a refund of ours, the
+// payment that it names, or the payments of its phone number.
 func (s *Store) RefundContext(ctx context.Context, claim ledger.RefundClaim) (ledger.RefundContext, error) {
-	found, err := s.refundContext(ctx, claim)
-	if err != nil {
-		return ledger.RefundContext{}, fmt.Errorf("find the refund of an event: %w", err)
-	}
-	return found, nil
+	return read(ctx, s, "find the refund of an event", func(ctx context.Context, q queryer) (ledger.RefundContext, error) {
+		return s.refundContext(ctx, q, claim)
+	})
 }
 
-func (s *Store) refundContext(ctx context.Context, claim ledger.RefundClaim) (ledger.RefundContext, error) {
-	echo, err := s.echoed(ctx, claim)
+func (s *Store) refundContext(ctx context.Context, q queryer, claim ledger.RefundClaim) (ledger.RefundContext, error) {
+	echo, err := echoed(ctx, q, claim)
 	if err != nil || echo != "" {
 		return ledger.RefundContext{EchoOf: echo}, err
 	}
@@ -113,7 +110,7 @@ func (s *Store) refundContext(ctx context.Context, claim ledger.RefundClaim) (le
 		if by.claim == "" || found.Named {
 			continue
 		}
-		if found.Candidates, err = s.candidates(ctx, by.condition+` AND p.status = 'completed'`, by.claim); err != nil {
+		if found.Candidates, err = s.candidates(ctx, q, by.condition+` AND p.status = 'completed'`, by.claim); err != nil {
 			return ledger.RefundContext{}, err
 		}
 		found.Named = len(found.Candidates) > 0
@@ -122,7 +119,7 @@ func (s *Store) refundContext(ctx context.Context, claim ledger.RefundClaim) (le
 		return found, nil
 	}
 	digest := s.digest(purposePhone, claim.PhoneNumber)
-	all, err := s.candidates(ctx, `
+	all, err := s.candidates(ctx, q, `
 		(p.phone_digest <> '' AND p.phone_digest = $1 OR p.payer_phone_digest <> '' AND p.payer_phone_digest = $1)
 		AND p.status = 'completed' AND p.completed_at >= $2`, digest, micros(claim.CompletedAfter))
 	for _, c := range all {
@@ -134,15 +131,15 @@ func (s *Store) refundContext(ctx context.Context, claim ledger.RefundClaim) (le
 }
 
 // echoed returns the refund of ours, or of the system before us, that an event
-// tells of, or "": the one whose short id ends the message, or whose own
-// reference the event has.
-func (s *Store) echoed(ctx context.Context, claim ledger.RefundClaim) (string, error) {
+// reports, or "": the one whose short id ends the message, or whose reference
+// number the event has.
+func echoed(ctx context.Context, q queryer, claim ledger.RefundClaim) (string, error) {
 	short := ""
 	if i := strings.LastIndexByte(string(claim.Message), '#'); i >= 0 {
 		short = strings.TrimSpace(string(claim.Message)[i+1:])
 	}
 	var id string
-	err := s.readers.QueryRowContext(ctx, `
+	err := q.QueryRowContext(ctx, `
 		SELECT r.id FROM refunds r JOIN payments p ON p.id = r.payment_id
 		WHERE r.source IN ('api', 'imported') AND r.amount_cents = $1 AND (
 			r.short_id = $2
@@ -155,15 +152,15 @@ func (s *Store) echoed(ctx context.Context, claim ledger.RefundClaim) (string, e
 	return id, err
 }
 
-func (s *Store) candidates(ctx context.Context, condition string, args ...any) ([]ledger.RefundCandidate, error) {
-	records, err := list(ctx, s.readers, s.scanPayment,
+func (s *Store) candidates(ctx context.Context, q queryer, condition string, args ...any) ([]ledger.RefundCandidate, error) {
+	records, err := list(ctx, q, s.scanPayment,
 		`SELECT `+paymentColumns+` FROM payments p WHERE `+condition+` ORDER BY p.completed_at DESC, p.id DESC`, args...)
 	if err != nil {
 		return nil, err
 	}
 	var found []ledger.RefundCandidate
 	for _, r := range records {
-		unsettled, err := unsettledRefund(ctx, s.readers, r.Payment.ID)
+		unsettled, err := unsettledRefund(ctx, q, r.Payment.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -172,11 +169,11 @@ func (s *Store) candidates(ctx context.Context, condition string, args ...any) (
 	return found, nil
 }
 
-// FillPayer writes who paid a completed payment of which nothing of that kind is
-// known, and reports whether it did.
+// FillPayer writes who paid a completed payment, unless that is already known.
+// It reports whether it wrote.
 func (s *Store) FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error) {
 	filled := false
-	err := s.write(ctx, "fill in the payer of "+paymentID, func(tx *sql.Tx) error {
+	err := s.write(ctx, "fill in the payer of "+paymentID, func(ctx context.Context, tx *sql.Tx) error {
 		filled = false
 		held, err := s.lockPayment(ctx, tx, paymentID)
 		if err != nil {

@@ -9,24 +9,20 @@ import (
 	"time"
 )
 
-const (
-	// awaitPause is the time between two tries to open a database.
-	awaitPause = 500 * time.Millisecond
-	// awaitTry bounds one try, so that the last one still says what is wrong.
-	awaitTry = 5 * time.Second
-)
+// awaitPause is the time between two tries to open a database.
+const awaitPause = 500 * time.Millisecond
 
-// CheckDSN reports whether a DSN names a kind of database that there is. It does
-// not look for the database itself, and never repeats the DSN.
+// CheckDSN returns an error unless the DSN names a supported kind of database.
+// It does not connect, and the error never repeats the DSN.
 func CheckDSN(dsn string) error {
 	_, err := dialectOf(dsn)
 	return err
 }
 
-// Await is [Open] for a program that starts beside its database: it tries until
-// wait has passed. A database that another process is about to migrate is worth
-// the wait too. A missing file or database, a newer schema, a DSN that makes no
-// sense and a password that is refused are not.
+// Await is [Open] for a program that may start before its database: it retries
+// until wait has passed, also while another process has yet to migrate the
+// database. It does not wait where waiting cannot help: a missing file or
+// database, a newer schema, a malformed DSN, a rejected password.
 func Await(ctx context.Context, cfg Config, wait time.Duration) (*Store, error) {
 	if err := CheckDSN(cfg.DSN); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
@@ -34,7 +30,7 @@ func Await(ctx context.Context, cfg Config, wait time.Duration) (*Store, error) 
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	for told := false; ; told = true {
-		s, err := openWithin(ctx, cfg, awaitTry)
+		s, err := Open(ctx, cfg)
 		if err == nil || errors.Is(err, fs.ErrNotExist) || newer(err) || refused(err) {
 			return s, err
 		}
@@ -54,37 +50,31 @@ func Await(ctx context.Context, cfg Config, wait time.Duration) (*Store, error) 
 	}
 }
 
-func openWithin(ctx context.Context, cfg Config, limit time.Duration) (*Store, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	return Open(ctx, cfg)
-}
-
 func newer(err error) bool {
 	var schema *SchemaError
 	return errors.As(err, &schema) && schema.Have > schema.Want
 }
 
-// CheckSchema returns a [*SchemaError] where the database has an older schema
-// than this program needs. A newer one is that of an upgrade under way, which
-// keeps what this program reads and writes.
+// CheckSchema returns a [*SchemaError] if the database has an older schema than
+// this program needs. A newer one is fine: during a rolling upgrade it keeps
+// everything that this program reads and writes.
 func (s *Store) CheckSchema(ctx context.Context) error {
-	if err := checkSchema(ctx, s.dialect, s.readers); err != nil && !newer(err) {
-		return fmt.Errorf("check the schema: %w", err)
-	}
-	return nil
+	return s.bounded(ctx, "check the schema", func(ctx context.Context) error {
+		if err := checkSchema(ctx, s.dialect, s.readers); !newer(err) {
+			return err
+		}
+		return nil
+	})
 }
 
 // Merchant returns the id that [Store.ClaimMerchant] has written, or "" before
 // the first start.
 func (s *Store) Merchant(ctx context.Context) (string, error) {
-	var id string
-	err := s.readers.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = 'merchant_id'`).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("read whose the store is: %w", err)
-	}
-	return id, nil
+	return read(ctx, s, "read whose the store is", func(ctx context.Context, q queryer) (id string, err error) {
+		err = q.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = 'merchant_id'`).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return "", nil
+		}
+		return id, err
+	})
 }

@@ -12,11 +12,10 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// Import is a payment that has ended and that another system took, with its
-// refunds.
+// Import is a finished payment from another system, with its refunds.
 type Import struct {
-	// Merchant is the one whose id the payment's id is derived from. The import
-	// claims the store for it, see [Store.ClaimMerchant].
+	// Merchant is whose id the payment's id is derived from. The import claims
+	// the store for this merchant; see [Store.ClaimMerchant].
 	Merchant string
 	// Origin names the other system; a payment of another origin is never
 	// touched.
@@ -27,7 +26,8 @@ type Import struct {
 	Refunds     []payment.Refund // completed ones, oldest first
 }
 
-// CustomerImport is what another system knew of a customer at a moment.
+// CustomerImport is what another system knew about a customer at a point in
+// time.
 type CustomerImport struct {
 	Merchant string // as in [Import]
 	Customer payment.Customer
@@ -57,13 +57,14 @@ const (
 	ImportContradicts ImportOutcome = "contradicts" // what is there, or what was paid, says otherwise
 )
 
-// Import writes a payment of another system with its refunds, all or nothing,
-// and announces nothing. What is there already is never changed, so importing
-// again is harmless and a later dump adds what is new. An event that the gateway
-// has sent of the payment meanwhile is taken up again.
+// Import writes a payment from another system with its refunds, all or nothing,
+// and announces nothing. It never changes what is already stored, so importing
+// again is harmless and a later dump adds only what is new. If the gateway has
+// sent an event about the payment in the meantime, that event becomes pending
+// again.
 func (s *Store) Import(ctx context.Context, in Import) (Imported, error) {
 	var done Imported
-	err := s.write(ctx, "import payment "+in.Payment.ID, func(tx *sql.Tx) (err error) {
+	err := s.write(ctx, "import payment "+in.Payment.ID, func(ctx context.Context, tx *sql.Tx) (err error) {
 		done, err = s.importSale(ctx, tx, in)
 		return err
 	})
@@ -73,27 +74,27 @@ func (s *Store) Import(ctx context.Context, in Import) (Imported, error) {
 	return done, nil
 }
 
-// ImportCustomer keeps what another system knew of a customer at a moment. What
-// was told later stays.
+// ImportCustomer stores what another system knew about a customer at a point in
+// time. Anything learned later stays.
 func (s *Store) ImportCustomer(ctx context.Context, in CustomerImport) (ImportOutcome, error) {
 	var outcome ImportOutcome
-	err := s.write(ctx, "import a customer", func(tx *sql.Tx) (err error) {
+	err := s.write(ctx, "import a customer", func(ctx context.Context, tx *sql.Tx) (err error) {
 		outcome, err = s.importCustomer(ctx, tx, in)
 		return err
 	})
 	return outcome, err
 }
 
-// errRehearsed ends a transaction that nothing shall remain of.
+// errRehearsed rolls back a rehearsal.
 var errRehearsed = errors.New("rehearsed")
 
-// RehearseImport answers what importing these one after another would, and
-// writes nothing. Give it together what may have to do with each other, and no
-// more: nobody else writes into SQLite meanwhile.
+// RehearseImport returns what importing these one after another would return,
+// and writes nothing. Pass together only what may depend on each other: SQLite
+// accepts no other write meanwhile.
 func (s *Store) RehearseImport(ctx context.Context, sales []Import, customers []CustomerImport) ([]Imported, []ImportOutcome, error) {
 	var done []Imported
 	var kept []ImportOutcome
-	err := s.write(ctx, "rehearse an import", func(tx *sql.Tx) error {
+	err := s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		done, kept = make([]Imported, len(sales)), make([]ImportOutcome, len(customers))
 		var err error
 		for i, sale := range sales {
@@ -109,7 +110,7 @@ func (s *Store) RehearseImport(ctx context.Context, sales []Import, customers []
 		return errRehearsed
 	})
 	if !errors.Is(err, errRehearsed) {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("rehearse an import: %w", err)
 	}
 	return done, kept, nil
 }
@@ -138,7 +139,7 @@ func (s *Store) importSale(ctx context.Context, tx *sql.Tx, in Import) (Imported
 	return done, nil
 }
 
-// importPayment inserts the payment, or compares it with what is there.
+// importPayment inserts the payment, or compares it with the stored one.
 func (s *Store) importPayment(ctx context.Context, tx *sql.Tx, in Import) (ImportResult, error) {
 	p := in.Payment
 	if !p.Status.Terminal() {
@@ -158,13 +159,14 @@ func (s *Store) importPayment(ctx context.Context, tx *sql.Tx, in Import) (Impor
 	if !errors.Is(err, ledger.ErrNotFound) {
 		return ImportResult{}, err
 	}
-	// The gateway may have told django-athm of tickets that Cobro made.
-	other, err := match(ctx, tx, ledger.WebhookEvent{EcommerceID: p.EcommerceID})
+	// The gateway may have sent django-athm events about tickets that Cobro
+	// created.
+	other, err := match(ctx, tx, ledger.GatewayEvent{EcommerceID: p.EcommerceID})
 	if err == nil {
 		return ImportResult{ImportOwn, "it is Cobro's own payment " + other}, nil
 	}
 	if errors.Is(err, ledger.ErrNotFound) {
-		other, err = match(ctx, tx, ledger.WebhookEvent{ReferenceNumber: p.ReferenceNumber})
+		other, err = match(ctx, tx, ledger.GatewayEvent{ReferenceNumber: p.ReferenceNumber})
 	}
 	if err == nil {
 		return ImportResult{ImportContradicts, "its reference number belongs to " + other}, nil
@@ -183,8 +185,8 @@ func (s *Store) importPayment(ctx context.Context, tx *sql.Tx, in Import) (Impor
 	return ImportResult{Outcome: ImportWritten}, nil
 }
 
-// contradiction says what of a payment is there and is not what the import says.
-// What one of them does not know contradicts nothing.
+// contradiction says where the stored payment and the import disagree, or
+// returns "". What only one of them knows is no disagreement.
 func contradiction(there ledger.Record, in Import) string {
 	was, is := there.Payment, in.Payment
 	differ := func(a, b *money.Amount) bool { return a != nil && b != nil && *a != *b }
@@ -206,8 +208,8 @@ func contradiction(there ledger.Record, in Import) string {
 	}
 }
 
-// importRefund inserts a refund of a payment that is locked, or compares it with
-// what is there.
+// importRefund inserts a refund, or compares it with the stored one. The
+// payment is locked.
 func (s *Store) importRefund(ctx context.Context, tx *sql.Tx, origin string, refund payment.Refund) (ImportResult, error) {
 	if refund.Status != payment.RefundCompleted || refund.Source != payment.SourceImported {
 		return ImportResult{}, errors.New("only a completed refund is imported, under its own source")
@@ -229,8 +231,8 @@ func (s *Store) importRefund(ctx context.Context, tx *sql.Tx, origin string, ref
 	if p.Status != payment.StatusCompleted {
 		return ImportResult{ImportContradicts, fmt.Sprintf("its payment is %s", p.Status)}, nil
 	}
-	// Where Cobro has refunded the payment, or booked a refund of it, it has
-	// compared its books with the gateway's total: this refund is in them.
+	// If Cobro has refunded the payment or booked a refund of it, it compared
+	// its books with the gateway's total: they already include this refund.
 	var own string
 	err = tx.QueryRowContext(ctx, `SELECT id FROM refunds WHERE payment_id = $1 AND source <> $2 ORDER BY created_at, id LIMIT 1`,
 		p.ID, payment.SourceImported).Scan(&own)

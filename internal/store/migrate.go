@@ -10,7 +10,7 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// schemaTable is where the migrations that ran are noted.
+// schemaTable lists the migrations that ran.
 const schemaTable = "schema_versions"
 
 // SchemaError says that a database does not have the schema of this program.
@@ -27,11 +27,11 @@ func (e *SchemaError) Error() string {
 	return fmt.Sprintf("the database has schema %d and this program needs %d: run cobro migrate", e.Have, e.Want)
 }
 
-// Migrate brings a database to this program's schema. A missing file is created
-// before; a missing database of PostgreSQL is not. It may run in several
-// processes at once, and beside open stores: one does the work, and the others
-// wait for it. A database of a newer program is left alone with a
-// [*SchemaError].
+// Migrate brings a database to this program's schema. It creates a missing
+// SQLite file, but not a missing PostgreSQL database. It may run in several
+// processes at once and while stores are open: one process does the work and
+// the others wait for it. If the schema is newer than this program's, Migrate
+// changes nothing and returns a [*SchemaError].
 func Migrate(ctx context.Context, cfg Config) error {
 	if err := migrate(ctx, cfg); err != nil {
 		return fmt.Errorf("migrate the store: %w", err)
@@ -84,8 +84,8 @@ func migrate(ctx context.Context, cfg Config) (err error) {
 		if failed == nil {
 			continue
 		}
-		// Another process may have run the same step in between. That is no
-		// failure as long as the schema moves on.
+		// Another process may have run the same step in between. That is fine
+		// as long as the schema moves forward.
 		moved, err := schemaVersion(ctx, d, writer)
 		if err != nil || moved == have {
 			return errors.Join(failed, err)

@@ -24,17 +24,17 @@ type announcement struct {
 	workflow  string // that delivers
 }
 
-// announce gives an event its place among the payment's events, keeps what is
-// told, notes a pending delivery for each of its receivers and returns them,
-// ordered by host and name. The first announcement decides all of that: a retry
-// gives the same answer, a receiver that appears in between hears of later events
-// only, and one that is removed in between hears of this one.
+// announce gives an event its sequence number, stores its payload, adds a
+// pending delivery for each of its receivers, and returns the receivers ordered
+// by host and name. The first call decides all of that and a retry gets the
+// same answer: a receiver added in between receives only later events, and one
+// removed in between still receives this one.
 func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *ledger.Announced) error {
 	event := a.told.Event
 	err := tx.QueryRowContext(ctx,
 		`SELECT sequence FROM announcements WHERE subject = $1 AND event = $2`, a.subject, event).Scan(&to.Sequence)
 	if err == nil {
-		// One that was removed since has its delivery all the same.
+		// A receiver that was removed since still has its delivery.
 		to.Receivers, err = list(ctx, tx, scanReceiver, `
 			SELECT n.host, n.event, n.receiver, COALESCE(r.timeout_ns, 0),
 				COALESCE(r.retry_first_ns, 0), COALESCE(r.retry_most_ns, 0), COALESCE(r.retry_for_ns, 0)
@@ -86,13 +86,13 @@ func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *le
 	return nil
 }
 
-// announcementPlace is what a payload is bound to.
+// announcementPlace is what a sealed payload is bound to.
 func announcementPlace(subject string, event payment.Event) string {
 	return subject + "/" + string(event)
 }
 
-// nextSequence counts one more event of a payment. An event that concerns none
-// is the first and only one.
+// nextSequence returns the next sequence number of a payment's events. An event
+// without a payment is always number 1.
 func (s *Store) nextSequence(ctx context.Context, tx *sql.Tx, paymentID string) (int, error) {
 	if paymentID == "" {
 		return 1, nil
@@ -106,27 +106,23 @@ func (s *Store) nextSequence(ctx context.Context, tx *sql.Tx, paymentID string) 
 	return next, err
 }
 
-// RecordDeliveries notes how deliveries stand. What is known is never taken
-// back: a delivered one stays delivered, one that was dropped can only still be
-// delivered, and one that failed can be either. [Store.ReopenDelivery] alone
-// begins again.
+// RecordDeliveries writes the status of deliveries. It never goes backward:
+// delivered is final, a dropped delivery can still become delivered, and a
+// failed one can become dropped or delivered. Only [Store.ReopenDelivery] makes
+// one pending again.
 func (s *Store) RecordDeliveries(ctx context.Context, deliveries []payment.Delivery) error {
-	return s.write(ctx, "record deliveries", func(tx *sql.Tx) error {
-		return s.putDeliveries(ctx, tx, deliveries)
+	return s.write(ctx, "record deliveries", func(ctx context.Context, tx *sql.Tx) error {
+		for _, d := range deliveries {
+			if err := s.putDelivery(ctx, tx, "", d); err != nil {
+				return fmt.Errorf("delivery %s: %w", d.ID, err)
+			}
+		}
+		return nil
 	})
 }
 
-func (s *Store) putDeliveries(ctx context.Context, tx *sql.Tx, deliveries []payment.Delivery) error {
-	for _, d := range deliveries {
-		if err := s.putDelivery(ctx, tx, "", d); err != nil {
-			return fmt.Errorf("delivery %s: %w", d.ID, err)
-		}
-	}
-	return nil
-}
-
-// putDelivery adds a delivery, or notes how a known one stands. subject is only
-// needed to add one.
+// putDelivery adds a delivery or updates its status. subject is needed only to
+// add one.
 func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d payment.Delivery) error {
 	if d.CreatedAt.IsZero() {
 		d.CreatedAt = s.now()
@@ -161,12 +157,12 @@ func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d p
 	return err
 }
 
-// RecordAttempt notes that a receiver was called, and how that ended. The same
+// RecordAttempt records a call of a receiver and its result. Recording the same
 // attempt again changes nothing.
 func (s *Store) RecordAttempt(ctx context.Context, a ledger.Attempt) error {
 	var to ledger.Receiver
 	var fresh bool
-	err := s.write(ctx, "record an attempt of "+a.DeliveryID, func(tx *sql.Tx) error {
+	err := s.write(ctx, "record an attempt of "+a.DeliveryID, func(ctx context.Context, tx *sql.Tx) error {
 		fresh = false
 		if err := known(tx.QueryRowContext(ctx, `SELECT host, event, receiver FROM notifications WHERE id = $1`, a.DeliveryID).
 			Scan(&to.Host, &to.Event, &to.Name)); err != nil {
@@ -205,21 +201,19 @@ func (s *Store) RecordAttempt(ctx context.Context, a ledger.Attempt) error {
 	return err
 }
 
-// attemptPlace is what an attempt's texts are bound to.
+// attemptPlace is what an attempt's sealed texts are bound to.
 func attemptPlace(deliveryID, execution string, number int) string {
 	return fmt.Sprintf("%s/%s/%d", deliveryID, execution, number)
 }
 
 // Attempts returns the calls of a delivery's receiver, oldest first.
 func (s *Store) Attempts(ctx context.Context, deliveryID string) ([]ledger.Attempt, error) {
-	attempts, err := list(ctx, s.readers, s.scanAttempt, `
-		SELECT notification_id, execution, number, at, error_sealed, answer_status, answer_sealed
-		FROM notification_attempts WHERE notification_id = $1
-		ORDER BY at, execution, number`, deliveryID)
-	if err != nil {
-		return nil, fmt.Errorf("list the attempts of %s: %w", deliveryID, err)
-	}
-	return attempts, nil
+	return read(ctx, s, "list the attempts of "+deliveryID, func(ctx context.Context, q queryer) ([]ledger.Attempt, error) {
+		return list(ctx, q, s.scanAttempt, `
+			SELECT notification_id, execution, number, at, error_sealed, answer_status, answer_sealed
+			FROM notification_attempts WHERE notification_id = $1
+			ORDER BY at, execution, number`, deliveryID)
+	})
 }
 
 func (s *Store) scanAttempt(row scanner) (ledger.Attempt, error) {
@@ -258,14 +252,14 @@ func (c placeColumn) Scan(src any) error {
 	return nil
 }
 
-// ReopenDelivery makes a delivery that has ended pending again, for one workflow
-// to send, and returns what is sent and to whom; the same workflow gets the same
-// answer again. left is a workflow that ended without having delivered, or
-// empty. One that is being sent by any other workflow is a
+// ReopenDelivery makes a finished delivery pending again for one workflow, and
+// returns the notification and its receiver. The same workflow gets the same
+// answer again. left names a workflow that ended without delivering, or is
+// empty. If any other workflow is delivering it, the error is a
 // [*ledger.DeliveryPendingError].
 func (s *Store) ReopenDelivery(ctx context.Context, id, workflow, left string) (ledger.Reopened, error) {
 	var reopened ledger.Reopened
-	err := s.write(ctx, "reopen notification "+id, func(tx *sql.Tx) error {
+	err := s.write(ctx, "reopen notification "+id, func(ctx context.Context, tx *sql.Tx) error {
 		reopened = ledger.Reopened{}
 		d, err := s.deliveryByID(ctx, tx, id, s.dialect.forUpdate)
 		if err != nil {
@@ -301,7 +295,7 @@ func exists(ctx context.Context, q queryer, table, id string) error {
 	return known(q.QueryRowContext(ctx, `SELECT 1 FROM `+table+` WHERE id = $1`, id).Scan(&one))
 }
 
-// told reads what a notification tells.
+// told reads the payload of a notification.
 func (s *Store) told(ctx context.Context, q queryer, id string) (payment.Notification, error) {
 	var (
 		n       payment.Notification
@@ -328,22 +322,18 @@ const deliveryColumns = `
 // Deliveries returns the notifications of a payment and of its refunds, in the
 // order in which they were announced; none for an unknown payment.
 func (s *Store) Deliveries(ctx context.Context, paymentID string) ([]payment.Delivery, error) {
-	deliveries, err := list(ctx, s.readers, s.scanDelivery, `
-		SELECT `+deliveryColumns+` FROM notifications n WHERE payment_id = $1
-		ORDER BY sequence, event, host, receiver, id`, paymentID)
-	if err != nil {
-		return nil, fmt.Errorf("list the deliveries of %s: %w", paymentID, err)
-	}
-	return deliveries, nil
+	return read(ctx, s, "list the deliveries of "+paymentID, func(ctx context.Context, q queryer) ([]payment.Delivery, error) {
+		return list(ctx, q, s.scanDelivery, `
+			SELECT `+deliveryColumns+` FROM notifications n WHERE payment_id = $1
+			ORDER BY sequence, event, host, receiver, id`, paymentID)
+	})
 }
 
 // Delivery returns one notification.
 func (s *Store) Delivery(ctx context.Context, id string) (payment.Delivery, error) {
-	d, err := s.deliveryByID(ctx, s.readers, id, "")
-	if err != nil {
-		return payment.Delivery{}, fmt.Errorf("notification %s: %w", id, err)
-	}
-	return d, nil
+	return read(ctx, s, "read notification "+id, func(ctx context.Context, q queryer) (payment.Delivery, error) {
+		return s.deliveryByID(ctx, q, id, "")
+	})
 }
 
 func (s *Store) deliveryByID(ctx context.Context, q queryer, id, forUpdate string) (payment.Delivery, error) {
@@ -354,54 +344,30 @@ func (s *Store) deliveryByID(ctx context.Context, q queryer, id, forUpdate strin
 // Notifications returns one page of the deliveries that a filter selects, newest
 // first, and the cursor of the next: the zero value at the end.
 func (s *Store) Notifications(ctx context.Context, filter ledger.DeliveryFilter) ([]payment.Delivery, ledger.Cursor, error) {
-	conditions, args := []string{"TRUE"}, []any{}
-	where := func(condition string, value any) {
-		args = append(args, value)
-		conditions = append(conditions, fmt.Sprintf(condition, len(args)))
-	}
-	for _, equal := range []struct{ name, value string }{
-		{"payment_id", filter.PaymentID}, {"status", string(filter.Status)}, {"event", string(filter.Event)},
-		{"host", filter.Host}, {"receiver", filter.Receiver},
-	} {
-		if equal.value != "" {
-			where(equal.name+" = $%d", equal.value)
-		}
-	}
-	if !filter.CreatedFrom.IsZero() {
-		where("created_at >= $%d", micros(filter.CreatedFrom))
-	}
-	if !filter.CreatedTo.IsZero() {
-		where("created_at < $%d", micros(filter.CreatedTo))
-	}
-	if filter.After != (ledger.Cursor{}) {
-		args = append(args, micros(filter.After.CreatedAt), filter.After.ID)
-		conditions = append(conditions, fmt.Sprintf("(created_at, id) < ($%d, $%d)", len(args)-1, len(args)))
-	}
-	limit := pageOf(filter.Limit)
-	args = append(args, limit+1) // one more tells whether there is a next page
-	found, err := list(ctx, s.readers, s.scanDelivery, fmt.Sprintf(`
-		SELECT %s FROM notifications n WHERE %s ORDER BY created_at DESC, id DESC LIMIT $%d`,
-		deliveryColumns, strings.Join(conditions, " AND "), len(args)), args...)
-	if err != nil {
-		return nil, ledger.Cursor{}, fmt.Errorf("list notifications: %w", err)
-	}
-	if len(found) <= limit {
-		return found, ledger.Cursor{}, nil
-	}
-	found = found[:limit]
-	last := found[limit-1]
-	return found, ledger.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}, nil
+	var where selection
+	where.equal("n.payment_id", filter.PaymentID)
+	where.equal("n.status", string(filter.Status))
+	where.equal("n.event", string(filter.Event))
+	where.equal("n.host", filter.Host)
+	where.equal("n.receiver", filter.Receiver)
+	where.between("n.created_at", filter.CreatedFrom, filter.CreatedTo)
+	return page(ctx, s, listing[payment.Delivery]{
+		name: "notifications", columns: deliveryColumns, from: "notifications n", time: "n.created_at", id: "n.id",
+		scan:  s.scanDelivery,
+		place: func(d payment.Delivery) ledger.Cursor { return ledger.Cursor{CreatedAt: d.CreatedAt, ID: d.ID} },
+	}, where, filter.After, filter.Limit)
 }
 
 // CountDeliveries counts the notifications of each receiver by their status.
 func (s *Store) CountDeliveries(ctx context.Context) ([]ledger.DeliveryCount, error) {
-	counts, err := list(ctx, s.readers, func(row scanner) (c ledger.DeliveryCount, err error) {
-		return c, row.Scan(&c.Host, &c.Receiver, &c.Event, &c.Status, &c.Count)
-	}, `SELECT host, receiver, event, status, COUNT(*) FROM notifications GROUP BY host, receiver, event, status`)
-	if err != nil {
-		return nil, fmt.Errorf("count notifications: %w", err)
-	}
-	return counts, nil
+	return read(ctx, s, "count notifications", func(ctx context.Context, q queryer) ([]ledger.DeliveryCount, error) {
+		return list(ctx, q, scanDeliveryCount,
+			`SELECT host, receiver, event, status, COUNT(*) FROM notifications GROUP BY host, receiver, event, status`)
+	})
+}
+
+func scanDeliveryCount(row scanner) (c ledger.DeliveryCount, err error) {
+	return c, row.Scan(&c.Host, &c.Receiver, &c.Event, &c.Status, &c.Count)
 }
 
 func (s *Store) scanDelivery(row scanner) (payment.Delivery, error) {
@@ -416,13 +382,13 @@ func (s *Store) scanDelivery(row scanner) (payment.Delivery, error) {
 	return d, err
 }
 
-// AnnounceReceivers notes which receivers a host has. It adds and updates, and
-// never removes: an absent one may be a program of an older version.
+// AnnounceReceivers stores the receivers of a host. It adds and updates but
+// never removes: the list may come from an older version of the program.
 func (s *Store) AnnounceReceivers(ctx context.Context, host string, receivers []ledger.Receiver) error {
-	// In one order, so that two announcements never wait for each other.
+	// Always in the same order, so that two announcements never deadlock.
 	receivers = slices.Clone(receivers)
 	slices.SortFunc(receivers, byEventAndName)
-	return s.write(ctx, "announce the receivers of "+host, func(tx *sql.Tx) error {
+	return s.write(ctx, "announce the receivers of "+host, func(ctx context.Context, tx *sql.Tx) error {
 		for _, r := range receivers {
 			if r.Host != "" && r.Host != host {
 				return fmt.Errorf("receiver %s belongs to host %s", r.Name, r.Host)
@@ -445,12 +411,12 @@ func byEventAndName(a, b ledger.Receiver) int {
 	return cmp.Or(cmp.Compare(a.Event, b.Event), cmp.Compare(a.Name, b.Name))
 }
 
-// RemoveReceivers forgets the receivers of a host; event and name narrow them
-// down where they are not empty. It returns those that were forgotten. What is
-// on its way to them is not touched.
+// RemoveReceivers deletes the receivers of a host, narrowed by event and name
+// where these are not empty, and returns those it deleted. Notifications
+// already on their way are not touched.
 func (s *Store) RemoveReceivers(ctx context.Context, host string, event payment.Event, name string) ([]ledger.Receiver, error) {
 	var removed []ledger.Receiver
-	err := s.write(ctx, "remove the receivers of "+host, func(tx *sql.Tx) (err error) {
+	err := s.write(ctx, "remove the receivers of "+host, func(ctx context.Context, tx *sql.Tx) (err error) {
 		removed, err = list(ctx, tx, scanReceiver, `
 			DELETE FROM receivers WHERE host = $1 AND ($2 = '' OR event = $2) AND ($3 = '' OR name = $3)
 			RETURNING `+strings.ReplaceAll(receiverColumns, "r.", ""), host, event, name)
@@ -464,12 +430,9 @@ const receiverColumns = `r.host, r.event, r.name, r.timeout_ns, r.retry_first_ns
 
 // Receivers returns every receiver, ordered by host, event and name.
 func (s *Store) Receivers(ctx context.Context) ([]ledger.Receiver, error) {
-	receivers, err := list(ctx, s.readers, scanReceiver,
-		`SELECT `+receiverColumns+` FROM receivers r ORDER BY host, event, name`)
-	if err != nil {
-		return nil, fmt.Errorf("list receivers: %w", err)
-	}
-	return receivers, nil
+	return read(ctx, s, "list receivers", func(ctx context.Context, q queryer) ([]ledger.Receiver, error) {
+		return list(ctx, q, scanReceiver, `SELECT `+receiverColumns+` FROM receivers r ORDER BY host, event, name`)
+	})
 }
 
 func scanReceiver(row scanner) (ledger.Receiver, error) {

@@ -6,16 +6,16 @@ import (
 	"github.com/cobropay/cobro/internal/ledger"
 )
 
-// Observer hears of what was written for the first time, after the commit:
-// never of a repetition, in whichever process it happens. A process that dies
-// between the commit and the call takes what it had to say with it. Observers
-// are safe for concurrent use and never block.
+// Observer is notified after a commit that wrote something for the first time,
+// and never about a repetition in any process. If a process dies between the
+// commit and the call, the call is lost. Observers are safe for concurrent use
+// and never block.
 type Observer interface {
 	// PaymentMoved hears of a step of a payment that was asked for at a moment.
 	// Imported payments are not heard of.
 	PaymentMoved(step ledger.Transition, askedAt time.Time)
-	// WebhookSettled hears of a verdict that replaces another one.
-	WebhookSettled(verdict ledger.WebhookVerdict)
+	// EventSettled hears of a verdict that replaces another one.
+	EventSettled(verdict ledger.EventVerdict)
 	// ReceiverCalled hears of an attempt to notify. Of the receiver only its host,
 	// event and name are given.
 	ReceiverCalled(receiver ledger.Receiver, failed bool)
@@ -25,5 +25,5 @@ type Observer interface {
 type nobody struct{}
 
 func (nobody) PaymentMoved(ledger.Transition, time.Time) {}
-func (nobody) WebhookSettled(ledger.WebhookVerdict)      {}
+func (nobody) EventSettled(ledger.EventVerdict)          {}
 func (nobody) ReceiverCalled(ledger.Receiver, bool)      {}

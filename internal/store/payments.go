@@ -15,23 +15,23 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// unfinished is the condition of the partial index on references; a query must
-// repeat it word for word to use that index.
+// unfinished is the condition of the partial index on references. A query must
+// repeat it exactly to use that index.
 const unfinished = `status IN ('pending', 'open', 'confirmed')`
 
-// RecordPayment writes one step of a payment's life, all or nothing, and
-// answers with the sequence and the receivers of the event that it announces:
-// the same ones on every retry. A revision that is not newer than the stored
-// one leaves the payment alone, and its transitions, deliveries, review and
-// announcement are still kept.
+// RecordPayment writes one step of a payment, all or nothing, and returns the
+// sequence and the receivers of the event that it announces: the same ones on
+// every retry. A revision that is not newer than the stored one leaves the
+// payment alone, but its transitions, review and announcement are still
+// written.
 //
-// The first write of an unfinished payment whose reference has another one is
-// a [*ledger.ReferenceInUseError].
+// If the reference of a new payment has another unfinished payment, the error
+// is a [*ledger.ReferenceInUseError].
 func (s *Store) RecordPayment(ctx context.Context, change ledger.Change) (ledger.Announced, error) {
 	p := change.Record.Payment
 	var announced ledger.Announced
 	var fresh []ledger.Transition
-	err := s.write(ctx, "record payment "+p.ID, func(tx *sql.Tx) error {
+	err := s.write(ctx, "record payment "+p.ID, func(ctx context.Context, tx *sql.Tx) error {
 		announced, fresh = ledger.Announced{}, nil // what is tried again is written again
 		if err := s.putPayment(ctx, tx, change.Record); err != nil {
 			return err
@@ -44,9 +44,6 @@ func (s *Store) RecordPayment(ctx context.Context, change ledger.Change) (ledger
 			if inserted {
 				fresh = append(fresh, t)
 			}
-		}
-		if err := s.putDeliveries(ctx, tx, change.Deliveries); err != nil {
-			return err
 		}
 		if err := s.putReview(ctx, tx, change.Review); err != nil {
 			return err
@@ -72,7 +69,7 @@ func (s *Store) RecordPayment(ctx context.Context, change ledger.Change) (ledger
 	return announced, nil
 }
 
-// putPayment inserts the payment, or overwrites an older revision of it.
+// putPayment inserts the payment or overwrites an older revision.
 func (s *Store) putPayment(ctx context.Context, tx *sql.Tx, r ledger.Record) error {
 	row, err := s.paymentRow(r)
 	if err != nil {
@@ -101,7 +98,7 @@ func (s *Store) putPayment(ctx context.Context, tx *sql.Tx, r ledger.Record) err
 		}
 	}
 	if id := r.Payment.EcommerceID; id != "" && id != held.ecommerceID {
-		if err := s.reopenWebhookEvents(ctx, tx, r.Payment.ID, id); err != nil {
+		if err := s.reopenGatewayEvents(ctx, tx, r.Payment.ID, id); err != nil {
 			return err
 		}
 	}
@@ -149,7 +146,7 @@ func (s *Store) paymentRow(r ledger.Record) ([]column, error) {
 	return row, sealed.err
 }
 
-// payerColumns is who paid.
+// payerColumns are the columns about who paid.
 func (s *Store) payerColumns(sealed *sealing, payer payment.Customer) []column {
 	return []column{
 		{"payer_name_sealed", sealed.text("payer_name", payer.Name)},
@@ -159,8 +156,8 @@ func (s *Store) payerColumns(sealed *sealing, payer payment.Customer) []column {
 	}
 }
 
-// paymentColumns is what scanPayment reads. Refunds are summed up on every
-// read and stored nowhere else.
+// paymentColumns is what scanPayment reads. The refunded amount is the sum of
+// the refunds on every read and stored nowhere else.
 const paymentColumns = `
 	p.id, p.revision, p.fingerprint, p.sequence, p.status, p.needs_review, p.reference,
 	p.total_cents, p.subtotal_cents, p.tax_cents,
@@ -206,6 +203,13 @@ func (s *Store) scanPayment(row scanner) (ledger.Record, error) {
 	return r, nil
 }
 
+// scanPaymentAlone reads a payment without its revision, fingerprint and
+// sequence.
+func (s *Store) scanPaymentAlone(row scanner) (payment.Payment, error) {
+	r, err := s.scanPayment(row)
+	return r.Payment, err
+}
+
 func encodeItems(items []payment.Item) (private.Text, error) {
 	if len(items) == 0 {
 		return "", nil
@@ -214,13 +218,13 @@ func encodeItems(items []payment.Item) (private.Text, error) {
 	return private.Text(encoded), err
 }
 
-// withoutPayer leaves out the columns that say who paid: what was filled in
-// after the workflow had looked is never erased.
+// withoutPayer leaves out the columns about who paid, so that a payer filled in
+// by someone else is never erased.
 func withoutPayer(row []column) []column {
 	return slices.DeleteFunc(row, func(c column) bool { return strings.HasPrefix(c.name, "payer_") })
 }
 
-// heldPayment is what a write has to know of the payment that it locked.
+// heldPayment is what a write needs to know about the payment that it locked.
 type heldPayment struct {
 	revision    int64
 	sequence    int
@@ -228,7 +232,7 @@ type heldPayment struct {
 	payerKnown  bool
 }
 
-// lockPayment keeps every other writer from the payment until the transaction
+// lockPayment blocks every other writer of the payment until the transaction
 // ends.
 func (s *Store) lockPayment(ctx context.Context, tx *sql.Tx, id string) (heldPayment, error) {
 	var held heldPayment
@@ -240,10 +244,10 @@ func (s *Store) lockPayment(ctx context.Context, tx *sql.Tx, id string) (heldPay
 	return held, known(err)
 }
 
-// errMoved says that what stood in the way of a write went away meanwhile.
+// errMoved says that the row that blocked a write was gone a moment later.
 var errMoved = errors.New("the reference became free in this moment: try again")
 
-// referenceInUse explains why a payment that is not stored was not inserted.
+// referenceInUse explains why a new payment was not inserted.
 func referenceInUse(ctx context.Context, q queryer, reference string) error {
 	other, err := unfinishedByReference(ctx, q, reference)
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -255,7 +259,7 @@ func referenceInUse(ctx context.Context, q queryer, reference string) error {
 	return &ledger.ReferenceInUseError{PaymentID: other}
 }
 
-// putTransition writes a step and reports whether it was not there yet.
+// putTransition writes a transition and reports whether it was new.
 func putTransition(ctx context.Context, tx *sql.Tx, t ledger.Transition) (inserted bool, err error) {
 	return insert(ctx, tx, "transitions", []column{
 		{"payment_id", t.PaymentID},
@@ -267,9 +271,9 @@ func putTransition(ctx context.Context, tx *sql.Tx, t ledger.Transition) (insert
 	})
 }
 
-// putCustomer keeps who paid. Of two payments of one customer, the one that
-// completed later knows the name and the e-mail address better, in whatever
-// order they are written; an empty one never replaces a known one.
+// putCustomer stores who paid. Of a customer's payments, the one that completed
+// last decides the name and the e-mail address, in whatever order they are
+// written. An empty value never replaces a known one.
 func (s *Store) putCustomer(ctx context.Context, tx *sql.Tx, p payment.Payment) error {
 	if p.Status != payment.StatusCompleted || p.Customer.PhoneNumber == "" {
 		return nil
@@ -281,7 +285,7 @@ func (s *Store) putCustomer(ctx context.Context, tx *sql.Tx, p payment.Payment) 
 	return s.keepCustomer(ctx, tx, p.Customer, at)
 }
 
-// keepCustomer keeps what was told of a customer at a moment.
+// keepCustomer stores what was known about a customer at a point in time.
 func (s *Store) keepCustomer(ctx context.Context, tx *sql.Tx, c payment.Customer, at time.Time) error {
 	toldAt := func(text private.Text) int64 {
 		if text == "" {
@@ -313,14 +317,12 @@ func (s *Store) keepCustomer(ctx context.Context, tx *sql.Tx, c payment.Customer
 	return err
 }
 
-// Customer returns what is known of whoever pays from a phone number of ten
+// Customer returns what is known about the customer with a phone number, ten
 // digits.
 func (s *Store) Customer(ctx context.Context, phone private.Text) (payment.Customer, error) {
-	c, err := s.customer(ctx, s.readers, phone)
-	if err != nil {
-		return payment.Customer{}, fmt.Errorf("read a customer: %w", err)
-	}
-	return c, nil
+	return read(ctx, s, "read a customer", func(ctx context.Context, q queryer) (payment.Customer, error) {
+		return s.customer(ctx, q, phone)
+	})
 }
 
 func (s *Store) customer(ctx context.Context, q queryer, phone private.Text) (payment.Customer, error) {
@@ -338,108 +340,45 @@ func (s *Store) customer(ctx context.Context, q queryer, phone private.Text) (pa
 	return c, known(err)
 }
 
-// Payment returns the payment as it was last recorded.
+// Payment returns the latest revision of a payment.
 func (s *Store) Payment(ctx context.Context, id string) (ledger.Record, error) {
-	r, err := s.paymentByID(ctx, s.readers, id)
-	if err != nil {
-		return ledger.Record{}, fmt.Errorf("read payment %s: %w", id, err)
-	}
-	return r, nil
+	return read(ctx, s, "read payment "+id, func(ctx context.Context, q queryer) (ledger.Record, error) {
+		return s.paymentByID(ctx, q, id)
+	})
 }
 
 func (s *Store) paymentByID(ctx context.Context, q queryer, id string) (ledger.Record, error) {
 	return s.scanPayment(q.QueryRowContext(ctx, `SELECT `+paymentColumns+` FROM payments p WHERE p.id = $1`, id))
 }
 
-// maxPage is the longest page of a list, and the length of one whose limit is
-// out of range.
-const maxPage = 100
-
-// pageOf returns the limit, or maxPage where it is out of range.
-func pageOf(limit int) int {
-	if limit < 1 || limit > maxPage {
-		return maxPage
-	}
-	return limit
-}
-
-// Payments returns one page of the payments that a filter selects, newest
-// first, and where the next page starts: the zero cursor at the end. A phone
-// number selects both whom the merchant asked and who paid.
-func (s *Store) Payments(ctx context.Context, filter ledger.Filter) ([]payment.Payment, ledger.Cursor, error) {
-	where, args := s.conditions(filter)
-	limit := pageOf(filter.Limit)
-	args = append(args, limit+1)
-	query := fmt.Sprintf(`SELECT %s FROM payments p WHERE %s ORDER BY p.created_at DESC, p.id DESC LIMIT $%d`,
-		paymentColumns, where, len(args))
-	records, err := list(ctx, s.readers, s.scanPayment, query, args...)
-	if err != nil {
-		return nil, ledger.Cursor{}, fmt.Errorf("list payments: %w", err)
-	}
-	var next ledger.Cursor
-	if len(records) > limit {
-		records = records[:limit]
-		last := records[limit-1].Payment
-		next = ledger.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}
-	}
-	payments := make([]payment.Payment, len(records))
-	for i, r := range records {
-		payments[i] = r.Payment
-	}
-	return payments, next, nil
-}
-
-// conditions returns the filter as SQL, and its arguments. That a digest is not
-// empty goes without saying, but a partial index serves only who says it.
-func (s *Store) conditions(f ledger.Filter) (where string, args []any) {
-	conditions := []string{"TRUE"}
-	// Every $? of a condition becomes the number of its one argument.
-	add := func(condition string, arg any) {
-		args = append(args, arg)
-		conditions = append(conditions, strings.ReplaceAll(condition, "$?", fmt.Sprintf("$%d", len(args))))
-	}
-	if f.Status != "" {
-		add("p.status = $?", f.Status)
-	}
-	if f.Reference != "" {
-		add("p.reference <> '' AND p.reference = $?", f.Reference)
-	}
+// Payments returns one page of payments, newest first, and the cursor of the
+// next page: the zero value at the end. A phone number matches both the number
+// that the merchant asked for and the number that paid.
+func (s *Store) Payments(ctx context.Context, f ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error) {
+	var where selection
+	where.equal("p.status", string(f.Status))
+	where.equal("p.reference", f.Reference)
 	if f.PhoneNumber != "" {
-		add("(p.phone_digest <> '' AND p.phone_digest = $? OR p.payer_phone_digest <> '' AND p.payer_phone_digest = $?)",
+		where.add("(p.phone_digest <> '' AND p.phone_digest = $? OR p.payer_phone_digest <> '' AND p.payer_phone_digest = $?)",
 			s.digest(purposePhone, f.PhoneNumber))
 	}
-	if f.Metadata1 != "" {
-		add("p.metadata1_digest <> '' AND p.metadata1_digest = $?", s.digest(purposeMetadata1, f.Metadata1))
-	}
-	if f.Metadata2 != "" {
-		add("p.metadata2_digest <> '' AND p.metadata2_digest = $?", s.digest(purposeMetadata2, f.Metadata2))
-	}
-	if f.NeedsReview != nil && *f.NeedsReview {
-		conditions = append(conditions, "p.needs_review")
-	} else if f.NeedsReview != nil {
-		conditions = append(conditions, "NOT p.needs_review")
-	}
-	if !f.CreatedFrom.IsZero() {
-		add("p.created_at >= $?", micros(f.CreatedFrom))
-	}
-	if !f.CreatedTo.IsZero() {
-		add("p.created_at < $?", micros(f.CreatedTo))
-	}
-	if f.After != (ledger.Cursor{}) {
-		args = append(args, micros(f.After.CreatedAt), f.After.ID)
-		conditions = append(conditions, fmt.Sprintf("(p.created_at, p.id) < ($%d, $%d)", len(args)-1, len(args)))
-	}
-	return strings.Join(conditions, " AND "), args
+	where.equal("p.metadata1_digest", s.digest(purposeMetadata1, f.Metadata1))
+	where.equal("p.metadata2_digest", s.digest(purposeMetadata2, f.Metadata2))
+	where.holds("p.needs_review", f.NeedsReview)
+	where.between("p.created_at", f.CreatedFrom, f.CreatedTo)
+	return page(ctx, s, listing[payment.Payment]{
+		name: "payments", columns: paymentColumns, from: "payments p", time: "p.created_at", id: "p.id",
+		scan:  s.scanPaymentAlone,
+		place: func(p payment.Payment) ledger.Cursor { return ledger.Cursor{CreatedAt: p.CreatedAt, ID: p.ID} },
+	}, where, f.After, f.Limit)
 }
 
-// UnfinishedByReference returns the id of the payment that is not finished and
-// has the merchant's reference.
+// UnfinishedByReference returns the id of the unfinished payment with the
+// merchant's reference.
 func (s *Store) UnfinishedByReference(ctx context.Context, reference string) (string, error) {
-	id, err := unfinishedByReference(ctx, s.readers, reference)
-	if err != nil {
-		return "", fmt.Errorf("find the unfinished payment of a reference: %w", err)
-	}
-	return id, nil
+	return read(ctx, s, "find the unfinished payment of a reference", func(ctx context.Context, q queryer) (string, error) {
+		return unfinishedByReference(ctx, q, reference)
+	})
 }
 
 func unfinishedByReference(ctx context.Context, q queryer, reference string) (string, error) {
@@ -449,16 +388,14 @@ func unfinishedByReference(ctx context.Context, q queryer, reference string) (st
 	return id, known(err)
 }
 
-// Transitions returns the steps of a payment's life, first to last; none for
-// an unknown payment.
+// Transitions returns the transitions of a payment, oldest first; none for an
+// unknown payment.
 func (s *Store) Transitions(ctx context.Context, paymentID string) ([]ledger.Transition, error) {
-	transitions, err := list(ctx, s.readers, scanTransition, `
-		SELECT payment_id, sequence, from_status, to_status, at, reason
-		FROM transitions WHERE payment_id = $1 ORDER BY sequence`, paymentID)
-	if err != nil {
-		return nil, fmt.Errorf("list the transitions of %s: %w", paymentID, err)
-	}
-	return transitions, nil
+	return read(ctx, s, "list the transitions of "+paymentID, func(ctx context.Context, q queryer) ([]ledger.Transition, error) {
+		return list(ctx, q, scanTransition, `
+			SELECT payment_id, sequence, from_status, to_status, at, reason
+			FROM transitions WHERE payment_id = $1 ORDER BY sequence`, paymentID)
+	})
 }
 
 func scanTransition(row scanner) (ledger.Transition, error) {

@@ -20,13 +20,13 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// postgresqlForm is how a DSN of PostgreSQL is written.
+// postgresqlForm is the form of a PostgreSQL DSN.
 const postgresqlForm = "postgres://user:password@host:5432/database?sslmode=verify-full"
 
 var errPostgreSQLForm = fmt.Errorf("the database's URL cannot be read: write %s, with special characters of the password as %%xx", postgresqlForm)
 
-// postgresql locks row by row. NO KEY is enough among writers, since no id ever
-// changes, and lets others refer to the row meanwhile.
+// postgresql has row locks. NO KEY is enough, since no id ever changes, and
+// still allows foreign keys to the row meanwhile.
 func postgresql() dialect {
 	return dialect{
 		goose:      goose.DialectPostgres,
@@ -45,10 +45,10 @@ func postgresql() dialect {
 	}
 }
 
-// Connections of one process. A writer that waits for a row's lock keeps its
-// connection, so that reads have a pool of their own. One that is idle gives its
-// connection back, and each is replaced in time: that spreads the load again
-// after a failover, and forgets what a server remembers of a session.
+// Connections of one process. A writer that waits for a row lock holds its
+// connection, so reads have their own pool. Idle connections are closed and old
+// ones replaced, which spreads the load again after a failover and drops
+// session state on the server.
 const (
 	poolSize     = 16 // half for writers, half for readers
 	idleTime     = 5 * time.Minute
@@ -78,7 +78,7 @@ func postgresqlConfig(dsn string) (cfg *pgx.ConnConfig, size int, err error) {
 		if file, ok := errors.AsType[*fs.PathError](err); ok { // a certificate or a key
 			return nil, 0, file
 		}
-		// What else pgx says of it may repeat a part of the password.
+		// Any other error of pgx may repeat a part of the password.
 		return nil, 0, errPostgreSQLForm
 	}
 	size = poolSize
@@ -94,9 +94,9 @@ func postgresqlConfig(dsn string) (cfg *pgx.ConnConfig, size int, err error) {
 	if _, set := cfg.RuntimeParams["application_name"]; !set {
 		cfg.RuntimeParams["application_name"] = "cobro"
 	}
-	// A machine that vanished in the middle of a transaction must not keep its
-	// locks for as long as TCP believes in it: hours. A pooler refuses this among
-	// the parameters of a connection, so that it is set after that.
+	// A machine that disappears in the middle of a transaction must not hold
+	// its locks until TCP notices, which can take hours. A pooler rejects this
+	// as a startup parameter, so it is set afterwards.
 	limit, set := cfg.RuntimeParams[idleLimit]
 	if !set {
 		limit = "30s"
@@ -105,8 +105,8 @@ func postgresqlConfig(dsn string) (cfg *pgx.ConnConfig, size int, err error) {
 	cfg.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		return conn.ExecParams(ctx, `SELECT set_config($1, $2, false)`, [][]byte{[]byte(idleLimit), []byte(limit)}, nil, nil, nil).Read().Err
 	}
-	// After a failover a name may lead to the old server for a while, or to a
-	// standby, where every write fails for as long as the connection lives.
+	// After a failover a host name may still point to the old server or to a
+	// standby, where every write would fail for the lifetime of the connection.
 	if cfg.ValidateConnect == nil {
 		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
@@ -115,8 +115,8 @@ func postgresqlConfig(dsn string) (cfg *pgx.ConnConfig, size int, err error) {
 
 const idleLimit = "idle_in_transaction_session_timeout"
 
-// checkPostgreSQL refuses a server that could forget what it has committed, that
-// cannot be written, or that does not keep every text.
+// checkPostgreSQL refuses a server that could lose committed data, that is
+// read-only, or that cannot store every text.
 func checkPostgreSQL(ctx context.Context, db *sql.DB) error {
 	var commit, encoding string
 	var standby bool
@@ -137,8 +137,8 @@ func checkPostgreSQL(ctx context.Context, db *sql.DB) error {
 	}
 }
 
-// passing reports whether PostgreSQL gave a transaction up for the sake of
-// others, or the connection was lost, or none could be made.
+// passing reports whether PostgreSQL aborted a transaction in favor of others,
+// or the connection was lost or could not be made.
 func passing(err error) bool {
 	if errors.Is(err, errMoved) || readOnly(err) {
 		return true
@@ -170,22 +170,23 @@ func passing(err error) bool {
 	return pgconn.SafeToRetry(err) // nothing was sent
 }
 
-// readOnly reports whether a server that takes no writes was met: a standby, or
-// one that was the primary before a failover.
+// readOnly reports whether the server accepts no writes: a standby, or the
+// former primary after a failover.
 func readOnly(err error) bool {
 	told, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && told.Code == "25006" || // read_only_sql_transaction
 		errors.Is(err, pgconn.ErrReadOnlyConnection) || errors.Is(err, pgconn.ErrStandbyConnection)
 }
 
-// refused reports whether a server answered and will answer the same next time:
-// it has no such database, does not let this user in, or takes no such parameter.
+// refused reports whether the server would give the same answer next time: the
+// database does not exist, the user is not allowed in, or a parameter is
+// rejected.
 func refused(err error) bool {
 	told, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (told.Code == "3D000" || told.Code == "08P01" || strings.HasPrefix(told.Code, "28"))
 }
 
-// hint says what to do about an error of the first contact.
+// hint adds advice to an error of the first connection.
 func hint(err error) error {
 	told, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
@@ -206,7 +207,7 @@ func hint(err error) error {
 	}
 }
 
-// connector makes connections that write any text of Go.
+// connector makes connections that can write any Go string.
 type connector struct{ driver.Connector }
 
 // Connect implements [driver.Connector].
@@ -222,11 +223,11 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return &connection{Conn: conn}, nil
 }
 
-// connection writes U+FFFD for what PostgreSQL's texts cannot hold: NUL, and
-// bytes that are no UTF-8. Strangers send both, in the ids of an event or in a
-// filter; they shall find nothing, and not be an error of the database.
+// connection writes U+FFFD for what a PostgreSQL text cannot hold: NUL and
+// invalid UTF-8. Strangers send both, in the ids of an event or in a filter.
+// That must find nothing, and must not be a database error.
 //
-// One that has become read-only goes back to no pool.
+// A connection that has become read-only is not returned to the pool.
 type connection struct {
 	*stdlib.Conn
 	stale bool
@@ -259,16 +260,16 @@ func (c *connection) CheckNamedValue(v *driver.NamedValue) error {
 	return c.Conn.CheckNamedValue(v)
 }
 
-// advisoryLock is a number that one session at a time can hold. It belongs to
-// the connection that migrates: were that lost, so would be both.
+// advisoryLock is a number that one session at a time can hold. It is held by
+// the connection that migrates, so the lock and the migration end together.
 type advisoryLock int64
 
-// migrationLock is Cobro's number: its name in ASCII, and one for migrations.
+// migrationLock is Cobro's number: its name in ASCII, then 1 for migrations.
 const migrationLock = 0x636f62726f<<8 | 1
 
-// SessionLock implements goose's SessionLocker. It asks again and again instead
-// of waiting inside PostgreSQL, where its own old snapshot would be in the way
-// of a migration that builds an index beside running writers.
+// SessionLock implements goose's SessionLocker. It polls instead of waiting
+// inside PostgreSQL, where its own old snapshot would block a migration that
+// builds an index concurrently.
 func (l advisoryLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,7 +42,7 @@ func TestPostgreSQL(t *testing.T) {
 		cfg := p.migrated(t)
 		return func(now func() time.Time) *store.Store {
 			one := cfg
-			one.Now = now
+			one.Now, one.Timeout = now, time.Minute // many at once on a busy machine
 			return open(t, one)
 		}
 	})
@@ -53,6 +54,8 @@ func TestPostgreSQL(t *testing.T) {
 		"a lost connection is replaced":                   lostConnections,
 		"a transaction whose connection is lost is rerun": lostTransaction,
 		"a commit whose answer is lost is repeated":       lostCommits,
+		"a server that answers nothing is given up":       silentServer,
+		"who waits for a row too long is told":            heldRow,
 		"a transaction that was given up is rerun":        deadlock,
 		"a lease passes over what is locked":              skipLocked,
 		"an event meets a ticket that is not committed":   uncommittedTicket,
@@ -240,7 +243,7 @@ func lostConnections(t *testing.T, p *postgres) {
 		require.NoError(t, err)
 		_, err = s.Payment(t.Context(), "pay_1")
 		require.NoError(t, err)
-		found, _, err := s.Payments(t.Context(), ledger.Filter{})
+		found, _, err := s.Payments(t.Context(), ledger.PaymentFilter{})
 		require.NoError(t, err)
 		require.Len(t, found, 1)
 		execute(t, raw, cutOff)
@@ -265,10 +268,12 @@ func lostTransaction(t *testing.T, p *postgres) {
 }
 
 // thief is a wire to the server that is cut when the answer to a commit comes
-// back, for as many commits as it is told.
+// back, for as many commits as it is told. While it is mute it carries nothing to
+// the client.
 type thief struct {
 	net.Listener
 	server string
+	mute   atomic.Bool
 	steals atomic.Int32
 	stolen atomic.Int32
 }
@@ -299,7 +304,7 @@ func (w *thief) serve() {
 			continue
 		}
 		var commits atomic.Bool
-		carry := func(from, to net.Conn, look func(message []byte) bool) { // until either side is closed
+		carry := func(from, to net.Conn, look func(message []byte) (cut bool)) { // until either side is closed
 			defer func() { _, _ = from.Close(), to.Close() }()
 			buffer := make([]byte, 1<<16)
 			for {
@@ -307,7 +312,7 @@ func (w *thief) serve() {
 				if n > 0 && look(buffer[:n]) {
 					return
 				}
-				if n > 0 {
+				if n > 0 && (to != client || !w.mute.Load()) {
 					_, err = to.Write(buffer[:n])
 				}
 				if err != nil {
@@ -329,6 +334,70 @@ func (w *thief) serve() {
 	}
 }
 
+// silentServer has a server vanish without closing its connections, as a machine
+// does that loses its network. Every method is tried, so that a new one is not
+// forgotten.
+func silentServer(t *testing.T, p *postgres) {
+	cfg := p.migrated(t)
+	var wire *thief
+	wire, cfg.DSN = robbed(t, cfg.DSN)
+	s := open(t, cfg)
+	wire.mute.Store(true)
+	store.SetTimeout(s, 5*time.Millisecond)
+	all := reflect.ValueOf(s)
+	for i := range all.NumMethod() {
+		name := all.Type().Method(i).Name
+		if name == "Close" || name == "RehearseImport" { // which takes as long as it needs
+			continue
+		}
+		call := all.Method(i)
+		args := []reflect.Value{reflect.ValueOf(t.Context())}
+		for j := 1; j < call.Type().NumIn(); j++ {
+			arg := reflect.New(call.Type().In(j)).Elem()
+			if arg.Kind() == reflect.String {
+				arg.SetString("some")
+			}
+			if event, ok := arg.Addr().Interface().(*ledger.GatewayEvent); ok {
+				event.EcommerceID = "some" // of an event that claims nothing nobody is asked
+			}
+			args = append(args, arg)
+		}
+		results := call.Call(args)
+		err, _ := results[len(results)-1].Interface().(error)
+		require.ErrorIs(t, err, store.ErrTimeout, name)
+		require.ErrorContains(t, err, "did not answer in time (5ms)", name)
+	}
+
+	cfg.Timeout = 5 * time.Millisecond
+	_, err := store.Open(t.Context(), cfg)
+	require.ErrorIs(t, err, store.ErrTimeout)
+	require.ErrorIs(t, err, store.ErrUnreachable)
+
+	wire.mute.Store(false)
+	store.SetTimeout(s, time.Minute)
+	_, err = s.Payment(t.Context(), "pay_1")
+	require.ErrorIs(t, err, ledger.ErrNotFound, "it is back, and so are we")
+}
+
+func heldRow(t *testing.T, p *postgres) {
+	cfg := p.migrated(t)
+	s := open(t, cfg)
+	_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_1")})
+	require.NoError(t, err)
+	tx, err := p.Raw(t, cfg.DSN).BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	execute(t, tx, `SELECT 1 FROM payments FOR UPDATE`)
+	store.SetTimeout(s, 5*time.Millisecond)
+	_, err = s.FillPayer(t.Context(), "pay_1", payment.Customer{Name: "Ana"})
+	require.ErrorIs(t, err, store.ErrTimeout)
+	require.NoError(t, tx.Rollback())
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = s.Payment(ended, "pay_1")
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, store.ErrTimeout, "the caller went away by himself")
+}
+
 func lostCommits(t *testing.T, p *postgres) {
 	cfg := p.migrated(t)
 	w, dsn := robbed(t, cfg.DSN)
@@ -337,7 +406,7 @@ func lostCommits(t *testing.T, p *postgres) {
 	require.NoError(t, s.AnnounceReceivers(ctx, "shop", []ledger.Receiver{{Host: "shop", Event: payment.EventCompleted, Name: "book"}}))
 
 	ask := ledger.Reservation{RefundID: ledger.DeriveRefundID("pay_1", "k"), PaymentID: "pay_1"}
-	event := ledger.WebhookEvent{ID: "whe_1", Digest: "d"}
+	event := ledger.GatewayEvent{ID: "whe_1", Digest: "d"}
 	for name, write := range map[string]func() error{
 		"payment": func() error {
 			announced, err := s.RecordPayment(ctx, ledger.Change{Record: sample("pay_1"), Announce: payment.EventCompleted})
@@ -346,7 +415,7 @@ func lostCommits(t *testing.T, p *postgres) {
 			return err
 		},
 		"event": func() error {
-			added, err := s.AddWebhookEvent(ctx, event)
+			added, err := s.AddGatewayEvent(ctx, event)
 			require.True(t, added, "it is ours that was added")
 			return err
 		},
@@ -368,7 +437,7 @@ func lostCommits(t *testing.T, p *postgres) {
 	refunds, err := s.Refunds(ctx, "pay_1")
 	require.NoError(t, err)
 	require.Len(t, refunds, 1)
-	events, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Limit: 10})
+	events, _, err := s.GatewayEvents(ctx, ledger.GatewayEventFilter{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 	require.Equal(t, 1, events[0].Deliveries)
@@ -412,20 +481,20 @@ func skipLocked(t *testing.T, p *postgres) {
 	cfg := p.migrated(t)
 	s, raw, ctx := open(t, cfg), p.Raw(t, cfg.DSN), t.Context()
 	for _, id := range []string{"whe_1", "whe_2"} {
-		_, err := s.AddWebhookEvent(ctx, ledger.WebhookEvent{ID: id, Digest: id})
+		_, err := s.AddGatewayEvent(ctx, ledger.GatewayEvent{ID: id, Digest: id})
 		require.NoError(t, err)
 	}
 	tx, err := raw.BeginTx(ctx, nil)
 	require.NoError(t, err)
-	execute(t, tx, `SELECT 1 FROM webhook_events WHERE id = 'whe_1' FOR UPDATE`)
+	execute(t, tx, `SELECT 1 FROM gateway_events WHERE id = 'whe_1' FOR UPDATE`)
 	patience, cancel := context.WithTimeout(ctx, 10*time.Second) // much more than it needs
 	defer cancel()
-	leased, err := s.LeaseWebhookEvents(patience, 10, time.Hour)
+	leased, err := s.LeaseGatewayEvents(patience, 10, time.Hour)
 	require.NoError(t, err)
 	require.Len(t, leased, 1)
 	require.Equal(t, "whe_2", leased[0].ID)
 	require.NoError(t, tx.Rollback())
-	leased, err = s.LeaseWebhookEvents(ctx, 10, time.Hour)
+	leased, err = s.LeaseGatewayEvents(ctx, 10, time.Hour)
 	require.NoError(t, err)
 	require.Len(t, leased, 1)
 }
@@ -447,9 +516,9 @@ func uncommittedTicket(t *testing.T, p *postgres) {
 	second.Payment.ID, second.Payment.EcommerceID = "pay_2", "ticket"
 	recorded := begun(func() error { _, err := s.RecordPayment(ctx, ledger.Change{Record: second}); return err })
 	waits(t, raw, 1)
-	_, err = s.AddWebhookEvent(ctx, ledger.WebhookEvent{ID: "whe_1", Digest: "d", EcommerceID: "ticket"})
+	_, err = s.AddGatewayEvent(ctx, ledger.GatewayEvent{ID: "whe_1", Digest: "d", EcommerceID: "ticket"})
 	require.NoError(t, err)
-	settled := begun(func() error { return s.SettleWebhookEvent(ctx, "whe_1", ledger.VerdictUnmatched, "", "") })
+	settled := begun(func() error { return s.SettleGatewayEvent(ctx, "whe_1", ledger.EventUnmatched, "", "") })
 	select {
 	case err = <-settled:
 		t.Fatalf("it was given up although its ticket is on its way: %v", err)
@@ -458,7 +527,7 @@ func uncommittedTicket(t *testing.T, p *postgres) {
 	require.NoError(t, tx.Rollback())
 	require.NoError(t, <-recorded)
 	require.NoError(t, <-settled)
-	events, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictPending, Limit: 10})
+	events, _, err := s.GatewayEvents(ctx, ledger.GatewayEventFilter{Verdict: ledger.EventPending, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 }

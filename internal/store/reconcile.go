@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"time"
 
 	"github.com/cobropay/cobro/internal/ledger"
@@ -13,12 +12,10 @@ import (
 // PaymentByReference returns the newest payment with the gateway's reference
 // number.
 func (s *Store) PaymentByReference(ctx context.Context, reference string) (payment.Payment, error) {
-	r, err := s.scanPayment(s.readers.QueryRowContext(ctx, `SELECT `+paymentColumns+` FROM payments p
-		WHERE p.reference_number <> '' AND p.reference_number = $1 ORDER BY p.created_at DESC LIMIT 1`, reference))
-	if err != nil {
-		return payment.Payment{}, fmt.Errorf("read the payment of reference %s: %w", reference, err)
-	}
-	return r.Payment, nil
+	return read(ctx, s, "read the payment of reference "+reference, func(ctx context.Context, q queryer) (payment.Payment, error) {
+		return s.scanPaymentAlone(q.QueryRowContext(ctx, `SELECT `+paymentColumns+` FROM payments p
+			WHERE p.reference_number <> '' AND p.reference_number = $1 ORDER BY p.created_at DESC LIMIT 1`, reference))
+	})
 }
 
 // CompletedPayments returns payments that were completed from a moment on and
@@ -29,22 +26,16 @@ func (s *Store) CompletedPayments(ctx context.Context, from, to time.Time, after
 	if after != (ledger.Cursor{}) {
 		afterTime = micros(after.CreatedAt)
 	}
-	records, err := list(ctx, s.readers, s.scanPayment, `SELECT `+paymentColumns+` FROM payments p
-		WHERE p.status = 'completed' AND p.completed_at >= $1 AND p.completed_at < $2 AND (p.completed_at, p.id) > ($3, $4)
-		ORDER BY p.completed_at, p.id LIMIT $5`, micros(from), micros(to), afterTime, after.ID, limit)
-	if err != nil {
-		return nil, fmt.Errorf("list completed payments: %w", err)
-	}
-	payments := make([]payment.Payment, len(records))
-	for i, r := range records {
-		payments[i] = r.Payment
-	}
-	return payments, nil
+	return read(ctx, s, "list completed payments", func(ctx context.Context, q queryer) ([]payment.Payment, error) {
+		return list(ctx, q, s.scanPaymentAlone, `SELECT `+paymentColumns+` FROM payments p
+			WHERE p.status = 'completed' AND p.completed_at >= $1 AND p.completed_at < $2 AND (p.completed_at, p.id) > ($3, $4)
+			ORDER BY p.completed_at, p.id LIMIT $5`, micros(from), micros(to), afterTime, after.ID, limit)
+	})
 }
 
-// RecordReconciliation keeps what a run came to, once.
+// RecordReconciliation stores the result of a run, once.
 func (s *Store) RecordReconciliation(ctx context.Context, r payment.Reconciliation) error {
-	return s.write(ctx, "record the reconciliation of "+r.Day, func(tx *sql.Tx) error {
+	return s.write(ctx, "record the reconciliation of "+r.Day, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := insert(ctx, tx, "reconciliations", []column{
 			{"run_id", r.RunID},
 			{"day", r.Day},
@@ -64,13 +55,11 @@ func (s *Store) RecordReconciliation(ctx context.Context, r payment.Reconciliati
 // Reconciliations returns the latest runs, newest first. A limit outside 1 to
 // 100 means 100.
 func (s *Store) Reconciliations(ctx context.Context, limit int) ([]payment.Reconciliation, error) {
-	runs, err := list(ctx, s.readers, scanReconciliation, `
-		SELECT run_id, day, started_at, ended_at, report_rows, matched, filled, booked, mismatches, quarantined
-		FROM reconciliations ORDER BY started_at DESC, run_id DESC LIMIT $1`, pageOf(limit))
-	if err != nil {
-		return nil, fmt.Errorf("list reconciliations: %w", err)
-	}
-	return runs, nil
+	return read(ctx, s, "list reconciliations", func(ctx context.Context, q queryer) ([]payment.Reconciliation, error) {
+		return list(ctx, q, scanReconciliation, `
+			SELECT run_id, day, started_at, ended_at, report_rows, matched, filled, booked, mismatches, quarantined
+			FROM reconciliations ORDER BY started_at DESC, run_id DESC LIMIT $1`, pageOf(limit))
+	})
 }
 
 func scanReconciliation(row scanner) (payment.Reconciliation, error) {

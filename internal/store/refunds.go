@@ -12,17 +12,16 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// errNotPositive refuses a refund of nothing, or of less.
+// errNotPositive refuses a refund of zero or less.
 var errNotPositive = errors.New("the amount of a refund must be positive")
 
 // ReserveRefund grants the right to send one refund to the gateway: it locks
-// the payment, checks what is left of it and inserts the refund as pending. The
-// same id and fingerprint again get the same answer, whatever became of the
-// refund since. Every refusal is a [*payment.RefundRefusal], and nothing is
-// written.
+// the payment, checks how much is left to refund, and inserts the refund as
+// pending. The same id and fingerprint again return the refund as it stands
+// now. Every refusal is a [*payment.RefundRefusal], and nothing is written.
 func (s *Store) ReserveRefund(ctx context.Context, ask ledger.Reservation) (ledger.Reserved, error) {
 	var granted ledger.Reserved
-	err := s.write(ctx, "reserve refund "+ask.RefundID, func(tx *sql.Tx) error {
+	err := s.write(ctx, "reserve refund "+ask.RefundID, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := s.lockPayment(ctx, tx, ask.PaymentID)
 		if errors.Is(err, ledger.ErrNotFound) {
 			return &payment.RefundRefusal{Code: payment.RefusedNoPayment}
@@ -49,9 +48,8 @@ func (s *Store) ReserveRefund(ctx context.Context, ask ledger.Reservation) (ledg
 	return granted, nil
 }
 
-// reservedBefore returns the refund that the same ask made earlier,
-// [ledger.ErrNotFound] where there is none, and refuses a different ask under
-// the same id.
+// reservedBefore returns the refund that the same request reserved earlier, or
+// [ledger.ErrNotFound]. It refuses a different request with the same id.
 func (s *Store) reservedBefore(ctx context.Context, tx *sql.Tx, ask ledger.Reservation) (payment.Refund, error) {
 	before, err := s.refundByID(ctx, tx, ask.RefundID)
 	if err != nil {
@@ -63,12 +61,12 @@ func (s *Store) reservedBefore(ctx context.Context, tx *sql.Tx, ask ledger.Reser
 	return before.Refund, nil
 }
 
-// ClaimRefund lets one workflow run send a refund: the first that asks, and that
-// one again. Any other gets a [*payment.RefundRefusal] with RefusedHeld, and so
-// does everybody once the refund is settled: a Temporal that was restored from a
-// backup runs the same run a second time.
+// ClaimRefund lets one workflow run send a refund: the first that asks, and
+// that one again. Any other run gets a [*payment.RefundRefusal] with
+// RefusedHeld. So does every run once the refund is settled, since a Temporal
+// restored from a backup may replay the same run.
 func (s *Store) ClaimRefund(ctx context.Context, refundID, runID string) error {
-	return s.write(ctx, "claim refund "+refundID, func(tx *sql.Tx) error {
+	return s.write(ctx, "claim refund "+refundID, func(ctx context.Context, tx *sql.Tx) error {
 		changed, err := exec(ctx, tx,
 			`UPDATE refunds SET sent_by = $2 WHERE id = $1 AND sent_by IN ('', $2) AND status = 'pending'`, refundID, runID)
 		if err != nil || changed > 0 {
@@ -81,13 +79,13 @@ func (s *Store) ClaimRefund(ctx context.Context, refundID, runID string) error {
 	})
 }
 
-// TakeRefund takes the right to send a refund from whoever has it, and gives it to
-// nobody else: a person is about to say what became of it, because its workflow
-// is gone. by says who took it. One that is settled is a
-// [*payment.RefundRefusal] with RefusedHeld.
+// TakeRefund takes the right to send a refund away from every workflow run: its
+// workflow is gone, and a person is about to record the outcome. by says who
+// took it. If the refund is settled, the error is a [*payment.RefundRefusal]
+// with RefusedHeld.
 func (s *Store) TakeRefund(ctx context.Context, paymentID, refundID, by string) (ledger.Reserved, error) {
 	var taken ledger.Reserved
-	err := s.write(ctx, "take refund "+refundID, func(tx *sql.Tx) error {
+	err := s.write(ctx, "take refund "+refundID, func(ctx context.Context, tx *sql.Tx) error {
 		if _, err := s.lockPayment(ctx, tx, paymentID); err != nil {
 			return err
 		}
@@ -113,7 +111,7 @@ func (s *Store) TakeRefund(ctx context.Context, paymentID, refundID, by string) 
 	return taken, nil
 }
 
-// reserve inserts a pending refund of a payment that is locked.
+// reserve inserts a pending refund. The payment is locked.
 func (s *Store) reserve(ctx context.Context, tx *sql.Tx, p payment.Payment, ask ledger.Reservation) (payment.Refund, error) {
 	if p.Status != payment.StatusCompleted {
 		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedNotCompleted, Status: p.Status}
@@ -163,20 +161,20 @@ func unsettledRefund(ctx context.Context, q queryer, paymentID string) (string, 
 	return id, err
 }
 
-// RecordRefund writes one step of a refund's life, all or nothing, and answers
-// with the sequence and the receivers of the event that it announces: the same
-// ones on every retry. A revision that is not newer than the stored one leaves
-// the refund alone; a reservation's revision is zero. What is settled is never
-// unsettled: a completed refund stays completed, and a failed one stays failed
-// unless it was in review.
+// RecordRefund writes one step of a refund, all or nothing, and returns the
+// sequence and the receivers of the event that it announces: the same ones on
+// every retry. A revision that is not newer than the stored one leaves the
+// refund alone; a reservation has revision zero. A settled refund is never
+// unsettled: a completed one stays completed, and a failed one stays failed
+// unless it is in review.
 //
-// A refund made elsewhere needs no reservation and is inserted by its first
-// write. A write after which the completed refunds exceed what was captured is
-// a [*payment.RefundRefusal] with RefusedExceeds, and nothing is written.
+// A refund made elsewhere needs no reservation; its first write inserts it. If
+// the completed refunds would exceed what was captured, the error is a
+// [*payment.RefundRefusal] with RefusedExceeds, and nothing is written.
 func (s *Store) RecordRefund(ctx context.Context, change ledger.RefundChange) (ledger.Announced, error) {
 	refund := change.Record.Refund
 	var announced ledger.Announced
-	err := s.write(ctx, "record refund "+refund.ID, func(tx *sql.Tx) error {
+	err := s.write(ctx, "record refund "+refund.ID, func(ctx context.Context, tx *sql.Tx) error {
 		announced = ledger.Announced{}
 		if _, err := s.lockPayment(ctx, tx, refund.PaymentID); err != nil {
 			return fmt.Errorf("payment %s: %w", refund.PaymentID, err)
@@ -185,9 +183,6 @@ func (s *Store) RecordRefund(ctx context.Context, change ledger.RefundChange) (l
 			return err
 		}
 		if err := s.neverBelowZero(ctx, tx, refund); err != nil {
-			return err
-		}
-		if err := s.putDeliveries(ctx, tx, change.Deliveries); err != nil {
 			return err
 		}
 		if err := s.putReview(ctx, tx, change.Review); err != nil {
@@ -209,8 +204,8 @@ func (s *Store) RecordRefund(ctx context.Context, change ledger.RefundChange) (l
 	return announced, nil
 }
 
-// putRefund inserts the refund, or overwrites an older revision of it. What was
-// reserved stays: the amount and the source.
+// putRefund inserts the refund or overwrites an older revision. The amount and
+// the source never change.
 func (s *Store) putRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRecord) error {
 	before, err := s.refundByID(ctx, tx, r.Refund.ID)
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -224,8 +219,9 @@ func (s *Store) putRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRecord
 		return fmt.Errorf("the refund belongs to payment %s, not %s", was.PaymentID, r.Refund.PaymentID)
 	case was.Amount != r.Refund.Amount:
 		return fmt.Errorf("the refund's amount is %s and cannot become %s", was.Amount, r.Refund.Amount)
-	case reopens(was, r.Refund):
-		return fmt.Errorf("a refund that is settled as %s cannot be reopened as %s", was.Status, r.Refund.Status)
+	}
+	if err := follows(before.Refund, r.Refund); err != nil {
+		return fmt.Errorf("a refund that is settled as %s cannot be reopened as %s: %w", before.Refund.Status, r.Refund.Status, err)
 	}
 	changing, err := s.refundChanges(r)
 	if err != nil {
@@ -234,19 +230,34 @@ func (s *Store) putRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRecord
 	return update(ctx, tx, "refunds", append([]column{{"id", r.Refund.ID}}, changing...))
 }
 
-// reopens reports whether a refund that is settled would be unsettled again.
-// Its money may have been given to the next refund since.
-func reopens(was, is payment.Refund) bool {
-	switch {
-	case was.Status == payment.RefundPending:
-		return false
-	case was.Status == payment.RefundCompleted && is.Status != payment.RefundCompleted:
-		return true
-	case was.NeedsReview:
-		return false
-	default:
-		return is.Status != was.Status || is.NeedsReview
+// follows returns an error unless [payment.NextRefund] allows the step from one
+// state to the other. A settled refund is never unsettled, because its money
+// may be part of the next refund by now. The exception is a failed refund in
+// review, which may turn out to be completed: no other refund is granted while
+// the review is open.
+func follows(was, is payment.Refund) error {
+	var facts []payment.RefundFact
+	if is.NeedsReview && !was.NeedsReview {
+		facts = append(facts, payment.RefundFactUnknown)
 	}
+	switch {
+	case is.Status == payment.RefundCompleted && was.NeedsReview:
+		facts = append(facts, payment.RefundFactCorrected)
+	case is.Status == payment.RefundCompleted:
+		facts = append(facts, payment.RefundFactCompleted)
+	case is.Status == payment.RefundFailed:
+		facts = append(facts, payment.RefundFactFailed)
+	default:
+		facts = append(facts, payment.RefundFactUnknown)
+	}
+	status := was.Status
+	for _, fact := range facts {
+		var err error
+		if status, err = payment.NextRefund(status, fact); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) insertRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRecord) error {
@@ -277,7 +288,7 @@ func (s *Store) insertRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRec
 	return &payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: blocking}
 }
 
-// refundChanges is what may change in a refund's life.
+// refundChanges are the columns that may change.
 func (s *Store) refundChanges(r ledger.RefundRecord) ([]column, error) {
 	failure := failureColumns(r.Refund.Failure)
 	sealed := s.sealing("refunds", r.Refund.ID)
@@ -294,7 +305,7 @@ func (s *Store) refundChanges(r ledger.RefundRecord) ([]column, error) {
 	return row, sealed.err
 }
 
-// neverBelowZero refuses to keep a write that refunds more than was captured.
+// neverBelowZero refuses a write that refunds more than was captured.
 func (s *Store) neverBelowZero(ctx context.Context, tx *sql.Tx, refund payment.Refund) error {
 	if refund.Status != payment.RefundCompleted {
 		return nil
@@ -343,13 +354,11 @@ func (s *Store) scanRefund(row scanner) (ledger.RefundRecord, error) {
 	return r, nil
 }
 
-// Refund returns the refund as it was last recorded.
+// Refund returns the latest revision of a refund.
 func (s *Store) Refund(ctx context.Context, id string) (ledger.RefundRecord, error) {
-	r, err := s.refundByID(ctx, s.readers, id)
-	if err != nil {
-		return ledger.RefundRecord{}, fmt.Errorf("read refund %s: %w", id, err)
-	}
-	return r, nil
+	return read(ctx, s, "read refund "+id, func(ctx context.Context, q queryer) (ledger.RefundRecord, error) {
+		return s.refundByID(ctx, q, id)
+	})
 }
 
 func (s *Store) refundByID(ctx context.Context, q queryer, id string) (ledger.RefundRecord, error) {
@@ -359,14 +368,10 @@ func (s *Store) refundByID(ctx context.Context, q queryer, id string) (ledger.Re
 // Refunds returns the refunds of a payment, oldest first; none for an unknown
 // payment.
 func (s *Store) Refunds(ctx context.Context, paymentID string) ([]payment.Refund, error) {
-	records, err := list(ctx, s.readers, s.scanRefund,
-		`SELECT `+refundColumns+` FROM refunds WHERE payment_id = $1 ORDER BY created_at, id`, paymentID)
-	if err != nil {
-		return nil, fmt.Errorf("list the refunds of %s: %w", paymentID, err)
-	}
-	refunds := make([]payment.Refund, len(records))
-	for i, r := range records {
-		refunds[i] = r.Refund
-	}
-	return refunds, nil
+	return read(ctx, s, "list the refunds of "+paymentID, func(ctx context.Context, q queryer) ([]payment.Refund, error) {
+		return list(ctx, q, func(row scanner) (payment.Refund, error) {
+			r, err := s.scanRefund(row)
+			return r.Refund, err
+		}, `SELECT `+refundColumns+` FROM refunds WHERE payment_id = $1 ORDER BY created_at, id`, paymentID)
+	})
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/cobropay/cobro/internal/ledger"
@@ -13,8 +11,8 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// putReview adds a review of a payment that is locked, or writes what was added
-// to it since. What was decided is never changed.
+// putReview adds a review or updates it. A decided review never changes. The
+// payment is locked.
 func (s *Store) putReview(ctx context.Context, tx *sql.Tx, r *payment.Review) error {
 	if r == nil {
 		return nil
@@ -58,40 +56,19 @@ func (s *Store) putReview(ctx context.Context, tx *sql.Tx, r *payment.Review) er
 	return update(ctx, tx, "reviews", append([]column{{"id", r.ID}}, changing...))
 }
 
-// Reviews returns one page of what a filter selects, newest first, and the cursor
-// of the next: the zero value at the end.
+// Reviews returns one page of reviews, newest first, and the cursor of the next
+// page: the zero value at the end.
 func (s *Store) Reviews(ctx context.Context, filter ledger.ReviewFilter) ([]payment.Review, ledger.Cursor, error) {
-	limit := pageOf(filter.Limit)
-	conditions, args := []string{"TRUE"}, []any{limit + 1} // one more tells whether there is a next page
-	add := func(column, value string) {
-		if value != "" {
-			args = append(args, value)
-			conditions = append(conditions, fmt.Sprintf("%s = $%d", column, len(args)))
-		}
-	}
-	add("payment_id", filter.PaymentID)
-	add("refund_id", filter.RefundID)
-	if filter.Open != nil && *filter.Open {
-		conditions = append(conditions, "decided_at IS NULL")
-	} else if filter.Open != nil {
-		conditions = append(conditions, "decided_at IS NOT NULL")
-	}
-	if filter.After != (ledger.Cursor{}) {
-		args = append(args, micros(filter.After.CreatedAt), filter.After.ID)
-		conditions = append(conditions, fmt.Sprintf("(opened_at, id) < ($%d, $%d)", len(args)-1, len(args)))
-	}
-	reviews, err := list(ctx, s.readers, s.scanReview, `
-		SELECT id, payment_id, refund_id, cause, evidence_sealed, opened_at, verdict, source, decided_by, reason_sealed, decided_at
-		FROM reviews WHERE `+strings.Join(conditions, " AND ")+` ORDER BY opened_at DESC, id DESC LIMIT $1`, args...)
-	if err != nil {
-		return nil, ledger.Cursor{}, fmt.Errorf("list reviews: %w", err)
-	}
-	if len(reviews) <= limit {
-		return reviews, ledger.Cursor{}, nil
-	}
-	reviews = reviews[:limit]
-	last := reviews[limit-1]
-	return reviews, ledger.Cursor{CreatedAt: last.OpenedAt, ID: last.ID}, nil
+	var where selection
+	where.equal("payment_id", filter.PaymentID)
+	where.equal("refund_id", filter.RefundID)
+	where.holds("decided_at IS NULL", filter.Open)
+	return page(ctx, s, listing[payment.Review]{
+		name: "reviews", from: "reviews", time: "opened_at", id: "id",
+		columns: "id, payment_id, refund_id, cause, evidence_sealed, opened_at, verdict, source, decided_by, reason_sealed, decided_at",
+		scan:    s.scanReview,
+		place:   func(r payment.Review) ledger.Cursor { return ledger.Cursor{CreatedAt: r.OpenedAt, ID: r.ID} },
+	}, where, filter.After, filter.Limit)
 }
 
 func (s *Store) scanReview(row scanner) (payment.Review, error) {
@@ -116,12 +93,12 @@ func (s *Store) scanReview(row scanner) (payment.Review, error) {
 	return r, json.Unmarshal([]byte(evidence), &r.Evidence)
 }
 
-// RecordMismatch keeps a difference, once. The run that found it first announces
-// it, where its kind is announced, and gets the same answer when it asks again;
-// another run that finds it gets no receivers. workflow is the one that delivers.
+// RecordMismatch stores a mismatch once. The run that found it first announces
+// it, if its kind is announced, and gets the same answer on a retry; any other
+// run gets no receivers. workflow is the one that delivers.
 func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch, workflow string) (ledger.Announced, error) {
 	var announced ledger.Announced
-	err := s.write(ctx, "record mismatch "+m.ID, func(tx *sql.Tx) error {
+	err := s.write(ctx, "record mismatch "+m.ID, func(ctx context.Context, tx *sql.Tx) error {
 		announced = ledger.Announced{}
 		if _, err := insert(ctx, tx, "mismatches", []column{
 			{"id", m.ID},
@@ -160,32 +137,19 @@ func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch, workflow
 	return announced, nil
 }
 
-// Mismatches returns what a filter selects, newest first.
+// Mismatches returns at most one page of mismatches, newest first.
 func (s *Store) Mismatches(ctx context.Context, filter ledger.MismatchFilter) ([]payment.Mismatch, error) {
-	conditions, args := []string{"TRUE"}, []any{pageOf(filter.Limit)}
-	add := func(condition string, value any) {
-		args = append(args, value)
-		conditions = append(conditions, fmt.Sprintf(condition, len(args)))
-	}
-	if filter.Kind != "" {
-		add("kind = $%d", filter.Kind)
-	}
-	if filter.PaymentID != "" {
-		add("payment_id <> '' AND payment_id = $%d", filter.PaymentID)
-	}
-	if !filter.FoundFrom.IsZero() {
-		add("found_at >= $%d", micros(filter.FoundFrom))
-	}
-	if !filter.FoundTo.IsZero() {
-		add("found_at < $%d", micros(filter.FoundTo))
-	}
-	found, err := list(ctx, s.readers, scanMismatch, `
-		SELECT id, kind, payment_id, reference_number, ours, theirs, source, found_by, found_at
-		FROM mismatches WHERE `+strings.Join(conditions, " AND ")+` ORDER BY found_at DESC, id DESC LIMIT $1`, args...)
-	if err != nil {
-		return nil, fmt.Errorf("list mismatches: %w", err)
-	}
-	return found, nil
+	var where selection
+	where.equal("kind", string(filter.Kind))
+	where.equal("payment_id", filter.PaymentID)
+	where.between("found_at", filter.FoundFrom, filter.FoundTo)
+	found, _, err := page(ctx, s, listing[payment.Mismatch]{
+		name: "mismatches", from: "mismatches", time: "found_at", id: "id",
+		columns: "id, kind, payment_id, reference_number, ours, theirs, source, found_by, found_at",
+		scan:    scanMismatch,
+		place:   func(m payment.Mismatch) ledger.Cursor { return ledger.Cursor{CreatedAt: m.FoundAt, ID: m.ID} },
+	}, where, ledger.Cursor{}, filter.Limit)
+	return found, err
 }
 
 func scanMismatch(row scanner) (payment.Mismatch, error) {

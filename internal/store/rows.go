@@ -22,15 +22,15 @@ type queryer interface {
 // scanner is one row of an answer.
 type scanner interface{ Scan(dest ...any) error }
 
-// column is one value on its way to a table. Names are written next to their
-// values, so that no list of 30 placeholders has to be counted.
+// column is a value to write. Its name stands next to it, so that nobody has to
+// count 30 placeholders.
 type column struct {
 	name  string
 	value any
 }
 
-// insert adds a row, or does nothing where a unique index has it already, and
-// reports which.
+// insert adds a row unless a unique index already has it, and reports whether
+// it did.
 func insert(ctx context.Context, q queryer, table string, row []column) (inserted bool, err error) {
 	names, marks, values := make([]string, len(row)), make([]string, len(row)), make([]any, len(row))
 	for i, c := range row {
@@ -132,8 +132,7 @@ func (c maybeTimeColumn) Scan(src any) error {
 	return timeColumn{*c.dest}.Scan(src)
 }
 
-// failureOf returns what two columns say of a failure, nil where they are
-// empty.
+// failureOf returns the failure in two columns, or nil if they are empty.
 func failureOf(f payment.Failure) *payment.Failure {
 	if f == (payment.Failure{}) {
 		return nil

@@ -6,14 +6,13 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// Sealer encrypts what a stolen database file must not tell. It is safe for
+// Sealer encrypts what a stolen database must not reveal. It is safe for
 // concurrent use.
 type Sealer interface {
 	// Seal encrypts plain and binds it to context: only [Sealer.Open] with the
-	// same context reads it again.
+	// same context can read it.
 	Seal(plain, context []byte) ([]byte, error)
-	// Open returns what was sealed, or an error where a byte of either
-	// argument was changed.
+	// Open returns what was sealed, or an error if either argument was changed.
 	Open(sealed, context []byte) ([]byte, error)
 	// Digest returns a keyed digest of data that nobody can compute without
 	// the key. Different purposes give different digests.
@@ -36,8 +35,8 @@ func (s *Store) digest(purpose string, text private.Text) string {
 	return s.sealer.Digest(purpose, []byte(text))
 }
 
-// sealing seals the columns of one row. The first error is kept in err, so
-// that a row can be written down as one list.
+// sealing seals the columns of one row. It keeps the first error in err, so
+// that a row can be written as one list.
 type sealing struct {
 	sealer    Sealer
 	table, id string
@@ -101,6 +100,6 @@ func (c unsealedColumn) Scan(src any) error {
 	return nil
 }
 
-// place is what a sealed value is bound to, so that nobody who can write the
-// file moves a value to another row or column.
+// place is what a sealed value is bound to, so that an attacker who can write
+// the database cannot move a value to another row or column.
 func place(table, column, id string) []byte { return []byte(table + "." + column + "/" + id) }

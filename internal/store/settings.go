@@ -7,20 +7,20 @@ import (
 	"fmt"
 )
 
-// ClaimMerchant writes the merchant's id at the first start and refuses any
-// other one from then on: payment ids are derived from it, so that a changed
-// one would make the same idempotency key charge a second time.
+// ClaimMerchant stores the merchant's id at the first start and refuses any
+// other id from then on. Payment ids are derived from it: if it changed, the
+// same idempotency key would charge a second time.
 func (s *Store) ClaimMerchant(ctx context.Context, id string) error {
 	if id == "" {
 		return errors.New("claim the store for a merchant: the merchant id is empty: set COBRO_MERCHANT_ID")
 	}
-	return s.write(ctx, "claim the store for a merchant", func(tx *sql.Tx) error {
+	return s.write(ctx, "claim the store for a merchant", func(ctx context.Context, tx *sql.Tx) error {
 		return s.claimMerchant(ctx, tx, id)
 	})
 }
 
-// claimMerchant keeps every other claim waiting until the transaction ends, and
-// with them every import: two that bring the same payment meet here.
+// claimMerchant blocks every other claim until the transaction ends. Imports
+// claim too, so two imports of the same payment take turns.
 func (s *Store) claimMerchant(ctx context.Context, tx *sql.Tx, id string) error {
 	if _, err := insert(ctx, tx, "settings", []column{{"name", "merchant_id"}, {"value", id}}); err != nil {
 		return err

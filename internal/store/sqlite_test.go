@@ -31,7 +31,7 @@ func TestSQLite(t *testing.T) {
 		cfg := migrated(t)
 		return func(now func() time.Time) *store.Store {
 			one := cfg
-			one.Now = now
+			one.Now, one.Timeout = now, time.Minute // many at once on a busy machine
 			return open(t, one)
 		}
 	})
@@ -183,7 +183,7 @@ func confide(t *testing.T, s *store.Store) (found string, canaries []string) {
 	found = "order-in-clear"
 	canaries = []string{
 		"7875551111", "7875552222", "canary-name", "canary-mail", "canary-first", "canary-second",
-		"canary-item", "canary-message", "canary-body", "canary-header",
+		"canary-item", "canary-message", "canary-body", "canary-header", "7875553333", "canary-claimed",
 	}
 	r := sample("pay_1")
 	p := &r.Payment
@@ -195,8 +195,10 @@ func confide(t *testing.T, s *store.Store) (found string, canaries []string) {
 	require.NoError(t, err)
 	_, err = s.ReserveRefund(ctx, ledger.Reservation{RefundID: "ref_1", PaymentID: p.ID, Message: "canary-message"})
 	require.NoError(t, err)
-	_, err = s.AddWebhookEvent(ctx, ledger.WebhookEvent{
+	_, err = s.AddGatewayEvent(ctx, ledger.GatewayEvent{
 		ID: "whe_1", Digest: "d", Body: `{"name":"canary-body"}`, Headers: `{"X":"canary-header"}`,
+		Payer:   payment.Customer{Name: "canary-claimed-name", PhoneNumber: "7875553333", Email: "canary-claimed-mail@example.com"},
+		Message: "canary-claimed-message",
 	})
 	require.NoError(t, err)
 	return found, canaries
@@ -267,28 +269,28 @@ func TestAnEventThatCannotBeReadHidesNoOther(t *testing.T) {
 func unreadable(t *testing.T, cfg store.Config) {
 	t.Helper()
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	lost := ledger.WebhookEvent{ID: "whe_1", Digest: "1", Body: "lost", Headers: "{}", ReceivedAt: now, NotBefore: now}
-	_, err := open(t, cfg).AddWebhookEvent(t.Context(), lost)
+	lost := ledger.GatewayEvent{ID: "whe_1", Digest: "1", Body: "lost", Headers: "{}", ReceivedAt: now, NotBefore: now}
+	_, err := open(t, cfg).AddGatewayEvent(t.Context(), lost)
 	require.NoError(t, err)
 	cfg.Sealer = storetest.NewSealer(t)
 	s := open(t, cfg)
-	kept := ledger.WebhookEvent{ID: "whe_2", Digest: "2", Body: "kept", Headers: "{}", ReceivedAt: now.Add(time.Second), NotBefore: now}
-	_, err = s.AddWebhookEvent(t.Context(), kept)
+	kept := ledger.GatewayEvent{ID: "whe_2", Digest: "2", Body: "kept", Headers: "{}", ReceivedAt: now.Add(time.Second), NotBefore: now}
+	_, err = s.AddGatewayEvent(t.Context(), kept)
 	require.NoError(t, err)
 
-	leased, err := s.LeaseWebhookEvents(t.Context(), 10, time.Minute)
+	leased, err := s.LeaseGatewayEvents(t.Context(), 10, time.Minute)
 	require.NoError(t, err)
 	require.Len(t, leased, 2)
-	require.ErrorContains(t, leased[0].Unreadable, "unseal webhook_events.body of whe_1")
+	require.ErrorContains(t, leased[0].Unreadable, "unseal gateway_events.body of whe_1")
 	require.Empty(t, leased[0].Body)
 	require.NoError(t, leased[1].Unreadable)
 	require.EqualValues(t, "kept", leased[1].Body)
-	listed, _, err := s.WebhookEvents(t.Context(), ledger.WebhookFilter{})
+	listed, _, err := s.GatewayEvents(t.Context(), ledger.GatewayEventFilter{})
 	require.NoError(t, err)
 	require.Len(t, listed, 2)
 	require.Error(t, listed[1].Unreadable)
-	require.NoError(t, s.PostponeWebhookEvent(t.Context(), "whe_1", now.Add(time.Hour)))
-	require.NoError(t, s.SettleWebhookEvent(t.Context(), "whe_1", ledger.VerdictUnmatched, "", ""))
+	require.NoError(t, s.PostponeGatewayEvent(t.Context(), "whe_1", now.Add(time.Hour)))
+	require.NoError(t, s.SettleGatewayEvent(t.Context(), "whe_1", ledger.EventUnmatched, "", ""))
 }
 
 // brokenSealer fails where a test wants it to.
@@ -303,11 +305,11 @@ func TestNothingIsWrittenThatCannotBeSealed(t *testing.T) {
 	s := open(t, cfg)
 	_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_1")})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	_, err = s.AddWebhookEvent(t.Context(), ledger.WebhookEvent{ID: "whe_1", Digest: "d", Body: private.Text("{}")})
+	_, err = s.AddGatewayEvent(t.Context(), ledger.GatewayEvent{ID: "whe_1", Digest: "d", Body: private.Text("{}")})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	_, err = s.Payment(t.Context(), "pay_1")
 	require.ErrorIs(t, err, ledger.ErrNotFound)
-	events, _, err := s.WebhookEvents(t.Context(), ledger.WebhookFilter{Limit: 10})
+	events, _, err := s.GatewayEvents(t.Context(), ledger.GatewayEventFilter{Limit: 10})
 	require.NoError(t, err)
 	require.Empty(t, events)
 }

@@ -59,8 +59,8 @@ type RecordStore interface {
 	// has left, another workflow's to send again. It returns a
 	// *ledger.DeliveryPendingError where a third one sends it.
 	ReopenDelivery(ctx context.Context, id, workflow, left string) (ledger.Reopened, error)
-	// SettleWebhookEvent records what became of an event.
-	SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error
+	// SettleGatewayEvent records what became of an event.
+	SettleGatewayEvent(ctx context.Context, id string, verdict ledger.EventVerdict, matchedID, effect string) error
 	// Payment returns a payment as it was last recorded, or ledger.ErrNotFound.
 	Payment(ctx context.Context, id string) (ledger.Record, error)
 }
@@ -229,7 +229,7 @@ func workflowID(ctx context.Context) string {
 
 // SettleEvent writes what became of a webhook's event.
 func (r *Records) SettleEvent(ctx context.Context, in activity.SettleEventInput) (activity.None, error) {
-	return activity.None{}, r.Store.SettleWebhookEvent(ctx, in.EventID, in.Verdict, in.MatchedID, in.Effect)
+	return activity.None{}, r.Store.SettleGatewayEvent(ctx, in.EventID, in.Verdict, in.MatchedID, in.Effect)
 }
 
 // LookUpPayment reads a payment that has no workflow any more. A payment that

@@ -43,7 +43,7 @@ func backlogs(t *testing.T, open Opener) {
 	}
 	first := add(t, s, event(1))
 	add(t, s, event(2))
-	require.NoError(t, s.SettleWebhookEvent(ctx, add(t, s, event(0)).ID, ledger.VerdictIgnored, "", ""))
+	require.NoError(t, s.SettleGatewayEvent(ctx, add(t, s, event(0)).ID, ledger.EventIgnored, "", ""))
 	for day, at := range []time.Time{noon().Add(time.Hour), noon()} {
 		require.NoError(t, s.RecordReconciliation(ctx, payment.Reconciliation{
 			RunID: string(rune('a' + day)), Day: "2026-03-01", StartedAt: noon(), EndedAt: at,
@@ -55,7 +55,7 @@ func backlogs(t *testing.T, open Opener) {
 	require.Equal(t, store.Backlog{
 		Payments:       map[payment.Status]int{payment.StatusPending: 1, payment.StatusOpen: 1},
 		PaymentReviews: 1, RefundReviews: 1,
-		Webhooks: 2, OldestWebhook: first.ReceivedAt,
+		Events: 2, OldestEvent: first.ReceivedAt,
 		Notifications: []ledger.DeliveryCount{
 			{Host: "shop", Event: payment.EventCompleted, Receiver: "b", Status: payment.DeliveryFailed, Count: 1},
 		},

@@ -185,7 +185,7 @@ func payers(t *testing.T, open Opener) {
 	known, err := s.Customer(ctx, payer.PhoneNumber)
 	require.NoError(t, err)
 	require.Equal(t, payer, known)
-	found, _, err := s.Payments(ctx, ledger.Filter{PhoneNumber: payer.PhoneNumber})
+	found, _, err := s.Payments(ctx, ledger.PaymentFilter{PhoneNumber: payer.PhoneNumber})
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 

@@ -83,7 +83,7 @@ func imports(t *testing.T, open Opener) {
 	known, err := s.Customer(ctx, in.Payment.Customer.PhoneNumber)
 	require.NoError(t, err)
 	require.Equal(t, in.Payment.Customer, known)
-	found, _, err := s.Payments(ctx, ledger.Filter{Metadata1: in.Payment.Metadata1})
+	found, _, err := s.Payments(ctx, ledger.PaymentFilter{Metadata1: in.Payment.Metadata1})
 	require.NoError(t, err)
 	require.Equal(t, []payment.Payment{want.Payment}, found)
 
@@ -284,15 +284,15 @@ func importedCustomers(t *testing.T, open Opener) {
 func importedLater(t *testing.T, open Opener) {
 	s, ctx := open(newClock().now), t.Context()
 	in := old(t, 2_00)
-	early := ledger.WebhookEvent{ID: "whe_early", Digest: "early", EcommerceID: in.Payment.EcommerceID, ReceivedAt: noon()}
-	_, err := s.AddWebhookEvent(ctx, early)
+	early := ledger.GatewayEvent{ID: "whe_early", Digest: "early", EcommerceID: in.Payment.EcommerceID, ReceivedAt: noon()}
+	_, err := s.AddGatewayEvent(ctx, early)
 	require.NoError(t, err)
-	require.NoError(t, s.SettleWebhookEvent(ctx, early.ID, ledger.VerdictUnmatched, "", "no payment"))
+	require.NoError(t, s.SettleGatewayEvent(ctx, early.ID, ledger.EventUnmatched, "", "no payment"))
 	importing(ctx, t, s, in)
-	waiting, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictPending, Limit: 10})
+	waiting, _, err := s.GatewayEvents(ctx, ledger.GatewayEventFilter{Verdict: ledger.EventPending, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, waiting, 1, "an event that came first is taken up again")
-	id, err := s.MatchWebhookEvent(ctx, early)
+	id, err := s.MatchGatewayEvent(ctx, early)
 	require.NoError(t, err)
 	require.Equal(t, in.Payment.ID, id)
 

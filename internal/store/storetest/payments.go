@@ -48,9 +48,9 @@ func unknownIDs(t *testing.T, open Opener) {
 	require.ErrorIs(t, err, ledger.ErrNotFound)
 	_, err = s.Delivery(ctx, "ntf_unknown")
 	require.ErrorIs(t, err, ledger.ErrNotFound)
-	require.ErrorIs(t, s.SettleWebhookEvent(ctx, "whe_unknown", ledger.VerdictLate, "", ""), ledger.ErrNotFound)
-	require.ErrorIs(t, s.SettleWebhookEvent(ctx, "whe_unknown", ledger.VerdictUnmatched, "", ""), ledger.ErrNotFound)
-	require.ErrorIs(t, s.PostponeWebhookEvent(ctx, "whe_unknown", noon()), ledger.ErrNotFound)
+	require.ErrorIs(t, s.SettleGatewayEvent(ctx, "whe_unknown", ledger.EventLate, "", ""), ledger.ErrNotFound)
+	require.ErrorIs(t, s.SettleGatewayEvent(ctx, "whe_unknown", ledger.EventUnmatched, "", ""), ledger.ErrNotFound)
+	require.ErrorIs(t, s.PostponeGatewayEvent(ctx, "whe_unknown", noon()), ledger.ErrNotFound)
 	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: ledger.RefundRecord{Refund: payment.Refund{ID: "ref_x", PaymentID: newID(t)}}})
 	require.ErrorIs(t, err, ledger.ErrNotFound)
 
@@ -222,7 +222,7 @@ func lists(t *testing.T, open Opener) {
 
 	for limit := 1; limit <= 8; limit++ {
 		var got []payment.Payment
-		filter := ledger.Filter{Limit: limit}
+		filter := ledger.PaymentFilter{Limit: limit}
 		for {
 			page, next, err := s.Payments(ctx, filter)
 			require.NoError(t, err)
@@ -243,23 +243,23 @@ func lists(t *testing.T, open Opener) {
 	}
 	tests := []struct {
 		name   string
-		filter ledger.Filter
+		filter ledger.PaymentFilter
 		keep   func(payment.Payment) bool
 	}{
-		{"none", ledger.Filter{}, func(payment.Payment) bool { return true }},
-		{"status", ledger.Filter{Status: payment.StatusFailed}, func(p payment.Payment) bool { return p.ID == odd.ID }},
-		{"reference", ledger.Filter{Reference: odd.Reference}, func(p payment.Payment) bool { return p.ID == odd.ID }},
-		{"asked phone", ledger.Filter{PhoneNumber: "9395550003"}, func(p payment.Payment) bool { return p.ID == odd.ID }},
-		{"paying phone", ledger.Filter{PhoneNumber: "7875550002"}, func(p payment.Payment) bool { return p.ID != odd.ID }},
-		{"metadata1", ledger.Filter{Metadata1: odd.Metadata1}, func(p payment.Payment) bool { return p.ID == odd.ID }},
-		{"metadata2", ledger.Filter{Metadata2: "row 3"}, func(p payment.Payment) bool { return p.ID == odd.ID }},
-		{"metadata2 as metadata1", ledger.Filter{Metadata1: "row 3"}, func(payment.Payment) bool { return false }},
-		{"in review", ledger.Filter{NeedsReview: &yes}, func(p payment.Payment) bool { return p.NeedsReview }},
-		{"not in review", ledger.Filter{NeedsReview: &no}, func(p payment.Payment) bool { return !p.NeedsReview }},
-		{"from, inclusive", ledger.Filter{CreatedFrom: odd.CreatedAt}, func(p payment.Payment) bool { return !p.CreatedAt.Before(odd.CreatedAt) }},
-		{"to, exclusive", ledger.Filter{CreatedTo: odd.CreatedAt}, func(p payment.Payment) bool { return p.CreatedAt.Before(odd.CreatedAt) }},
+		{"none", ledger.PaymentFilter{}, func(payment.Payment) bool { return true }},
+		{"status", ledger.PaymentFilter{Status: payment.StatusFailed}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"reference", ledger.PaymentFilter{Reference: odd.Reference}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"asked phone", ledger.PaymentFilter{PhoneNumber: "9395550003"}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"paying phone", ledger.PaymentFilter{PhoneNumber: "7875550002"}, func(p payment.Payment) bool { return p.ID != odd.ID }},
+		{"metadata1", ledger.PaymentFilter{Metadata1: odd.Metadata1}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"metadata2", ledger.PaymentFilter{Metadata2: "row 3"}, func(p payment.Payment) bool { return p.ID == odd.ID }},
+		{"metadata2 as metadata1", ledger.PaymentFilter{Metadata1: "row 3"}, func(payment.Payment) bool { return false }},
+		{"in review", ledger.PaymentFilter{NeedsReview: &yes}, func(p payment.Payment) bool { return p.NeedsReview }},
+		{"not in review", ledger.PaymentFilter{NeedsReview: &no}, func(p payment.Payment) bool { return !p.NeedsReview }},
+		{"from, inclusive", ledger.PaymentFilter{CreatedFrom: odd.CreatedAt}, func(p payment.Payment) bool { return !p.CreatedAt.Before(odd.CreatedAt) }},
+		{"to, exclusive", ledger.PaymentFilter{CreatedTo: odd.CreatedAt}, func(p payment.Payment) bool { return p.CreatedAt.Before(odd.CreatedAt) }},
 		{
-			"several", ledger.Filter{PhoneNumber: "7875550001", NeedsReview: &yes, CreatedFrom: odd.CreatedAt, Status: payment.StatusCompleted},
+			"several", ledger.PaymentFilter{PhoneNumber: "7875550001", NeedsReview: &yes, CreatedFrom: odd.CreatedAt, Status: payment.StatusCompleted},
 			func(p payment.Payment) bool { return p.NeedsReview && !p.CreatedAt.Before(odd.CreatedAt) },
 		},
 	}
@@ -280,7 +280,7 @@ func pagesDuringWrites(t *testing.T, open Opener) {
 		record(ctx, t, s, r)
 		before = append(before, r.Payment.ID)
 	}
-	filter := ledger.Filter{Limit: 2}
+	filter := ledger.PaymentFilter{Limit: 2}
 	for {
 		page, next, err := s.Payments(ctx, filter)
 		require.NoError(t, err)

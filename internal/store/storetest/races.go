@@ -385,15 +385,15 @@ func receiverRace(t *testing.T, open Opener) {
 	require.ElementsMatch(t, all, slices.Concat(removed...), "each is removed by one")
 }
 
-// webhookRace lets the gateway send one event many times at once.
-func webhookRace(t *testing.T, open Opener) {
+// eventRace lets the gateway send one event many times at once.
+func eventRace(t *testing.T, open Opener) {
 	stores, ctx := openAll(open), t.Context()
 	const copies = 20
 	digest := event(0).Digest
 	added, errs := atOnce(stores, copies, func(i int, s *store.Store) (bool, error) {
 		e := event(i)
 		e.Digest = digest
-		return s.AddWebhookEvent(ctx, e)
+		return s.AddGatewayEvent(ctx, e)
 	})
 	allWell(t, errs)
 	winner := slices.Index(added, true)
@@ -410,8 +410,8 @@ func crowdedLeases(t *testing.T, open Opener) {
 		for i := range 10 {
 			want = append(want, add(t, stores[0], event(100*round+i)).ID)
 		}
-		leased, errs := atOnce(stores, 8, func(_ int, s *store.Store) ([]ledger.WebhookEvent, error) {
-			return s.LeaseWebhookEvents(ctx, 100, time.Hour)
+		leased, errs := atOnce(stores, 8, func(_ int, s *store.Store) ([]ledger.GatewayEvent, error) {
+			return s.LeaseGatewayEvents(ctx, 100, time.Hour)
 		})
 		allWell(t, errs)
 		require.ElementsMatch(t, want, ids(slices.Concat(leased...)), "each event exactly once")
@@ -433,13 +433,13 @@ func ticketRace(t *testing.T, open Opener) {
 				_, err := s.RecordPayment(ctx, ledger.Change{Record: opened})
 				return false, err
 			}
-			if _, err := s.AddWebhookEvent(ctx, e); err != nil {
+			if _, err := s.AddGatewayEvent(ctx, e); err != nil {
 				return false, err
 			}
-			return false, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictUnmatched, "", "")
+			return false, s.SettleGatewayEvent(ctx, e.ID, ledger.EventUnmatched, "", "")
 		})
 		allWell(t, errs)
-		events, _, err := stores[0].WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictPending, Limit: 100})
+		events, _, err := stores[0].GatewayEvents(ctx, ledger.GatewayEventFilter{Verdict: ledger.EventPending, Limit: 100})
 		require.NoError(t, err)
 		require.Contains(t, ids(events), e.ID, "the event has a payment and waits for the relay")
 	}
@@ -455,13 +455,13 @@ func strangeTexts(t *testing.T, open Opener) {
 	got := only(t, s)
 	require.Equal(t, e.ID, got.ID)
 	require.Equal(t, e.Body, got.Body, "what is sealed is kept byte by byte")
-	_, err := s.MatchWebhookEvent(ctx, e)
+	_, err := s.MatchGatewayEvent(ctx, e)
 	require.ErrorIs(t, err, ledger.ErrNotFound)
 	_, err = s.RefundContext(ctx, ledger.RefundClaim{
 		EcommerceID: strange, ReferenceNumber: strange, PaymentID: strange, Message: private.Text("#" + strange), Amount: *amount(1),
 	})
 	require.NoError(t, err)
-	found, _, err := s.Payments(ctx, ledger.Filter{Reference: strange, Status: payment.Status(strange)})
+	found, _, err := s.Payments(ctx, ledger.PaymentFilter{Reference: strange, Status: payment.Status(strange)})
 	require.NoError(t, err)
 	require.Empty(t, found)
 	_, err = s.Payment(ctx, strange)
@@ -479,7 +479,7 @@ func byteOrder(t *testing.T, open Opener) {
 		record(ctx, t, s, r)
 	}
 	var got []string
-	for filter := (ledger.Filter{Limit: 2}); ; {
+	for filter := (ledger.PaymentFilter{Limit: 2}); ; {
 		page, next, err := s.Payments(ctx, filter)
 		require.NoError(t, err)
 		for _, p := range page {

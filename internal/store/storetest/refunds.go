@@ -293,7 +293,7 @@ func refundLife(t *testing.T, open Opener) {
 	r, err := s.Payment(ctx, paid.Payment.ID)
 	require.NoError(t, err)
 	require.Equal(t, money.FromCents(2_50), r.Payment.RefundedAmount)
-	page, _, err := s.Payments(ctx, ledger.Filter{})
+	page, _, err := s.Payments(ctx, ledger.PaymentFilter{})
 	require.NoError(t, err)
 	require.Equal(t, []payment.Payment{r.Payment}, page, "lists count refunds too")
 
@@ -304,6 +304,53 @@ func refundLife(t *testing.T, open Opener) {
 	refunds, err := s.Refunds(ctx, paid.Payment.ID)
 	require.NoError(t, err)
 	require.Equal(t, []string{asked.RefundID, second.RefundID}, []string{refunds[0].ID, refunds[1].ID}, "oldest first")
+}
+
+// refundSteps tries every step from one state of a refund to another. What is
+// settled is never unsettled, except that a review may still find that a refund
+// was completed which had been recorded as failed.
+func refundSteps(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	type state struct {
+		status payment.RefundStatus
+		review bool
+	}
+	pending, completed, failed := payment.RefundPending, payment.RefundCompleted, payment.RefundFailed
+	all := []state{{pending, false}, {pending, true}, {completed, false}, {completed, true}, {failed, false}, {failed, true}}
+	allowed := map[state][]state{
+		{pending, false}:   all,
+		{pending, true}:    all,
+		{completed, false}: {{completed, false}},
+		{completed, true}:  {{completed, false}, {completed, true}},
+		{failed, false}:    {{failed, false}},
+		{failed, true}:     {{failed, false}, {failed, true}, {completed, false}, {completed, true}},
+	}
+	for _, was := range all {
+		for _, is := range all {
+			paid := filled(t)
+			record(ctx, t, s, paid)
+			granted, err := s.ReserveRefund(ctx, ask(paid.Payment.ID, "k", nil))
+			require.NoError(t, err)
+			before := settled(ledger.RefundRecord{Refund: granted.Refund}, was.status)
+			before.Refund.NeedsReview = was.review
+			_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: before})
+			require.NoError(t, err)
+
+			after := settled(before, is.status)
+			after.Refund.NeedsReview = is.review
+			_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: after})
+			if slices.Contains(allowed[was], is) {
+				require.NoError(t, err, "%v to %v", was, is)
+				continue
+			}
+			var refused *payment.RefundTransitionError
+			require.ErrorAs(t, err, &refused, "%v to %v", was, is)
+			got, err := s.Refund(ctx, granted.Refund.ID)
+			require.NoError(t, err)
+			require.Equal(t, was.status, got.Refund.Status, "a refused step changes nothing")
+			require.Equal(t, was.review, got.Refund.NeedsReview)
+		}
+	}
 }
 
 func externalRefunds(t *testing.T, open Opener) {

@@ -154,14 +154,19 @@ CREATE TABLE notification_attempts (
     PRIMARY KEY (notification_id, execution, number)
 ) STRICT;
 
-CREATE TABLE webhook_events (
+CREATE TABLE gateway_events (
     id               TEXT PRIMARY KEY,
     digest           TEXT NOT NULL UNIQUE,
     kind             TEXT NOT NULL,
     ecommerce_id     TEXT NOT NULL,
     reference_number TEXT NOT NULL,
-    payment_id       TEXT NOT NULL, -- as claimed; there may be no such payment
-    body_sealed      BLOB,
+    payment_id       TEXT NOT NULL, -- as claimed, like all of these; there may be no such payment
+    total_cents      INTEGER,
+    payer_name_sealed  BLOB,
+    payer_phone_sealed BLOB,
+    payer_email_sealed BLOB,
+    message_sealed   BLOB,
+    body_sealed      BLOB, -- whole
     headers_sealed   BLOB,
     verdict          TEXT NOT NULL,
     matched_id       TEXT NOT NULL,
@@ -173,11 +178,11 @@ CREATE TABLE webhook_events (
     received_at      INTEGER NOT NULL,
     settled_at       INTEGER
 ) STRICT;
-CREATE INDEX webhook_events_verdict ON webhook_events (verdict, received_at, id);
-CREATE INDEX webhook_events_newest ON webhook_events (received_at, id);
-CREATE INDEX webhook_events_ecommerce_id ON webhook_events (ecommerce_id) WHERE ecommerce_id <> '';
-CREATE INDEX webhook_events_payment ON webhook_events (payment_id) WHERE payment_id <> '';
-CREATE INDEX webhook_events_matched ON webhook_events (matched_id, received_at, id) WHERE matched_id <> '';
+CREATE INDEX gateway_events_verdict ON gateway_events (verdict, received_at, id);
+CREATE INDEX gateway_events_newest ON gateway_events (received_at, id);
+CREATE INDEX gateway_events_ecommerce_id ON gateway_events (ecommerce_id) WHERE ecommerce_id <> '';
+CREATE INDEX gateway_events_payment ON gateway_events (payment_id) WHERE payment_id <> '';
+CREATE INDEX gateway_events_matched ON gateway_events (matched_id, received_at, id) WHERE matched_id <> '';
 
 -- One row for each time that a person was asked what became of money.
 CREATE TABLE reviews (
@@ -231,7 +236,7 @@ CREATE INDEX reconciliations_newest ON reconciliations (started_at, run_id);
 DROP TABLE reconciliations;
 DROP TABLE mismatches;
 DROP TABLE reviews;
-DROP TABLE webhook_events;
+DROP TABLE gateway_events;
 DROP TABLE notification_attempts;
 DROP TABLE notifications;
 DROP TABLE announcements;

@@ -1,9 +1,12 @@
-package api_test
+package relay_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,27 +16,57 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/relay"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
-	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
 )
 
-// relay is a running server over a real store, in a bubble of testing/synctest:
-// its clock moves when everything waits, so that no test waits for real.
-type relay struct {
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Personal data that no test may ever see in a log.
+const (
+	phone      = "7875550199"
+	payerName  = "Canaria Rivera"
+	payerEmail = "canaria@example.com"
+)
+
+// completedEvent is what the gateway posts when a ticket was paid.
+func completedEvent(ecommerceID, total string) string {
+	return fmt.Sprintf(`{"transactionType":"ECOMMERCE","status":"COMPLETED","ecommerceId":%q,"referenceNumber":"reference-1",
+		"dailyTransactionId":"0002","date":"2026-01-15 08:00:31","transactionDate":"2026-01-15 08:00:29",
+		"name":%q,"phoneNumber":%s,"email":%q,"message":"","total":%s,"subTotal":%s,"tax":0.0,"fee":0.07,"netAmount":2.93,
+		"totalRefundedAmount":0,"metadata1":"","metadata2":"","items":[]}`,
+		ecommerceID, payerName, phone, payerEmail, total, total)
+}
+
+// wire returns a file of the gateway's documented payloads.
+func wire(t *testing.T, name string) string {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join("..", "..", "athmovil", "testdata", "wire", name))
+	require.NoError(t, err)
+	return string(body)
+}
+
+// errDisk is why a store fails.
+var errDisk = errors.New("the disk is full")
+
+// running is a relay over a real store, in a bubble of testing/synctest: its
+// clock moves when everything waits, so that no test waits for real. It is its
+// own workflows, which take every event.
+type running struct {
 	t     *testing.T
-	flows *flowFuncs
 	store *store.Store
-	ring  *seal.Ring
 	logs  *telemetrytest.Lines
+	takes func(ctx context.Context, paymentID string, event workflows.GatewayEvent) error
 
 	mu      sync.Mutex
 	relayed []relayedEvent                  // guarded by mu
@@ -46,38 +79,64 @@ type relayedEvent struct {
 	at        time.Time
 }
 
-// newRelay returns one whose workflows take every event.
-func newRelay(t *testing.T) *relay {
+func newRelay(t *testing.T) *running {
 	t.Helper()
-	s, ring := newStore(t, time.Now)
-	r := &relay{t: t, flows: &flowFuncs{t: t}, store: s, ring: ring, logs: &telemetrytest.Lines{}}
-	r.flows.relay = r.take
-	r.flows.late = func(_ context.Context, in workflows.ApplyLateEventInput) error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.late = append(r.late, in)
-		return nil
-	}
-	t.Cleanup(func() { requireNoCanaries(t, r.logs.String()) })
+	ring, err := seal.New()
+	require.NoError(t, err)
+	cfg := store.Config{DSN: filepath.Join(t.TempDir(), "cobro.db"), Sealer: ring, Now: time.Now}
+	require.NoError(t, store.Migrate(t.Context(), cfg))
+	s, err := store.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	r := &running{t: t, store: s, logs: &telemetrytest.Lines{}}
+	r.takes = r.take
+	t.Cleanup(func() {
+		for _, canary := range []string{phone, payerName, payerEmail} {
+			require.NotContains(t, r.logs.String(), canary, "the log tells what it must not")
+		}
+	})
 	return r
 }
 
-func (r *relay) take(_ context.Context, id string, event workflows.GatewayEvent) error {
+// RelayEvent implements relay.Flows.
+func (r *running) RelayEvent(ctx context.Context, id string, event workflows.GatewayEvent) error {
+	return r.takes(ctx, id, event)
+}
+
+// ApplyLateEvent implements relay.Flows.
+func (r *running) ApplyLateEvent(_ context.Context, in workflows.ApplyLateEventInput) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.late = append(r.late, in)
+	return nil
+}
+
+func (r *running) take(_ context.Context, id string, event workflows.GatewayEvent) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.relayed = append(r.relayed, relayedEvent{id, event, time.Now()})
 	return nil
 }
 
-// run starts the relay, and returns a function that stops it.
-func (r *relay) run() (stop func()) { return r.runOn(r.store) }
-
-func (r *relay) runOn(s database) (stop func()) {
+// over returns a relay over a store.
+func (r *running) over(s relay.Store) *relay.Relay {
 	r.t.Helper()
-	server := config(s, r.flows, r.ring, r.logs, time.Now).serve(r.t)
+	one, err := relay.New(relay.Config{
+		Store: s, Flows: r, Logger: slog.New(slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	require.NoError(r.t, err)
+	return one
+}
+
+// run starts the relay, and returns a function that stops it.
+func (r *running) run() (stop func()) { return r.runOn(r.store) }
+
+func (r *running) runOn(s relay.Store) (stop func()) {
+	r.t.Helper()
+	one := r.over(s)
 	ctx, cancel := context.WithCancel(r.t.Context())
 	ended := make(chan error)
-	go func() { ended <- server.Run(ctx) }()
+	go func() { ended <- one.Run(ctx) }()
 	return func() {
 		cancel()
 		require.NoError(r.t, <-ended)
@@ -85,7 +144,7 @@ func (r *relay) runOn(s database) (stop func()) {
 }
 
 // payment records a payment with a ticket.
-func (r *relay) payment(key, ecommerceID string) payment.Payment {
+func (r *running) payment(key, ecommerceID string) payment.Payment {
 	r.t.Helper()
 	now := time.Now().UTC()
 	p := payment.Payment{
@@ -98,36 +157,31 @@ func (r *relay) payment(key, ecommerceID string) payment.Payment {
 	return p
 }
 
-// post stores an event as the webhook handler does.
-func (r *relay) post(body string) string {
+// post stores an event, as a relay of another process does that does not run.
+func (r *running) post(body string) (id string) {
 	r.t.Helper()
-	claim, err := athmovil.ParseWebhook([]byte(body))
+	got, err := r.over(r.store).Receive(r.t.Context(), []byte(body), nil)
 	require.NoError(r.t, err)
-	now := time.Now()
-	event := ledger.WebhookEvent{
-		ID: fmt.Sprintf("whe_%s", claim.Digest()[:26]), Digest: claim.Digest(), Kind: string(claim.Kind),
-		EcommerceID: claim.EcommerceID, ReferenceNumber: claim.ReferenceNumber,
-		Body: private.Text(body), ReceivedAt: now, NotBefore: now,
-	}
-	if ledger.IsID(string(claim.Metadata1)) {
-		event.PaymentID = string(claim.Metadata1)
-	}
-	_, err = r.store.AddWebhookEvent(r.t.Context(), event)
-	require.NoError(r.t, err)
-	return event.ID
+	require.False(r.t, got.Malformed)
+	claim, _ := athmovil.ParseWebhook([]byte(body))
+	return r.byDigest(claim.Digest()).ID
 }
 
-func (r *relay) event(id string) ledger.WebhookEvent {
+func (r *running) byDigest(digest string) ledger.GatewayEvent {
+	return r.find(func(e ledger.GatewayEvent) bool { return e.Digest == digest })
+}
+
+func (r *running) event(id string) ledger.GatewayEvent {
+	return r.find(func(e ledger.GatewayEvent) bool { return e.ID == id })
+}
+
+func (r *running) find(wanted func(ledger.GatewayEvent) bool) ledger.GatewayEvent {
 	r.t.Helper()
-	events, _, err := r.store.WebhookEvents(r.t.Context(), ledger.WebhookFilter{Limit: 100})
+	events, _, err := r.store.GatewayEvents(r.t.Context(), ledger.GatewayEventFilter{Limit: 100})
 	require.NoError(r.t, err)
-	for _, event := range events {
-		if event.ID == id {
-			return event
-		}
-	}
-	require.FailNow(r.t, "no such event")
-	return ledger.WebhookEvent{}
+	i := slices.IndexFunc(events, wanted)
+	require.NotEqual(r.t, -1, i, "no such event")
+	return events[i]
 }
 
 // settle lets the relay look d later, and waits until it has.
@@ -141,7 +195,7 @@ func TestRelayVerdicts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRelay(t)
 		ours, late := r.payment("ours", "ticket-ours"), r.payment("late", "ticket-late")
-		r.flows.relay = func(ctx context.Context, id string, event workflows.GatewayEvent) error {
+		r.takes = func(ctx context.Context, id string, event workflows.GatewayEvent) error {
 			if id == late.ID {
 				return fmt.Errorf("%w: not found", flows.ErrEnded)
 			}
@@ -151,20 +205,20 @@ func TestRelayVerdicts(t *testing.T) {
 			`{"transactionType":"ecommerce","status":"expired","date":"2026-01-15 08:00:31","total":"3.00","metadata1":%q}`, ours.ID)
 		tests := []struct {
 			name, body string
-			verdict    ledger.WebhookVerdict
+			verdict    ledger.EventVerdict
 			matched    string
 			effect     string
 		}{
-			{"ours by its ticket", completedEvent("ticket-ours", "3"), ledger.VerdictSignalled, ours.ID, "told to look"},
-			{"ours by its id", expired, ledger.VerdictSignalled, ours.ID, "told to look"},
-			{"late", completedEvent("ticket-late", "3"), ledger.VerdictLate, late.ID, "had ended"},
-			{"nobody's", completedEvent("ticket-nobody", "3"), ledger.VerdictUnmatched, "", "no payment"},
-			{"nobody's refund", wire(t, "webhook.refund.captured.json"), ledger.VerdictLate, "", "a refund"},
-			{"simulated", wire(t, "webhook.simulated.json"), ledger.VerdictIgnored, "", "test"},
-			{"simulated with our ticket", strings.Replace(completedEvent("ticket-ours", "3"), "ECOMMERCE", "simulated", 1), ledger.VerdictIgnored, "", "test"},
-			{"donation", wire(t, "webhook.donation.json"), ledger.VerdictIgnored, "", "donation"},
-			{"pay a business", wire(t, "webhook.payment.json"), ledger.VerdictIgnored, "", "Pay a Business"},
-			{"unknown", `{"transactionType":"lottery","ecommerceId":"ticket-ours"}`, ledger.VerdictIgnored, "", "unknown kind"},
+			{"ours by its ticket", completedEvent("ticket-ours", "3"), ledger.EventSignalled, ours.ID, "told to look"},
+			{"ours by its id", expired, ledger.EventSignalled, ours.ID, "told to look"},
+			{"late", completedEvent("ticket-late", "3"), ledger.EventLate, late.ID, "had ended"},
+			{"nobody's", completedEvent("ticket-nobody", "3"), ledger.EventUnmatched, "", "no payment"},
+			{"nobody's refund", wire(t, "webhook.refund.captured.json"), ledger.EventLate, "", "a refund"},
+			{"simulated", wire(t, "webhook.simulated.json"), ledger.EventIgnored, "", "test"},
+			{"simulated with our ticket", strings.Replace(completedEvent("ticket-ours", "3"), "ECOMMERCE", "simulated", 1), ledger.EventIgnored, "", "test"},
+			{"donation", wire(t, "webhook.donation.json"), ledger.EventIgnored, "", "donation"},
+			{"pay a business", wire(t, "webhook.payment.json"), ledger.EventIgnored, "", "Pay a Business"},
+			{"unknown", `{"transactionType":"lottery","ecommerceId":"ticket-ours"}`, ledger.EventIgnored, "", "unknown kind"},
 		}
 		ids := make([]string, len(tests))
 		for i, tt := range tests {
@@ -207,7 +261,7 @@ func TestRelayWaitsForTemporal(t *testing.T) {
 		began := time.Now()
 		var tries []time.Duration
 		var back atomic.Bool
-		r.flows.relay = func(ctx context.Context, id string, event workflows.GatewayEvent) error {
+		r.takes = func(ctx context.Context, id string, event workflows.GatewayEvent) error {
 			if back.Load() {
 				return r.take(ctx, id, event)
 			}
@@ -218,15 +272,15 @@ func TestRelayWaitsForTemporal(t *testing.T) {
 		stop := r.run()
 		defer stop()
 		settle(10 * time.Minute)
-		require.Equal(t, ledger.VerdictPending, r.event(first).Verdict)
+		require.Equal(t, ledger.EventPending, r.event(first).Verdict)
 		require.Equal(t, []time.Duration{0, 1 * time.Second, 3 * time.Second, 7 * time.Second, 15 * time.Second, 31 * time.Second},
 			tries[:6], "the pauses double, and of a lease only one event is tried in vain")
 		require.Less(t, len(tries), 20, "and end at a minute")
 
 		back.Store(true)
 		settle(2 * time.Minute)
-		require.Equal(t, ledger.VerdictSignalled, r.event(first).Verdict)
-		require.Equal(t, ledger.VerdictSignalled, r.event(second).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(first).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(second).Verdict)
 		require.Len(t, r.relayed, 2)
 		require.Contains(t, []string{r.relayed[0].paymentID, r.relayed[1].paymentID}, p.ID)
 	})
@@ -240,7 +294,7 @@ func TestRelayGoesRoundAPoisonedEvent(t *testing.T) {
 		r := newRelay(t)
 		r.payment("poisoned", "ticket-1")
 		r.payment("healthy", "ticket-2")
-		r.flows.relay = func(ctx context.Context, id string, event workflows.GatewayEvent) error {
+		r.takes = func(ctx context.Context, id string, event workflows.GatewayEvent) error {
 			if event.EcommerceID == "ticket-1" {
 				return errors.New("payload too large")
 			}
@@ -250,22 +304,22 @@ func TestRelayGoesRoundAPoisonedEvent(t *testing.T) {
 		stop := r.run()
 		defer stop()
 		synctest.Wait()
-		require.Equal(t, ledger.VerdictPending, r.event(poisoned).Verdict)
-		require.Equal(t, ledger.VerdictSignalled, r.event(healthy).Verdict)
+		require.Equal(t, ledger.EventPending, r.event(poisoned).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(healthy).Verdict)
 	})
 }
 
 // blind is a store that cannot read one event.
 type blind struct {
-	database
+	relay.Store
 	id string
 }
 
-func (b blind) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error) {
-	events, err := b.database.LeaseWebhookEvents(ctx, limit, lease)
+func (b blind) LeaseGatewayEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.GatewayEvent, error) {
+	events, err := b.Store.LeaseGatewayEvents(ctx, limit, lease)
 	for i := range events {
 		if events[i].ID == b.id {
-			events[i].Body, events[i].Unreadable = "", seal.ErrUnknownKey
+			events[i].Payer, events[i].Unreadable = payment.Customer{}, seal.ErrUnknownKey
 		}
 	}
 	return events, err
@@ -283,9 +337,9 @@ func TestRelayGoesRoundAnUnreadableEvent(t *testing.T) {
 		stop := r.runOn(blind{r.store, unreadable})
 		settle(10 * time.Minute)
 		stop()
-		require.Equal(t, ledger.VerdictSignalled, r.event(healthy).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(healthy).Verdict)
 		waiting := r.event(unreadable)
-		require.Equal(t, ledger.VerdictPending, waiting.Verdict)
+		require.Equal(t, ledger.EventPending, waiting.Verdict)
 		require.Equal(t, 1, waiting.Attempts, "not again and again")
 		require.Contains(t, r.logs.String(), "webhook event unreadable")
 		require.Contains(t, r.logs.String(), seal.ErrUnknownKey.Error())
@@ -293,7 +347,7 @@ func TestRelayGoesRoundAnUnreadableEvent(t *testing.T) {
 		stop = r.run() // with the key
 		settle(10 * time.Minute)
 		stop()
-		require.Equal(t, ledger.VerdictSignalled, r.event(unreadable).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(unreadable).Verdict)
 	})
 }
 
@@ -335,7 +389,7 @@ func TestRelayFinishesWhatItHolds(t *testing.T) {
 		r.payment("one", "ticket-1")
 		r.payment("two", "ticket-2")
 		handing, finish := make(chan struct{}), make(chan struct{})
-		r.flows.relay = func(ctx context.Context, id string, event workflows.GatewayEvent) error {
+		r.takes = func(ctx context.Context, id string, event workflows.GatewayEvent) error {
 			close(handing)
 			<-finish
 			if ctx.Err() != nil {
@@ -356,10 +410,10 @@ func TestRelayFinishesWhatItHolds(t *testing.T) {
 		synctest.Wait()
 		close(finish)
 		<-stopped
-		require.Equal(t, ledger.VerdictSignalled, r.event(first).Verdict)
-		require.Equal(t, ledger.VerdictPending, r.event(second).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(first).Verdict)
+		require.Equal(t, ledger.EventPending, r.event(second).Verdict)
 
-		free, err := r.store.LeaseWebhookEvents(t.Context(), 10, time.Minute)
+		free, err := r.store.LeaseGatewayEvents(t.Context(), 10, time.Minute)
 		require.NoError(t, err)
 		require.Len(t, free, 1)
 	})
@@ -374,16 +428,16 @@ func TestRelayHearsOfLateTickets(t *testing.T) {
 		defer stop()
 		id := r.post(completedEvent("ticket-1", "3"))
 		settle(2 * time.Second)
-		require.Equal(t, ledger.VerdictUnmatched, r.event(id).Verdict)
+		require.Equal(t, ledger.EventUnmatched, r.event(id).Verdict)
 		r.payment("late", "ticket-1")
 		settle(2 * time.Second)
-		require.Equal(t, ledger.VerdictSignalled, r.event(id).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(id).Verdict)
 	})
 }
 
 // sick is a store that fails until it is cured.
 type sick struct {
-	database
+	relay.Store
 	mu      sync.Mutex
 	leases  int // that still fail
 	settles int
@@ -396,18 +450,18 @@ func (s *sick) fails(left *int) bool {
 	return *left >= 0
 }
 
-func (s *sick) LeaseWebhookEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.WebhookEvent, error) {
+func (s *sick) LeaseGatewayEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.GatewayEvent, error) {
 	if s.fails(&s.leases) {
 		return nil, errDisk
 	}
-	return s.database.LeaseWebhookEvents(ctx, limit, lease)
+	return s.Store.LeaseGatewayEvents(ctx, limit, lease)
 }
 
-func (s *sick) SettleWebhookEvent(ctx context.Context, id string, verdict ledger.WebhookVerdict, matchedID, effect string) error {
+func (s *sick) SettleGatewayEvent(ctx context.Context, id string, verdict ledger.EventVerdict, matchedID, effect string) error {
 	if s.fails(&s.settles) {
 		return errDisk
 	}
-	return s.database.SettleWebhookEvent(ctx, id, verdict, matchedID, effect)
+	return s.Store.SettleGatewayEvent(ctx, id, verdict, matchedID, effect)
 }
 
 func TestRelayOutlivesTheStoresFailures(t *testing.T) {
@@ -416,37 +470,53 @@ func TestRelayOutlivesTheStoresFailures(t *testing.T) {
 		r := newRelay(t)
 		r.payment("one", "ticket-1")
 		id := r.post(completedEvent("ticket-1", "3"))
-		server := config(&sick{database: r.store, leases: 3, settles: 1}, r.flows, r.ring, r.logs, time.Now).serve(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- server.Run(ctx) }()
+		stop := r.runOn(&sick{Store: r.store, leases: 3, settles: 1})
 		settle(5 * time.Second)
-		require.Equal(t, ledger.VerdictPending, r.event(id).Verdict, "handed over, and not settled")
+		require.Equal(t, ledger.EventPending, r.event(id).Verdict, "handed over, and not settled")
 		settle(time.Minute)
-		require.Equal(t, ledger.VerdictSignalled, r.event(id).Verdict)
+		require.Equal(t, ledger.EventSignalled, r.event(id).Verdict)
 		require.Len(t, r.relayed, 2, "under one digest, which the workflow takes once")
 		require.Equal(t, r.relayed[0].event.Digest, r.relayed[1].event.Digest)
-		cancel()
-		require.NoError(t, <-ended)
+		stop()
 	})
 }
 
-// TestWebhookWakesTheRelay goes the whole way over HTTP.
-func TestWebhookWakesTheRelay(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	p := w.open("hinted")
-	told := make(chan string, 1)
-	w.flows.relay = func(_ context.Context, id string, _ workflows.GatewayEvent) error {
-		told <- id
-		return nil
+type watchKey struct{}
+
+// diary is a Watcher that keeps what it learns.
+type diary struct{ lines []string }
+
+func (d *diary) Handover(ctx context.Context) (context.Context, func(relay.HandedOver)) {
+	return context.WithValue(ctx, watchKey{}, "handover"), func(h relay.HandedOver) {
+		d.lines = append(d.lines, fmt.Sprintf("%s: %q %t %t", h.Kind, h.Verdict, h.EventID != "", h.PaymentID != ""))
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() { ended <- w.api.Run(ctx) }()
-	require.Equal(t, 200, w.do("POST", webhookPath, completedEvent(p.EcommerceID, "10")).status)
-	require.Equal(t, p.ID, <-told)
-	cancel()
-	require.NoError(t, <-ended)
-	require.Len(t, w.events(ledger.VerdictSignalled), 1)
+}
+
+// TestWatcherFollowsAHandover: it learns what became of the event, and the
+// workflows are asked with its context.
+func TestWatcherFollowsAHandover(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, d := newRelay(t), &diary{}
+		r.payment("watched", "ticket-1")
+		away := true
+		r.takes = func(ctx context.Context, _ string, _ workflows.GatewayEvent) error {
+			require.Equal(t, "handover", ctx.Value(watchKey{}))
+			if away {
+				away = false
+				return flows.ErrUnavailable
+			}
+			return nil
+		}
+		one, err := relay.New(relay.Config{Store: r.store, Flows: r, Watch: d})
+		require.NoError(t, err)
+		r.post(completedEvent("ticket-1", "3"))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- one.Run(ctx) }()
+		settle(time.Minute)
+		cancel()
+		require.NoError(t, <-ended)
+		require.Equal(t, []string{`ecommerce_completed: "" true false`, `ecommerce_completed: "signalled" true true`}, d.lines)
+	})
 }

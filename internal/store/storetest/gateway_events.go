@@ -16,41 +16,41 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// event returns a webhook event with a digest of its own.
-func event(n int) ledger.WebhookEvent {
-	return ledger.WebhookEvent{
+// event returns a gateway event with a digest of its own.
+func event(n int) ledger.GatewayEvent {
+	return ledger.GatewayEvent{
 		ID: fmt.Sprintf("whe_%s", rand.Text()), Digest: rand.Text(), Kind: "ecommerce_completed",
 		Body: `{"status":"completed"}`, Headers: `{"User-Agent":"ATH"}`,
-		Verdict: ledger.VerdictPending, Deliveries: 1,
+		Verdict: ledger.EventPending, Deliveries: 1,
 		NotBefore: noon(), ReceivedAt: noon().Add(time.Duration(n) * time.Millisecond),
 	}
 }
 
-func add(t *testing.T, s *store.Store, e ledger.WebhookEvent) ledger.WebhookEvent {
+func add(t *testing.T, s *store.Store, e ledger.GatewayEvent) ledger.GatewayEvent {
 	t.Helper()
-	added, err := s.AddWebhookEvent(t.Context(), e)
+	added, err := s.AddGatewayEvent(t.Context(), e)
 	require.NoError(t, err)
 	require.True(t, added)
 	return e
 }
 
 // only returns the one event that the store holds.
-func only(t *testing.T, s *store.Store) ledger.WebhookEvent {
+func only(t *testing.T, s *store.Store) ledger.GatewayEvent {
 	t.Helper()
-	events, _, err := s.WebhookEvents(t.Context(), ledger.WebhookFilter{})
+	events, _, err := s.GatewayEvents(t.Context(), ledger.GatewayEventFilter{})
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 	return events[0]
 }
 
-func lease(t *testing.T, s *store.Store, limit int) []ledger.WebhookEvent {
+func lease(t *testing.T, s *store.Store, limit int) []ledger.GatewayEvent {
 	t.Helper()
-	events, err := s.LeaseWebhookEvents(t.Context(), limit, time.Minute)
+	events, err := s.LeaseGatewayEvents(t.Context(), limit, time.Minute)
 	require.NoError(t, err)
 	return events
 }
 
-func ids(events []ledger.WebhookEvent) []string {
+func ids(events []ledger.GatewayEvent) []string {
 	var ids []string
 	for _, e := range events {
 		ids = append(ids, e.ID)
@@ -58,19 +58,21 @@ func ids(events []ledger.WebhookEvent) []string {
 	return ids
 }
 
-func webhookOnce(t *testing.T, open Opener) {
+func eventOnce(t *testing.T, open Opener) {
 	clock := newClock()
 	s := open(clock.now)
 	e := event(1)
-	e.EcommerceID, e.ReferenceNumber, e.PaymentID = "ec", "rn", "pay_claimed"
+	e.EcommerceID, e.ReferenceNumber, e.PaymentID, e.Total = "ec", "rn", "pay_claimed", amount(3_00)
+	e.Payer = payment.Customer{Name: "María Ñandú", PhoneNumber: "7875550002", Email: "maria@example.com"}
+	e.Message = "gracias"
 	add(t, s, e)
 	require.Equal(t, e, only(t, s))
 
 	again := e
-	again.ID, again.Body, again.Kind = "whe_again", "another", "another"
+	again.ID, again.Body, again.Kind, again.Message = "whe_again", "another", "another", "another"
 	again.ReceivedAt = noon().Add(time.Hour)
 	for range 2 {
-		added, err := open(clock.now).AddWebhookEvent(t.Context(), again)
+		added, err := open(clock.now).AddGatewayEvent(t.Context(), again)
 		require.NoError(t, err)
 		require.False(t, added)
 	}
@@ -79,17 +81,17 @@ func webhookOnce(t *testing.T, open Opener) {
 
 	stolen := event(2)
 	stolen.ID = e.ID
-	_, err := s.AddWebhookEvent(t.Context(), stolen)
+	_, err := s.AddGatewayEvent(t.Context(), stolen)
 	require.ErrorContains(t, err, "another digest")
 
 	malformed := event(3)
-	malformed.Verdict = ledger.VerdictMalformed
+	malformed.Verdict = ledger.EventMalformed
 	add(t, s, malformed)
-	events, _, err := s.WebhookEvents(t.Context(), ledger.WebhookFilter{Verdict: ledger.VerdictMalformed, Limit: 10})
+	events, _, err := s.GatewayEvents(t.Context(), ledger.GatewayEventFilter{Verdict: ledger.EventMalformed, Limit: 10})
 	require.NoError(t, err)
 	at := clock.now()
 	malformed.SettledAt = &at
-	require.Equal(t, []ledger.WebhookEvent{malformed}, events)
+	require.Equal(t, []ledger.GatewayEvent{malformed}, events)
 	require.Equal(t, []string{e.ID}, ids(lease(t, s, 10)), "what is settled on arrival is never handed out")
 }
 
@@ -97,7 +99,7 @@ func leases(t *testing.T, open Opener) {
 	clock := newClock()
 	s := open(clock.now)
 	third, first, second := event(3), event(1), event(2)
-	for _, e := range []ledger.WebhookEvent{third, first, second} {
+	for _, e := range []ledger.GatewayEvent{third, first, second} {
 		add(t, s, e)
 	}
 	future := event(0)
@@ -115,13 +117,13 @@ func leases(t *testing.T, open Opener) {
 	require.Equal(t, []string{first.ID, second.ID, third.ID}, ids(got), "a lease runs out")
 	require.Equal(t, 2, got[0].Attempts)
 
-	require.NoError(t, s.PostponeWebhookEvent(t.Context(), first.ID, clock.now().Add(time.Second)))
+	require.NoError(t, s.PostponeGatewayEvent(t.Context(), first.ID, clock.now().Add(time.Second)))
 	require.Empty(t, lease(t, s, 10))
 	clock.advance(time.Second)
 	require.Equal(t, []string{first.ID}, ids(lease(t, s, 10)), "postponed, and not on lease any more")
 
-	require.NoError(t, s.SettleWebhookEvent(t.Context(), first.ID, ledger.VerdictSignalled, "", ""))
-	require.NoError(t, s.PostponeWebhookEvent(t.Context(), first.ID, noon()), "too late to postpone")
+	require.NoError(t, s.SettleGatewayEvent(t.Context(), first.ID, ledger.EventSignalled, "", ""))
+	require.NoError(t, s.PostponeGatewayEvent(t.Context(), first.ID, noon()), "too late to postpone")
 	clock.advance(time.Hour)
 	require.Equal(t, []string{future.ID, second.ID, third.ID}, ids(lease(t, s, 10)))
 }
@@ -138,7 +140,7 @@ func leaseRace(t *testing.T, open Opener) {
 	for i := range got {
 		all.Go(func() {
 			for {
-				events, err := stores[i%len(stores)].LeaseWebhookEvents(t.Context(), 3, time.Hour)
+				events, err := stores[i%len(stores)].LeaseGatewayEvents(t.Context(), 3, time.Hour)
 				if err != nil || len(events) == 0 {
 					errs[i] = err
 					return
@@ -159,42 +161,42 @@ func verdicts(t *testing.T, open Opener) {
 	s, ctx := open(clock.now), t.Context()
 	e := add(t, s, event(1))
 	lease(t, s, 1)
-	want := func(verdict ledger.WebhookVerdict, matchedID, effect string) {
+	want := func(verdict ledger.EventVerdict, matchedID, effect string) {
 		t.Helper()
 		got := only(t, s)
 		require.Equal(t, verdict, got.Verdict)
 		require.Equal(t, matchedID, got.MatchedID)
 		require.Equal(t, effect, got.Effect)
-		require.Equal(t, verdict != ledger.VerdictPending, got.SettledAt != nil)
+		require.Equal(t, verdict != ledger.EventPending, got.SettledAt != nil)
 	}
-	require.ErrorContains(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictPending, "", ""), "not a verdict to settle with")
-	require.Error(t, s.SettleWebhookEvent(ctx, e.ID, "", "", ""))
-	want(ledger.VerdictPending, "", "")
+	require.ErrorContains(t, s.SettleGatewayEvent(ctx, e.ID, ledger.EventPending, "", ""), "not a verdict to settle with")
+	require.Error(t, s.SettleGatewayEvent(ctx, e.ID, "", "", ""))
+	want(ledger.EventPending, "", "")
 
-	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictSignalled, "pay_1", "told who paid"))
-	want(ledger.VerdictSignalled, "pay_1", "told who paid")
-	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictSignalled, "", ""))
-	want(ledger.VerdictSignalled, "pay_1", "told who paid")
-	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictUnmatched, "", "nobody's"))
-	want(ledger.VerdictSignalled, "pay_1", "told who paid")
-	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictLate, "pay_1", "nothing new"))
-	want(ledger.VerdictLate, "pay_1", "nothing new")
-	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictKnown, "", "an echo"))
-	want(ledger.VerdictKnown, "pay_1", "an echo")
-	require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictLate, "pay_1", "handed over"))
-	want(ledger.VerdictKnown, "pay_1", "an echo")
+	require.NoError(t, s.SettleGatewayEvent(ctx, e.ID, ledger.EventSignalled, "pay_1", "told who paid"))
+	want(ledger.EventSignalled, "pay_1", "told who paid")
+	require.NoError(t, s.SettleGatewayEvent(ctx, e.ID, ledger.EventSignalled, "", ""))
+	want(ledger.EventSignalled, "pay_1", "told who paid")
+	require.NoError(t, s.SettleGatewayEvent(ctx, e.ID, ledger.EventUnmatched, "", "nobody's"))
+	want(ledger.EventSignalled, "pay_1", "told who paid")
+	require.NoError(t, s.SettleGatewayEvent(ctx, e.ID, ledger.EventLate, "pay_1", "nothing new"))
+	want(ledger.EventLate, "pay_1", "nothing new")
+	require.NoError(t, s.SettleGatewayEvent(ctx, e.ID, ledger.EventKnown, "", "an echo"))
+	want(ledger.EventKnown, "pay_1", "an echo")
+	require.NoError(t, s.SettleGatewayEvent(ctx, e.ID, ledger.EventLate, "pay_1", "handed over"))
+	want(ledger.EventKnown, "pay_1", "an echo")
 
-	for verdict, of := range map[ledger.WebhookVerdict]string{ledger.VerdictKnown: "", "": "pay_1"} {
-		events, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: verdict, PaymentID: of, Limit: 1})
+	for verdict, of := range map[ledger.EventVerdict]string{ledger.EventKnown: "", "": "pay_1"} {
+		events, _, err := s.GatewayEvents(ctx, ledger.GatewayEventFilter{Verdict: verdict, PaymentID: of, Limit: 1})
 		require.NoError(t, err)
 		require.Len(t, events, 1)
 	}
-	events, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictSignalled, PaymentID: "pay_1", Limit: 1})
+	events, _, err := s.GatewayEvents(ctx, ledger.GatewayEventFilter{Verdict: ledger.EventSignalled, PaymentID: "pay_1", Limit: 1})
 	require.NoError(t, err)
 	require.Empty(t, events)
 
 	newer := add(t, s, event(2))
-	events, _, err = s.WebhookEvents(ctx, ledger.WebhookFilter{Limit: 1})
+	events, _, err = s.GatewayEvents(ctx, ledger.GatewayEventFilter{Limit: 1})
 	require.NoError(t, err)
 	require.Equal(t, []string{newer.ID}, ids(events), "newest first")
 }
@@ -206,12 +208,12 @@ func unmatched(t *testing.T, open Opener) {
 	settleAll := func() {
 		t.Helper()
 		for _, e := range lease(t, s, 10) {
-			require.NoError(t, s.SettleWebhookEvent(ctx, e.ID, ledger.VerdictUnmatched, "", ""))
+			require.NoError(t, s.SettleGatewayEvent(ctx, e.ID, ledger.EventUnmatched, "", ""))
 		}
 	}
 	byTicket, byPayment, stranger := event(1), event(2), event(3)
 	byTicket.EcommerceID, byPayment.PaymentID, stranger.EcommerceID = "ec-1", sale.Payment.ID, "ec-2"
-	for _, e := range []ledger.WebhookEvent{byTicket, byPayment, stranger} {
+	for _, e := range []ledger.GatewayEvent{byTicket, byPayment, stranger} {
 		add(t, s, e)
 	}
 	settleAll()
@@ -222,7 +224,7 @@ func unmatched(t *testing.T, open Opener) {
 	require.Empty(t, lease(t, s, 10), "the payment has no ticket yet")
 	sale.Revision, sale.Payment.Status, sale.Payment.EcommerceID = 2, payment.StatusOpen, "ec-1"
 	record(ctx, t, s, sale)
-	events, _, err := s.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictPending, Limit: 10})
+	events, _, err := s.GatewayEvents(ctx, ledger.GatewayEventFilter{Verdict: ledger.EventPending, Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, []string{byPayment.ID, byTicket.ID}, ids(events))
 	require.Nil(t, events[0].SettledAt)
@@ -233,10 +235,10 @@ func unmatched(t *testing.T, open Opener) {
 	require.Empty(t, lease(t, s, 10), "a ticket that was known opens nothing again")
 
 	// The ticket is recorded between the relay's look and its verdict.
-	require.NoError(t, s.SettleWebhookEvent(ctx, byTicket.ID, ledger.VerdictUnmatched, "", ""))
+	require.NoError(t, s.SettleGatewayEvent(ctx, byTicket.ID, ledger.EventUnmatched, "", ""))
 	require.Equal(t, []string{byTicket.ID}, ids(lease(t, s, 10)), "looked up a moment too early")
-	require.NoError(t, s.SettleWebhookEvent(ctx, byTicket.ID, ledger.VerdictUnmatched, sale.Payment.ID, "contradicts"))
-	events, _, err = s.WebhookEvents(ctx, ledger.WebhookFilter{Verdict: ledger.VerdictUnmatched, PaymentID: sale.Payment.ID, Limit: 10})
+	require.NoError(t, s.SettleGatewayEvent(ctx, byTicket.ID, ledger.EventUnmatched, sale.Payment.ID, "contradicts"))
+	events, _, err = s.GatewayEvents(ctx, ledger.GatewayEventFilter{Verdict: ledger.EventUnmatched, PaymentID: sale.Payment.ID, Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, []string{byTicket.ID}, ids(events), "a relay that knew the payment decides")
 }
@@ -256,18 +258,18 @@ func matching(t *testing.T, open Opener) {
 
 	tests := []struct {
 		name  string
-		event ledger.WebhookEvent
+		event ledger.GatewayEvent
 		want  string
 	}{
-		{"ticket", ledger.WebhookEvent{EcommerceID: a.Payment.EcommerceID, ReferenceNumber: b.Payment.ReferenceNumber, PaymentID: b.Payment.ID}, a.Payment.ID},
-		{"reference", ledger.WebhookEvent{EcommerceID: "unknown", ReferenceNumber: a.Payment.ReferenceNumber, PaymentID: b.Payment.ID}, a.Payment.ID},
-		{"a refund's reference", ledger.WebhookEvent{ReferenceNumber: "rr-a"}, a.Payment.ID},
-		{"metadata", ledger.WebhookEvent{EcommerceID: "unknown", ReferenceNumber: "unknown", PaymentID: b.Payment.ID}, b.Payment.ID},
-		{"unknown", ledger.WebhookEvent{EcommerceID: "unknown", ReferenceNumber: "unknown", PaymentID: newID(t)}, ""},
-		{"nothing", ledger.WebhookEvent{}, ""},
+		{"ticket", ledger.GatewayEvent{EcommerceID: a.Payment.EcommerceID, ReferenceNumber: b.Payment.ReferenceNumber, PaymentID: b.Payment.ID}, a.Payment.ID},
+		{"reference", ledger.GatewayEvent{EcommerceID: "unknown", ReferenceNumber: a.Payment.ReferenceNumber, PaymentID: b.Payment.ID}, a.Payment.ID},
+		{"a refund's reference", ledger.GatewayEvent{ReferenceNumber: "rr-a"}, a.Payment.ID},
+		{"metadata", ledger.GatewayEvent{EcommerceID: "unknown", ReferenceNumber: "unknown", PaymentID: b.Payment.ID}, b.Payment.ID},
+		{"unknown", ledger.GatewayEvent{EcommerceID: "unknown", ReferenceNumber: "unknown", PaymentID: newID(t)}, ""},
+		{"nothing", ledger.GatewayEvent{}, ""},
 	}
 	for _, tt := range tests {
-		got, err := s.MatchWebhookEvent(ctx, tt.event)
+		got, err := s.MatchGatewayEvent(ctx, tt.event)
 		if tt.want == "" {
 			require.ErrorIs(t, err, ledger.ErrNotFound, tt.name)
 			continue
@@ -277,12 +279,12 @@ func matching(t *testing.T, open Opener) {
 	}
 }
 
-func webhookPages(t *testing.T, open Opener) {
+func eventPages(t *testing.T, open Opener) {
 	s, ctx := open(newClock().now), t.Context()
 	var want []string
 	for n := range 5 {
 		e := event(n / 2) // two at a time have one moment
-		e.Verdict, e.MatchedID = ledger.VerdictSignalled, "pay_1"
+		e.Verdict, e.MatchedID = ledger.EventSignalled, "pay_1"
 		if n == 3 {
 			e.MatchedID = "pay_2"
 		}
@@ -290,16 +292,16 @@ func webhookPages(t *testing.T, open Opener) {
 		want = append(want, e.ID)
 	}
 	for _, tt := range []struct {
-		filter ledger.WebhookFilter
+		filter ledger.GatewayEventFilter
 		want   []string
 	}{
-		{ledger.WebhookFilter{Limit: 2}, want},
-		{ledger.WebhookFilter{Limit: 1, PaymentID: "pay_1", Verdict: ledger.VerdictSignalled}, slices.Delete(slices.Clone(want), 3, 4)},
-		{ledger.WebhookFilter{Limit: 2, Verdict: ledger.VerdictUnmatched}, nil},
+		{ledger.GatewayEventFilter{Limit: 2}, want},
+		{ledger.GatewayEventFilter{Limit: 1, PaymentID: "pay_1", Verdict: ledger.EventSignalled}, slices.Delete(slices.Clone(want), 3, 4)},
+		{ledger.GatewayEventFilter{Limit: 2, Verdict: ledger.EventUnmatched}, nil},
 	} {
 		var got []string
 		for filter := tt.filter; ; {
-			page, next, err := s.WebhookEvents(ctx, filter)
+			page, next, err := s.GatewayEvents(ctx, filter)
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(page), filter.Limit)
 			for i := range page {
@@ -314,11 +316,11 @@ func webhookPages(t *testing.T, open Opener) {
 		require.ElementsMatch(t, tt.want, got)
 	}
 
-	has, err := s.HasWebhookEvent(ctx, "unknown")
+	has, err := s.HasGatewayEvent(ctx, "unknown")
 	require.NoError(t, err)
 	require.False(t, has)
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = s.HasWebhookEvent(ended, "d")
-	require.ErrorContains(t, err, "look for webhook event d")
+	_, err = s.HasGatewayEvent(ended, "d")
+	require.ErrorContains(t, err, "look for gateway event d")
 }
