@@ -16,14 +16,14 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// oldTokens are the business's, which stay the same when it changes systems.
+// oldTokens are the business's, which keeps them when it migrates.
 var oldTokens = m{
 	"publicToken": "a66ce73d04f2087615f6320b724defc5b4eedc55", "privateToken": "b7c1f5a09e3d4c2f8a6e1d0b9c8f7a6e5d4c3b2a",
 }
 
-// oldSale sells for $7.00 and gives $2.00 back, as django-athm did before
-// anybody had heard of Cobro. It returns the row of the sale and that of the
-// refund, as manage.py dumpdata writes them.
+// oldSale sells for $7.00 and refunds $2.00, as django-athm did before Cobro was
+// installed. It returns the rows of the sale and of the refund, as manage.py
+// dumpdata writes them.
 func (c *cobro) oldSale(t *testing.T) (ecommerceID string, sold, given m) {
 	t.Helper()
 	gateway := c.at.Gateway + "/api/business-transaction/ecommerce"
@@ -83,7 +83,7 @@ func (c *cobro) oldSale(t *testing.T) (ecommerceID string, sold, given m) {
 	return made.Data.EcommerceID, sold, given
 }
 
-func TestAnImportedPaymentIsRefundedLikeAnyOther(t *testing.T) {
+func TestImportedPaymentCanBeRefunded(t *testing.T) {
 	t.Parallel()
 	program := buildCobro(t)
 	c := newCobro(t)
@@ -94,7 +94,7 @@ func TestAnImportedPaymentIsRefundedLikeAnyOther(t *testing.T) {
 	content, err := json.Marshal([]m{sold, given})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(dump, content, 0o600))
-	for range 2 { // again is harmless
+	for range 2 { // a second import changes nothing
 		cmd := exec.CommandContext(t.Context(), program, "import", "django-athm", dump)
 		cmd.Env = append(os.Environ(), "COBRO_DATA="+c.data)
 		out, err := cmd.CombinedOutput()
@@ -115,7 +115,7 @@ func TestAnImportedPaymentIsRefundedLikeAnyOther(t *testing.T) {
 	refunds := "/v1/payments/" + old.ID + "/refunds"
 	got = c.merchant(t, http.MethodPost, refunds, m{"amount": "6.00"}, "Idempotency-Key", "too-much")
 	require.Equal(t, http.StatusConflict, got.status, "%s", got.body)
-	for range 2 { // the same key gives the money back once
+	for range 2 { // the same key refunds once
 		got = c.merchant(t, http.MethodPost, refunds, m{"amount": "1.00"}, "Idempotency-Key", "return-1")
 		require.Equal(t, http.StatusCreated, got.status, "%s", got.body)
 		require.Equal(t, "completed", as[refund](t, got).Status)
@@ -125,13 +125,13 @@ func TestAnImportedPaymentIsRefundedLikeAnyOther(t *testing.T) {
 	// A refund in the ATH Business app finds the payment by its event.
 	got = send(t, http.MethodPost, c.at.GatewayControl+"/_sim/external-refunds", m{"ecommerce_id": ecommerceID, "amount": "0.50"}, nil)
 	require.Less(t, got.status, 300, "%s", got.body)
-	require.Eventually(t, func() bool { return c.show(t, old.ID).RefundedAmount == "3.50" }, patience, glance)
+	require.Eventually(t, func() bool { return c.show(t, old.ID).RefundedAmount == "3.50" }, timeout, interval)
 	sources := []string{}
 	for _, r := range as[struct{ Refunds []refund }](t, c.merchant(t, http.MethodGet, refunds, nil)).Refunds {
 		sources = append(sources, r.Source)
 	}
 	require.Equal(t, []string{"imported", "api", "external"}, sources)
-	// Of the sale and of the old refund nobody is told; of the new ones, once.
+	// The sale and the old refund have no notifications; the new ones have one each.
 	listener.requireEvents(t, old.ID, payment.EventRefundCompleted, payment.EventRefundCompleted)
 
 	code, said := c.reconcile(t, program)

@@ -23,7 +23,7 @@ func (c *cobro) reconcile(t *testing.T, program string, args ...string) (int, re
 	t.Helper()
 	today := time.Now().In(time.FixedZone("AST", -4*60*60)).Format(time.DateOnly)
 	cmd := exec.CommandContext(t.Context(), program, append([]string{"reconcile", "--from", today, "--json"}, args...)...)
-	cmd.Env = append(os.Environ(), "COBRO_DATA="+c.data) // where dev says it all
+	cmd.Env = append(os.Environ(), "COBRO_DATA="+c.data) // where dev keeps its settings
 	out, err := cmd.Output()
 	code := 0
 	var ended *exec.ExitError
@@ -42,8 +42,8 @@ type reconciled struct {
 	Differences []payment.Mismatch       `json:"differences"`
 }
 
-// strangeSale makes a sale at the gateway that Cobro knows nothing of.
-func (c *cobro) strangeSale(t *testing.T) {
+// unknownSale makes a sale at the gateway that Cobro does not know.
+func (c *cobro) unknownSale(t *testing.T) {
 	t.Helper()
 	gateway := c.at.Gateway + "/api/business-transaction/ecommerce"
 	made := as[struct {
@@ -71,7 +71,7 @@ func buildCobro(t *testing.T) string {
 	return program
 }
 
-func TestADayIsReconciled(t *testing.T) {
+func TestReconcileBooksRefundsAndReportsMismatches(t *testing.T) {
 	t.Parallel()
 	program := buildCobro(t)
 	c := newCobro(t)
@@ -86,7 +86,7 @@ func TestADayIsReconciled(t *testing.T) {
 	require.Nil(t, c.await(t, sold.ID, "completed").Customer.Name)
 	got := send(t, http.MethodPost, c.at.GatewayControl+"/_sim/external-refunds", m{"ecommerce_id": sold.EcommerceID, "amount": "2.00"}, nil)
 	require.Less(t, got.status, 300, "%s", got.body)
-	c.strangeSale(t)
+	c.unknownSale(t)
 	listener.requireEvents(t, sold.ID, payment.EventCreated, payment.EventCompleted)
 
 	code, said = c.reconcile(t, program, "--dry-run")
@@ -110,14 +110,14 @@ func TestADayIsReconciled(t *testing.T) {
 	require.NotNil(t, settled.Customer.Name, "only the report knew who paid")
 	require.Equal(t, "2.00", settled.RefundedAmount)
 	listener.requireEvents(t, sold.ID, payment.EventCreated, payment.EventCompleted, payment.EventRefundCompleted)
-	require.Eventually(t, func() bool { return len(listener.of("")) == 1 }, patience, glance)
+	require.Eventually(t, func() bool { return len(listener.of("")) == 1 }, timeout, interval)
 
 	code, said = c.reconcile(t, program)
 	require.Equal(t, 3, code, "the difference is still there")
 	require.Equal(t, 1, said.Days[0].Mismatches)
 	require.Empty(t, said.Differences, "and is not new")
 	require.Zero(t, said.Days[0].Booked)
-	require.Len(t, listener.of(""), 1, "nobody is told twice")
+	require.Len(t, listener.of(""), 1, "no second notification")
 	require.Len(t, c.mismatches(t), 1)
 
 	// A span that gets no answer at all is halved.
@@ -134,9 +134,9 @@ func (c *cobro) mismatches(t *testing.T) []payment.Mismatch {
 	return as[struct{ Mismatches []payment.Mismatch }](t, got).Mismatches
 }
 
-// TestTheScheduleFollowsTheSettings says that what a worker starts with is what
-// the next nights go by.
-func TestTheScheduleFollowsTheSettings(t *testing.T) {
+// TestReconcileScheduleFollowsSettings requires that the settings of a worker decide
+// the schedule from its start on.
+func TestReconcileScheduleFollowsSettings(t *testing.T) {
 	t.Parallel()
 	c := newCobro(t)
 	look := func() (client.Schedule, workflows.ReconcileDayInput) {
@@ -151,7 +151,7 @@ func TestTheScheduleFollowsTheSettings(t *testing.T) {
 	}
 	schedule, in := look()
 	require.Equal(t, 2, schedule.Spec.Calendars[0].Hour[0].Start)
-	require.Equal(t, 3*time.Second, in.Timing.Call, "as all stories set it")
+	require.Equal(t, 3*time.Second, in.Timing.Call, "as all tests set it")
 
 	require.NoError(t, c.stop())
 	c.env = []string{"COBRO_RECONCILE_AT=03:30", "COBRO_CALL_TIMEOUT=90s"}
