@@ -85,8 +85,8 @@ func (c *cobro) oldSale(t *testing.T) (ecommerceID string, sold, given m) {
 
 func TestImportedPaymentCanBeRefunded(t *testing.T) {
 	t.Parallel()
-	program := buildCobro(t)
 	c := newCobro(t)
+	program := buildCobro(t)
 	listener := c.listen(t, "imported")
 	ecommerceID, sold, given := c.oldSale(t)
 

@@ -103,6 +103,7 @@ func (c *cobro) runHost(t *testing.T, host string, n *activities.Notifications, 
 // module of its own, as a merchant would, and runs it beside a dev.
 func TestReceiversExampleBuildsOutsideRepository(t *testing.T) {
 	t.Parallel()
+	c := newCobro(t)
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
 	dir := t.TempDir()
@@ -121,7 +122,6 @@ func TestReceiversExampleBuildsOutsideRepository(t *testing.T) {
 		require.NoError(t, err, "go %v: %s", args, out)
 	}
 
-	c := newCobro(t)
 	receipts := filepath.Join(dir, "receipts")
 	cmd := exec.Command(filepath.Join(dir, "shop"))
 	cmd.Env = append(os.Environ(), "COBRO_DATA="+c.data, "RECEIPTS="+receipts)

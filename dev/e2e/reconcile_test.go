@@ -73,8 +73,8 @@ func buildCobro(t *testing.T) string {
 
 func TestReconcileBooksRefundsAndReportsMismatches(t *testing.T) {
 	t.Parallel()
-	program := buildCobro(t)
 	c := newCobro(t)
+	program := buildCobro(t)
 	listener := c.listen(t, "reconciled")
 	code, said := c.reconcile(t, program)
 	require.Zero(t, code, "nothing has happened yet: %+v", said)

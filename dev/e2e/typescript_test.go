@@ -28,8 +28,8 @@ import (
 // receipts should be; then it is killed, and started again without the file.
 func TestTypeScriptReceiversRetryWithSameID(t *testing.T) {
 	t.Parallel()
-	example := builtExample(t)
 	c := newCobro(t)
+	example := builtExample(t)
 	receipts := filepath.Join(t.TempDir(), "receipts")
 	require.NoError(t, os.WriteFile(receipts, nil, 0o600))
 	host := c.host(t, example, receipts)

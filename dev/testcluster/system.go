@@ -81,7 +81,7 @@ func BuildCobro(ctx context.Context, root, folder string) (Programs, error) {
 }
 
 func compile(ctx context.Context, dir, out, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "failpoint", "-o", out, pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "failpoint", "-ldflags=-s", "-o", out, pkg)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	if said, err := cmd.CombinedOutput(); err != nil {
@@ -100,8 +100,13 @@ func Quick() []string {
 }
 
 // WithPrograms builds the programs, runs the tests of a package of the module
-// dev, and removes what it built. It returns the exit code.
+// dev, and removes what it built. It returns the exit code. It builds nothing if
+// COBRO_TEST_PROGRAMS names the folder of programs that make has built.
 func WithPrograms(programs *Programs, tests func() int) int {
+	if built := os.Getenv("COBRO_TEST_PROGRAMS"); built != "" {
+		*programs = Programs{built}
+		return tests()
+	}
 	folder, err := os.MkdirTemp("", "cobro-programs-")
 	if err == nil {
 		*programs, err = Build(context.Background(), filepath.Join("..", ".."), folder)
