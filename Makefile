@@ -10,8 +10,9 @@ GOTEST := go run $(CURDIR)/.ci/gotest.go
 PART := .ci/part
 MAKE_PART := $(MAKE) --no-print-directory
 
-# Where the programs with failpoints are, which the tests in dev share.
-export COBRO_TEST_PROGRAMS := $(CURDIR)/bin/test
+# The programs with failpoints, which the tests of several packages in dev share.
+PROGRAMS := $(CURDIR)/bin/test
+test-crash test-cluster test-long: export COBRO_TEST_PROGRAMS := $(PROGRAMS)
 
 .PHONY: help run test test-root test-dev test-e2e test-crash test-cluster test-long test-programs check check-format check-vet check-static check-workflows check-lint fuzz golden ci install
 
@@ -55,8 +56,8 @@ test-long: test-programs ## The long forms: ten thousand cases of each model, ev
 	cd dev && go test -timeout 1h ./deliveries -payments 1000 -down 1m
 
 test-programs:
-	go build -tags failpoint -ldflags=-s -o $(COBRO_TEST_PROGRAMS)/ ./cmd/cobro ./cmd/athmovil-sim
-	cd dev && go build -tags failpoint -ldflags=-s -o $(COBRO_TEST_PROGRAMS)/dev .
+	go build -tags failpoint -ldflags=-s -o $(PROGRAMS)/ ./cmd/cobro ./cmd/athmovil-sim
+	cd dev && go build -tags failpoint -ldflags=-s -o $(PROGRAMS)/dev .
 
 check: check-format check-vet check-static check-workflows check-lint ## Run every check that is no test
 

@@ -14,6 +14,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/cobropay/cobro/athmovil/athmovilsim"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -42,22 +43,24 @@ type reconciled struct {
 	Differences []payment.Mismatch       `json:"differences"`
 }
 
-// unknownSale makes a sale at the gateway that Cobro does not know.
-func (c *cobro) unknownSale(t *testing.T) {
+// sellAtGateway makes a sale for $7.00 at the gateway that Cobro does not know. It
+// returns the answer to the authorization.
+func (c *cobro) sellAtGateway(t *testing.T, metadata string) (ecommerceID string, authorized answer) {
 	t.Helper()
 	gateway := c.at.Gateway + "/api/business-transaction/ecommerce"
-	made := as[struct {
+	ticket := as[struct {
 		Data struct {
 			EcommerceID string `json:"ecommerceId"`
 			AuthToken   string `json:"auth_token"`
 		}
 	}](t, send(t, http.MethodPost, gateway+"/payment", m{
-		"env": "production", "publicToken": "a66ce73d04f2087615f6320b724defc5b4eedc55", "timeout": "600", "total": "7.00", "tax": "0.00",
-		"subtotal": "7.00", "metadata1": "by hand", "metadata2": "", "items": []m{}, "phoneNumber": "7875551234",
-	}, nil))
-	c.phone(t, "confirm", made.Data.EcommerceID)
-	got := send(t, http.MethodPost, gateway+"/authorization", nil, map[string]string{"Authorization": "Bearer " + made.Data.AuthToken})
+		"env": "production", "publicToken": athmovilsim.DefaultPublicToken, "timeout": "600", "total": "7.00", "tax": "0.00",
+		"subtotal": "0.00", "metadata1": metadata, "metadata2": "", "items": []m{}, "phoneNumber": "7875551234",
+	}, nil)).Data
+	c.phone(t, "confirm", ticket.EcommerceID)
+	got := send(t, http.MethodPost, gateway+"/authorization", nil, map[string]string{"Authorization": "Bearer " + ticket.AuthToken})
 	require.Equal(t, http.StatusOK, got.status, "%s", got.body)
+	return ticket.EcommerceID, got
 }
 
 // buildCobro builds the real program and returns its path.
@@ -86,7 +89,7 @@ func TestReconcileBooksRefundsAndReportsMismatches(t *testing.T) {
 	require.Nil(t, c.await(t, sold.ID, "completed").Customer.Name)
 	got := send(t, http.MethodPost, c.at.GatewayControl+"/_sim/external-refunds", m{"ecommerce_id": sold.EcommerceID, "amount": "2.00"}, nil)
 	require.Less(t, got.status, 300, "%s", got.body)
-	c.unknownSale(t)
+	c.sellAtGateway(t, "by hand")
 	listener.requireEvents(t, sold.ID, payment.EventCreated, payment.EventCompleted)
 
 	code, said = c.reconcile(t, program, "--dry-run")
