@@ -37,46 +37,53 @@ func start(t *testing.T, env map[testcluster.Part][]string) *testcluster.System 
 }
 
 // TestCrashMatrix kills a process at every failpoint while all scenarios run,
-// starts it again, and checks the invariants.
+// starts it again, and checks the invariants. A few systems take turns, since
+// starting a Temporal costs more than the scenarios.
 func TestCrashMatrix(t *testing.T) {
 	t.Parallel()
-	times := 1
+	times, limit := 1, 10*time.Minute
 	if *long {
-		times = 4
+		times, limit = 4, 40*time.Minute
 	}
-	slots := make(chan struct{}, 3) // each has a Temporal of its own
-	for _, point := range failpoint.Points() {
-		for n := 1; n <= times; n++ {
-			t.Run(fmt.Sprintf("%s@%d", point, n), func(t *testing.T) {
-				t.Parallel()
-				slots <- struct{}{}
-				defer func() { <-slots }()
-				killAt(t, point, n)
-			})
-		}
+	const lanes = 3
+	for lane := range lanes {
+		t.Run(fmt.Sprintf("lane %d", lane), func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			m := testcluster.NewMerchant(start(t, nil))
+			defer m.Listen(ctx)()
+			for i, point := range failpoint.Points() {
+				for n := 1; n <= times && i%lanes == lane; n++ {
+					t.Run(fmt.Sprintf("%s@%d", point, n), func(t *testing.T) { killAt(ctx, t, m, point, n) })
+				}
+			}
+		})
 	}
 }
 
 // killAt runs the scenarios with one failpoint armed, which kills its process
 // when it is reached for the given time.
-func killAt(t *testing.T, point failpoint.Point, times int) {
-	part := testcluster.Worker
+func killAt(ctx context.Context, t *testing.T, m *testcluster.Merchant, point failpoint.Point, times int) {
+	s, part := m.System, testcluster.Worker
 	if point.InAPI() {
 		part = testcluster.API
 	}
-	mark := filepath.Join(t.TempDir(), "died")
-	s := start(t, map[testcluster.Part][]string{part: {
-		fmt.Sprintf("COBRO_FAILPOINT=%s@%d", point, times), "COBRO_FAILPOINT_MARK=" + mark,
-	}})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
+	armed := fmt.Sprintf("%s@%d", point, times)
+	mark := filepath.Join(s.Folder(), armed) // a process that finds it lives
+	restart := func(env ...string) {
+		s.Kill(part)
+		s.Use(part, programs, env...)
+		require.NoError(t, s.StartPart(ctx, part))
+	}
+	restart("COBRO_FAILPOINT="+armed, "COBRO_FAILPOINT_MARK="+mark)
 	supervised, stop := context.WithCancel(ctx)
 	supervisor := make(chan error, 1)
 	go func() { supervisor <- s.Supervise(supervised, part) }() // received below
 
-	m := testcluster.NewMerchant(s)
-	defer m.Listen(ctx)()
-	require.NoError(t, m.RunScenarios(ctx, ""))
+	require.NoError(t, m.RunScenarios(ctx, armed+"-"))
 	counts, err := m.Check(ctx)
 	require.NoError(t, err)
 	stop()
@@ -85,6 +92,7 @@ func killAt(t *testing.T, point failpoint.Point, times int) {
 		require.NoError(t, err, "nothing was killed: the scenarios do not reach the point")
 	} else if err != nil {
 		t.Logf("the point is reached fewer than %d times", times)
+		restart()
 	}
 	t.Logf("%+v", counts)
 }
