@@ -22,7 +22,7 @@ func openBrowser(t *testing.T) context.Context {
 		}
 		t.Skip("Chromium is not installed; `make install` brings it")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	t.Cleanup(cancel)
 	ctx, closeBrowser := chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1500, 2600))...)
@@ -102,11 +102,12 @@ func TestTemporalUIShowsDecodedPayment(t *testing.T) {
 	require.NoError(t, err)
 	// A page that was opened while the workflow ran does not always follow it to
 	// its end, so it is loaded again.
-	for deadline := time.Now().Add(time.Minute); ; {
+	for range 6 {
 		require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(page)))
-		if err = until(ctx, fmt.Sprintf(decoded, wanted), 15*time.Second); err == nil || time.Now().After(deadline) {
-			break
+		if err = until(ctx, fmt.Sprintf(decoded, wanted), 20*time.Second); err == nil {
+			return
 		}
 	}
-	require.NoError(t, err, "%s never showed %s with every payload decoded", page, wanted)
+	shown, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
+	require.NoError(t, err, "%s never showed %s with every payload decoded, but\n%s", page, wanted, shown)
 }
