@@ -6,42 +6,58 @@ export GOWORK := off
 
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 ROOT := ./...
+GOTEST := go run $(CURDIR)/.ci/gotest.go
 PART := .ci/part
+MAKE_PART := $(MAKE) --no-print-directory
 
-.PHONY: help run test test-root test-dev test-stories test-crash test-cluster test-long check check-format check-vet check-static check-workflows check-lint fuzz golden ci install
+# The programs with failpoints, which the tests of several packages in dev share.
+PROGRAMS := $(CURDIR)/bin/test
+test-crash test-cluster test-long: export COBRO_TEST_PROGRAMS := $(PROGRAMS)
+
+.PHONY: help run test test-root test-dev test-e2e test-crash test-cluster test-long test-programs check check-format check-vet check-static check-workflows check-lint fuzz golden ci install
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 run: ## Run everything on this machine
 	GOWORK= go run ./dev
 
-test: test-root test-dev ## Run every test; those whose program is missing (see install) say that they are skipped
+test: ## Run every test, and show how far it is; those whose program is missing (see install) are skipped, and say so
+	@rm -f .ci/times
+	@$(PART) "1 of 4" "root tests" $(MAKE_PART) test-root
+	@$(PART) "2 of 4" "end to end" $(MAKE_PART) test-e2e
+	@$(PART) "3 of 4" "crash, seeds" $(MAKE_PART) test-crash
+	@$(PART) "4 of 4" "cluster" $(MAKE_PART) test-cluster
+	@cat .ci/times && rm -f .ci/times
 
 test-root: ## Run the tests of the root module, with the race detector
-	go test -race -timeout 20m $$(go list $(ROOT) | grep -v -e /athmovilsim -e /workflows)
-	go test -race -short -timeout 20m ./workflows ./athmovil/athmovilsim
-	go test -timeout 20m ./workflows ./athmovil/athmovilsim # whole: under the race detector their thousands take minutes
+	$(GOTEST) -race -timeout=20m $$(go list $(ROOT) | grep -v -e /athmovilsim -e /workflows)
+	$(GOTEST) -race -short -timeout=20m ./workflows ./athmovil/athmovilsim
+	$(GOTEST) -timeout=20m ./workflows ./athmovil/athmovilsim # in full: with the race detector they would take minutes
 
-test-dev: test-stories test-crash test-cluster ## Run the tests on the embedded Temporal server
+test-dev: test-e2e test-crash test-cluster ## Run the tests on the embedded Temporal server
 
-test-stories: ## Stories, pages, the example outside the repository
-	cd dev && go test -count=1 -timeout 20m $$(go list ./... | grep -v -e /crash -e /seeds -e /deliveries -e /cluster)
-	cd dev && COBRO_E2E_WITHOUT_CACHE=1 go test -count=1 -timeout 20m ./e2e # each workflow replayed at every task
+test-e2e: ## End to end: payments, pages, programs outside the repository, deployment
+	cd dev && $(GOTEST) -count=1 -parallel=3 -timeout=20m $$(go list ./... | grep -v -e /crash -e /seeds -e /deliveries -e /cluster)
+	cd dev && COBRO_E2E_WITHOUT_CACHE=1 $(GOTEST) -count=1 -parallel=3 -timeout=20m ./e2e # replays each workflow at every task
 
-test-crash: ## Kill every process at every named moment, live through a few storms, tell bad receivers
-	cd dev && go test -count=1 -p 1 -timeout 20m ./crash ./seeds ./deliveries
+test-crash: test-programs ## Kill every process at every failpoint, run a few random schedules of outages, notify failing receivers
+	cd dev && $(GOTEST) -count=1 -p=1 -parallel=3 -timeout=20m ./crash ./seeds ./deliveries
 
-test-cluster: ## Two APIs and two workers on PostgreSQL: stories, one of two dies at every named moment, everything dies, a rolling upgrade
-	cd dev && COBRO_E2E_CLUSTER=1 go test -count=1 -timeout 10m -skip TypeScript ./e2e # which has a dev of its own
-	cd dev && go test -count=1 -parallel 5 -timeout 20m ./cluster
+test-cluster: test-programs ## Two APIs and two workers on PostgreSQL: end to end, one of two dies at every failpoint, outages under load, a rolling upgrade
+	cd dev && COBRO_E2E_CLUSTER=1 $(GOTEST) -count=1 -parallel=3 -timeout=10m ./e2e
+	cd dev && $(GOTEST) -count=1 -parallel=5 -timeout=20m ./cluster
 
-test-long: ## The long forms: ten thousand stories of each model, every crash four times, 150 storms (about two hours)
+test-long: test-programs ## The long forms: ten thousand cases of each model, every crash four times, 150 random schedules (about two hours)
 	go test -timeout 2h ./workflows -run TestAny -rapid.checks 5000
 	cd dev && go test -timeout 2h ./crash -long
 	cd dev && go test -timeout 3h ./seeds -seeds 150
 	cd dev && go test -timeout 2h -parallel 5 ./cluster -long
-	cd dev && go test -timeout 1h ./deliveries -payments 1000 -dead 1m
+	cd dev && go test -timeout 1h ./deliveries -payments 1000 -down 1m
+
+test-programs:
+	go build -tags failpoint -ldflags=-s -o $(PROGRAMS)/ ./cmd/cobro ./cmd/athmovil-sim
+	cd dev && go build -tags failpoint -ldflags=-s -o $(PROGRAMS)/dev .
 
 check: check-format check-vet check-static check-workflows check-lint ## Run every check that is no test
 
@@ -74,11 +90,11 @@ install: ## Install what some tests need and Go cannot bring: Chromium, Node.js,
 
 ci: ## Run what CI runs, and print how long each part took
 	@rm -f .ci/times
-	@$(PART) "builds" sh -c 'go build ./... && cd dev && go build ./... && cd .. && $(TOOL) golangci-lint version >/dev/null'
-	@$(PART) "checks" $(MAKE) --no-print-directory check
-	@$(PART) "root tests" $(MAKE) --no-print-directory test-root
-	@$(PART) "stories" $(MAKE) --no-print-directory test-stories
-	@$(PART) "crash, seeds" $(MAKE) --no-print-directory test-crash
-	@$(PART) "cluster" $(MAKE) --no-print-directory test-cluster
-	@$(PART) "fuzzing" .ci/fuzz 5s
+	@$(PART) "1 of 7" "builds" sh -c 'go build ./... && cd dev && go build ./... && $(TOOL) golangci-lint version >/dev/null'
+	@$(PART) "2 of 7" "checks" $(MAKE_PART) check
+	@$(PART) "3 of 7" "root tests" $(MAKE_PART) test-root
+	@$(PART) "4 of 7" "end to end" $(MAKE_PART) test-e2e
+	@$(PART) "5 of 7" "crash, seeds" $(MAKE_PART) test-crash
+	@$(PART) "6 of 7" "cluster" $(MAKE_PART) test-cluster
+	@$(PART) "7 of 7" "fuzzing" .ci/fuzz 5s
 	@cat .ci/times && rm -f .ci/times

@@ -18,7 +18,7 @@ func ExampleNotifications_On() {
 	})
 	n.On(payment.EventExpired, "Release Stock", func(context.Context, payment.Notification) error { return nil })
 	fmt.Println(n.Err()) // worker.Run returns it
-	// Output: receiver "Release Stock" of "payment_expired": a name is 1 to 60 of a-z, 0-9 and hyphens, such as "send-receipt"
+	// Output: receiver "Release Stock" of "payment_expired": the name must be 1 to 60 characters of a-z, 0-9 and hyphens, such as "send-receipt"
 }
 
 // Add takes what On has no room for: how long one call may take, and how often to

@@ -7,7 +7,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
@@ -110,7 +109,7 @@ func (s *Server) readReceivers(c *gin.Context, host string) ([]ledger.Receiver, 
 			Host:    host,
 			Event:   payment.Event(one.textWhere("event", isEvent, ruleOneOf(payment.EventNames()))),
 			Name:    one.textWhere("name", ledger.IsReceiverName, ledger.RuleReceiverName()),
-			Timeout: one.duration("timeout", activities.DefaultReceiverTimeout),
+			Timeout: one.duration("timeout", ledger.DefaultReceiverTimeout),
 			Retry: payment.Retry{
 				First: one.duration("retry_first", 0), Most: one.duration("retry_most", 0), For: one.duration("retry_for", 0),
 			},

@@ -173,4 +173,3 @@ func (cfg *Config) fillDefaults() {
 }
 
 // now is the present, cut to what the store keeps.
-func (s *Server) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Microsecond) }

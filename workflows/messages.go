@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"time"
 
-	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -186,7 +185,7 @@ type Timing struct {
 func DefaultTiming() Timing {
 	return Timing{
 		Details: 10 * time.Second, CancelMargin: 5 * time.Second, Grace: 15 * time.Minute, Stale: 30 * time.Second,
-		PollFirst: time.Second, PollMost: 5 * time.Second, Heartbeat: 30 * time.Second, Call: athmovil.DefaultTimeout,
+		PollFirst: time.Second, PollMost: 5 * time.Second, Heartbeat: 30 * time.Second, Call: 30 * time.Second,
 		Settle: 2 * time.Minute, Review: time.Hour,
 	}
 }

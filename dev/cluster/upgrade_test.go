@@ -12,20 +12,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cobropay/cobro/dev/rig"
+	"github.com/cobropay/cobro/dev/testcluster"
 	"github.com/cobropay/cobro/payment"
 )
 
-// earlier are commits whose databases the programs of today can read: from each
-// on, that database's migrations are added and never edited. Move them forward
-// when a release is made, so that the upgrade from that release is tested.
+// Earlier commits whose databases the current programs can read: since each of
+// them, that database's migrations were only added. Move them forward with each
+// release, so that the upgrade from that release is tested.
 const (
 	earlierOnSQLite     = "4b016f02103baecad21cba3ac33f2e5be24f79e0"
 	earlierOnPostgreSQL = "4f1163dc58e88a73e7251244abda050058c7784d"
 )
 
 // earlierPrograms builds the programs of a commit.
-func earlierPrograms(t *testing.T, earlier string) rig.Programs {
+func earlierPrograms(t *testing.T, earlier string) testcluster.Programs {
 	t.Helper()
 	source := t.TempDir()
 	git := func(args ...string) ([]byte, error) {
@@ -34,11 +34,11 @@ func earlierPrograms(t *testing.T, earlier string) rig.Programs {
 		return cmd.CombinedOutput()
 	}
 	if out, err := git("cat-file", "-e", earlier+"^{commit}"); err != nil {
-		said := fmt.Sprintf("git does not have the commit %.12s, from which this test upgrades (%s): fetch the whole history", earlier, strings.TrimSpace(string(out)))
+		missing := fmt.Sprintf("git does not have the commit %.12s, from which this test upgrades (%s): fetch the whole history", earlier, strings.TrimSpace(string(out)))
 		if os.Getenv("CI") != "" {
-			t.Fatal(said)
+			t.Fatal(missing)
 		}
-		t.Skip(said)
+		t.Skip(missing)
 	}
 	archive := filepath.Join(source, "source.tar")
 	out, err := git("archive", "--output", archive, earlier)
@@ -46,92 +46,89 @@ func earlierPrograms(t *testing.T, earlier string) rig.Programs {
 	out, err = exec.CommandContext(t.Context(), "tar", "-xf", archive, "-C", source).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.NoError(t, os.Remove(archive))
-	built, err := rig.BuildCobro(t.Context(), source, t.TempDir())
+	built, err := testcluster.BuildCobro(t.Context(), source, t.TempDir())
 	require.NoError(t, err)
 	return built
 }
 
-// TestARollingUpgrade opens payments with the programs of an earlier commit,
-// migrates beside them, replaces one API and one worker after the other while
-// customers go on, and lets every payment end under the programs of today.
-// For a while both versions take the same workflows in turn.
-func TestARollingUpgrade(t *testing.T) {
+// TestRollingUpgrade opens payments with the programs of an earlier commit,
+// migrates while they run, replaces one API and one worker after the other while
+// customers pay, and finishes every payment with the current programs. For a
+// while both versions work on the same workflows.
+func TestRollingUpgrade(t *testing.T) {
 	t.Parallel()
 	t.Run("on SQLite", func(t *testing.T) {
 		t.Parallel()
-		folder := rig.Folder(t, *keep)
-		upgrade(t, earlierOnSQLite, folder, rig.Cluster{Store: "sqlite:" + filepath.Join(folder, "cobro.db")})
+		folder := testcluster.Folder(t, *keep)
+		upgrade(t, earlierOnSQLite, folder, testcluster.Cluster{Store: "sqlite:" + filepath.Join(folder, "cobro.db")})
 	})
 	t.Run("on PostgreSQL", func(t *testing.T) {
 		t.Parallel()
 		server := startPostgres(t)
 		require.NoError(t, server.Create(t.Context(), "cobro", ""))
-		upgrade(t, earlierOnPostgreSQL, rig.Folder(t, *keep), rig.Cluster{Store: server.DSN("cobro"), TemporalStore: server.DSN("temporal")})
+		upgrade(t, earlierOnPostgreSQL, testcluster.Folder(t, *keep), testcluster.Cluster{Store: server.DSN("cobro"), TemporalStore: server.DSN("temporal")})
 	})
 }
 
-func upgrade(t *testing.T, earlier, folder string, cluster rig.Cluster) {
+func upgrade(t *testing.T, earlier, folder string, cluster testcluster.Cluster) {
 	cluster.Earlier = earlierPrograms(t, earlier)
-	s, err := rig.StartCluster(t.Context(), programs, folder, nil, cluster)
+	s, err := testcluster.StartCluster(t.Context(), programs, folder, nil, cluster)
 	require.NoError(t, err)
 	t.Cleanup(s.KillAll)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
-	hearing, deaf := context.WithCancel(ctx)
-	heard, stopped := s.Listen(hearing)
-	defer func() { deaf(); <-stopped }()
-	m := rig.NewMerchant(s)
+	m := testcluster.NewMerchant(s)
+	defer m.Listen(ctx)()
 
 	const each = 6
 	open := func(when string) []payment.Payment {
 		var all []payment.Payment
 		for i := range each {
-			p, err := m.Sell(ctx, fmt.Sprintf("%s-%d", when, i), rig.M{"phone_number": fmt.Sprintf("78755510%02d", i), "expires_in": 600})
+			p, err := m.Sell(ctx, fmt.Sprintf("%s-%d", when, i), testcluster.M{"phone_number": fmt.Sprintf("78755510%02d", i), "expires_in": 600})
 			require.NoError(t, err)
 			all = append(all, p)
 		}
 		return all
 	}
-	sold := func(when string, all []payment.Payment) {
+	finish := func(when string, all []payment.Payment) {
 		for i, p := range all {
 			p, err := m.Confirm(ctx, p)
 			require.NoError(t, err, when)
-			key := fmt.Sprintf("back-%s-%d", when, i)
-			_, made, err := m.Refund(ctx, p.ID, key, "1.00")
+			key := fmt.Sprintf("refund-%s-%d", when, i)
+			_, created, err := m.Refund(ctx, p.ID, key, "1.00")
 			require.NoError(t, err, when)
-			require.True(t, made, when)
+			require.True(t, created, when)
 		}
 	}
-	require.NoError(t, m.Tour(ctx, "before-"))
+	require.NoError(t, m.RunScenarios(ctx, "before-"))
 	first, second, third := open("first"), open("second"), open("third")
-	waiting, err := m.Sell(ctx, "ignored", rig.M{"phone_number": "7875550200", "expires_in": 600})
+	waiting, err := m.Sell(ctx, "ignored", testcluster.M{"phone_number": "7875550200", "expires_in": 600})
 	require.NoError(t, err)
 
-	require.NoError(t, s.Migrate(ctx, programs), "the old programs go on beside the new schema")
-	sold("old alone", first)
-	replace := func(part rig.Part) {
+	require.NoError(t, s.Migrate(ctx, programs), "the old programs run on the new schema")
+	finish("old alone", first)
+	replace := func(part testcluster.Part) {
 		require.NoError(t, s.Stop(part), "a graceful stop ends with code 0")
 		s.Use(part, programs)
 		require.NoError(t, s.StartPart(ctx, part))
 	}
-	replace(rig.Worker)
-	require.NoError(t, m.Tour(ctx, "mixed-workers-"))
-	replace(rig.API)
-	sold("mixed", second)
+	replace(testcluster.Worker)
+	require.NoError(t, m.RunScenarios(ctx, "mixed-workers-"))
+	replace(testcluster.API)
+	finish("mixed", second)
 	mixed := open("mixed")
-	require.NoError(t, m.Tour(ctx, "mixed-"))
-	replace(rig.Worker2)
-	replace(rig.API2)
-	sold("new alone", third)
-	sold("opened in between", mixed)
+	require.NoError(t, m.RunScenarios(ctx, "mixed-"))
+	replace(testcluster.Worker2)
+	replace(testcluster.API2)
+	finish("new alone", third)
+	finish("opened in between", mixed)
 	_, _, err = m.Ask(ctx, "POST", "/v1/payments/"+waiting.ID+"/cancel", "", nil)
 	require.NoError(t, err)
-	require.NoError(t, m.Tour(ctx, "after-"))
-	require.NoError(t, s.Settle(ctx))
-	verdict, err := s.Check(ctx, m, heard)
+	require.NoError(t, m.RunScenarios(ctx, "after-"))
+	counts, err := m.Check(ctx)
 	require.NoError(t, err)
-	const tours = 4
-	require.Equal(t, 4*each+1+6*tours, verdict.Payments)
-	require.Equal(t, 4*each+3*tours, verdict.Completed)
-	t.Logf("from %.12s: %+v", earlier, verdict)
+	const rounds = 4
+	require.Equal(t, 4*each+1+6*rounds, counts.Payments)
+	require.Equal(t, 4*each+3*rounds, counts.Completed)
+	t.Logf("from %.12s: %+v", earlier, counts)
 }

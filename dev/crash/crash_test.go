@@ -11,9 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/cobropay/cobro/dev/rig"
+	"github.com/cobropay/cobro/dev/testcluster"
 	"github.com/cobropay/cobro/internal/failpoint"
 )
 
@@ -21,160 +20,134 @@ var (
 	long = flag.Bool("long", false, "die at each point several times over")
 	keep = flag.Bool("keep", false, "keep the folders")
 
-	programs rig.Programs
+	programs testcluster.Programs
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(rig.WithPrograms(filepath.Join("..", ".."), &programs, m.Run))
+	os.Exit(testcluster.WithPrograms(&programs, m.Run))
 }
 
-// start starts a system whose folder is kept where the test fails.
-func start(t *testing.T, env map[rig.Part][]string) *rig.System {
+// start starts a system whose folder is kept if the test fails.
+func start(t *testing.T, env map[testcluster.Part][]string) *testcluster.System {
 	t.Helper()
-	s, err := rig.Start(t.Context(), programs, rig.Folder(t, *keep), env)
+	s, err := testcluster.Start(t.Context(), programs, testcluster.Folder(t, *keep), env)
 	require.NoError(t, err)
 	t.Cleanup(s.KillAll)
 	return s
 }
 
-// TestCrashMatrix dies at every point in the middle of everything that
-// merchants and customers do, starts again, and checks the invariants.
+// TestCrashMatrix kills a process at every failpoint while all scenarios run,
+// starts it again, and checks the invariants. A few systems take turns, since
+// starting a Temporal costs more than the scenarios.
 func TestCrashMatrix(t *testing.T) {
 	t.Parallel()
-	times := 1
+	times, limit := 1, 10*time.Minute
 	if *long {
-		times = 4
+		times, limit = 4, 40*time.Minute
 	}
-	slots := make(chan struct{}, 3)
-	for _, point := range failpoint.Points() {
-		for n := 1; n <= times; n++ {
-			t.Run(fmt.Sprintf("%s@%d", point, n), func(t *testing.T) {
-				t.Parallel()
-				slots <- struct{}{}
-				defer func() { <-slots }()
-				die(t, point, n)
-			})
-		}
+	const lanes = 3
+	for lane := range lanes {
+		t.Run(fmt.Sprintf("lane %d", lane), func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			m := testcluster.NewMerchant(start(t, nil))
+			defer m.Listen(ctx)()
+			for i, point := range failpoint.Points() {
+				for n := 1; n <= times && i%lanes == lane; n++ {
+					t.Run(fmt.Sprintf("%s@%d", point, n), func(t *testing.T) { killAt(ctx, t, m, point, n) })
+				}
+			}
+		})
 	}
 }
 
-// die tours with one point armed.
-func die(t *testing.T, point failpoint.Point, times int) {
-	part := rig.Worker
+// killAt runs the scenarios with one failpoint armed, which kills its process
+// when it is reached for the given time.
+func killAt(ctx context.Context, t *testing.T, m *testcluster.Merchant, point failpoint.Point, times int) {
+	s, part := m.System, testcluster.Worker
 	if point.InAPI() {
-		part = rig.API
+		part = testcluster.API
 	}
-	mark := filepath.Join(t.TempDir(), "died")
-	s := start(t, map[rig.Part][]string{part: {
-		fmt.Sprintf("COBRO_FAILPOINT=%s@%d", point, times), "COBRO_FAILPOINT_MARK=" + mark,
-	}})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	nursing, stopNursing := context.WithCancel(ctx)
-	nurse := make(chan error, 1)
-	go func() { nurse <- s.Nurse(nursing, part) }() // received below
-
-	verdict := tour(ctx, t, s)
-	stopNursing()
-	require.NoError(t, <-nurse)
-	if _, err := os.Stat(mark); times == 1 {
-		require.NoError(t, err, "nobody died: the tour does not pass the point")
-	} else if err != nil {
-		t.Logf("the point is passed fewer than %d times", times)
+	armed := fmt.Sprintf("%s@%d", point, times)
+	mark := filepath.Join(s.Folder(), armed) // a process that finds it lives
+	restart := func(env ...string) {
+		s.Kill(part)
+		s.Use(part, programs, env...)
+		require.NoError(t, s.StartPart(ctx, part))
 	}
-	t.Logf("%+v", verdict)
-}
+	restart("COBRO_FAILPOINT="+armed, "COBRO_FAILPOINT_MARK="+mark)
+	supervised, stop := context.WithCancel(ctx)
+	supervisor := make(chan error, 1)
+	go func() { supervisor <- s.Supervise(supervised, part) }() // received below
 
-// tour goes once through everything, and checks the invariants.
-func tour(ctx context.Context, t *testing.T, s *rig.System) rig.Verdict {
-	hearing, deaf := context.WithCancel(ctx)
-	heard, stopped := s.Listen(hearing)
-	defer func() { deaf(); <-stopped }()
-	m := rig.NewMerchant(s)
-	require.NoError(t, m.Tour(ctx, ""))
-	require.NoError(t, s.Settle(ctx))
-	verdict, err := s.Check(ctx, m, heard)
+	require.NoError(t, m.RunScenarios(ctx, armed+"-"))
+	counts, err := m.Check(ctx)
 	require.NoError(t, err)
-	return verdict
+	stop()
+	require.NoError(t, <-supervisor)
+	if _, err := os.Stat(mark); times == 1 {
+		require.NoError(t, err, "nothing was killed: the scenarios do not reach the point")
+	} else if err != nil {
+		t.Logf("the point is reached fewer than %d times", times)
+		restart()
+	}
+	t.Logf("%+v", counts)
 }
 
-// TestStopUnderLoad ends every process by SIGTERM while payments are under way,
-// starts it again, and asks that nothing was lost: whatever was answered is
-// kept, and what was not answered is settled by asking again.
+// TestStopUnderLoad stops each process with SIGTERM while payments are in
+// progress, and starts it again. Nothing may be lost: what was acknowledged still
+// exists, and a retry settles what was not answered.
 func TestStopUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	sales, patience := 40, 3*time.Minute
+	sales, limit := 40, 3*time.Minute
 	if *long {
-		sales, patience = 400, 20*time.Minute
+		sales, limit = 400, 20*time.Minute
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	hearing, deaf := context.WithCancel(ctx)
-	heard, stopped := s.Listen(hearing)
-	defer func() { deaf(); <-stopped }()
 
-	m := rig.NewMerchant(s)
-	var load errgroup.Group
-	load.SetLimit(8)
-	done := make(chan struct{})
-	go func() { // ends with the load, and closes done
-		defer close(done)
-		for i := range sales {
-			load.Go(func() error {
-				key := fmt.Sprintf("load-%d", i)
-				p, err := m.Paid(ctx, key, rig.M{"phone_number": fmt.Sprintf("787555%04d", 2000+i)})
-				if err != nil {
-					return err
-				}
-				_, made, err := m.Refund(ctx, p.ID, key, "1.00")
-				if err == nil && !made {
-					err = fmt.Errorf("refund of %s was refused", p.ID)
-				}
-				return err
-			})
-		}
-	}()
+	m := testcluster.NewMerchant(s)
+	defer m.Listen(ctx)()
+	load := m.SellUnderLoad(ctx, sales, 8)
 	stops := 0
-	for under := true; under; {
-		for _, part := range []rig.Part{rig.API, rig.Worker} {
+	for loaded := true; loaded; {
+		for _, part := range []testcluster.Part{testcluster.API, testcluster.Worker} {
 			require.NoError(t, s.Stop(part), "a graceful stop ends with code 0")
 			require.NoError(t, s.StartPart(ctx, part))
 			stops++
 		}
 		select {
-		case <-done:
-			under = false
+		case err := <-load:
+			require.NoError(t, err)
+			loaded = false
 		default:
 		}
 	}
-	require.NoError(t, load.Wait())
-	require.NoError(t, s.Settle(ctx))
-	verdict, err := s.Check(ctx, m, heard)
+	counts, err := m.Check(ctx)
 	require.NoError(t, err)
-	require.Equal(t, sales, verdict.Completed)
-	require.Equal(t, sales, verdict.Refunds)
-	t.Logf("%d stops; %+v", stops, verdict)
+	require.Equal(t, sales, counts.Completed)
+	require.Equal(t, sales, counts.Refunds)
+	t.Logf("%d stops; %+v", stops, counts)
 }
 
-// TestTheRigKills says that a part that was killed is really dead, and that its
-// nurse brings it back: a matrix without deaths would prove nothing.
-func TestTheRigKills(t *testing.T) {
+// TestKilledProcessIsRestarted proves that a killed part has really ended, and
+// that its supervisor starts it again: a crash matrix without crashes would prove
+// nothing.
+func TestKilledProcessIsRestarted(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
 	ctx, stop := context.WithCancel(t.Context())
-	var nurse sync.WaitGroup
-	nurse.Go(func() { _ = s.Nurse(ctx, rig.Worker) })
-	first := s.Ended(rig.Worker)
-	s.Kill(rig.Worker)
+	var supervisor sync.WaitGroup
+	supervisor.Go(func() { _ = s.Supervise(ctx, testcluster.Worker) })
+	first := s.Ended(testcluster.Worker)
+	s.Kill(testcluster.Worker)
 	<-first
-	require.Eventually(t, func() bool { return s.Ended(rig.Worker) != first }, time.Minute, 20*time.Millisecond)
-	select {
-	case <-s.Ended(rig.Worker):
-		require.Fail(t, "the new one is dead")
-	default:
-	}
+	require.Eventually(t, func() bool { return s.Ended(testcluster.Worker) != first }, time.Minute, 20*time.Millisecond)
+	require.False(t, s.HasEnded(testcluster.Worker), "the new one has ended, too")
 	stop()
-	nurse.Wait()
+	supervisor.Wait()
 }

@@ -11,112 +11,110 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/cobropay/cobro/dev/rig"
+	"github.com/cobropay/cobro/dev/testcluster"
 	"github.com/cobropay/cobro/payment"
 )
 
-// happening is one thing that may happen to a payment while nobody works.
-type happening struct {
-	name   string
-	happen func(ctx context.Context, m *rig.Merchant, p payment.Payment, later *errgroup.Group) error
+// raceEvent is one thing that may happen to a payment while the worker is down.
+type raceEvent struct {
+	name string
+	run  func(ctx context.Context, m *testcluster.Merchant, p payment.Payment, later *errgroup.Group) error
 }
 
-// claims is a webhook that says something of a payment. Anybody can post it.
-func claims(kind, status string) func(context.Context, *rig.Merchant, payment.Payment, *errgroup.Group) error {
-	return func(ctx context.Context, m *rig.Merchant, p payment.Payment, _ *errgroup.Group) error {
-		return m.Post(ctx, rig.M{
+// postWebhook posts a webhook about a payment. Anybody can post one.
+func postWebhook(kind, status string) func(context.Context, *testcluster.Merchant, payment.Payment, *errgroup.Group) error {
+	return func(ctx context.Context, m *testcluster.Merchant, p payment.Payment, _ *errgroup.Group) error {
+		return m.Post(ctx, testcluster.M{
 			"transactionType": kind, "status": status, "ecommerceId": p.EcommerceID, "referenceNumber": "early-" + p.ID,
 			"date": "2026-01-02 03:04:05", "total": p.Total.String(), "metadata2": p.ID,
 		})
 	}
 }
 
-func phones(decision string) func(context.Context, *rig.Merchant, payment.Payment, *errgroup.Group) error {
-	return func(ctx context.Context, m *rig.Merchant, p payment.Payment, _ *errgroup.Group) error {
+func customer(decision string) func(context.Context, *testcluster.Merchant, payment.Payment, *errgroup.Group) error {
+	return func(ctx context.Context, m *testcluster.Merchant, p payment.Payment, _ *errgroup.Group) error {
 		return m.System.Phone(ctx, decision, p.EcommerceID)
 	}
 }
 
 const (
-	confirms      = "confirmed"
-	changesMind   = "cancelled by the customer"
-	withdraws     = "cancelled by the merchant"
-	cancelledInUI = "cancelled in the UI"
+	confirmed           = "confirmed"
+	cancelledByCustomer = "cancelled by the customer"
+	cancelledByMerchant = "cancelled by the merchant"
+	cancelledInUI       = "cancelled in the UI"
 )
 
-// When the worker is stopped and comes back, as the deadline sees it.
+// When the worker comes back, and the events happen, relative to the deadline.
 const (
 	backBefore = "back before the deadline"
 	backAfter  = "back after the deadline"
 	allAfter   = "all after the deadline"
 )
 
-func happenings() []happening {
-	return []happening{
-		{confirms, phones("confirm")},
-		{changesMind, phones("cancel")},
-		{withdraws, func(ctx context.Context, m *rig.Merchant, p payment.Payment, later *errgroup.Group) error {
-			later.Go(func() error { // answered when somebody works again
+func events() []raceEvent {
+	return []raceEvent{
+		{confirmed, customer("confirm")},
+		{cancelledByCustomer, customer("cancel")},
+		{cancelledByMerchant, func(ctx context.Context, m *testcluster.Merchant, p payment.Payment, later *errgroup.Group) error {
+			later.Go(func() error { // answered when a worker is back
 				_, _, err := m.Ask(ctx, http.MethodPost, "/v1/payments/"+p.ID+"/cancel", "", nil)
 				return err
 			})
 			return nil
 		}},
-		{cancelledInUI, func(ctx context.Context, m *rig.Merchant, p payment.Payment, _ *errgroup.Group) error {
+		{cancelledInUI, func(ctx context.Context, m *testcluster.Merchant, p payment.Payment, _ *errgroup.Group) error {
 			return m.System.CancelWorkflow(ctx, p.ID)
 		}},
-		{"completed event", claims("ECOMMERCE", "COMPLETED")},
-		{"cancelled event", claims("ECOMMERCE", "CANCEL")},
-		{"expired event", claims("ECOMMERCE", "EXPIRED")},
+		{"completed event", postWebhook("ECOMMERCE", "COMPLETED")},
+		{"cancelled event", postWebhook("ECOMMERCE", "CANCEL")},
+		{"expired event", postWebhook("ECOMMERCE", "EXPIRED")},
 	}
 }
 
-// orders returns every order of every n of the happenings.
-func orders(all []happening, n int) [][]happening {
+// permutations returns every order of every n of the events.
+func permutations(all []raceEvent, n int) [][]raceEvent {
 	if n == 0 {
-		return [][]happening{nil}
+		return [][]raceEvent{nil}
 	}
-	var found [][]happening
+	var found [][]raceEvent
 	for i, first := range all {
-		for _, tail := range orders(slices.Delete(slices.Clone(all), i, i+1), n-1) {
-			found = append(found, append([]happening{first}, tail...))
+		for _, tail := range permutations(slices.Delete(slices.Clone(all), i, i+1), n-1) {
+			found = append(found, append([]raceEvent{first}, tail...))
 		}
 	}
 	return found
 }
 
-// TestTogether lets things happen while the worker is stopped, so that the
-// workflow hears of all of them at once, with its deadline before, between or
-// behind them. Each order has a payment of its own.
-func TestTogether(t *testing.T) {
+// TestEventsRaceWhileWorkerIsDown stops the worker while events happen, so that
+// the workflow sees all of them at once, with its deadline before, between or
+// after them. Each order of events has a payment of its own.
+func TestEventsRaceWhileWorkerIsDown(t *testing.T) {
 	t.Parallel()
-	all := orders(happenings(), 2)
+	all := permutations(events(), 2)
 	if *long {
-		all = append(all, orders(happenings(), 3)...)
+		all = append(all, permutations(events(), 3)...)
 	}
 	for _, when := range []string{backBefore, backAfter, allAfter} {
 		t.Run(when, func(t *testing.T) {
 			if !*long { // hundreds of payments keep a machine busy enough
 				t.Parallel()
 			}
-			together(t, all, when)
+			runRaces(t, all, when)
 		})
 	}
 }
 
-func together(t *testing.T, all [][]happening, when string) {
+func runRaces(t *testing.T, all [][]raceEvent, when string) {
 	unhurried := []string{"COBRO_CALL_TIMEOUT=10s", "COBRO_TIMING_STALE=2m"}
-	s := start(t, map[rig.Part][]string{rig.API: unhurried, rig.Worker: unhurried})
+	s := start(t, map[testcluster.Part][]string{testcluster.API: unhurried, testcluster.Worker: unhurried})
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	hearing, deaf := context.WithCancel(ctx)
-	heard, stopped := s.Listen(hearing)
-	defer func() { deaf(); <-stopped }()
-	m := rig.NewMerchant(s)
+	m := testcluster.NewMerchant(s)
+	defer m.Listen(ctx)()
 
 	life := 600 // seconds
 	if when != backBefore {
-		life = 10 + len(all)/4 // they are opened before the first one is over
+		life = 10 + len(all)/4 // all are opened before the first one expires
 	}
 	opened := make([]payment.Payment, len(all))
 	each := func(do func(i int) error) {
@@ -129,28 +127,21 @@ func together(t *testing.T, all [][]happening, when string) {
 		require.NoError(t, group.Wait())
 	}
 	each(func(i int) (err error) {
-		opened[i], err = m.Sell(ctx, fmt.Sprintf("together-%d", i), rig.M{
+		opened[i], err = m.Sell(ctx, fmt.Sprintf("race-%d", i), testcluster.M{
 			"phone_number": fmt.Sprintf("787558%04d", i), "expires_in": life,
 		})
 		return err
 	})
-	require.NoError(t, s.Stop(rig.Worker))
+	require.NoError(t, s.Stop(testcluster.Worker))
 	last := slices.MaxFunc(opened, func(a, b payment.Payment) int { return a.ExpiresAt.Compare(b.ExpiresAt) }).ExpiresAt
-	pass := func() {
-		timer := time.NewTimer(time.Until(last))
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	}
+	pass := func() { require.NoError(t, testcluster.Pause(ctx, time.Until(last))) }
 	if when == allAfter {
 		pass()
 	}
 	var later errgroup.Group
 	each(func(i int) error {
 		for _, one := range all[i] {
-			if err := one.happen(ctx, m, opened[i], &later); err != nil {
+			if err := one.run(ctx, m, opened[i], &later); err != nil {
 				return fmt.Errorf("%s: %w", one.name, err)
 			}
 		}
@@ -159,60 +150,59 @@ func together(t *testing.T, all [][]happening, when string) {
 	if when == backAfter {
 		pass()
 	}
-	require.NoError(t, s.StartPart(ctx, rig.Worker))
+	require.NoError(t, s.StartPart(ctx, testcluster.Worker))
 	require.NoError(t, later.Wait())
 	if when == backBefore {
-		each(func(i int) error { // who has not decided by now never will
-			return letGo(ctx, m, all[i], opened[i])
+		each(func(i int) error { // a customer who has not decided by now cancels
+			return cancelUnlessConfirmed(ctx, m, all[i], opened[i])
 		})
 	}
-	require.NoError(t, s.Settle(ctx))
-	verdict, err := s.Check(ctx, m, heard)
+	counts, err := m.Check(ctx)
 	require.NoError(t, err)
-	require.Equal(t, len(all), verdict.Payments)
-	t.Logf("%+v", verdict)
+	require.Equal(t, len(all), counts.Payments)
+	t.Logf("%+v", counts)
 	if when != backBefore {
 		return
 	}
 	for i, order := range all {
 		p, err := m.Show(ctx, opened[i].ID)
 		require.NoError(t, err)
-		if want, open := decided(order); !open {
+		if want, open := outcome(order); !open {
 			require.Equal(t, want, p.Status, "%s", order)
 		}
 	}
 }
 
-// decided returns how a payment of which all this happened before its deadline
-// must have ended, and true where that is open: a cancel over HTTP reaches the
-// workflow when it can.
-func decided(order []happening) (payment.Status, bool) {
-	happened := func(name string) bool {
-		return slices.ContainsFunc(order, func(h happening) bool { return h.name == name })
+// outcome returns how a payment must end if all these events happened before its
+// deadline, and true if either end is right: a cancel over HTTP reaches the
+// workflow whenever it can.
+func outcome(order []raceEvent) (payment.Status, bool) {
+	has := func(name string) bool {
+		return slices.ContainsFunc(order, func(e raceEvent) bool { return e.name == name })
 	}
 	switch {
-	case happened(cancelledInUI): // the merchant's word was in the history before anybody looked
+	case has(cancelledInUI): // the cancel was in the history before the worker came back
 		return payment.StatusCancelled, false
-	case happened(withdraws):
+	case has(cancelledByMerchant):
 		return "", true
-	case happened(changesMind): // the gateway lets go of a confirmed ticket, too
+	case has(cancelledByCustomer): // the gateway cancels a confirmed ticket, too
 		return payment.StatusCancelled, false
-	case happened(confirms):
+	case has(confirmed):
 		return payment.StatusCompleted, false
-	default: // nobody, so that the customer let go in the end
+	default: // the customer cancels in the end
 		return payment.StatusCancelled, false
 	}
 }
 
-// letGo has the customer cancel a payment that he did not confirm.
-func letGo(ctx context.Context, m *rig.Merchant, order []happening, p payment.Payment) error {
+// cancelUnlessConfirmed cancels a payment that the customer did not confirm.
+func cancelUnlessConfirmed(ctx context.Context, m *testcluster.Merchant, order []raceEvent, p payment.Payment) error {
 	for _, one := range order {
-		if one.name == confirms {
+		if one.name == confirmed {
 			return nil
 		}
 	}
 	return m.System.Phone(ctx, "cancel", p.EcommerceID)
 }
 
-// String is the happening's name.
-func (h happening) String() string { return h.name }
+// String is the event's name.
+func (e raceEvent) String() string { return e.name }

@@ -74,9 +74,9 @@ func longest(points []promql.FPoint) time.Duration {
 	return most
 }
 
-// Every alert fires on what it is for, and is silent on what happens in every
-// installation.
-func TestAlerts(t *testing.T) {
+// TestAlertsFireOnlyOnTheirCondition evaluates every alert on what it is for, and
+// on what happens in every installation.
+func TestAlertsFireOnlyOnTheirCondition(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		fires  []string
@@ -185,7 +185,7 @@ func TestAlerts(t *testing.T) {
 		},
 	}
 	rules := alerts(t)
-	require.Len(t, tests, len(rules), "each alert is held here")
+	require.Len(t, tests, len(rules), "each alert has a case")
 	for _, rule := range rules {
 		t.Run(rule.Alert, func(t *testing.T) {
 			t.Parallel()

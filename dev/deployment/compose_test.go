@@ -39,16 +39,16 @@ func load(t *testing.T, options ...cli.ProjectOptionsFn) *types.Project {
 	return project
 }
 
-func TestEveryPartIsThere(t *testing.T) {
+func TestComposeHasEveryService(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{
 		"api", "athmovil-sim", "migrate", "postgresql", "temporal", "temporal-namespace", "temporal-schema", "temporal-ui", "worker",
 	}, load(t).ServiceNames())
 }
 
-// TestNothingStartsWithoutItsSettings says that what people forget is named,
-// and what to do too.
-func TestNothingStartsWithoutItsSettings(t *testing.T) {
+// TestComposeRequiresSettings requires that the error for a missing setting says
+// what to do.
+func TestComposeRequiresSettings(t *testing.T) {
 	t.Parallel()
 	for i := range settings {
 		o, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")}, cli.WithEnv(slices.Delete(slices.Clone(settings), i, i+1)))
@@ -58,8 +58,8 @@ func TestNothingStartsWithoutItsSettings(t *testing.T) {
 	}
 }
 
-// TestImagesArePinned says that the same file starts the same programs, and
-// that they are those which the tests of this repository run.
+// TestImagesArePinned requires that the file always starts the same programs, in
+// the versions that the tests of this repository run.
 func TestImagesArePinned(t *testing.T) {
 	t.Parallel()
 	exact := regexp.MustCompile(`^[a-z/-]+:[0-9]+\.[0-9]+(\.[0-9]+)?(-[a-z]+)?$`)
@@ -68,7 +68,7 @@ func TestImagesArePinned(t *testing.T) {
 		if service.Build == nil {
 			require.Regexp(t, exact, service.Image, name)
 		} else {
-			require.Equal(t, "never", orNever(service.PullPolicy), "%s is built, and its name may be a stranger's", name)
+			require.Equal(t, "never", orNever(service.PullPolicy), "%s is built, and somebody else may own its name", name)
 			require.Contains(t, targets(t), service.Build.Target, name)
 		}
 	}
@@ -83,8 +83,8 @@ func TestImagesArePinned(t *testing.T) {
 	}
 }
 
-// orNever reads what compose does with an image that is built: it builds what is
-// not there, and pulls only where it is told to.
+// orNever returns the policy for an image that is built: compose builds a missing
+// one, and pulls only where the policy says so.
 func orNever(policy string) string {
 	if policy == "" || policy == types.PullPolicyBuild {
 		return "never"
@@ -123,7 +123,7 @@ func goVersion(t *testing.T) string {
 	return match[1]
 }
 
-func TestNobodyHasMoreRightsThanHeNeeds(t *testing.T) {
+func TestServicesRunWithLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	for name, service := range load(t).Services {
 		require.True(t, service.ReadOnly, "%s can write into its root", name)
@@ -140,7 +140,7 @@ func TestNobodyHasMoreRightsThanHeNeeds(t *testing.T) {
 	}
 }
 
-func TestHealthAndOrder(t *testing.T) {
+func TestServicesWaitForHealthyDependencies(t *testing.T) {
 	t.Parallel()
 	project := load(t)
 	for name, service := range project.Services {
@@ -170,9 +170,9 @@ func TestHealthAndOrder(t *testing.T) {
 	}
 }
 
-// TestNobodyIsKilledWhileHeStops compares what each program takes to stop with
-// what it is given.
-func TestNobodyIsKilledWhileHeStops(t *testing.T) {
+// TestStopGracePeriodExceedsStopTimeout compares the time that each program
+// takes to stop with the time that compose gives it.
+func TestStopGracePeriodExceedsStopTimeout(t *testing.T) {
 	t.Parallel()
 	const afterwards = 5 * time.Second // for the last spans, and the connections
 	project := load(t)
@@ -198,12 +198,12 @@ func stopTimeout(t *testing.T, program string) time.Duration {
 	return takes
 }
 
-// secretName is that of a variable which holds a secret.
+// secretName matches a variable that has a secret.
 var secretName = regexp.MustCompile(`(KEY|SECRET|TOKEN|PASSWORD|PWD|STORE|WEBHOOK_URL)$`)
 
-// TestNoSecretIsInTheFile reads the file as it is: a secret is in a file that
-// git does not know, or in an environment without which nothing starts.
-func TestNoSecretIsInTheFile(t *testing.T) {
+// TestComposeFileHasNoSecrets reads the file before interpolation: a secret is in a
+// file that git ignores, or in a variable without which nothing starts.
+func TestComposeFileHasNoSecrets(t *testing.T) {
 	t.Parallel()
 	project := load(t, cli.WithInterpolation(false))
 	ignored := read(t, ".gitignore")
@@ -229,9 +229,9 @@ func TestNoSecretIsInTheFile(t *testing.T) {
 	}
 }
 
-// TestSecretsAreMade runs the script that makes them, twice: the second time
-// changes nothing.
-func TestSecretsAreMade(t *testing.T) {
+// TestSecretsScriptIsIdempotent runs the script twice: the second run changes
+// nothing.
+func TestSecretsScriptIsIdempotent(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	made := func() map[string]string {
@@ -246,7 +246,7 @@ func TestSecretsAreMade(t *testing.T) {
 			require.NoError(t, err)
 			want := os.FileMode(0o600)
 			if strings.HasSuffix(name, "_password") {
-				want = 0o444 // read by users of other images, in a folder that nobody else enters
+				want = 0o444 // read by users of other images, in a folder that only its owner can enter
 			}
 			require.Equal(t, want, info.Mode().Perm(), name)
 			found[name] = string(data)
@@ -257,7 +257,7 @@ func TestSecretsAreMade(t *testing.T) {
 		return found
 	}
 	first := made()
-	require.NoError(t, os.Chmod(filepath.Join(folder, "secrets"), 0o755)) // as somebody's mkdir left it
+	require.NoError(t, os.Chmod(filepath.Join(folder, "secrets"), 0o755)) // as mkdir creates it
 	require.Equal(t, first, made())
 	info, err := os.Stat(filepath.Join(folder, "secrets"))
 	require.NoError(t, err)
@@ -270,9 +270,9 @@ func TestSecretsAreMade(t *testing.T) {
 	}
 }
 
-// TestAChangedKeyRingReachesTheContainers says that whoever changes the keys is
-// told to recreate what has the file: mounted by itself, it stays as it was.
-func TestAChangedKeyRingReachesTheContainers(t *testing.T) {
+// TestDocsRecreateContainersAfterKeyChange requires that the pages say to recreate
+// the containers after a change of the keys: a mounted file does not change.
+func TestDocsRecreateContainersAfterKeyChange(t *testing.T) {
 	t.Parallel()
 	var have []string
 	for name, service := range load(t).Services {
@@ -289,8 +289,8 @@ func TestAChangedKeyRingReachesTheContainers(t *testing.T) {
 	}
 }
 
-// makeSecrets runs deploy/secrets as if folder were the repository. The key ring
-// is made by the program that is built already.
+// makeSecrets runs deploy/secrets as if folder were the repository. The program
+// that is already built creates the key ring.
 func makeSecrets(t *testing.T, folder string) {
 	t.Helper()
 	for _, one := range []string{"deploy", "secrets"} {
@@ -332,9 +332,9 @@ func environment(service types.ServiceConfig, folder string) []string {
 	return env
 }
 
-// TestOurSettingsAreComplete asks cobro whether each service has all that it
-// needs, in the form that it needs, and nothing that is misspelt.
-func TestOurSettingsAreComplete(t *testing.T) {
+// TestComposeSettingsPassConfigCheck requires that each service has every setting that
+// it needs, in the right form, and nothing that is misspelled.
+func TestComposeSettingsPassConfigCheck(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	makeSecrets(t, folder)
@@ -346,15 +346,14 @@ func TestOurSettingsAreComplete(t *testing.T) {
 	}
 }
 
-// TestTheProgramsUnderstandTheirCommands runs each command and each health
-// check of ours with its settings: whatever goes wrong without a database and
-// without Temporal, it is not the command line.
-func TestTheProgramsUnderstandTheirCommands(t *testing.T) {
+// TestComposeCommandsParse runs each command and each health check of ours with its
+// settings: without a database and Temporal it fails, but not at its command line.
+func TestComposeCommandsParse(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	makeSecrets(t, folder)
-	// Later ones count: nobody is waited for, and no port is taken.
-	elsewhere := []string{"COBRO_START_TIMEOUT=1s", "COBRO_LISTEN=127.0.0.1:0", "COBRO_OPS_LISTEN=127.0.0.1:0", "TEMPORAL_ADDRESS=127.0.0.1:1"}
+	// The last value counts: no start waits, and no port is taken.
+	overrides := []string{"COBRO_START_TIMEOUT=1s", "COBRO_LISTEN=127.0.0.1:0", "COBRO_OPS_LISTEN=127.0.0.1:0", "TEMPORAL_ADDRESS=127.0.0.1:1"}
 	for name, service := range load(t).Services {
 		if service.Build == nil {
 			continue
@@ -363,7 +362,7 @@ func TestTheProgramsUnderstandTheirCommands(t *testing.T) {
 		if service.Build.Target == "athmovil-sim" {
 			args[slices.Index(args, "--journal")+1] = filepath.Join(folder, "no", "such", "folder") // it would go on
 		}
-		code, said := run(t, append(environment(service, folder), elsewhere...), service.Build.Target, args...)
+		code, said := run(t, append(environment(service, folder), overrides...), service.Build.Target, args...)
 		require.Equal(t, 1, code, "%s: %s", name, said)
 		if check := service.HealthCheck; !check.Disable {
 			require.Equal(t, []string{"CMD", "/cobro"}, []string(check.Test[:2]), "%s: there is no shell in its image", name)

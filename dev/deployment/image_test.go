@@ -20,10 +20,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// image is a root that holds what the image of cobro holds, and a /tmp.
+// image is a root with the files of the image of cobro, and a /tmp.
 type image struct{ root string }
 
-// newImage skips the test where nobody may change his root, unless in CI.
+// newImage skips the test for a user who may not chroot, unless in CI.
 func newImage(t *testing.T) image {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -39,7 +39,7 @@ func newImage(t *testing.T) image {
 	require.NoError(t, os.WriteFile(filepath.Join(i.root, "cobro"), program, 0o755)) // it is run by another user
 	require.NoError(t, os.Mkdir(filepath.Join(i.root, "tmp"), 0o700))
 	require.NoError(t, os.Chmod(filepath.Join(i.root, "tmp"), 0o777|os.ModeSticky)) // as any /tmp
-	for folder := i.root; folder != "/"; folder = filepath.Dir(folder) {            // the other user has to get here
+	for folder := i.root; folder != "/"; folder = filepath.Dir(folder) {            // the other user needs access
 		info, err := os.Stat(folder)
 		require.NoError(t, err)
 		if info.Mode().Perm()&0o001 == 0 {
@@ -50,8 +50,8 @@ func newImage(t *testing.T) image {
 	return i
 }
 
-// run runs cobro alone in its root, as the user of the image, and returns what
-// it said.
+// run runs cobro alone in its root, as the user of the image, and returns its
+// output.
 func (i image) run(t *testing.T, env []string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -72,7 +72,7 @@ func certificates(t *testing.T) string {
 	return match[1]
 }
 
-func TestTheBinaryNeedsNothing(t *testing.T) {
+func TestBinaryIsStatic(t *testing.T) {
 	t.Parallel()
 	program, err := elf.Open(filepath.Join(build(t), "cobro"))
 	require.NoError(t, err)
@@ -85,10 +85,9 @@ func TestTheBinaryNeedsNothing(t *testing.T) {
 	}
 }
 
-// TestInAnEmptyRoot makes an installation, reads local times and talks TLS where
-// there is no shell, no library, no time zone and no certificate but what the
-// image has.
-func TestInAnEmptyRoot(t *testing.T) {
+// TestRunsInEmptyRoot creates an installation and reads local times where there is no
+// shell, library or time zone data besides what the image has.
+func TestRunsInEmptyRoot(t *testing.T) {
 	t.Parallel()
 	i := newImage(t)
 	began := time.Now()
@@ -109,7 +108,7 @@ func TestInAnEmptyRoot(t *testing.T) {
 	}
 }
 
-func TestTheImagesCertificatesAreTrusted(t *testing.T) {
+func TestImageCertificatesAreTrusted(t *testing.T) {
 	t.Parallel()
 	i := newImage(t)
 	var asked atomic.Int32
@@ -117,7 +116,7 @@ func TestTheImagesCertificatesAreTrusted(t *testing.T) {
 		asked.Add(1)
 		w.WriteHeader(http.StatusForbidden)
 	}))
-	gateway.Config.ErrorLog = log.New(io.Discard, "", 0) // it hears of those who do not trust it
+	gateway.Config.ErrorLog = log.New(io.Discard, "", 0) // it would log clients that do not trust it
 	gateway.StartTLS()
 	t.Cleanup(gateway.Close)
 	env := []string{
@@ -135,7 +134,7 @@ func TestTheImagesCertificatesAreTrusted(t *testing.T) {
 		return out
 	}
 	require.Contains(t, ask(), "x509")
-	require.Zero(t, asked.Load(), "nobody vouches for it yet")
+	require.Zero(t, asked.Load(), "it is not trusted yet")
 
 	path := filepath.Join(i.root, certificates(t))
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755)) // read by another user

@@ -2,9 +2,9 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,33 +19,32 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
+	"github.com/cobropay/cobro/dev/testcluster"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/temporalclient"
 )
 
 const (
-	patience = 30 * time.Second      // for what must happen
-	glance   = 50 * time.Millisecond // between looks
+	timeout  = 30 * time.Second // for what must happen
+	interval = 50 * time.Millisecond
 )
 
-// quick are the timings of the stories: those of production, scaled down.
+// quick are the timings of these tests: those of production, scaled down.
 var quick = []string{
 	"COBRO_TIMING_DETAILS=1s", "COBRO_TIMING_POLL_FIRST=100ms", "COBRO_TIMING_POLL_MOST=300ms",
 	"COBRO_TIMING_HEARTBEAT=2s", "COBRO_CALL_TIMEOUT=3s", "COBRO_TIMING_SETTLE=1s", "COBRO_TIMING_CANCEL_MARGIN=1s",
 }
 
-// traced are the settings of everything whose spans are collected.
+// traced are the settings of processes whose spans are collected.
 var traced = []string{"OTEL_BSP_SCHEDULE_DELAY=100"}
 
-// cobro is a dev in a process of its own.
+// cobro is a running installation: a dev in a process of its own, or a cluster.
 type cobro struct {
 	data string
 	// postgres is the folder of the server that holds the data instead, if any.
 	postgres string
-	env      []string // beside quick
-	log      *os.File
-	cmd      *exec.Cmd
-	ended    chan error
+	env      []string // besides quick
+	dev      *testcluster.Process
 	at       addresses
 }
 
@@ -64,11 +62,11 @@ type addresses struct {
 	KeyFile        string `json:"key_file"`
 }
 
-// newCobro starts a dev of its own for one story.
+// newCobro starts a dev for one test.
 func newCobro(t *testing.T, env ...string) *cobro {
 	t.Helper()
 	if os.Getenv(onCluster) != "" {
-		t.Skip("it needs a dev of its own")
+		t.Skip("needs a dev of its own")
 	}
 	c := &cobro{data: t.TempDir(), env: env}
 	require.NoError(t, c.start())
@@ -77,9 +75,9 @@ func newCobro(t *testing.T, env ...string) *cobro {
 			log, err := os.ReadFile(filepath.Join(c.data, "dev.log"))
 			t.Logf("the log of dev (%v):\n%s", err, log)
 		}
-		asked := c.ask()
+		collected := c.collect()
 		c.kill()
-		if err := errors.Join(asked, c.search()); err != nil {
+		if err := errors.Join(collected, c.scan()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -88,9 +86,6 @@ func newCobro(t *testing.T, env ...string) *cobro {
 
 // start starts the process and waits until it has written its addresses.
 func (c *cobro) start() (err error) {
-	if c.log, err = os.OpenFile(filepath.Join(c.data, "dev.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
-		return err
-	}
 	file := filepath.Join(c.data, "addresses.json")
 	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -99,52 +94,26 @@ func (c *cobro) start() (err error) {
 	for _, flag := range []string{"listen", "ops-listen", "temporal-listen", "temporal-ui-listen", "gateway-listen", "gateway-control-listen"} {
 		args = append(args, "--"+flag, "127.0.0.1:0")
 	}
-	c.cmd = exec.Command(os.Args[0], args...)
-	c.cmd.Env = slices.Concat(os.Environ(), quick, traced, c.env, []string{asDev + "=1"})
-	c.cmd.Stderr = c.log // what it prints for its user, with the API key, is left to the user
-	if err := c.cmd.Start(); err != nil {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = slices.Concat(os.Environ(), quick, traced, c.env, []string{asDev + "=1"})
+	cmd.Stdout = io.Discard // it prints the API key for its user
+	if c.dev, err = testcluster.StartProcess(cmd, filepath.Join(c.data, "dev.log")); err != nil {
 		return err
 	}
-	c.ended = make(chan error, 1)
-	go func() { c.ended <- c.cmd.Wait() }() // received by kill or stop
-	ticker := time.NewTicker(glance)
-	defer ticker.Stop()
-	for deadline := time.After(2 * patience); ; {
+	return c.dev.Await(context.Background(), func() (bool, error) {
 		data, err := os.ReadFile(file)
-		if err == nil {
-			return json.Unmarshal(data, &c.at)
+		if errors.Is(err, os.ErrNotExist) {
+			return false, nil
 		}
-		select {
-		case <-ticker.C:
-		case err := <-c.ended:
-			c.ended <- err
-			log, _ := os.ReadFile(c.log.Name())
-			return fmt.Errorf("dev ended: %w\n%s", err, log)
-		case <-deadline:
-			return errors.New("dev wrote no addresses")
-		}
-	}
+		return true, errors.Join(err, json.Unmarshal(data, &c.at))
+	})
 }
 
-// kill is SIGKILL: nothing gets to say goodbye.
-func (c *cobro) kill() {
-	_ = c.cmd.Process.Kill() // it may have ended already
-	err := <-c.ended
-	c.ended <- err
-	_ = c.log.Close()
-}
+func (c *cobro) kill() { c.dev.Kill() }
 
-// stop is SIGTERM, and reports an exit code other than 0.
-func (c *cobro) stop() error {
-	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	err := <-c.ended
-	c.ended <- err
-	return errors.Join(err, c.log.Close())
-}
+func (c *cobro) stop() error { return c.dev.Stop() }
 
-// answer is what came back over HTTP.
+// answer is an HTTP response.
 type answer struct {
 	status int
 	header http.Header
@@ -159,7 +128,7 @@ func as[T any](t *testing.T, a answer) T {
 	return value
 }
 
-// dial returns a client of this dev's Temporal, and what reads its payloads.
+// dial returns a client of this installation's Temporal, and what decodes payloads.
 func (c *cobro) dial(t *testing.T) (client.Client, converter.DataConverter) {
 	t.Helper()
 	ring, err := seal.Load(c.at.KeyFile)
@@ -170,8 +139,8 @@ func (c *cobro) dial(t *testing.T) (client.Client, converter.DataConverter) {
 	return temporal, temporalclient.NewDataConverter(ring)
 }
 
-// browser makes the requests of all stories.
-var browser = &http.Client{Timeout: patience, Transport: noting{http.DefaultTransport}}
+// httpClient makes the requests of all tests.
+var httpClient = &http.Client{Timeout: timeout, Transport: recorder{http.DefaultTransport}}
 
 func send(t *testing.T, method, url string, body any, header map[string]string) answer {
 	t.Helper()
@@ -191,7 +160,7 @@ func send(t *testing.T, method, url string, body any, header map[string]string) 
 	for name, value := range header {
 		request.Header.Set(name, value)
 	}
-	response, err := browser.Do(request)
+	response, err := httpClient.Do(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
 	data, err := io.ReadAll(response.Body)
@@ -282,7 +251,7 @@ func (c *cobro) await(t *testing.T, id, status string) sale {
 	require.Eventually(t, func() bool {
 		last = c.show(t, id)
 		return last.Status == status
-	}, patience, glance, "the payment never became %s", status)
+	}, timeout, interval, "the payment never became %s", status)
 	return last
 }
 

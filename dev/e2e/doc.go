@@ -1,4 +1,4 @@
-// Package e2e holds the stories: what a merchant and a customer do and see,
-// over HTTP, with every real part running in a process of its own and the
-// simulator's books as the judge of money.
+// Package e2e tests what merchants and customers do and see, over HTTP, against
+// every real part in a process of its own. The simulator's ledger says what money
+// moved.
 package e2e

@@ -11,35 +11,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cobropay/cobro/athmovil/athmovilsim"
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 )
 
-// oldTokens are the business's, which stay the same when it changes systems.
-var oldTokens = m{
-	"publicToken": "a66ce73d04f2087615f6320b724defc5b4eedc55", "privateToken": "b7c1f5a09e3d4c2f8a6e1d0b9c8f7a6e5d4c3b2a",
-}
-
-// oldSale sells for $7.00 and gives $2.00 back, as django-athm did before
-// anybody had heard of Cobro. It returns the row of the sale and that of the
-// refund, as manage.py dumpdata writes them.
+// oldSale sells for $7.00 and refunds $2.00, as django-athm did before Cobro was
+// installed. It returns the rows of the sale and of the refund, as manage.py
+// dumpdata writes them.
 func (c *cobro) oldSale(t *testing.T) (ecommerceID string, sold, given m) {
 	t.Helper()
-	gateway := c.at.Gateway + "/api/business-transaction/ecommerce"
 	created := time.Now().UTC()
-	made := as[struct {
-		Data struct {
-			EcommerceID string `json:"ecommerceId"`
-			AuthToken   string `json:"auth_token"`
-		}
-	}](t, send(t, http.MethodPost, gateway+"/payment", m{
-		"env": "production", "publicToken": oldTokens["publicToken"], "timeout": "600", "total": "7.00", "tax": "0.00",
-		"subtotal": "0.00", "metadata1": "orden 1060", "metadata2": "", "items": []m{}, "phoneNumber": "7875551234",
-	}, nil))
-	c.phone(t, "confirm", made.Data.EcommerceID)
-	got := send(t, http.MethodPost, gateway+"/authorization", nil, map[string]string{"Authorization": "Bearer " + made.Data.AuthToken})
-	require.Equal(t, http.StatusOK, got.status, "%s", got.body)
+	ecommerceID, got := c.sellAtGateway(t, "orden 1060")
 	paid := as[struct {
 		Data struct {
 			ReferenceNumber    string      `json:"referenceNumber"`
@@ -49,9 +33,9 @@ func (c *cobro) oldSale(t *testing.T) (ecommerceID string, sold, given m) {
 			TransactionDate    string      `json:"transactionDate"`
 		}
 	}](t, got).Data
-	c.fault(t, m{"op": "webhook", "fault": "webhook_lost", "ecommerce_id": made.Data.EcommerceID, "times": 1}) // django-athm had it
-	got = send(t, http.MethodPost, gateway+"/refund", m{
-		"publicToken": oldTokens["publicToken"], "privateToken": oldTokens["privateToken"],
+	c.fault(t, m{"op": "webhook", "fault": "webhook_lost", "ecommerce_id": ecommerceID, "times": 1}) // django-athm had it
+	got = send(t, http.MethodPost, c.at.Gateway+"/api/business-transaction/ecommerce/refund", m{
+		"publicToken": athmovilsim.DefaultPublicToken, "privateToken": athmovilsim.DefaultPrivateToken,
 		"referenceNumber": paid.ReferenceNumber, "amount": "2.00", "message": "Faltó un artículo",
 	}, nil)
 	require.Equal(t, http.StatusOK, got.status, "%s", got.body)
@@ -70,23 +54,23 @@ func (c *cobro) oldSale(t *testing.T) (ecommerceID string, sold, given m) {
 	naive, err := time.Parse(time.DateTime, paid.TransactionDate) // Django takes it for UTC
 	require.NoError(t, err)
 	now := time.Now().UTC()
-	sold = m{"model": "django_athm.payment", "pk": made.Data.EcommerceID, "fields": m{
+	sold = m{"model": "django_athm.payment", "pk": ecommerceID, "fields": m{
 		"reference_number": paid.ReferenceNumber, "daily_transaction_id": paid.DailyTransactionID, "status": "COMPLETED",
 		"created_at": created, "updated_at": now, "transaction_date": naive, "total": "7.00", "subtotal": "0.00", "tax": "0.00",
 		"fee": fee, "net_amount": net, "total_refunded_amount": "2.00", "customer_name": "María Ñeco",
 		"customer_phone": "7875551234", "customer_email": "", "client": nil, "metadata_1": "orden 1060", "metadata_2": nil,
 	}}
 	given = m{"model": "django_athm.refund", "pk": "9b7d2c10-6a51-4f0e-8c77-000000000001", "fields": m{
-		"payment": made.Data.EcommerceID, "reference_number": refunded.ReferenceNumber, "daily_transaction_id": "2", "amount": "2.00",
+		"payment": ecommerceID, "reference_number": refunded.ReferenceNumber, "daily_transaction_id": "2", "amount": "2.00",
 		"message": "Faltó un artículo", "status": "COMPLETED", "transaction_date": naive.Add(time.Second), "created_at": now,
 	}}
-	return made.Data.EcommerceID, sold, given
+	return ecommerceID, sold, given
 }
 
-func TestAnImportedPaymentIsRefundedLikeAnyOther(t *testing.T) {
+func TestImportedPaymentCanBeRefunded(t *testing.T) {
 	t.Parallel()
-	program := buildCobro(t)
 	c := newCobro(t)
+	program := buildCobro(t)
 	listener := c.listen(t, "imported")
 	ecommerceID, sold, given := c.oldSale(t)
 
@@ -94,7 +78,7 @@ func TestAnImportedPaymentIsRefundedLikeAnyOther(t *testing.T) {
 	content, err := json.Marshal([]m{sold, given})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(dump, content, 0o600))
-	for range 2 { // again is harmless
+	for range 2 { // a second import changes nothing
 		cmd := exec.CommandContext(t.Context(), program, "import", "django-athm", dump)
 		cmd.Env = append(os.Environ(), "COBRO_DATA="+c.data)
 		out, err := cmd.CombinedOutput()
@@ -115,7 +99,7 @@ func TestAnImportedPaymentIsRefundedLikeAnyOther(t *testing.T) {
 	refunds := "/v1/payments/" + old.ID + "/refunds"
 	got = c.merchant(t, http.MethodPost, refunds, m{"amount": "6.00"}, "Idempotency-Key", "too-much")
 	require.Equal(t, http.StatusConflict, got.status, "%s", got.body)
-	for range 2 { // the same key gives the money back once
+	for range 2 { // the same key refunds once
 		got = c.merchant(t, http.MethodPost, refunds, m{"amount": "1.00"}, "Idempotency-Key", "return-1")
 		require.Equal(t, http.StatusCreated, got.status, "%s", got.body)
 		require.Equal(t, "completed", as[refund](t, got).Status)
@@ -125,13 +109,13 @@ func TestAnImportedPaymentIsRefundedLikeAnyOther(t *testing.T) {
 	// A refund in the ATH Business app finds the payment by its event.
 	got = send(t, http.MethodPost, c.at.GatewayControl+"/_sim/external-refunds", m{"ecommerce_id": ecommerceID, "amount": "0.50"}, nil)
 	require.Less(t, got.status, 300, "%s", got.body)
-	require.Eventually(t, func() bool { return c.show(t, old.ID).RefundedAmount == "3.50" }, patience, glance)
+	require.Eventually(t, func() bool { return c.show(t, old.ID).RefundedAmount == "3.50" }, timeout, interval)
 	sources := []string{}
 	for _, r := range as[struct{ Refunds []refund }](t, c.merchant(t, http.MethodGet, refunds, nil)).Refunds {
 		sources = append(sources, r.Source)
 	}
 	require.Equal(t, []string{"imported", "api", "external"}, sources)
-	// Of the sale and of the old refund nobody is told; of the new ones, once.
+	// The sale and the old refund have no notifications; the new ones have one each.
 	listener.requireEvents(t, old.ID, payment.EventRefundCompleted, payment.EventRefundCompleted)
 
 	code, said := c.reconcile(t, program)

@@ -16,20 +16,21 @@ import (
 	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
 )
 
-// asDev makes the test binary be the program dev, so that stories can kill it.
+// asDev makes the test binary run as the program dev, so that tests can kill it.
 const asDev = "COBRO_E2E_AS_DEV"
 
-// withoutCache makes dev replay each workflow from its start at every task.
+// withoutCache makes dev replay each workflow from its start at every workflow
+// task.
 const withoutCache = "COBRO_E2E_WITHOUT_CACHE"
 
-// world is the process that most stories share.
-var world *cobro
+// system is the instance that most tests share.
+var system *cobro
 
-// What all stories leave behind, beside their folders. See private_test.go.
+// What all tests leave behind besides their folders. See private_test.go.
 var (
-	collected = &collector{named: map[string][]string{}, from: map[string]bool{}}
-	refusals  telemetrytest.Lines // the bodies of answers that refuse
-	measured  telemetrytest.Lines // metrics
+	spans    = &collector{named: map[string][]string{}, from: map[string]bool{}}
+	refusals telemetrytest.Lines // the bodies of error responses
+	metrics  telemetrytest.Lines
 )
 
 func TestMain(m *testing.M) {
@@ -42,39 +43,39 @@ func TestMain(m *testing.M) {
 		stop()
 		os.Exit(code)
 	}
-	listener := httptest.NewServer(collected)
+	listener := httptest.NewServer(spans)
 	traced = append(traced, "OTEL_EXPORTER_OTLP_ENDPOINT="+listener.URL)
-	run := runWithWorld
+	run := runOnDev
 	if os.Getenv(onCluster) != "" {
 		run = runOnCluster
 	}
 	code := run(m)
 	listener.Close()
-	if err := searched(); err != nil {
+	if err := scanAll(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)
 }
 
-func runWithWorld(m *testing.M) int {
+func runOnDev(m *testing.M) int {
 	data, err := os.MkdirTemp("", "cobro-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	world = &cobro{data: data}
-	if err := world.start(); err != nil {
+	system = &cobro{data: data}
+	if err := system.start(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	code := m.Run()
-	if err := errors.Join(world.ask(), world.stop(), world.search()); err != nil {
-		fmt.Fprintln(os.Stderr, "the dev of all stories:", err)
+	if err := errors.Join(system.collect(), system.stop(), system.scan()); err != nil {
+		fmt.Fprintln(os.Stderr, "the shared dev:", err)
 		code = 1
 	}
 	if code != 0 {
-		fmt.Fprintln(os.Stderr, "kept for a look:", data)
+		fmt.Fprintln(os.Stderr, "kept:", data)
 		return code
 	}
 	if err := os.RemoveAll(data); err != nil {

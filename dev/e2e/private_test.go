@@ -15,37 +15,36 @@ import (
 	"syscall"
 
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
-	"github.com/cobropay/cobro/dev/rig"
+	"github.com/cobropay/cobro/dev/testcluster"
 )
 
-// canary is what stories plant where a merchant may write as he likes, and
-// where others send us what they like.
+// canary is what tests write wherever merchants, or strangers, can send free text.
 const canary = "canary-7c1f"
 
-// private looks for keys, tokens, canaries and who paid in everything that the
-// stories leave behind: the databases as whoever steals the disk reads them,
-// logs, spans, metrics, and the bodies of answers that refuse.
-var private = newSearch()
+// scanner looks for keys, tokens, canaries and personal data in everything that
+// the tests leave behind: the databases as a thief of the disk reads them, logs,
+// spans, metrics, and the bodies of error responses.
+var scanner = newScanner()
 
-func newSearch() *rig.Search {
-	s := rig.NewSearch( // one mark or two for each kind of output
+func newScanner() *testcluster.SecretScanner {
+	s := testcluster.NewSecretScanner( // one mark or two for each kind of output
 		"ProcessPayment", "payment_completed", // both databases
 		`"route":"/v1/payments"`,                              // logs
 		"RunWorkflow:ProcessPayment",                          // spans
 		"cobro_payments_total",                                // metrics
 		`"code":"unauthorized"`, `"code":"validation_failed"`, // answers
 	)
-	s.For("a canary", canary)
-	s.For("a token", athmovilsim.DefaultPrivateToken, rig.AnyAuthToken)
-	s.For("a key", strings.TrimPrefix(endpointSecret, "whsec_"))
+	s.Add("a canary", canary)
+	s.Add("a token", athmovilsim.DefaultPrivateToken, testcluster.AuthTokenPrefix)
+	s.Add("a key", strings.TrimPrefix(testcluster.EndpointSecret, "whsec_"))
 	return s
 }
 
-// noting is a transport that notes what answers say that refuse.
-type noting struct{ http.RoundTripper }
+// recorder is a transport that keeps the bodies of error responses.
+type recorder struct{ http.RoundTripper }
 
-func (n noting) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, err := n.RoundTripper.RoundTrip(request)
+func (r recorder) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := r.RoundTripper.RoundTrip(request)
 	if err != nil || response.StatusCode < http.StatusBadRequest {
 		return response, err
 	}
@@ -60,15 +59,16 @@ func (n noting) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// operationsAt is what programs say when they serve their operations.
+// operationsAt matches what programs log when their operations server listens.
 var operationsAt = regexp.MustCompile(`"ops":"(http://[^"]+)"`)
 
-// ask learns what is private here, and takes the metrics of what still runs.
-func (c *cobro) ask() error {
-	private.For("a key", c.at.APIKey, path.Base(c.at.WebhookURL))
-	_, err := private.ForPayers(context.Background(), c.at.Store, c.at.KeyFile)
+// collect adds what is secret in this installation to the scanner, and keeps the
+// metrics of what still runs.
+func (c *cobro) collect() error {
+	scanner.Add("a key", c.at.APIKey, path.Base(c.at.WebhookURL))
+	_, err := scanner.AddCustomers(context.Background(), c.at.Store, c.at.KeyFile)
 	logs, globbed := filepath.Glob(filepath.Join(c.data, "*.log"))
-	if err = errors.Join(err, globbed, measure(c.at.Ops)); err != nil {
+	if err = errors.Join(err, globbed, collectMetrics(c.at.Ops)); err != nil {
 		return err
 	}
 	for _, log := range logs { // a cluster's programs have one each
@@ -77,7 +77,7 @@ func (c *cobro) ask() error {
 			return err
 		}
 		if found := operationsAt.FindSubmatch(text); found != nil {
-			if err := measure(string(found[1])); err != nil {
+			if err := collectMetrics(string(found[1])); err != nil {
 				return err
 			}
 		}
@@ -85,44 +85,44 @@ func (c *cobro) ask() error {
 	return nil
 }
 
-// measure takes a program's metrics, if it still runs.
-func measure(operations string) error {
+// collectMetrics keeps a program's metrics, if it still runs.
+func collectMetrics(operations string) error {
 	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, operations+"/metrics", nil)
 	if err != nil {
 		return err
 	}
-	response, err := browser.Do(request)
+	response, err := httpClient.Do(request)
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(&measured, response.Body)
+	_, err = io.Copy(&metrics, response.Body)
 	return errors.Join(err, response.Body.Close())
 }
 
-// search looks through the folders.
-func (c *cobro) search() error {
+// scan scans the folders.
+func (c *cobro) scan() error {
 	for _, folder := range []string{c.data, c.postgres} {
 		if folder == "" {
 			continue
 		}
-		if err := private.InFolder(folder, rig.Secret()...); err != nil {
+		if err := scanner.ScanFolder(folder, testcluster.SecretFiles()...); err != nil {
 			return err
 		}
 	}
-	return private.Found()
+	return scanner.Leaks()
 }
 
-// searched looks through what is in no folder, when all stories have been told.
-func searched() error {
-	private.In("the spans", collected.bytes())
-	private.In("the metrics", []byte(measured.String()))
-	private.In("the answers that refuse", []byte(refusals.String()))
-	err := private.Found()
-	if flag.Lookup("test.run").Value.String() == "" { // one story alone leaves little behind
-		err = errors.Join(err, private.Saw())
+// scanAll scans what is in no folder, once all tests have ended.
+func scanAll() error {
+	scanner.Scan("the spans", spans.bytes())
+	scanner.Scan("the metrics", []byte(metrics.String()))
+	scanner.Scan("the error responses", []byte(refusals.String()))
+	err := scanner.Leaks()
+	if flag.Lookup("test.run").Value.String() == "" { // a single test leaves little behind
+		err = errors.Join(err, scanner.MissingMarks())
 	}
 	return err
 }

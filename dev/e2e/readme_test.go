@@ -27,9 +27,9 @@ func shellOf(t *testing.T, heading string) string {
 	return code
 }
 
-// TestTheReadmeBesideADev does what a new user does: the lines of README.md, word
-// for word and one after the other, in a folder of his beside a running dev.
-func TestTheReadmeBesideADev(t *testing.T) {
+// TestReadmeCommandsWork does what a new user does: the lines of README.md, word
+// for word and one after the other, in a folder of its own beside a running dev.
+func TestReadmeCommandsWork(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"curl", "jq"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -41,7 +41,7 @@ func TestTheReadmeBesideADev(t *testing.T) {
 	}
 	folder := t.TempDir()
 	file := func(name string) string { return filepath.Join(folder, name) }
-	written, err := json.Marshal(world.at)
+	written, err := json.Marshal(system.at)
 	require.NoError(t, err)
 	require.NoError(t, os.Mkdir(file(".cobro"), 0o700))
 	require.NoError(t, os.WriteFile(file(".cobro/addresses.json"), written, 0o600))
@@ -58,14 +58,14 @@ func TestTheReadmeBesideADev(t *testing.T) {
 		require.NoError(t, err)
 		return string(data)
 	}
-	first := world.show(t, read("first"))
+	first := system.show(t, read("first"))
 	require.Equal(t, "completed", first.Status)
 	require.Equal(t, "5.00", first.RefundedAmount)
-	var doubtful refund
-	require.NoError(t, json.Unmarshal([]byte(read("refund.json")), &doubtful))
-	require.Equal(t, "pending", doubtful.Status)
-	refunds := as[struct{ Refunds []refund }](t, world.merchant(t, http.MethodGet, "/v1/payments/"+read("second")+"/refunds", nil)).Refunds
+	var unknown refund
+	require.NoError(t, json.Unmarshal([]byte(read("refund.json")), &unknown))
+	require.Equal(t, "pending", unknown.Status)
+	refunds := as[struct{ Refunds []refund }](t, system.merchant(t, http.MethodGet, "/v1/payments/"+read("second")+"/refunds", nil)).Refunds
 	require.Len(t, refunds, 1)
-	require.Equal(t, doubtful.ID, refunds[0].ID)
+	require.Equal(t, unknown.ID, refunds[0].ID)
 	require.Equal(t, "failed", refunds[0].Status, "the verdict")
 }

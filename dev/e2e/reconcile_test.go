@@ -14,6 +14,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/cobropay/cobro/athmovil/athmovilsim"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -23,7 +24,7 @@ func (c *cobro) reconcile(t *testing.T, program string, args ...string) (int, re
 	t.Helper()
 	today := time.Now().In(time.FixedZone("AST", -4*60*60)).Format(time.DateOnly)
 	cmd := exec.CommandContext(t.Context(), program, append([]string{"reconcile", "--from", today, "--json"}, args...)...)
-	cmd.Env = append(os.Environ(), "COBRO_DATA="+c.data) // where dev says it all
+	cmd.Env = append(os.Environ(), "COBRO_DATA="+c.data) // where dev keeps its settings
 	out, err := cmd.Output()
 	code := 0
 	var ended *exec.ExitError
@@ -42,22 +43,24 @@ type reconciled struct {
 	Differences []payment.Mismatch       `json:"differences"`
 }
 
-// strangeSale makes a sale at the gateway that Cobro knows nothing of.
-func (c *cobro) strangeSale(t *testing.T) {
+// sellAtGateway makes a sale for $7.00 at the gateway that Cobro does not know. It
+// returns the answer to the authorization.
+func (c *cobro) sellAtGateway(t *testing.T, metadata string) (ecommerceID string, authorized answer) {
 	t.Helper()
 	gateway := c.at.Gateway + "/api/business-transaction/ecommerce"
-	made := as[struct {
+	ticket := as[struct {
 		Data struct {
 			EcommerceID string `json:"ecommerceId"`
 			AuthToken   string `json:"auth_token"`
 		}
 	}](t, send(t, http.MethodPost, gateway+"/payment", m{
-		"env": "production", "publicToken": "a66ce73d04f2087615f6320b724defc5b4eedc55", "timeout": "600", "total": "7.00", "tax": "0.00",
-		"subtotal": "7.00", "metadata1": "by hand", "metadata2": "", "items": []m{}, "phoneNumber": "7875551234",
-	}, nil))
-	c.phone(t, "confirm", made.Data.EcommerceID)
-	got := send(t, http.MethodPost, gateway+"/authorization", nil, map[string]string{"Authorization": "Bearer " + made.Data.AuthToken})
+		"env": "production", "publicToken": athmovilsim.DefaultPublicToken, "timeout": "600", "total": "7.00", "tax": "0.00",
+		"subtotal": "0.00", "metadata1": metadata, "metadata2": "", "items": []m{}, "phoneNumber": "7875551234",
+	}, nil)).Data
+	c.phone(t, "confirm", ticket.EcommerceID)
+	got := send(t, http.MethodPost, gateway+"/authorization", nil, map[string]string{"Authorization": "Bearer " + ticket.AuthToken})
 	require.Equal(t, http.StatusOK, got.status, "%s", got.body)
+	return ticket.EcommerceID, got
 }
 
 // buildCobro builds the real program and returns its path.
@@ -71,10 +74,10 @@ func buildCobro(t *testing.T) string {
 	return program
 }
 
-func TestADayIsReconciled(t *testing.T) {
+func TestReconcileBooksRefundsAndReportsMismatches(t *testing.T) {
 	t.Parallel()
-	program := buildCobro(t)
 	c := newCobro(t)
+	program := buildCobro(t)
 	listener := c.listen(t, "reconciled")
 	code, said := c.reconcile(t, program)
 	require.Zero(t, code, "nothing has happened yet: %+v", said)
@@ -86,7 +89,7 @@ func TestADayIsReconciled(t *testing.T) {
 	require.Nil(t, c.await(t, sold.ID, "completed").Customer.Name)
 	got := send(t, http.MethodPost, c.at.GatewayControl+"/_sim/external-refunds", m{"ecommerce_id": sold.EcommerceID, "amount": "2.00"}, nil)
 	require.Less(t, got.status, 300, "%s", got.body)
-	c.strangeSale(t)
+	c.sellAtGateway(t, "by hand")
 	listener.requireEvents(t, sold.ID, payment.EventCreated, payment.EventCompleted)
 
 	code, said = c.reconcile(t, program, "--dry-run")
@@ -110,14 +113,14 @@ func TestADayIsReconciled(t *testing.T) {
 	require.NotNil(t, settled.Customer.Name, "only the report knew who paid")
 	require.Equal(t, "2.00", settled.RefundedAmount)
 	listener.requireEvents(t, sold.ID, payment.EventCreated, payment.EventCompleted, payment.EventRefundCompleted)
-	require.Eventually(t, func() bool { return len(listener.of("")) == 1 }, patience, glance)
+	require.Eventually(t, func() bool { return len(listener.of("")) == 1 }, timeout, interval)
 
 	code, said = c.reconcile(t, program)
 	require.Equal(t, 3, code, "the difference is still there")
 	require.Equal(t, 1, said.Days[0].Mismatches)
 	require.Empty(t, said.Differences, "and is not new")
 	require.Zero(t, said.Days[0].Booked)
-	require.Len(t, listener.of(""), 1, "nobody is told twice")
+	require.Len(t, listener.of(""), 1, "no second notification")
 	require.Len(t, c.mismatches(t), 1)
 
 	// A span that gets no answer at all is halved.
@@ -134,9 +137,9 @@ func (c *cobro) mismatches(t *testing.T) []payment.Mismatch {
 	return as[struct{ Mismatches []payment.Mismatch }](t, got).Mismatches
 }
 
-// TestTheScheduleFollowsTheSettings says that what a worker starts with is what
-// the next nights go by.
-func TestTheScheduleFollowsTheSettings(t *testing.T) {
+// TestReconcileScheduleFollowsSettings requires that the settings of a worker decide
+// the schedule from its start on.
+func TestReconcileScheduleFollowsSettings(t *testing.T) {
 	t.Parallel()
 	c := newCobro(t)
 	look := func() (client.Schedule, workflows.ReconcileDayInput) {
@@ -151,7 +154,7 @@ func TestTheScheduleFollowsTheSettings(t *testing.T) {
 	}
 	schedule, in := look()
 	require.Equal(t, 2, schedule.Spec.Calendars[0].Hour[0].Start)
-	require.Equal(t, 3*time.Second, in.Timing.Call, "as all stories set it")
+	require.Equal(t, 3*time.Second, in.Timing.Call, "as all tests set it")
 
 	require.NoError(t, c.stop())
 	c.env = []string{"COBRO_RECONCILE_AT=03:30", "COBRO_CALL_TIMEOUT=90s"}

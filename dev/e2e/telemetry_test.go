@@ -21,10 +21,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/cobropay/cobro/activities"
+	"github.com/cobropay/cobro/dev/testcluster"
 	"github.com/cobropay/cobro/payment"
 )
 
-// collector keeps the spans that it is sent.
+// collector keeps the spans that it receives.
 type collector struct {
 	mu    sync.Mutex
 	raw   bytes.Buffer        // guarded by mu
@@ -67,7 +68,7 @@ func (c *collector) of(traceID string) []string {
 	return slices.Clone(c.named[traceID])
 }
 
-func (c *collector) heardFrom(service string) bool {
+func (c *collector) hasService(service string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.from[service]
@@ -79,46 +80,46 @@ func (c *collector) bytes() []byte {
 	return bytes.Clone(c.raw.Bytes())
 }
 
-// traceOf is what the merchant's own request belongs to.
+// traceOf is the trace of the merchant's own request.
 const traceOf = "0af7651916cd43dd8448eb211c80319c"
 
-// clumsy is a receiver that says at first what nobody should hear, and notes
-// the trace that it is part of.
-type clumsy struct {
+// leaky is a receiver whose first error contains personal data. It keeps the
+// trace that each call is part of.
+type leaky struct {
 	mu     sync.Mutex
 	calls  int
 	traces []string
 }
 
-func (c *clumsy) receive(ctx context.Context, n payment.Notification) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.calls++
-	c.traces = append(c.traces, trace.SpanContextFromContext(ctx).TraceID().String())
-	if c.calls == 1 {
+func (l *leaky) receive(ctx context.Context, n payment.Notification) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls++
+	l.traces = append(l.traces, trace.SpanContextFromContext(ctx).TraceID().String())
+	if l.calls == 1 {
 		return errors.New("no ink for " + string(n.Payment.Customer.Name) + " at " + string(n.Payment.PhoneNumber))
 	}
 	return nil
 }
 
-// One trace goes from the merchant's request through the workflow to ATH Móvil
-// and to a receiver in another process, and metrics count what happened. Of whom
-// neither tells: private looks at them when all stories have been told.
-func TestTelemetryTellsWhatHappened(t *testing.T) {
+// TestTraceAndMetricsFollowPayment follows one trace from the merchant's request
+// through the workflow to ATH Móvil and to a receiver in another process, and reads
+// the metrics. Neither has personal data: scanner looks at them at the end.
+func TestTraceAndMetricsFollowPayment(t *testing.T) {
 	t.Parallel()
-	told := make(chan string, 10) // the traceparents of outbound webhooks
-	endpoint := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told <- r.Header.Get("Traceparent") }))
+	traceparents := make(chan string, 10) // of outbound webhooks
+	endpoint := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { traceparents <- r.Header.Get("Traceparent") }))
 	defer endpoint.Close()
 	file := filepath.Join(t.TempDir(), "endpoints.yaml")
 	require.NoError(t, os.WriteFile(file, []byte("allow_private_addresses: true\nendpoints:\n"+
-		"  - {name: till, url: \""+endpoint.URL+"/"+canary+"-path\", events: [payment_completed], secrets: [\"env:TILL_SECRET\"]}\n"), 0o600))
-	c := newCobro(t, "COBRO_ENDPOINTS="+file, "TILL_SECRET="+endpointSecret)
-	receiver := &clumsy{}
+		"  - {name: shop, url: \""+endpoint.URL+"/"+canary+"-path\", events: [payment_completed], secrets: [\"env:SHOP_SECRET\"]}\n"), 0o600))
+	c := newCobro(t, "COBRO_ENDPOINTS="+file, "SHOP_SECRET="+testcluster.EndpointSecret)
+	receiver := &leaky{}
 	n := activities.NewNotifications()
 	n.Add(activities.Receiver{
-		Event: payment.EventCompleted, Name: "hear", Func: receiver.receive, Retry: payment.Retry{First: 100 * time.Millisecond},
+		Event: payment.EventCompleted, Name: "count", Func: receiver.receive, Retry: payment.Retry{First: 100 * time.Millisecond},
 	})
-	hostLog := c.runHost(t, "clumsy", n, append([]string{"COBRO_OPS_LISTEN=127.0.0.1:0"}, traced...)...)
+	hostLog := c.runHost(t, "leaky", n, append([]string{"COBRO_OPS_LISTEN=127.0.0.1:0"}, traced...)...)
 	logged := func() string {
 		log, err := os.ReadFile(hostLog)
 		require.NoError(t, err)
@@ -140,7 +141,7 @@ func TestTelemetryTellsWhatHappened(t *testing.T) {
 	require.Eventually(t, func() bool {
 		done = c.show(t, opened.ID)
 		return done.Customer.Name != nil
-	}, patience, glance)
+	}, timeout, interval)
 	got := c.merchant(t, http.MethodPost, "/v1/payments/"+opened.ID+"/refunds", m{"amount": "5.00", "message": canary + "-message"},
 		"Idempotency-Key", canary+"-refund")
 	require.Equal(t, http.StatusCreated, got.status, "%s", got.body)
@@ -148,41 +149,41 @@ func TestTelemetryTellsWhatHappened(t *testing.T) {
 	wanted := []string{
 		"POST /v1/payments", "UpdateWithStartWorkflow:AwaitTicket", "RunWorkflow:ProcessPayment",
 		"RunActivity:CreateTicket", "athmovil create", "athmovil find", "RunActivity:Authorize", "athmovil authorize",
-		"RunActivity:payment_completed/hear",
+		"RunActivity:payment_completed/count",
 	}
 	require.Eventually(t, func() bool {
 		for _, name := range wanted {
-			if !slices.Contains(collected.of(traceOf), name) {
+			if !slices.Contains(spans.of(traceOf), name) {
 				return false
 			}
 		}
 		return true
-	}, patience, glance, "the trace has %v", collected.of(traceOf))
-	require.Contains(t, <-told, "-"+traceOf+"-", "the trace goes on to outbound webhooks")
+	}, timeout, interval, "the trace has %v", spans.of(traceOf))
+	require.Contains(t, <-traceparents, "-"+traceOf+"-", "the trace goes on to outbound webhooks")
 	receiver.mu.Lock()
 	require.Equal(t, []string{traceOf, traceOf}, receiver.traces, "both attempts are part of the merchant's trace")
 	receiver.mu.Unlock()
-	require.True(t, collected.heardFrom("cobro-api") && collected.heardFrom("cobro-worker"))
+	require.True(t, spans.hasService("cobro-api") && spans.hasService("cobro-worker"))
 
-	var metrics string
+	var exposed string
 	require.Eventually(t, func() bool {
-		metrics = string(send(t, http.MethodGet, c.at.Ops+"/metrics", nil, nil).body)
-		return strings.Contains(metrics, `outcome="ok",receiver="log"`)
-	}, patience, glance)
+		exposed = string(send(t, http.MethodGet, c.at.Ops+"/metrics", nil, nil).body)
+		return strings.Contains(exposed, `outcome="ok",receiver="log"`)
+	}, timeout, interval)
 	hosts := string(send(t, http.MethodGet, ops+"/metrics", nil, nil).body)
-	require.NoError(t, measure(ops))
+	require.NoError(t, collectMetrics(ops))
 	for _, line := range []string{
 		`cobro_payments_total{status="completed"} 1`, `cobro_payment_confirm_seconds_count 1`, `cobro_payment_complete_seconds_count 1`,
 		`cobro_gateway_calls_total{operation="authorize",outcome="ok"} 1`, `cobro_store_up 1`, `cobro_reviews_open{subject="payment"} 0`,
 		`cobro_http_requests_total{method="POST",route="/v1/payments",status="201"} 1`,
 	} {
-		require.Contains(t, metrics, line+"\n")
+		require.Contains(t, exposed, line+"\n")
 	}
-	require.Regexp(t, `cobro_build_info\{.*program="api".*\} 1`, metrics)
-	require.Regexp(t, `cobro_build_info\{.*program="worker".*\} 1`, metrics)
-	require.Regexp(t, `temporal_workflow_completed_total\{.*workflow_type="ProcessPayment".*\} 1`, metrics)
-	require.Contains(t, hosts, `cobro_notification_attempts_total{event="payment_completed",host="clumsy",outcome="error",receiver="hear"} 1`+"\n")
-	require.Contains(t, hosts, `cobro_notification_attempts_total{event="payment_completed",host="clumsy",outcome="ok",receiver="hear"} 1`+"\n")
+	require.Regexp(t, `cobro_build_info\{.*program="api".*\} 1`, exposed)
+	require.Regexp(t, `cobro_build_info\{.*program="worker".*\} 1`, exposed)
+	require.Regexp(t, `temporal_workflow_completed_total\{.*workflow_type="ProcessPayment".*\} 1`, exposed)
+	require.Contains(t, hosts, `cobro_notification_attempts_total{event="payment_completed",host="leaky",outcome="error",receiver="count"} 1`+"\n")
+	require.Contains(t, hosts, `cobro_notification_attempts_total{event="payment_completed",host="leaky",outcome="ok",receiver="count"} 1`+"\n")
 	for _, path := range []string{"/healthz", "/readyz"} {
 		require.Equal(t, http.StatusOK, send(t, http.MethodGet, ops+path, nil, nil).status, path)
 	}

@@ -10,12 +10,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	failurepb "go.temporal.io/api/failure/v1"
 
+	"github.com/cobropay/cobro/dev/testcluster"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
 	"github.com/cobropay/cobro/internal/temporalclient"
@@ -23,41 +23,42 @@ import (
 	"github.com/cobropay/cobro/workflows"
 )
 
-// TestReceiversInTypeScript runs the example in TypeScript as its README says,
-// beside a dev of its own. Its first attempt fails, since a file is where the
-// folder of the receipts should be; then it is killed, and started again with
-// the file gone.
-func TestReceiversInTypeScript(t *testing.T) {
+// TestTypeScriptReceiversRetryWithSameID runs the example in TypeScript as its
+// README says. Its first attempt fails, since a file is where the folder of the
+// receipts should be; then it is killed, and started again without the file.
+func TestTypeScriptReceiversRetryWithSameID(t *testing.T) {
 	t.Parallel()
-	example := builtExample(t)
 	c := newCobro(t)
+	example := builtExample(t)
 	receipts := filepath.Join(t.TempDir(), "receipts")
 	require.NoError(t, os.WriteFile(receipts, nil, 0o600))
 	host := c.host(t, example, receipts)
 
 	opened := c.open(t, m{"total": "25.00", "phone_number": "7875550999", "metadata1": "table 4"})
 	c.phone(t, "confirm", opened.EcommerceID)
-	id := host.awaits(t, regexp.MustCompile(`receiver failed[^}]*notification: '(ntf_[0-9a-z]{26})'`))
+	failed, err := host.AwaitLog(t.Context(), regexp.MustCompile(`receiver failed[^}]*notification: '(ntf_[0-9a-z]{26})'`))
+	require.NoError(t, err)
+	id := failed[1]
 	c.requireSealedFailure(t, opened.ID)
-	host.kill()
+	host.Kill()
 
 	require.NoError(t, os.Remove(receipts))
 	host = c.host(t, example, receipts)
-	var told payment.Notification
+	var got payment.Notification
 	require.Eventually(t, func() bool {
 		data, err := os.ReadFile(filepath.Join(receipts, opened.ID+".json"))
-		return err == nil && json.Unmarshal(data, &told) == nil
-	}, 2*patience, glance, "the receiver was not called again")
-	require.Equal(t, id, told.ID, "the same id over every retry, and over a host that died")
-	require.Equal(t, payment.EventCompleted, told.Event)
-	require.Equal(t, payment.StatusCompleted, told.Payment.Status)
-	require.EqualValues(t, "table 4", told.Payment.Metadata1, "what is private arrives in clear")
-	require.NotEmpty(t, told.Payment.Customer.Name)
+		return err == nil && json.Unmarshal(data, &got) == nil
+	}, 2*timeout, interval, "the receiver was not called again")
+	require.Equal(t, id, got.ID, "the same id on every retry, by another process, too")
+	require.Equal(t, payment.EventCompleted, got.Event)
+	require.Equal(t, payment.StatusCompleted, got.Payment.Status)
+	require.EqualValues(t, "table 4", got.Payment.Metadata1, "what is private arrives in clear")
+	require.NotEmpty(t, got.Payment.Customer.Name)
 
 	delivery := c.awaitDelivery(t, opened.ID, "typescript")
 	require.Equal(t, id, delivery.ID)
 	require.Equal(t, payment.DeliveryDelivered, delivery.Status)
-	host.stop(t)
+	require.NoError(t, host.Stop())
 }
 
 // builtExample installs, builds and tests a copy of the example, so that the
@@ -102,72 +103,27 @@ func builtExample(t *testing.T) string {
 	return folder
 }
 
-// typescript is the example in a process of its own.
-type typescript struct {
-	log   *os.File
-	cmd   *exec.Cmd
-	ended chan error
-}
-
 // host starts the built example beside dev.
-func (c *cobro) host(t *testing.T, example, receipts string) *typescript {
+func (c *cobro) host(t *testing.T, example, receipts string) *testcluster.Process {
 	t.Helper()
-	log, err := os.CreateTemp(c.data, "typescript-*.log")
+	cmd := exec.Command("node", filepath.Join("dist", "src", "main.js"))
+	cmd.Dir = example
+	cmd.Env = append(os.Environ(), "COBRO_DATA="+c.data, "RECEIPTS="+receipts)
+	host, err := testcluster.StartProcess(cmd, filepath.Join(c.data, "typescript.log"))
 	require.NoError(t, err)
-	h := &typescript{log: log, cmd: exec.Command("node", filepath.Join("dist", "src", "main.js")), ended: make(chan error, 1)}
-	h.cmd.Dir = example
-	h.cmd.Env = append(os.Environ(), "COBRO_DATA="+c.data, "RECEIPTS="+receipts)
-	h.cmd.Stdout, h.cmd.Stderr = log, log
-	require.NoError(t, h.cmd.Start())
-	go func() { h.ended <- h.cmd.Wait() }() // received by kill or stop
 	t.Cleanup(func() {
-		h.kill()
+		host.Kill()
 		if t.Failed() {
-			t.Logf("the log of the example:\n%s", h.text(t))
+			t.Logf("the log of the example:\n%s", host.Log())
 		}
-		require.NoError(t, log.Close())
 	})
-	h.awaits(t, regexp.MustCompile(`Worker state changed[^}]*state: '(RUNNING)'`))
-	return h
-}
-
-func (h *typescript) text(t *testing.T) string {
-	t.Helper()
-	data, err := os.ReadFile(h.log.Name())
+	_, err = host.AwaitLog(t.Context(), regexp.MustCompile(`Worker state changed[^}]*state: '(RUNNING)'`))
 	require.NoError(t, err)
-	return string(data)
+	return host
 }
 
-// awaits waits until the log matches, and returns what the group caught.
-func (h *typescript) awaits(t *testing.T, pattern *regexp.Regexp) string {
-	t.Helper()
-	var found []string
-	require.Eventually(t, func() bool {
-		found = pattern.FindStringSubmatch(h.text(t))
-		return found != nil || len(h.ended) > 0
-	}, patience, glance, "the example never said %s", pattern)
-	require.NotNil(t, found, "the example ended before it said %s", pattern)
-	return found[1]
-}
-
-// kill is SIGKILL: nothing gets to say goodbye.
-func (h *typescript) kill() {
-	_ = h.cmd.Process.Kill() // it may have ended already
-	err := <-h.ended
-	h.ended <- err
-}
-
-// stop is SIGTERM, and requires a clean end.
-func (h *typescript) stop(t *testing.T) {
-	t.Helper()
-	require.NoError(t, h.cmd.Process.Signal(syscall.SIGTERM))
-	err := <-h.ended
-	h.ended <- err
-	require.NoError(t, err)
-}
-
-// requireSealedFailure looks at what Temporal was told of an attempt that
-// failed: nothing in clear, and everything for those who hold the key.
+// requireSealedFailure reads the failure of an attempt in Temporal: nothing is in
+// clear, and whoever has the key can read all of it.
 func (c *cobro) requireSealedFailure(t *testing.T, paymentID string) {
 	t.Helper()
 	temporal, converter := c.dial(t)
@@ -181,7 +137,7 @@ func (c *cobro) requireSealedFailure(t *testing.T, paymentID string) {
 			}
 		}
 		return failure != nil
-	}, patience, glance)
+	}, timeout, interval)
 	require.NotContains(t, failure.String(), "EEXIST")
 	read := temporalclient.NewFailureConverter(converter).FailureToError(failure)
 	require.ErrorContains(t, read, "EEXIST")
@@ -205,6 +161,6 @@ func (c *cobro) awaitDelivery(t *testing.T, paymentID, host string) payment.Deli
 			found = deliveries[i]
 		}
 		return i >= 0
-	}, patience, glance, "the delivery never ended")
+	}, timeout, interval, "the delivery never ended")
 	return found
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/cobropay/cobro/dev/rig"
+	"github.com/cobropay/cobro/dev/testcluster"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -32,15 +32,15 @@ var record = flag.String("record", "", "folder for the histories of new paths")
 // path is one way through a payment's life.
 type path struct {
 	name    string
-	request rig.M
-	fault   rig.M                                     // aimed at the ticket, once it is there
+	request testcluster.M
+	fault   testcluster.M                             // aimed at the ticket, once it is there
 	live    func(ctx context.Context, s *stage) error // nil waits for the end
 	end     payment.Status
 }
 
 // stage is a path's payment.
 type stage struct {
-	*rig.Merchant
+	*testcluster.Merchant
 	p payment.Payment
 }
 
@@ -54,7 +54,7 @@ func cancels(ctx context.Context, s *stage) error  { return s.phone("cancel")(ct
 // refunds confirms, and asks for refunds once the payment is completed.
 func refunds(amounts ...string) func(context.Context, *stage) error {
 	return func(ctx context.Context, s *stage) error {
-		if _, err := s.Await(ctx, s.p.ID, rig.Ended); err != nil {
+		if _, err := s.Await(ctx, s.p.ID, testcluster.Ended); err != nil {
 			return err
 		}
 		for i, amount := range amounts {
@@ -71,10 +71,10 @@ func refunds(amounts ...string) func(context.Context, *stage) error {
 }
 
 func elsewhere(ctx context.Context, s *stage) error {
-	if _, err := s.Await(ctx, s.p.ID, rig.Ended); err != nil {
+	if _, err := s.Await(ctx, s.p.ID, testcluster.Ended); err != nil {
 		return err
 	}
-	_, _, err := s.System.Control(ctx, http.MethodPost, "/_sim/external-refunds", rig.M{"ecommerce_id": s.p.EcommerceID, "amount": "1.00"})
+	_, _, err := s.System.Control(ctx, http.MethodPost, "/_sim/external-refunds", testcluster.M{"ecommerce_id": s.p.EcommerceID, "amount": "1.00"})
 	if err == nil {
 		_, err = s.Await(ctx, s.p.ID, func(p payment.Payment) bool { return p.RefundedAmount.String() == "1.00" })
 	}
@@ -82,7 +82,7 @@ func elsewhere(ctx context.Context, s *stage) error {
 }
 
 func forged(ctx context.Context, s *stage) error {
-	return errors.Join(s.Post(ctx, rig.M{
+	return errors.Join(s.Post(ctx, testcluster.M{
 		"transactionType": "ECOMMERCE", "status": "COMPLETED", "ecommerceId": s.p.EcommerceID, "referenceNumber": "forged",
 		"date": "2026-01-02 03:04:05", "total": 1,
 	}), confirms(ctx, s))
@@ -94,28 +94,28 @@ func withdraws(ctx context.Context, s *stage) error {
 }
 
 func phoneLater(ctx context.Context, s *stage) error {
-	_, _, err := s.Ask(ctx, http.MethodPut, "/v1/payments/"+s.p.ID+"/phone-number", "k", rig.M{"phone_number": "7875551111"})
+	_, _, err := s.Ask(ctx, http.MethodPut, "/v1/payments/"+s.p.ID+"/phone-number", "k", testcluster.M{"phone_number": "7875551111"})
 	return errors.Join(err, confirms(ctx, s))
 }
 
 // paths are those that the real server has gone. New ones are added at the end.
 func paths() []path {
-	to := func(phone string) rig.M { return rig.M{"phone_number": phone} }
+	to := func(phone string) testcluster.M { return testcluster.M{"phone_number": phone} }
 	return []path{
 		{name: "completed", request: to("7875551001"), live: confirms, end: payment.StatusCompleted},
 		{name: "completed-without-webhook", request: to("7875551002"), live: confirms, end: payment.StatusCompleted,
-			fault: rig.M{"op": "webhook", "fault": "webhook_lost", "times": 5}},
+			fault: testcluster.M{"op": "webhook", "fault": "webhook_lost", "times": 5}},
 		{name: "completed-with-a-late-webhook", request: to("7875551003"), live: confirms, end: payment.StatusCompleted,
-			fault: rig.M{"op": "webhook", "fault": "webhook_delayed", "delay_ms": 3000}},
+			fault: testcluster.M{"op": "webhook", "fault": "webhook_delayed", "delay_ms": 3000}},
 		{name: "completed-with-a-forged-event", request: to("7875551004"), live: forged, end: payment.StatusCompleted},
-		{name: "completed-with-items", request: rig.M{
-			"phone_number": "7875551005", "metadata1": "table 4", "items": []rig.M{{"name": "Café", "description": "hot", "quantity": 1, "price": "5.00"}},
+		{name: "completed-with-items", request: testcluster.M{
+			"phone_number": "7875551005", "metadata1": "table 4", "items": []testcluster.M{{"name": "Café", "description": "hot", "quantity": 1, "price": "5.00"}},
 		}, live: confirms, end: payment.StatusCompleted},
 		{name: "completed-after-a-phone-number", live: phoneLater, end: payment.StatusCompleted},
 		{name: "cancelled-by-customer", request: to("7875551006"), live: cancels, end: payment.StatusCancelled},
 		{name: "cancelled-by-merchant", live: withdraws, end: payment.StatusCancelled},
-		{name: "expired", request: rig.M{"phone_number": "7875550200", "expires_in": 1}, end: payment.StatusExpired},
-		{name: "confirmed-at-the-last-second", request: rig.M{"phone_number": "7875550203", "expires_in": 3}, end: payment.StatusCompleted},
+		{name: "expired", request: testcluster.M{"phone_number": "7875550200", "expires_in": 1}, end: payment.StatusExpired},
+		{name: "confirmed-at-the-last-second", request: testcluster.M{"phone_number": "7875550203", "expires_in": 3}, end: payment.StatusCompleted},
 		{name: "declined", request: to("7875550300"), end: payment.StatusFailed},
 		{name: "debit-without-answer", request: to("7875550401"), end: payment.StatusCompleted},
 		{name: "debit-died-before", request: to("7875550402"), end: payment.StatusCompleted},
@@ -123,9 +123,9 @@ func paths() []path {
 		{name: "debit-answered-9998", request: to("7875550406"), end: payment.StatusCompleted},
 		{name: "create-without-answer", request: to("7875550400"), live: func(context.Context, *stage) error { return nil }, end: payment.StatusFailed},
 		{name: "looks-fail", request: to("7875551007"), live: confirms, end: payment.StatusCompleted,
-			fault: rig.M{"op": "find", "fault": "error_500", "times": 4}},
-		{name: "in-review", request: rig.M{"phone_number": "7875551008", "expires_in": 1}, end: payment.StatusExpired,
-			fault: rig.M{"op": "find", "fault": "error_500", "times": 25}},
+			fault: testcluster.M{"op": "find", "fault": "error_500", "times": 4}},
+		{name: "in-review", request: testcluster.M{"phone_number": "7875551008", "expires_in": 1}, end: payment.StatusExpired,
+			fault: testcluster.M{"op": "find", "fault": "error_500", "times": 25}},
 		{name: "refunded", request: to("7875550100"), live: refunds("1.00", "2.00", ""), end: payment.StatusCompleted},
 		{name: "refund-declined", request: to("7875550304"), live: refunds("1.00"), end: payment.StatusCompleted},
 		{name: "refund-without-answer", request: to("7875550403"), live: refunds("1.00"), end: payment.StatusCompleted},
@@ -139,16 +139,14 @@ func TestRecord(t *testing.T) {
 		t.Skip("nothing is recorded without -record FOLDER")
 	}
 	folder := t.TempDir()
-	programs, err := rig.Build(t.Context(), filepath.Join("..", ".."), folder)
+	programs, err := testcluster.Build(t.Context(), filepath.Join("..", ".."), folder)
 	require.NoError(t, err)
-	s, err := rig.Start(t.Context(), programs, t.TempDir(), nil)
+	s, err := testcluster.Start(t.Context(), programs, t.TempDir(), nil)
 	require.NoError(t, err)
 	defer s.KillAll()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	hearing, deaf := context.WithCancel(ctx)
-	_, stopped := s.Listen(hearing)
-	defer func() { deaf(); <-stopped }()
+	defer testcluster.NewMerchant(s).Listen(ctx)()
 
 	require.NoError(t, os.MkdirAll(*record, 0o755))
 	missing := slices.DeleteFunc(paths(), func(one path) bool { return exists(one.name + "." + workflows.ProcessPaymentName) })
@@ -188,13 +186,13 @@ func exists(name string) bool {
 
 // recordOrders has a payment tell a receiver whose program is not there, orders
 // that it be told now, and removes it; and sends again what was delivered.
-func recordOrders(ctx context.Context, t *testing.T, s *rig.System) {
+func recordOrders(ctx context.Context, t *testing.T, s *testcluster.System) {
 	t.Helper()
 	const name = "receiver-removed"
-	m := rig.NewMerchant(s)
-	_, _, err := m.Ask(ctx, http.MethodPut, "/v1/receivers/gone", "", rig.M{"receivers": []rig.M{{"event": payment.EventCompleted, "name": "books"}}})
+	m := testcluster.NewMerchant(s)
+	_, _, err := m.Ask(ctx, http.MethodPut, "/v1/receivers/gone", "", testcluster.M{"receivers": []testcluster.M{{"event": payment.EventCompleted, "name": "books"}}})
 	require.NoError(t, err)
-	p, err := m.Paid(ctx, name, rig.M{"phone_number": "7875551009"})
+	p, err := m.Paid(ctx, name, testcluster.M{"phone_number": "7875551009"})
 	require.NoError(t, err)
 	var pending, delivered string
 	require.Eventually(t, func() bool {
@@ -210,7 +208,7 @@ func recordOrders(ctx context.Context, t *testing.T, s *rig.System) {
 		return pending != "" && delivered != ""
 	}, time.Minute, 100*time.Millisecond)
 	redeliver := func(id string) {
-		require.NoError(t, m.Order(ctx, "/v1/notifications/"+id+"/redeliver"))
+		require.NoError(t, m.PostAccepted(ctx, "/v1/notifications/"+id+"/redeliver"))
 	}
 	redeliver(pending)
 	_, err = s.Cobro(ctx, "receiver", "remove", "gone")
@@ -222,7 +220,7 @@ func recordOrders(ctx context.Context, t *testing.T, s *rig.System) {
 	require.NoError(t, s.ExportWorkflow(ctx, workflows.RedeliveryWorkflowID(delivered), prefix+"."+workflows.RedeliverNotificationName+".1.json"))
 }
 
-func deliveries(ctx context.Context, t *testing.T, m *rig.Merchant, paymentID string) []payment.Delivery {
+func deliveries(ctx context.Context, t *testing.T, m *testcluster.Merchant, paymentID string) []payment.Delivery {
 	t.Helper()
 	_, body, err := m.Ask(ctx, http.MethodGet, "/v1/notifications?payment_id="+paymentID, "", nil)
 	require.NoError(t, err)
@@ -235,13 +233,13 @@ func deliveries(ctx context.Context, t *testing.T, m *rig.Merchant, paymentID st
 
 // recordSettlement has a refund die on its way, its workflow terminated, and a
 // person say what became of it.
-func recordSettlement(ctx context.Context, t *testing.T, s *rig.System) {
+func recordSettlement(ctx context.Context, t *testing.T, s *testcluster.System) {
 	t.Helper()
 	const name = "refund-without-a-workflow"
-	m := rig.NewMerchant(s)
-	p, err := m.Paid(ctx, name, rig.M{"phone_number": "7875550404"})
+	m := testcluster.NewMerchant(s)
+	p, err := m.Paid(ctx, name, testcluster.M{"phone_number": "7875550404"})
 	require.NoError(t, err)
-	_, body, err := m.Ask(ctx, http.MethodPost, "/v1/payments/"+p.ID+"/refunds", name, rig.M{"amount": "1.00"})
+	_, body, err := m.Ask(ctx, http.MethodPost, "/v1/payments/"+p.ID+"/refunds", name, testcluster.M{"amount": "1.00"})
 	require.NoError(t, err)
 	var r payment.Refund
 	require.NoError(t, json.Unmarshal(body, &r))
@@ -257,18 +255,18 @@ func recordSettlement(ctx context.Context, t *testing.T, s *rig.System) {
 
 // recordReconciliation has a day with a refund and a payer that no event told
 // of, and with a sale that Cobro does not know.
-func recordReconciliation(ctx context.Context, t *testing.T, s *rig.System) {
+func recordReconciliation(ctx context.Context, t *testing.T, s *testcluster.System) {
 	t.Helper()
 	const name = "reconciled"
-	silent, err := walk(ctx, s, path{name: name, request: rig.M{"phone_number": "7875551010"}, end: payment.StatusCompleted,
-		fault: rig.M{"op": "webhook", "fault": "webhook_lost", "times": 5}, live: confirms})
+	silent, err := walk(ctx, s, path{name: name, request: testcluster.M{"phone_number": "7875551010"}, end: payment.StatusCompleted,
+		fault: testcluster.M{"op": "webhook", "fault": "webhook_lost", "times": 5}, live: confirms})
 	require.NoError(t, err)
-	m := rig.NewMerchant(s)
+	m := testcluster.NewMerchant(s)
 	p, err := m.Show(ctx, silent)
 	require.NoError(t, err)
-	_, _, err = s.Control(ctx, http.MethodPost, "/_sim/external-refunds", rig.M{"ecommerce_id": p.EcommerceID, "amount": "1.00"})
+	_, _, err = s.Control(ctx, http.MethodPost, "/_sim/external-refunds", testcluster.M{"ecommerce_id": p.EcommerceID, "amount": "1.00"})
 	require.NoError(t, err)
-	require.NoError(t, s.Fault(ctx, rig.M{"op": "report", "fault": "drop_before", "times": 3})) // a span is halved
+	require.NoError(t, s.Fault(ctx, testcluster.M{"op": "report", "fault": "drop_before", "times": 3})) // a span is halved
 	day := time.Now().In(time.FixedZone("AST", -4*60*60)).Format(time.DateOnly)
 	_, err = s.Cobro(ctx, "reconcile", "--from", day)
 	require.NoError(t, err)
@@ -276,12 +274,12 @@ func recordReconciliation(ctx context.Context, t *testing.T, s *rig.System) {
 }
 
 // walk goes one path.
-func walk(ctx context.Context, s *rig.System, one path) (string, error) {
-	request := rig.M{"total": "5.00", "reference": one.name}
+func walk(ctx context.Context, s *testcluster.System, one path) (string, error) {
+	request := testcluster.M{"total": "5.00", "reference": one.name}
 	for name, value := range one.request {
 		request[name] = value
 	}
-	here := &stage{Merchant: rig.NewMerchant(s)}
+	here := &stage{Merchant: testcluster.NewMerchant(s)}
 	p, opened, err := here.Open(ctx, one.name, request)
 	if err != nil || !opened {
 		return p.ID, err
@@ -298,7 +296,7 @@ func walk(ctx context.Context, s *rig.System, one path) (string, error) {
 			return p.ID, err
 		}
 	}
-	p, err = here.Await(ctx, p.ID, rig.Ended)
+	p, err = here.Await(ctx, p.ID, testcluster.Ended)
 	if err == nil && p.Status != one.end {
 		err = fmt.Errorf("it is %s", p.Status)
 	}

@@ -1,12 +1,12 @@
-// Package seeds runs the whole system through storms that one number decides:
-// payments, refunds, cancels, faults of the gateway, and deaths and restarts of
-// Temporal, the API, the worker and the simulator. Afterwards the invariants of
-// package rig must hold.
+// Package seeds runs the whole system through schedules that one number decides:
+// payments, refunds, cancels, faults of the gateway, and outages of Temporal, the
+// API, the worker and the simulator. Afterwards the invariants of package
+// testcluster must hold.
 //
 //	go test ./seeds                              a few seeds
 //	go test ./seeds -seeds 150 -timeout 2h       150, from -first on
-//	go test ./seeds -seed 42                     the storm of one seed again
+//	go test ./seeds -seed 42                     the schedule of one seed again
 //
 // A seed that fails leaves its schedule, every log, the databases, the
-// simulator's journal and the histories in a folder that it names.
+// simulator's journal and the histories in a folder that the test names.
 package seeds

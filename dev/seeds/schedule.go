@@ -5,32 +5,31 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/cobropay/cobro/dev/rig"
+	"github.com/cobropay/cobro/dev/testcluster"
 )
 
-// schedule is everything that will happen, decided beforehand: the same seed
-// always has the same one.
+// schedule is everything that will happen. The same seed always has the same one.
 type schedule struct {
-	Seed   uint64  `json:"seed"`
-	Sales  []sale  `json:"sales"`
-	Storms []storm `json:"storms"`
+	Seed    uint64   `json:"seed"`
+	Sales   []sale   `json:"sales"`
+	Outages []outage `json:"outages"`
 }
 
-// sale is one payment and what is done to it.
+// sale is one payment and what happens to it.
 type sale struct {
 	At        time.Duration `json:"at"`
 	Key       string        `json:"key"`
 	Cents     int64         `json:"cents"`
-	Phone     string        `json:"phone,omitempty"` // empty: given later
+	Phone     string        `json:"phone,omitempty"` // empty: it comes later
 	ExpiresIn int           `json:"expires_in"`      // seconds
 	Create    string        `json:"create,omitempty"`
 	Faults    []fault       `json:"faults,omitempty"`
-	Decision  string        `json:"decision"` // what the customer does
-	After     time.Duration `json:"after"`    // how long after the payment was opened
-	Withdraw  time.Duration `json:"withdraw,omitempty"`
+	Decision  string        `json:"decision"`         // what the customer does
+	After     time.Duration `json:"after"`            // how long after the payment was opened
+	Cancel    time.Duration `json:"cancel,omitempty"` // when the merchant cancels
 	Forged    bool          `json:"forged,omitempty"`
 	Refunds   []refund      `json:"refunds,omitempty"`
-	Elsewhere []int64       `json:"elsewhere,omitempty"` // refunds made in the app once the storm is over
+	InApp     []int64       `json:"in_app,omitempty"` // refunds made in the ATH Business app once the outages are over
 }
 
 // fault is one of the simulator, aimed at the sale's ticket.
@@ -40,7 +39,7 @@ type fault struct {
 	Times int    `json:"times"`
 }
 
-// refund is asked for several times under one key.
+// refund is requested several times with one key.
 type refund struct {
 	Key   string `json:"key"`
 	Cents int64  `json:"cents"`
@@ -48,15 +47,15 @@ type refund struct {
 	Fault string `json:"fault,omitempty"`
 }
 
-// storm takes a part away for a while.
-type storm struct {
-	At   time.Duration `json:"at"`
-	Part rig.Part      `json:"part"`
-	Kill bool          `json:"kill"` // SIGKILL, else SIGTERM
-	For  time.Duration `json:"for"`
+// outage takes a part away for a while.
+type outage struct {
+	At   time.Duration    `json:"at"`
+	Part testcluster.Part `json:"part"`
+	Kill bool             `json:"kill"` // SIGKILL, else SIGTERM
+	For  time.Duration    `json:"for"`
 }
 
-// length is how long a storm lasts.
+// length is how long outages begin.
 const length = 5 * time.Second
 
 // plan draws a schedule.
@@ -67,8 +66,8 @@ func plan(seed uint64) schedule {
 		s.Sales = append(s.Sales, drawSale(r, i))
 	}
 	for range 2 + r.IntN(4) {
-		s.Storms = append(s.Storms, storm{
-			At: moment(r, length), Part: rig.Parts()[r.IntN(len(rig.Parts()))], Kill: r.IntN(4) > 0, For: moment(r, time.Second),
+		s.Outages = append(s.Outages, outage{
+			At: moment(r, length), Part: testcluster.Parts()[r.IntN(len(testcluster.Parts()))], Kill: r.IntN(4) > 0, For: moment(r, time.Second),
 		})
 	}
 	return s
@@ -110,7 +109,7 @@ func drawSale(r *rand.Rand, i int) sale {
 		s.Faults = append(s.Faults, fault{"webhook", pick(r, "webhook_lost", "webhook_delayed", "webhook_duplicated", "webhook_reordered", "webhook_old_dialect"), 1})
 	}
 	if r.IntN(8) == 0 {
-		s.Withdraw = moment(r, 2*time.Second) + time.Millisecond
+		s.Cancel = moment(r, 2*time.Second) + time.Millisecond
 	}
 	s.Forged = r.IntN(6) == 0
 	for j := range r.IntN(3) {
@@ -122,7 +121,7 @@ func drawSale(r *rand.Rand, i int) sale {
 	}
 	if s.Phone != "" && r.IntN(4) == 0 {
 		one := 1 + r.Int64N(20)
-		s.Elsewhere = []int64{one, one} // equal ones are the hardest to tell apart
+		s.InApp = []int64{one, one} // equal ones are the hardest to tell apart
 	}
 	return s
 }

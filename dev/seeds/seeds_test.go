@@ -16,26 +16,25 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/cobropay/cobro/dev/rig"
+	"github.com/cobropay/cobro/dev/testcluster"
 	"github.com/cobropay/cobro/payment"
 )
 
 var (
-	count = flag.Int("seeds", 4, "how many storms")
+	count = flag.Int("seeds", 4, "how many seeds")
 	first = flag.Uint64("first", 1, "the first seed")
 	only  = flag.Uint64("seed", 0, "one seed alone")
 	width = flag.Int("width", 3, "how many at once")
 
-	programs rig.Programs
+	programs testcluster.Programs
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(rig.WithPrograms(filepath.Join("..", ".."), &programs, m.Run))
+	os.Exit(testcluster.WithPrograms(&programs, m.Run))
 }
 
-// TestASeedIsASchedule says that -seed replays what failed.
-func TestASeedIsASchedule(t *testing.T) {
+// TestSeedDecidesSchedule proves that -seed repeats a failed run.
+func TestSeedDecidesSchedule(t *testing.T) {
 	t.Parallel()
 	once, again := plan(7), plan(7)
 	require.Equal(t, once, again)
@@ -45,7 +44,9 @@ func TestASeedIsASchedule(t *testing.T) {
 	}
 }
 
-func TestSeeds(t *testing.T) {
+// TestInvariantsHoldUnderRandomFaults runs a schedule of sales, faults and outages
+// for each seed.
+func TestInvariantsHoldUnderRandomFaults(t *testing.T) {
 	t.Parallel()
 	seeds := []uint64{*only}
 	if *only == 0 {
@@ -60,19 +61,19 @@ func TestSeeds(t *testing.T) {
 			t.Parallel()
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			weather(t, plan(seed))
+			runSchedule(t, plan(seed))
 		})
 	}
 }
 
-// weather lives through one schedule.
-func weather(t *testing.T, plan schedule) {
+// runSchedule runs one schedule and checks the invariants.
+func runSchedule(t *testing.T, plan schedule) {
 	folder, err := os.MkdirTemp("", fmt.Sprintf("cobro-seed-%d-", plan.Seed))
 	require.NoError(t, err)
 	text, err := json.MarshalIndent(plan, "", "  ")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "schedule.json"), text, 0o600))
-	s, err := rig.Start(t.Context(), programs, folder, nil)
+	s, err := testcluster.Start(t.Context(), programs, folder, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -85,40 +86,37 @@ func weather(t *testing.T, plan schedule) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	hearing, deaf := context.WithCancel(ctx)
-	heard, stopped := s.Listen(hearing)
-	defer func() { deaf(); <-stopped }()
 
-	shop := &shop{Merchant: rig.NewMerchant(s), sold: map[string]payment.Payment{}}
+	shop := &shop{Merchant: testcluster.NewMerchant(s), sold: map[string]payment.Payment{}}
+	defer shop.Listen(ctx)()
 	began := time.Now()
-	var life errgroup.Group
+	var running errgroup.Group
 	for _, one := range plan.Sales {
-		life.Go(func() error {
-			if err := shop.live(ctx, one); err != nil {
+		running.Go(func() error {
+			if err := shop.runSale(ctx, one); err != nil {
 				return fmt.Errorf("%s: %w", one.Key, err)
 			}
 			return nil
 		})
 	}
-	life.Go(func() error { return blow(ctx, s, plan.Storms) })
-	require.NoError(t, life.Wait())
-	stormy := time.Since(began)
+	running.Go(func() error { return runOutages(ctx, s, plan.Outages) })
+	require.NoError(t, running.Wait())
+	faulty := time.Since(began)
 
 	_, _, err = s.Control(ctx, http.MethodDelete, "/_sim/faults", nil)
 	require.NoError(t, err)
 	require.NoError(t, s.Settle(ctx))
-	require.NoError(t, shop.elsewhere(ctx, plan.Sales))
+	require.NoError(t, shop.refundInApp(ctx, plan.Sales))
 	require.NoError(t, shop.review(ctx))
-	require.NoError(t, shop.definite(ctx))
-	require.NoError(t, s.Settle(ctx))
-	verdict, err := s.Check(ctx, shop.Merchant, heard)
+	require.NoError(t, shop.awaitDefinite(ctx))
+	counts, err := shop.Check(ctx)
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, verdict.Payments, 20)
-	t.Logf("%.0f s, %.0f s of storm, %+v", time.Since(began).Seconds(), stormy.Seconds(), verdict)
+	require.GreaterOrEqual(t, counts.Payments, 20)
+	t.Logf("%.0f s, %.0f s of faults, %+v", time.Since(began).Seconds(), faulty.Seconds(), counts)
 }
 
 // keep leaves everything that helps to understand a failure.
-func keep(t *testing.T, s *rig.System, seed uint64) {
+func keep(t *testing.T, s *testcluster.System, seed uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err := s.Export(ctx, filepath.Join(s.Folder(), "histories"))
@@ -127,29 +125,16 @@ func keep(t *testing.T, s *rig.System, seed uint64) {
 	t.Logf("seed %d failed: go test ./seeds -seed %d\neverything is in %s (%v)", seed, seed, s.Folder(), errors.Join(err, bookErr))
 }
 
-// wait pauses until a moment of the schedule; what is under test waits for
-// nothing of it.
-func wait(ctx context.Context, until time.Duration) error {
-	timer := time.NewTimer(until)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// blow takes parts away, one storm after another for each part.
-func blow(ctx context.Context, s *rig.System, storms []storm) error {
+// runOutages takes parts away, one outage after another for each part.
+func runOutages(ctx context.Context, s *testcluster.System, outages []outage) error {
 	var parts [4]sync.Mutex
 	var all errgroup.Group
-	for _, one := range storms {
+	for _, one := range outages {
 		all.Go(func() error {
-			if err := wait(ctx, one.At); err != nil {
+			if err := testcluster.Pause(ctx, one.At); err != nil {
 				return err
 			}
-			for i, part := range rig.Parts() {
+			for i, part := range testcluster.Parts() {
 				if part == one.Part {
 					parts[i].Lock()
 					defer parts[i].Unlock()
@@ -157,50 +142,42 @@ func blow(ctx context.Context, s *rig.System, storms []storm) error {
 			}
 			if one.Kill {
 				s.Kill(one.Part)
-			} else if err := s.Stop(one.Part); err != nil && one.Part != rig.Worker && one.Part != rig.API {
-				return err // those two may lose their Temporal while they stop
+			} else if err := s.Stop(one.Part); err != nil && one.Part != testcluster.Worker && one.Part != testcluster.API {
+				return err // these two may lose their Temporal while they stop
 			}
-			if err := wait(ctx, one.For); err != nil {
+			if err := testcluster.Pause(ctx, one.For); err != nil {
 				return err
 			}
-			return revive(ctx, s, one.Part)
+			return restart(ctx, s, one.Part)
 		})
 	}
 	return all.Wait()
 }
 
-// revive starts a part again. One that needs a Temporal which is away just then
-// gives up, as it would under any supervisor, and is started again.
-func revive(ctx context.Context, s *rig.System, part rig.Part) error {
-	for {
-		err := s.StartPart(ctx, part)
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		if err := wait(ctx, 200*time.Millisecond); err != nil {
-			return err
-		}
-	}
+// restart starts a part again. One that finds no Temporal ends, and is started
+// again, as a supervisor would.
+func restart(ctx context.Context, s *testcluster.System, part testcluster.Part) error {
+	return testcluster.Poll(ctx, 200*time.Millisecond, func() (bool, error) { return s.StartPart(ctx, part) == nil, nil })
 }
 
-// shop is the merchant with what he sold.
+// shop is a merchant and its sales.
 type shop struct {
-	*rig.Merchant
+	*testcluster.Merchant
 	mu   sync.Mutex
 	sold map[string]payment.Payment // by the sale's key; guarded by mu
 }
 
 func dollars(cents int64) string { return fmt.Sprintf("%d.%02d", cents/100, cents%100) }
 
-// live is one sale from its opening to its last refund.
-func (s *shop) live(ctx context.Context, one sale) error {
-	if err := wait(ctx, one.At); err != nil {
+// runSale is one sale from its opening to its last refund.
+func (s *shop) runSale(ctx context.Context, one sale) error {
+	if err := testcluster.Pause(ctx, one.At); err != nil {
 		return err
 	}
 	if one.Create != "" {
-		s.fault(ctx, rig.M{"op": "create", "fault": one.Create, "delay_ms": 1500})
+		s.fault(ctx, testcluster.M{"op": "create", "fault": one.Create, "delay_ms": 1500})
 	}
-	request := rig.M{"total": dollars(one.Cents), "reference": one.Key, "expires_in": one.ExpiresIn}
+	request := testcluster.M{"total": dollars(one.Cents), "reference": one.Key, "expires_in": one.ExpiresIn}
 	if one.Phone != "" {
 		request["phone_number"] = one.Phone
 	}
@@ -209,13 +186,13 @@ func (s *shop) live(ctx context.Context, one sale) error {
 		return err
 	}
 	for _, f := range one.Faults {
-		s.fault(ctx, rig.M{"op": f.Op, "fault": f.Fault, "times": f.Times, "ecommerce_id": p.EcommerceID, "delay_ms": 1500})
+		s.fault(ctx, testcluster.M{"op": f.Op, "fault": f.Fault, "times": f.Times, "ecommerce_id": p.EcommerceID, "delay_ms": 1500})
 	}
-	var happening errgroup.Group
-	happening.Go(func() error { return s.customer(ctx, one, p) })
-	if one.Withdraw > 0 {
-		happening.Go(func() error {
-			if err := wait(ctx, one.Withdraw); err != nil {
+	var during errgroup.Group
+	during.Go(func() error { return s.customer(ctx, one, p) })
+	if one.Cancel > 0 {
+		during.Go(func() error {
+			if err := testcluster.Pause(ctx, one.Cancel); err != nil {
 				return err
 			}
 			_, _, err := s.Ask(ctx, http.MethodPost, "/v1/payments/"+p.ID+"/cancel", "", nil)
@@ -223,92 +200,84 @@ func (s *shop) live(ctx context.Context, one sale) error {
 		})
 	}
 	if one.Forged {
-		happening.Go(func() error { return s.forge(ctx, p) })
+		during.Go(func() error { return s.forge(ctx, p) })
 	}
-	if err := happening.Wait(); err != nil {
+	if err := during.Wait(); err != nil {
 		return err
 	}
-	if p, err = s.Await(ctx, p.ID, rig.Settled); err != nil || p.Status != payment.StatusCompleted {
+	if p, err = s.Await(ctx, p.ID, testcluster.Settled); err != nil || p.Status != payment.StatusCompleted {
 		return err
 	}
 	s.mu.Lock()
 	s.sold[one.Key] = p
 	s.mu.Unlock()
-	return s.giveBack(ctx, one, p)
+	return s.refundAll(ctx, one, p)
 }
 
-// fault orders a fault. A simulator that is away just then has none.
-func (s *shop) fault(ctx context.Context, order rig.M) { _ = s.System.Fault(ctx, order) }
+// fault injects a fault. It is lost if the simulator is down.
+func (s *shop) fault(ctx context.Context, order testcluster.M) { _ = s.System.Fault(ctx, order) }
 
-// customer decides; a phone that finds the gateway away tries again.
+// customer decides in the app, which retries while the gateway is down.
 func (s *shop) customer(ctx context.Context, one sale, p payment.Payment) error {
-	if err := wait(ctx, one.After); err != nil {
+	if err := testcluster.Pause(ctx, one.After); err != nil {
 		return err
 	}
 	if one.Phone == "" {
-		if _, _, err := s.Ask(ctx, http.MethodPut, "/v1/payments/"+p.ID+"/phone-number", one.Key, rig.M{"phone_number": "7875570000"}); err != nil {
+		if _, _, err := s.Ask(ctx, http.MethodPut, "/v1/payments/"+p.ID+"/phone-number", one.Key, testcluster.M{"phone_number": "7875570000"}); err != nil {
 			return err
 		}
 	}
 	if one.Decision == "ignore" {
 		return nil
 	}
-	for s.System.Phone(ctx, one.Decision, p.EcommerceID) != nil {
-		if err := wait(ctx, 100*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	return nil
+	return testcluster.Poll(ctx, 100*time.Millisecond, func() (bool, error) {
+		return s.System.Phone(ctx, one.Decision, p.EcommerceID) == nil, nil
+	})
 }
 
-// forge posts what nobody paid for.
+// forge posts a webhook of a payment that nobody made.
 func (s *shop) forge(ctx context.Context, p payment.Payment) error {
-	return s.Post(ctx, rig.M{
+	return s.Post(ctx, testcluster.M{
 		"transactionType": "ECOMMERCE", "status": "COMPLETED", "ecommerceId": p.EcommerceID, "referenceNumber": "forged-" + p.ID,
 		"date": "2026-01-02 03:04:05", "total": 1, "subTotal": 1, "name": "Mallory", "phoneNumber": 7875559999, "email": "m@example.com",
 	})
 }
 
-// giveBack asks for all of the sale's refunds at once, and for each several
-// times.
-func (s *shop) giveBack(ctx context.Context, one sale, p payment.Payment) error {
-	// One that nobody knows is in the way of the others, for as long as nobody
-	// looks into it.
-	patient, impatient := context.WithCancel(ctx)
-	defer impatient()
-	var asking errgroup.Group
+// refundAll requests all of the sale's refunds at once, and each several times.
+func (s *shop) refundAll(ctx context.Context, one sale, p payment.Payment) error {
+	// A refund whose outcome is unknown blocks the others until it is reviewed.
+	unblocked, block := context.WithCancel(ctx)
+	defer block()
+	var requests errgroup.Group
 	for _, back := range one.Refunds {
 		if back.Fault != "" {
-			s.fault(ctx, rig.M{"op": "refund", "fault": back.Fault, "ecommerce_id": p.EcommerceID, "delay_ms": 1500})
+			s.fault(ctx, testcluster.M{"op": "refund", "fault": back.Fault, "ecommerce_id": p.EcommerceID, "delay_ms": 1500})
 		}
 		for range back.Times {
-			asking.Go(func() error {
-				r, _, err := s.Refund(patient, p.ID, back.Key, dollars(back.Cents))
+			requests.Go(func() error {
+				r, _, err := s.Refund(unblocked, p.ID, back.Key, dollars(back.Cents))
 				if r.NeedsReview {
-					impatient()
+					block()
 				}
-				if patient.Err() != nil {
+				if unblocked.Err() != nil {
 					return ctx.Err()
 				}
 				return err
 			})
 		}
 	}
-	return asking.Wait()
+	return requests.Wait()
 }
 
-// elsewhere makes refunds in the ATH Business app.
-func (s *shop) elsewhere(ctx context.Context, sales []sale) error {
+// refundInApp makes the refunds in the ATH Business app.
+func (s *shop) refundInApp(ctx context.Context, sales []sale) error {
 	for _, one := range sales {
 		p, ok := s.sold[one.Key]
 		if !ok {
 			continue
 		}
-		for _, cents := range one.Elsewhere {
-			// One that exceeds what is left is refused, and that is all right.
-			_, _, err := s.System.Control(ctx, http.MethodPost, "/_sim/external-refunds",
-				rig.M{"ecommerce_id": p.EcommerceID, "amount": dollars(cents)})
-			if err != nil {
+		for _, cents := range one.InApp {
+			if err := s.System.RefundInApp(ctx, p, dollars(cents)); err != nil {
 				return err
 			}
 		}
@@ -316,11 +285,11 @@ func (s *shop) elsewhere(ctx context.Context, sales []sale) error {
 	return nil
 }
 
-// definite waits until no payment is in review: the gateway answers again, so
-// each must end by itself, and its refunds add up to what the gateway says.
-func (s *shop) definite(ctx context.Context) error {
-	for _, id := range s.Promised() {
-		p, err := s.Await(ctx, id, rig.Ended)
+// awaitDefinite waits until no payment is in review: the gateway answers again, so
+// each must end by itself, with refunds that add up to the gateway's total.
+func (s *shop) awaitDefinite(ctx context.Context) error {
+	for _, id := range s.Acknowledged() {
+		p, err := s.Await(ctx, id, testcluster.Ended)
 		if err != nil || p.Status != payment.StatusCompleted {
 			if err != nil {
 				return err
@@ -342,7 +311,7 @@ func (s *shop) definite(ctx context.Context) error {
 	return nil
 }
 
-// review is the person who looks into every doubt: the gateway's own list of
+// review decides every refund in review, as a person does: the gateway's list of
 // refunds tells which of ours were executed.
 func (s *shop) review(ctx context.Context) error {
 	for _, p := range s.sold {
@@ -354,11 +323,11 @@ func (s *shop) review(ctx context.Context) error {
 			if !r.NeedsReview {
 				continue
 			}
-			verdict, err := s.look(ctx, p, r, refunds)
+			verdict, err := s.verdict(ctx, p, r, refunds)
 			if err != nil {
 				return err
 			}
-			// A word that is not taken comes too late: the gateway was quicker.
+			// A decision that is refused came too late: the gateway became definite.
 			if _, err := s.Review(ctx, p.ID, r.ID, verdict); err != nil {
 				return err
 			}
@@ -376,8 +345,8 @@ func (s *shop) refunds(ctx context.Context, paymentID string) ([]payment.Refund,
 	return listed.Refunds, json.Unmarshal(answer, &listed)
 }
 
-// look compares the gateway's list with ours.
-func (s *shop) look(ctx context.Context, p payment.Payment, doubtful payment.Refund, ours []payment.Refund) (payment.Verdict, error) {
+// verdict compares the gateway's list of refunds with ours.
+func (s *shop) verdict(ctx context.Context, p payment.Payment, unknown payment.Refund, ours []payment.Refund) (payment.Verdict, error) {
 	var ticket struct {
 		Refunds []struct {
 			Amount   string `json:"amount"`
@@ -391,18 +360,18 @@ func (s *shop) look(ctx context.Context, p payment.Payment, doubtful payment.Ref
 	if err != nil {
 		return "", err
 	}
-	executed, known := 0, 0
+	executed, completed := 0, 0
 	for _, r := range ticket.Refunds {
-		if !r.External && r.Amount == doubtful.Amount.String() {
+		if !r.External && r.Amount == unknown.Amount.String() {
 			executed++
 		}
 	}
 	for _, r := range ours {
-		if r.Source == payment.SourceAPI && r.Amount == doubtful.Amount && r.Status == payment.RefundCompleted {
-			known++
+		if r.Source == payment.SourceAPI && r.Amount == unknown.Amount && r.Status == payment.RefundCompleted {
+			completed++
 		}
 	}
-	if executed > known {
+	if executed > completed {
 		return payment.VerdictCompleted, nil
 	}
 	return payment.VerdictNotExecuted, nil

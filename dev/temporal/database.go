@@ -129,7 +129,7 @@ func prepareFile(path string, database *serverconfig.SQL) error {
 	_, err = os.Stat(path)
 	switch {
 	case err == nil && wrote == "":
-		return fmt.Errorf("%s exists, but not %s, which tells what server wrote it: move it away to start empty", path, versionFile)
+		return fmt.Errorf("%s exists, but not %s, which says what server wrote it: move it away to start empty", path, versionFile)
 	case err == nil && wrote == headers.ServerVersion:
 		return nil
 	case err == nil && wrote != settingUp:

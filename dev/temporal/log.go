@@ -14,8 +14,8 @@ import (
 // serverLogger passes the server's warnings and errors on to slog.
 type serverLogger struct {
 	logger *slog.Logger
-	// stopping is set when the server stops: its parts lose each other then,
-	// and say so at level warn.
+	// stopping is set when the server stops: its services lose their connections
+	// then, and warn about it.
 	stopping *atomic.Bool
 }
 

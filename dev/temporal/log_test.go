@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/server/common/log/tag"
 )
 
-func TestTheServersLoggerPassesOnWhatMatters(t *testing.T) {
+func TestServerLogKeepsWarningsAndErrors(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	var stopping atomic.Bool
@@ -40,7 +40,7 @@ func TestTheServersLoggerPassesOnWhatMatters(t *testing.T) {
 
 // Between the check of a port and the server's own attempt, another program can
 // take it.
-func TestALostRaceForAPortIsAnError(t *testing.T) {
+func TestPortTakenDuringStartIsAnError(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -28,7 +28,7 @@ func (e *PortTakenError) Error() string {
 // Unwrap returns what the operating system said.
 func (e *PortTakenError) Unwrap() error { return e.Err }
 
-// freeAddress reads a loopback address and checks that nobody listens there,
+// freeAddress reads a loopback address and checks that it is free,
 // because server and UI end the process when they find out by themselves. A
 // missing host means 127.0.0.1, a missing port or 0 a free one.
 func freeAddress(listen, flag string) (netip.AddrPort, error) {
@@ -44,7 +44,7 @@ func freeAddress(listen, flag string) (netip.AddrPort, error) {
 		return netip.AddrPort{}, fmt.Errorf("%s: %q is not an address and port: use 127.0.0.1:PORT", cmp.Or(flag, "listen address"), listen)
 	}
 	if !address.Addr().IsLoopback() {
-		return netip.AddrPort{}, fmt.Errorf("%s: %q can be reached by others, and nobody is asked for credentials there: use 127.0.0.1:%d", cmp.Or(flag, "listen address"), listen, address.Port())
+		return netip.AddrPort{}, fmt.Errorf("%s: %q can be reached by others, and there is no authentication: use 127.0.0.1:%d", cmp.Or(flag, "listen address"), listen, address.Port())
 	}
 	if address.Port() == 0 {
 		ports, err := freePorts(address.Addr(), 1)
@@ -60,9 +60,8 @@ func freeAddress(listen, flag string) (netip.AddrPort, error) {
 	return address, listener.Close()
 }
 
-// freePorts finds n ports that nobody listens on and that the operating system
-// will not hand out for a while. All are held until the last is found, so they
-// differ.
+// freePorts finds n free ports that the operating system does not assign to other
+// programs for a while. All are held until the last is found, so they differ.
 func freePorts(host netip.Addr, n int) ([]netip.AddrPort, error) {
 	addresses := make([]netip.AddrPort, n)
 	for i := range addresses {
@@ -80,8 +79,9 @@ func freePorts(host netip.Addr, n int) ([]netip.AddrPort, error) {
 }
 
 // reserve leaves a connection in TIME_WAIT on the listener's side: while it is
-// there, Linux gives the port to nobody who asks for any, and still to us who
-// ask for this one. Others hand ports out in turn and need no such trick.
+// there, Linux does not assign the port to a program that asks for any port, and
+// a program that asks for this one still gets it. Other systems assign ports in
+// turn, which needs no such trick.
 func reserve(listener net.Listener) error {
 	if runtime.GOOS == "darwin" || runtime.GOOS == "windows" {
 		return nil

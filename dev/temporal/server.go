@@ -3,7 +3,7 @@
 //
 // It is the real server on SQLite, with its queues read often enough that an
 // idle payment does not wait for them. It listens on loopback addresses only,
-// since it asks nobody for credentials. Start few of them in one process: the
+// since it has no authentication. Start few of them in one process: the
 // server never closes its database.
 package temporal
 
@@ -46,8 +46,7 @@ type Options struct {
 
 	// Path is the SQLite file, created if missing in a directory that exists.
 	// Beside it lie its -wal and -shm files, Path + ".version" and Path +
-	// ".lock". Empty means
-	// in memory, gone when the process ends.
+	// ".lock". Empty means in memory.
 	Path string
 	// Postgres is the DSN of a database on a PostgreSQL server, such as
 	// "postgres://user:password@host:5432/temporal", instead of a file. It and a
@@ -74,7 +73,7 @@ type Server struct {
 	address   string
 	namespace string
 	server    temporal.Server // nil if it could not be made
-	release   func()          // lets go of the database
+	release   func()          // releases the database
 	stopping  atomic.Bool
 	stop      sync.Once
 }

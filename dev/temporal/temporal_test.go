@@ -40,14 +40,14 @@ import (
 
 const (
 	canary = "canary-787-555-1234"
-	// elsewhere tells a second process of this binary to run only what
-	// [TestInAnotherProcess] asks of it. Its value is the file in use.
-	elsewhere = "COBRO_TEST_DATABASE_IN_USE"
-	patience  = 20 * time.Second
-	tick      = 20 * time.Millisecond
+	// otherProcess makes a second process of this binary run [TestOtherProcess]. Its
+	// value is the file in use.
+	otherProcess = "COBRO_TEST_DATABASE_IN_USE"
+	patience     = 20 * time.Second
+	tick         = 20 * time.Millisecond
 )
 
-// one is what all tests share: servers are never quite gone from a process.
+// one is what all tests share, since a stopped server leaves goroutines behind.
 var one struct {
 	path   string
 	server *temporal.Server
@@ -60,7 +60,7 @@ var one struct {
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv(elsewhere) != "" {
+	if os.Getenv(otherProcess) != "" {
 		return m.Run()
 	}
 	dir, err := os.MkdirTemp("", "temporal")
@@ -71,7 +71,7 @@ func run(m *testing.M) int {
 	ctx := context.Background()
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 
-	one.path = filepath.Join(dir, "temporal 100%.db") // a name that a URI would garble
+	one.path = filepath.Join(dir, "temporal 100%.db") // a name that a URI has to escape
 	if one.server, err = temporal.Start(ctx, temporal.Options{Path: one.path, Logger: logger}); err != nil {
 		return refuse(err)
 	}
@@ -130,7 +130,7 @@ func Collect(ctx workflow.Context) ([]string, error) {
 	}
 }
 
-func TestAWorkflowRuns(t *testing.T) {
+func TestWorkflowCompletes(t *testing.T) {
 	t.Parallel()
 	queue := work(t, one.client)
 	started, err := one.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: queue}, Greet, "Ana")
@@ -179,7 +179,7 @@ func TestSearchAttributesAreUsable(t *testing.T) {
 	t.Parallel()
 	id := t.Name()
 	_, err := one.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
-		ID: id, TaskQueue: "nobody-works-here",
+		ID: id, TaskQueue: "no-worker",
 		TypedSearchAttributes: sdktemporal.NewSearchAttributes(
 			sdktemporal.NewSearchAttributeKeyKeyword("PaymentStatus").ValueSet("open"),
 			sdktemporal.NewSearchAttributeKeyInt64("PaymentTotalCents").ValueSet(1250),
@@ -200,7 +200,7 @@ func TestSearchAttributesAreUsable(t *testing.T) {
 	}, patience, tick)
 }
 
-func TestADuplicateSignalLeavesNoEvent(t *testing.T) {
+func TestDuplicateSignalAddsNoEvent(t *testing.T) {
 	t.Parallel()
 	queue := work(t, one.client)
 	run, err := one.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: queue}, Collect)
@@ -225,15 +225,15 @@ func TestADuplicateSignalLeavesNoEvent(t *testing.T) {
 	}
 	require.Equal(t, 3, signals)
 
-	require.NoError(t, tell("digest-a", "a"), "known after the end as well")
+	require.NoError(t, tell("digest-a", "a"), "deduplicated after the end, too")
 	var gone *serviceerror.NotFound
-	require.ErrorAs(t, tell("digest-c", "c"), &gone, "and a new one is told apart")
+	require.ErrorAs(t, tell("digest-c", "c"), &gone, "a new one is not")
 }
 
 // Input and signals under a key that a worker lacks wait for it. Without the
 // panics of temporalclient's converter the first workflow fails for good, and the second
-// never hears its signal.
-func TestAMissingKeyOnlyDelaysAWorkflow(t *testing.T) {
+// never receives its signal.
+func TestMissingKeyDelaysWorkflow(t *testing.T) {
 	t.Parallel()
 	behindPath, aheadPath := filepath.Join(t.TempDir(), "keys.json"), filepath.Join(t.TempDir(), "keys.json")
 	behind, err := seal.Create(behindPath)
@@ -265,9 +265,9 @@ func TestAMissingKeyOnlyDelaysAWorkflow(t *testing.T) {
 	var greeting string
 	require.NoError(t, greeted.Get(t.Context(), &greeting))
 	require.Equal(t, "hello Ana", greeting)
-	var told []string
-	require.NoError(t, collected.Get(t.Context(), &told))
-	require.Equal(t, []string{"kept"}, told)
+	var got []string
+	require.NoError(t, collected.Get(t.Context(), &got))
+	require.Equal(t, []string{"kept"}, got)
 }
 
 func copyFile(t *testing.T, from, to string) {
@@ -277,9 +277,9 @@ func copyFile(t *testing.T, from, to string) {
 	require.NoError(t, os.WriteFile(to, data, 0o600))
 }
 
-func TestARestartKeepsARunningWorkflow(t *testing.T) {
+func TestRestartKeepsRunningWorkflow(t *testing.T) {
 	t.Parallel()
-	// What a process leaves that was killed while it made the file.
+	// What a process leaves behind that is killed while it creates the file.
 	path := filepath.Join(t.TempDir(), "temporal.db")
 	require.NoError(t, os.WriteFile(path, []byte("half a file"), 0o600))
 	require.NoError(t, os.WriteFile(path+".version", []byte("setting up\n"), 0o600))
@@ -314,7 +314,7 @@ func TestARestartKeepsARunningWorkflow(t *testing.T) {
 	require.Equal(t, []string{"kept"}, got)
 }
 
-func TestTheFileIsItsOwnersOnly(t *testing.T) {
+func TestDatabaseIsReadableByOwnerOnly(t *testing.T) {
 	t.Parallel()
 	for _, suffix := range []string{"", "-wal", ".version", ".lock"} {
 		info, err := os.Stat(one.path + suffix)
@@ -323,7 +323,7 @@ func TestTheFileIsItsOwnersOnly(t *testing.T) {
 	}
 }
 
-func TestStartRefuses(t *testing.T) {
+func TestStartRejectsUnusableOptions(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := func(name, version string) string {
@@ -370,24 +370,24 @@ func TestStartRefuses(t *testing.T) {
 	require.Equal(t, one.server.Address(), taken.Address)
 }
 
-// TestInAnotherProcess runs [TestElsewhere] in a process of its own.
-func TestInAnotherProcess(t *testing.T) {
+// TestFileInUseIsRejectedByAnotherProcess runs [TestOtherProcess] in a process of its own.
+func TestFileInUseIsRejectedByAnotherProcess(t *testing.T) {
 	t.Parallel()
-	if os.Getenv(elsewhere) != "" {
+	if os.Getenv(otherProcess) != "" {
 		t.Skip("this is the other process")
 	}
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestElsewhere$", "-test.v")
-	command.Env = append(os.Environ(), elsewhere+"="+one.path)
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestOtherProcess$", "-test.v")
+	command.Env = append(os.Environ(), otherProcess+"="+one.path)
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, string(output))
-	require.Contains(t, string(output), "--- PASS: TestElsewhere")
+	require.Contains(t, string(output), "--- PASS: TestOtherProcess")
 }
 
-func TestElsewhere(t *testing.T) {
+func TestOtherProcess(t *testing.T) {
 	t.Parallel()
-	path := os.Getenv(elsewhere)
+	path := os.Getenv(otherProcess)
 	if path == "" {
-		t.Skip("run by TestInAnotherProcess")
+		t.Skip("run by TestFileInUseIsRejectedByAnotherProcess")
 	}
 	_, err := temporal.Start(t.Context(), temporal.Options{Path: path})
 	require.ErrorContains(t, err, "is used by another server")
@@ -404,7 +404,7 @@ func TestElsewhere(t *testing.T) {
 	require.NoError(t, run.Get(t.Context(), nil))
 }
 
-func TestTheUIDecodesPayloads(t *testing.T) {
+func TestUIDecodesPayloads(t *testing.T) {
 	t.Parallel()
 	queue := work(t, one.client)
 	run, err := one.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: queue}, Greet, canary)
@@ -450,7 +450,7 @@ func TestTheUIDecodesPayloads(t *testing.T) {
 	}
 }
 
-func TestTheUIServesItsPageAndTheServersAnswers(t *testing.T) {
+func TestUIServesPageAndAPI(t *testing.T) {
 	t.Parallel()
 	body, header := call(t, http.MethodGet, one.ui.URL()+"/namespaces/default/workflows", "", nil)
 	require.Contains(t, header.Get("Content-Type"), "text/html")
@@ -460,7 +460,7 @@ func TestTheUIServesItsPageAndTheServersAnswers(t *testing.T) {
 	require.Contains(t, string(body), `"2592000s"`, "thirty days of retention")
 }
 
-func TestStartUIRefuses(t *testing.T) {
+func TestStartUIRejectsUnusableOptions(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -478,7 +478,7 @@ func TestStartUIRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "reached by others")
 }
 
-func TestTheUIStopsTwice(t *testing.T) {
+func TestUIStopIsIdempotent(t *testing.T) {
 	t.Parallel()
 	ui, err := temporal.StartUI(t.Context(), temporal.UIOptions{TemporalAddress: one.server.Address()})
 	require.NoError(t, err)

@@ -47,8 +47,8 @@ type UI struct {
 	stop    sync.Once
 }
 
-// StartUI starts Temporal's web interface and returns when it answers. It asks
-// nobody for credentials, fetches no news and looks for no new versions. A taken
+// StartUI starts Temporal's web interface and returns when it answers. It has
+// no authentication, and fetches neither news nor new versions. A taken
 // port is a [*PortTakenError]. The caller calls [UI.Stop].
 func StartUI(ctx context.Context, o UIOptions) (*UI, error) {
 	if o.TemporalAddress == "" {

@@ -86,6 +86,7 @@ func TestPagesStateTheDefaults(t *testing.T) {
 func TestCommentsStateTheDefaults(t *testing.T) {
 	t.Parallel()
 	timing := workflows.DefaultTiming()
+	require.Equal(t, athmovil.DefaultTimeout, timing.Call, "workflows know nothing of the client")
 	for _, of := range []struct {
 		file, name string
 		fields     map[string]string

@@ -269,7 +269,7 @@ func (s *Settings) table() []Setting {
 }
 
 // tools are variables of tests and their tools, which no program is given.
-var tools = []string{"COBRO_FAILPOINT", "COBRO_FAILPOINT_MARK", "COBRO_SCREENSHOT"}
+var tools = []string{"COBRO_FAILPOINT", "COBRO_FAILPOINT_MARK"}
 
 // Secret reports whether the setting must not be shown, and can be in a file.
 func (s Setting) Secret() bool {

@@ -1,11 +1,13 @@
-package rig
+package testcluster
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -14,16 +16,17 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// Merchant asks as a good client does: a POST without an answer is repeated
-// with the same key, and what was answered is remembered, because it was
-// promised.
+// Merchant calls the API as a good client does: it repeats an unanswered POST
+// with the same key. It remembers what the API acknowledged, which must never be
+// lost.
 type Merchant struct {
 	System *System
 
 	mu       sync.Mutex
-	payments map[string]payment.Status // by id, as last told; guarded by mu
+	payments map[string]payment.Status // by id, as last shown; guarded by mu
 	refunds  map[string]payment.Refund // guarded by mu
 	posted   []string                  // webhooks answered with 200; guarded by mu
+	received map[string]int            // notifications, by id; guarded by mu
 }
 
 // M is a JSON object.
@@ -31,7 +34,7 @@ type M map[string]any
 
 // NewMerchant returns a merchant of a system.
 func NewMerchant(s *System) *Merchant {
-	return &Merchant{System: s, payments: map[string]payment.Status{}, refunds: map[string]payment.Refund{}}
+	return &Merchant{System: s, payments: map[string]payment.Status{}, refunds: map[string]payment.Refund{}, received: map[string]int{}}
 }
 
 // call is one HTTP request.
@@ -52,7 +55,7 @@ func call(ctx context.Context, method, url string, header http.Header, body any)
 	for name, values := range header {
 		request.Header[name] = values
 	}
-	response, err := web.Do(request)
+	response, err := httpClient.Do(request)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -61,58 +64,60 @@ func call(ctx context.Context, method, url string, header http.Header, body any)
 	return response.StatusCode, data, err
 }
 
-// Ask calls the API until it is answered with something that time does not
-// change: no error of the connection, and no 5xx but one that tells of a payment
-// that failed.
-func (m *Merchant) Ask(ctx context.Context, method, path, key string, body any) (int, []byte, error) {
-	header := http.Header{"Authorization": {"Bearer " + m.System.At().APIKey}}
+// Ask calls the API until the answer is final: neither a broken connection nor a
+// 5xx, except one that tells of a payment that failed.
+func (m *Merchant) Ask(ctx context.Context, method, path, key string, body any) (status int, answer []byte, err error) {
+	header := m.authorization()
 	if key != "" {
 		header.Set("Idempotency-Key", key)
 	}
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		status, answer, err := call(ctx, method, m.System.At().API+path, header, body)
+	var last error
+	err = Poll(ctx, 100*time.Millisecond, func() (bool, error) {
+		if status, answer, last = call(ctx, method, m.System.Addresses().API+path, header, body); last != nil {
+			return false, nil
+		}
 		var problem struct{ Code string }
-		if err == nil && status >= 400 {
+		if status >= 400 {
 			if err := json.Unmarshal(answer, &problem); err != nil {
-				return status, answer, fmt.Errorf("%s %s: %d is no problem document: %s", method, path, status, answer)
+				return false, fmt.Errorf("%d is no problem document: %s", status, answer)
 			}
 		}
-		var doubtful struct {
+		var accepted struct {
 			NeedsReview bool `json:"needs_review"`
 		}
-		if err == nil && status == http.StatusAccepted {
-			if err := json.Unmarshal(answer, &doubtful); err != nil {
-				return status, answer, fmt.Errorf("%s %s: %s: %w", method, path, answer, err)
+		if status == http.StatusAccepted {
+			if err := json.Unmarshal(answer, &accepted); err != nil {
+				return false, fmt.Errorf("%s: %w", answer, err)
 			}
 		}
-		again := err != nil || problem.Code == "temporarily_unavailable" ||
-			status == http.StatusAccepted && method == http.MethodPost && !doubtful.NeedsReview
-		if !again {
-			if status >= 500 && problem.Code != "gateway_unavailable" {
-				return status, answer, fmt.Errorf("%s %s: %d: %s", method, path, status, answer)
-			}
-			return status, answer, nil
+		if problem.Code == "temporarily_unavailable" || status == http.StatusAccepted && method == http.MethodPost && !accepted.NeedsReview {
+			return false, nil
 		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return status, answer, fmt.Errorf("%s %s: never answered: last %d %s: %w", method, path, status, answer, ctx.Err())
+		if status >= 500 && problem.Code != "gateway_unavailable" {
+			return false, fmt.Errorf("%d: %s", status, answer)
 		}
+		return true, nil
+	})
+	if err != nil {
+		return status, answer, fmt.Errorf("%s %s: %w (last answer: %d %s)", method, path, errors.Join(err, last), status, answer)
 	}
+	return status, answer, nil
 }
 
-// Order posts once, to where 202 says that the order was taken.
-func (m *Merchant) Order(ctx context.Context, path string) error {
-	status, answer, err := call(ctx, http.MethodPost, m.System.At().API+path, http.Header{"Authorization": {"Bearer " + m.System.At().APIKey}}, nil)
+func (m *Merchant) authorization() http.Header {
+	return http.Header{"Authorization": {"Bearer " + m.System.Addresses().APIKey}}
+}
+
+// PostAccepted posts once, and requires 202.
+func (m *Merchant) PostAccepted(ctx context.Context, path string) error {
+	status, answer, err := call(ctx, http.MethodPost, m.System.Addresses().API+path, m.authorization(), nil)
 	if err == nil && status != http.StatusAccepted {
 		err = fmt.Errorf("POST %s: %d: %s", path, status, answer)
 	}
 	return err
 }
 
-// Open asks for a payment. It returns false where the gateway or a rule refused.
+// Open opens a payment. It returns false if the gateway or a rule refused it.
 func (m *Merchant) Open(ctx context.Context, key string, request M) (payment.Payment, bool, error) {
 	status, answer, err := m.Ask(ctx, http.MethodPost, "/v1/payments", key, request)
 	if err != nil {
@@ -125,18 +130,18 @@ func (m *Merchant) Open(ctx context.Context, key string, request M) (payment.Pay
 		if err := json.Unmarshal(answer, &refused); err != nil {
 			return payment.Payment{}, false, err
 		}
-		m.told(refused.PaymentID, payment.StatusFailed)
+		m.acknowledge(refused.PaymentID, payment.StatusFailed)
 		return payment.Payment{ID: refused.PaymentID}, false, nil
 	}
 	var p payment.Payment
 	if err := json.Unmarshal(answer, &p); err != nil {
 		return payment.Payment{}, false, err
 	}
-	m.told(p.ID, p.Status)
+	m.acknowledge(p.ID, p.Status)
 	return p, true, nil
 }
 
-func (m *Merchant) told(id string, status payment.Status) {
+func (m *Merchant) acknowledge(id string, status payment.Status) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if id != "" {
@@ -154,25 +159,20 @@ func (m *Merchant) Show(ctx context.Context, id string) (payment.Payment, error)
 	if err := json.Unmarshal(answer, &p); err != nil {
 		return payment.Payment{}, err
 	}
-	m.told(id, p.Status)
+	m.acknowledge(id, p.Status)
 	return p, nil
 }
 
-// Await reads a payment until it is settled: terminal, or in review.
-func (m *Merchant) Await(ctx context.Context, id string, settled func(payment.Payment) bool) (payment.Payment, error) {
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		p, err := m.Show(ctx, id)
-		if err != nil || settled(p) {
-			return p, err
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return p, fmt.Errorf("%s stays %s: %w", id, p.Status, ctx.Err())
-		}
+// Await reads a payment until a condition holds, such as [Ended].
+func (m *Merchant) Await(ctx context.Context, id string, condition func(payment.Payment) bool) (p payment.Payment, err error) {
+	err = Poll(ctx, 100*time.Millisecond, func() (ok bool, err error) {
+		p, err = m.Show(ctx, id)
+		return err == nil && condition(p), err
+	})
+	if err != nil {
+		err = fmt.Errorf("%s is %s: %w", id, p.Status, err)
 	}
+	return p, err
 }
 
 // Ended reports whether a payment is terminal.
@@ -181,17 +181,16 @@ func Ended(p payment.Payment) bool { return p.Status.Terminal() }
 // Settled reports whether a payment is terminal or in review.
 func Settled(p payment.Payment) bool { return p.Status.Terminal() || p.NeedsReview }
 
-// Refund asks for a refund, and remembers one that was made. An answer that
-// another refund is in the way is final for its key: nothing was refunded, and
-// the next try has a key of its own, the same for everybody who asks for this
-// one.
+// Refund requests a refund, and remembers one that was created. An answer that
+// another refund is in progress is final for its key: nothing was refunded, and
+// the next attempt has a new key, the same for everyone who requests this refund.
 func (m *Merchant) Refund(ctx context.Context, paymentID, key, amount string) (payment.Refund, bool, error) {
 	body := M{"message": "sorry"}
 	if amount != "" {
 		body["amount"] = amount
 	}
 	status, answer, err := m.Ask(ctx, http.MethodPost, "/v1/payments/"+paymentID+"/refunds", key, body)
-	for ; err == nil && inTheWay(answer); status, answer, err = m.Ask(ctx, http.MethodPost, "/v1/payments/"+paymentID+"/refunds", key, body) {
+	for ; err == nil && inProgress(answer); status, answer, err = m.Ask(ctx, http.MethodPost, "/v1/payments/"+paymentID+"/refunds", key, body) {
 		key += "+"
 	}
 	if err != nil || status != http.StatusCreated && status != http.StatusAccepted {
@@ -210,36 +209,43 @@ func (m *Merchant) Refund(ctx context.Context, paymentID, key, amount string) (p
 	return r, true, nil
 }
 
-// inTheWay reports whether another refund was not settled.
-func inTheWay(answer []byte) bool {
+// inProgress reports whether the answer says that another refund is in progress.
+func inProgress(answer []byte) bool {
 	var problem struct{ Code string }
 	return json.Unmarshal(answer, &problem) == nil && problem.Code == "refund_in_progress"
 }
 
-// Review is a person's word on a payment or, where refundID is not empty, on a
-// refund in review. It reports whether the word was taken.
+// Review decides on a payment in review or, where refundID is not empty, on a
+// refund in review. It reports whether the decision was accepted.
 func (m *Merchant) Review(ctx context.Context, paymentID, refundID string, verdict payment.Verdict) (bool, error) {
 	path := "/v1/payments/" + paymentID
 	if refundID != "" {
 		path += "/refunds/" + refundID
 	}
-	status, _, err := m.Ask(ctx, http.MethodPost, path+"/review", "", M{"verdict": verdict, "reason": "looked into it"})
+	status, _, err := m.Ask(ctx, http.MethodPost, path+"/review", "", M{"verdict": verdict, "reason": "checked in the app"})
 	return status == http.StatusOK, err
 }
 
 // Control calls the simulator's control surface.
 func (s *System) Control(ctx context.Context, method, path string, body any) (int, []byte, error) {
-	return call(ctx, method, s.At().Control+path, nil, body)
+	return call(ctx, method, s.Addresses().Control+path, nil, body)
 }
 
-// Phone does what the customer does: "confirm" or "cancel". A ticket that is
-// over, or that the simulator does not know, is no error.
+// Phone does what the customer does in the app: "confirm" or "cancel". A ticket
+// that is over or unknown is no error.
 func (s *System) Phone(ctx context.Context, decision, ecommerceID string) error {
 	_, _, err := s.Control(ctx, http.MethodPost, "/_sim/tickets/"+ecommerceID+"/"+decision, nil)
 	return err
 }
 
-// Fault orders a fault of the simulator.
+// RefundInApp refunds a payment in the ATH Business app. A refund that exceeds
+// what is left is refused, which is no error.
+func (s *System) RefundInApp(ctx context.Context, p payment.Payment, amount string) error {
+	_, _, err := s.Control(ctx, http.MethodPost, "/_sim/external-refunds", M{"ecommerce_id": p.EcommerceID, "amount": amount})
+	return err
+}
+
+// Fault injects a fault into the simulator.
 func (s *System) Fault(ctx context.Context, fault M) error {
 	status, answer, err := s.Control(ctx, http.MethodPost, "/_sim/faults", fault)
 	if err == nil && status >= 300 {
@@ -248,12 +254,11 @@ func (s *System) Fault(ctx context.Context, fault M) error {
 	return err
 }
 
-// Post posts a webhook as the gateway does, once, and remembers one that was
-// accepted.
+// Post posts a webhook once, as the gateway does, and remembers an accepted one.
 func (m *Merchant) Post(ctx context.Context, body M) error {
-	status, _, err := call(ctx, http.MethodPost, m.System.At().WebhookURL, nil, body)
+	status, _, err := call(ctx, http.MethodPost, m.System.Addresses().WebhookURL, nil, body)
 	if err != nil || status != http.StatusOK {
-		return nil // the gateway would not post it again either
+		return nil // the gateway does not retry either
 	}
 	data, err := json.Marshal(body)
 	if err != nil {
@@ -265,14 +270,9 @@ func (m *Merchant) Post(ctx context.Context, body M) error {
 	return nil
 }
 
-// Promised lists the ids of the payments that the merchant was told of.
-func (m *Merchant) Promised() []string {
+// Acknowledged lists the ids of the payments that the API answered with.
+func (m *Merchant) Acknowledged() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ids := make([]string, 0, len(m.payments))
-	for id := range m.payments {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
+	return slices.Sorted(maps.Keys(m.payments))
 }

@@ -1,4 +1,4 @@
-package rig
+package testcluster
 
 import (
 	"context"
@@ -25,95 +25,94 @@ import (
 	"github.com/cobropay/cobro/workflows"
 )
 
-// Verdict counts what was checked.
-type Verdict struct {
+// Counts is how much was checked.
+type Counts struct {
 	Payments, Completed, Refunds, Reviews, Notifications, Workflows int
 }
 
-// calmLooks is how often in a row nothing may be going on: a webhook may be on
-// its way, and Temporal's list of workflows follows a moment later.
-const calmLooks = 5
+// quietChecks is how often in a row nothing may be in progress: a webhook may
+// still be in flight, and Temporal's list of workflows lags behind.
+const quietChecks = 5
 
-// Settle waits until nothing is going on any more: every payment and refund is
-// terminal or in review, every webhook has its verdict, and only reviews are
-// open in Temporal. It returns the reason why not, when ctx ends.
+// Settle waits until nothing is in progress: every payment and refund is
+// terminal or in review, every webhook has its verdict, and only reviews keep
+// workflows running. If ctx ends first, the error says what is in progress.
 func (s *System) Settle(ctx context.Context) error {
-	e, err := s.look(ctx)
+	e, err := s.examine(ctx)
 	if err != nil {
 		return err
 	}
 	defer e.close()
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for calm := 0; ; {
-		reason := e.unsettled(ctx)
-		if reason == nil {
-			calm++
+	quiet := 0
+	var reason error
+	if err := Poll(ctx, 100*time.Millisecond, func() (bool, error) {
+		if reason = e.unsettled(ctx); reason == nil {
+			quiet++
 		} else {
-			calm = 0
+			quiet = 0
 		}
-		if calm == calmLooks {
-			return nil
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return fmt.Errorf("never settled: %w", reason)
-		}
+		return quiet == quietChecks, nil
+	}); err != nil {
+		return fmt.Errorf("never settled: %w", errors.Join(reason, err))
 	}
+	return nil
 }
 
-// Check checks the invariants of a settled system, and reports every one that
-// does not hold.
-func (s *System) Check(ctx context.Context, m *Merchant, heard *Heard) (Verdict, error) {
-	e, err := s.look(ctx)
+// Check waits until the merchant's system has settled, and reports every
+// invariant that does not hold. The merchant has to listen; see
+// [Merchant.Listen].
+func (m *Merchant) Check(ctx context.Context) (Counts, error) {
+	if err := m.System.Settle(ctx); err != nil {
+		return Counts{}, err
+	}
+	e, err := m.System.examine(ctx)
 	if err != nil {
-		return Verdict{}, err
+		return Counts{}, err
 	}
 	defer e.close()
-	e.merchant, e.heard = m, heard
+	e.merchant = m
 	if err := e.read(ctx); err != nil {
-		return Verdict{}, err
+		return Counts{}, err
 	}
 	e.checkMoney(ctx)
 	e.checkPayments(ctx)
 	e.checkNotifications(ctx)
 	e.checkWebhooks(ctx)
 	e.checkWorkflows(ctx)
-	for _, line := range s.Problems() {
-		e.broken("log: %s", line)
+	for _, line := range m.System.Problems() {
+		e.violated("log: %s", line)
 	}
-	return e.verdict, errors.Join(e.problems...)
+	return e.counts, errors.Join(e.violations...)
 }
 
-// eye sees the whole system: the gateway's books, the store and Temporal.
-type eye struct {
+// examiner reads the whole system: the gateway's ledger, the store and Temporal.
+type examiner struct {
 	system   *System
 	store    *store.Store
 	temporal client.Client
 	merchant *Merchant
-	heard    *Heard
 
 	payments []payment.Payment
 	tickets  map[string]ticket
 	debits   map[string][]money.Amount // by ecommerce id
 	credits  map[string]money.Amount
-	verdict  Verdict
-	problems []error
+
+	counts     Counts
+	violations []error
 }
 
-// ticket is what the simulator knows of one.
+// ticket is one as the simulator shows it.
 type ticket struct {
 	EcommerceID string `json:"ecommerce_id"`
 	Status      string `json:"status"`
 }
 
-func (s *System) look(ctx context.Context) (*eye, error) {
-	ring, err := seal.Load(s.At().KeyFile)
+func (s *System) examine(ctx context.Context) (*examiner, error) {
+	ring, err := seal.Load(s.Addresses().KeyFile)
 	if err != nil {
 		return nil, err
 	}
-	db, err := store.Open(ctx, store.Config{DSN: s.At().Store, Sealer: ring})
+	db, err := store.Open(ctx, store.Config{DSN: s.Addresses().Store, Sealer: ring})
 	if err != nil {
 		return nil, err
 	}
@@ -121,32 +120,32 @@ func (s *System) look(ctx context.Context) (*eye, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &eye{system: s, store: db, temporal: temporal}, nil
+	return &examiner{system: s, store: db, temporal: temporal}, nil
 }
 
 func (s *System) dial(ctx context.Context, ring *seal.Ring) (client.Client, error) {
 	return temporalclient.Dial(ctx, temporalclient.Options{
-		Sealer: ring, Address: s.At().Temporal, Namespace: "default", Logger: slog.New(slog.DiscardHandler),
+		Sealer: ring, Address: s.Addresses().Temporal, Namespace: "default", Logger: slog.New(slog.DiscardHandler),
 	})
 }
 
-// CancelWorkflow cancels a payment's workflow as a person can in the Temporal
+// CancelWorkflow cancels a payment's workflow, as a person can in the Temporal
 // UI.
 func (s *System) CancelWorkflow(ctx context.Context, paymentID string) error {
-	return s.inTemporal(ctx, func(temporal client.Client) error {
+	return s.withTemporal(ctx, func(temporal client.Client) error {
 		return temporal.CancelWorkflow(ctx, workflows.PaymentWorkflowID(paymentID), "")
 	})
 }
 
-// TerminateWorkflow ends a workflow as a person can in the Temporal UI.
+// TerminateWorkflow terminates a workflow, as a person can in the Temporal UI.
 func (s *System) TerminateWorkflow(ctx context.Context, id string) error {
-	return s.inTemporal(ctx, func(temporal client.Client) error {
+	return s.withTemporal(ctx, func(temporal client.Client) error {
 		return temporal.TerminateWorkflow(ctx, id, "", "by hand")
 	})
 }
 
-func (s *System) inTemporal(ctx context.Context, do func(client.Client) error) error {
-	ring, err := seal.Load(s.At().KeyFile)
+func (s *System) withTemporal(ctx context.Context, do func(client.Client) error) error {
+	ring, err := seal.Load(s.Addresses().KeyFile)
 	if err != nil {
 		return err
 	}
@@ -158,21 +157,21 @@ func (s *System) inTemporal(ctx context.Context, do func(client.Client) error) e
 	return do(temporal)
 }
 
-func (e *eye) close() {
+func (e *examiner) close() {
 	e.temporal.Close()
 	_ = e.store.Close() // it was only read
 }
 
-// broken notes that an invariant does not hold. A last argument that is a nil
-// error is left out with its colon.
-func (e *eye) broken(format string, args ...any) {
+// violated records that an invariant does not hold. A nil error as the last
+// argument is left out with its colon.
+func (e *examiner) violated(format string, args ...any) {
 	if n := len(args); n > 0 && args[n-1] == nil {
 		format, args = strings.TrimSuffix(format, ": %w"), args[:n-1]
 	}
-	e.problems = append(e.problems, fmt.Errorf(format, args...))
+	e.violations = append(e.violations, fmt.Errorf(format, args...))
 }
 
-func (e *eye) unsettled(ctx context.Context) error {
+func (e *examiner) unsettled(ctx context.Context) error {
 	all, err := everyPayment(ctx, e.store)
 	if err != nil {
 		return err
@@ -211,9 +210,8 @@ func (e *eye) unsettled(ctx context.Context) error {
 	return nil
 }
 
-// openWorkflows lists the workflows that run without a review that they wait
-// for.
-func (e *eye) openWorkflows(ctx context.Context) ([]string, error) {
+// openWorkflows lists the workflows that run and wait for no review.
+func (e *examiner) openWorkflows(ctx context.Context) ([]string, error) {
 	open := true
 	var reviews []payment.Review
 	for filter := (ledger.ReviewFilter{Open: &open, Limit: 100}); ; {
@@ -246,7 +244,7 @@ func (e *eye) openWorkflows(ctx context.Context) ([]string, error) {
 	return found, err
 }
 
-func (e *eye) eachWorkflow(ctx context.Context, see func(id, kind string, status enumspb.WorkflowExecutionStatus) error) error {
+func (e *examiner) eachWorkflow(ctx context.Context, see func(id, kind string, status enumspb.WorkflowExecutionStatus) error) error {
 	for token := []byte(nil); ; {
 		page, err := e.temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{NextPageToken: token, PageSize: 500})
 		if err != nil {
@@ -263,12 +261,12 @@ func (e *eye) eachWorkflow(ctx context.Context, see func(id, kind string, status
 	}
 }
 
-// read takes everything down that the checks compare.
-func (e *eye) read(ctx context.Context) (err error) {
+// read loads what the checks compare.
+func (e *examiner) read(ctx context.Context) (err error) {
 	if e.payments, err = everyPayment(ctx, e.store); err != nil {
 		return err
 	}
-	e.verdict.Payments = len(e.payments)
+	e.counts.Payments = len(e.payments)
 	e.tickets, e.debits, e.credits = map[string]ticket{}, map[string][]money.Amount{}, map[string]money.Amount{}
 	var answered struct{ Tickets []ticket }
 	if err := e.control(ctx, "/_sim/tickets", &answered); err != nil {
@@ -297,7 +295,7 @@ func (e *eye) read(ctx context.Context) (err error) {
 	return nil
 }
 
-func (e *eye) control(ctx context.Context, path string, into any) error {
+func (e *examiner) control(ctx context.Context, path string, into any) error {
 	status, answer, err := e.system.Control(ctx, http.MethodGet, path, nil)
 	if err != nil || status != http.StatusOK {
 		return fmt.Errorf("GET %s: %d %s: %w", path, status, answer, err)
@@ -305,139 +303,139 @@ func (e *eye) control(ctx context.Context, path string, into any) error {
 	return json.Unmarshal(answer, into)
 }
 
-// checkMoney compares the gateway's books with the store's: one debit for each
-// completed payment and none for any other, and credits that are the completed
+// checkMoney compares the gateway's ledger with the store: one debit for each
+// completed payment and none for any other, and credits equal to the completed
 // refunds.
-func (e *eye) checkMoney(ctx context.Context) {
+func (e *examiner) checkMoney(ctx context.Context) {
 	ours := map[string]bool{}
-	paid := map[string]int{} // every order of these tests is sold once, however often its merchant asks
+	paid := map[string]int{} // each reference of these tests is sold once, however often the merchant retries
 	for _, p := range e.payments {
 		ours[p.EcommerceID] = true
 		debits := e.debits[p.EcommerceID]
 		switch {
 		case len(debits) > 1:
-			e.broken("%s was debited %d times", p.ID, len(debits))
+			e.violated("%s was debited %d times", p.ID, len(debits))
 		case p.Status == payment.StatusCompleted && (len(debits) != 1 || debits[0] != p.Total):
-			e.broken("%s is completed with %s, and the books say %v", p.ID, p.Total, debits)
+			e.violated("%s is completed with %s, and the books say %v", p.ID, p.Total, debits)
 		case p.Status.Terminal() && p.Status != payment.StatusCompleted && len(debits) > 0:
-			e.broken("%s is %s, and was debited %v", p.ID, p.Status, debits)
+			e.violated("%s is %s, and was debited %v", p.ID, p.Status, debits)
 		}
 		if p.Reference != "" && len(debits) > 0 {
 			if paid[p.Reference]++; paid[p.Reference] > 1 {
-				e.broken("the order %s was paid %d times", p.Reference, paid[p.Reference])
+				e.violated("the order %s was paid %d times", p.Reference, paid[p.Reference])
 			}
 		}
 		e.checkRefunds(ctx, p)
 	}
 	for id, debits := range e.debits {
 		if !ours[id] {
-			e.broken("a ticket that no payment has, %s, was debited %v", id, debits)
+			e.violated("a ticket that no payment has, %s, was debited %v", id, debits)
 		}
 	}
 }
 
-func (e *eye) checkRefunds(ctx context.Context, p payment.Payment) {
+func (e *examiner) checkRefunds(ctx context.Context, p payment.Payment) {
 	refunds, err := e.store.Refunds(ctx, p.ID)
 	if err != nil {
-		e.broken("refunds of %s: %w", p.ID, err)
+		e.violated("refunds of %s: %w", p.ID, err)
 		return
 	}
 	var completed, doubtful money.Amount
 	for _, r := range refunds {
-		e.verdict.Refunds++
+		e.counts.Refunds++
 		switch r.Status {
 		case payment.RefundCompleted:
 			completed = completed.Add(r.Amount)
 		case payment.RefundPending:
 			doubtful = doubtful.Add(r.Amount)
 			if !r.NeedsReview {
-				e.broken("%s of %s is pending and not in review", r.ID, p.ID)
+				e.violated("%s of %s is pending and not in review", r.ID, p.ID)
 			}
 		case payment.RefundFailed:
 		}
 	}
 	credited := e.credits[p.EcommerceID]
 	if credited != completed && credited != completed.Add(doubtful) {
-		e.broken("%s: the books credit %s, completed refunds are %s, in review %s", p.ID, credited, completed, doubtful)
+		e.violated("%s: the books credit %s, completed refunds are %s, in review %s", p.ID, credited, completed, doubtful)
 	}
 	if p.RefundedAmount != completed {
-		e.broken("%s says that %s was refunded, its refunds say %s", p.ID, p.RefundedAmount, completed)
+		e.violated("%s says that %s was refunded, its refunds say %s", p.ID, p.RefundedAmount, completed)
 	}
 	if credited.Cmp(p.Total) > 0 {
-		e.broken("%s of %s was credited %s", p.ID, p.Total, credited)
+		e.violated("%s of %s was credited %s", p.ID, p.Total, credited)
 	}
 }
 
-// checkPayments says that each payment is terminal, with the gateway's own
-// terminal answer, or in review; and that nothing which was promised is lost.
-func (e *eye) checkPayments(ctx context.Context) {
+// checkPayments requires that each payment is terminal, as its ticket is at the
+// gateway, or in review, and that everything the API acknowledged still exists.
+func (e *examiner) checkPayments(ctx context.Context) {
 	known := map[string]payment.Payment{}
 	for _, p := range e.payments {
 		known[p.ID] = p
 		gateway := e.tickets[p.EcommerceID].Status
 		if p.NeedsReview {
-			e.verdict.Reviews++
+			e.counts.Reviews++
 		}
 		switch p.Status {
 		case payment.StatusCompleted:
-			e.verdict.Completed++
+			e.counts.Completed++
 			if gateway != string(athmovil.StatusCompleted) {
-				e.broken("%s is completed, and its ticket %s", p.ID, gateway)
+				e.violated("%s is completed, and its ticket %s", p.ID, gateway)
 			}
 		case payment.StatusCancelled, payment.StatusExpired:
 			if p.EcommerceID != "" && gateway != string(athmovil.StatusCancel) && gateway != string(athmovil.StatusExpired) {
-				e.broken("%s is %s, and its ticket %s", p.ID, p.Status, gateway)
+				e.violated("%s is %s, and its ticket %s", p.ID, p.Status, gateway)
 			}
 		case payment.StatusFailed:
 			if gateway == string(athmovil.StatusCompleted) {
-				e.broken("%s is failed, and its ticket %s", p.ID, gateway)
+				e.violated("%s is failed, and its ticket %s", p.ID, gateway)
 			}
 		case payment.StatusPending, payment.StatusOpen, payment.StatusConfirmed:
 			if !p.NeedsReview {
-				e.broken("%s is %s, and nobody is asked", p.ID, p.Status)
+				e.violated("%s is %s, and not in review", p.ID, p.Status)
 			}
 		default:
-			e.broken("%s is %q", p.ID, p.Status)
+			e.violated("%s is %q", p.ID, p.Status)
 		}
 	}
-	for _, id := range e.merchant.Promised() {
+	for _, id := range e.merchant.Acknowledged() {
 		if _, ok := known[id]; !ok {
-			e.broken("%s was answered for, and is lost", id)
+			e.violated("%s was acknowledged, and is lost", id)
 		}
 	}
-	for id, told := range e.merchant.refunds {
+	for id, shown := range e.merchant.refunds {
 		kept, err := e.store.Refund(ctx, id)
 		if err != nil {
-			e.broken("refund %s was answered for: %w", id, err)
-		} else if told.Status != payment.RefundPending && kept.Refund.Status != told.Status {
-			e.broken("refund %s was answered as %s and is %s", id, told.Status, kept.Refund.Status)
+			e.violated("refund %s was acknowledged: %w", id, err)
+		} else if shown.Status != payment.RefundPending && kept.Refund.Status != shown.Status {
+			e.violated("refund %s was answered as %s and is %s", id, shown.Status, kept.Refund.Status)
 		}
 	}
 }
 
-// checkNotifications says that each event of a payment has one notification
-// for each receiver, delivered, and that the receiver was called under that id
-// and no other.
-func (e *eye) checkNotifications(ctx context.Context) {
-	times := e.heard.Times()
+// checkNotifications requires that each event of a payment has one notification
+// for each receiver, delivered, and that the receiver was called with that id and
+// no other.
+func (e *examiner) checkNotifications(ctx context.Context) {
+	times := e.merchant.Received()
 	expected := map[string]bool{}
 	for _, p := range e.payments {
 		deliveries, err := e.store.Deliveries(ctx, p.ID)
 		if err != nil {
-			e.broken("deliveries of %s: %w", p.ID, err)
+			e.violated("deliveries of %s: %w", p.ID, err)
 			continue
 		}
 		seen := map[string]bool{}
 		counts := map[payment.Event]int{}
 		for _, d := range deliveries {
-			e.verdict.Notifications++
+			e.counts.Notifications++
 			if d.Status != payment.DeliveryDelivered {
-				e.broken("%s of %s to %s is %s", d.Event, p.ID, d.Host, d.Status)
+				e.violated("%s of %s to %s is %s", d.Event, p.ID, d.Host, d.Status)
 			}
 			if d.Event != payment.EventReconciliationMismatch {
 				one := fmt.Sprintf("%s of %s%s to %s/%s", d.Event, p.ID, d.RefundID, d.Host, d.Receiver)
 				if seen[one] {
-					e.broken("%s has two notifications", one)
+					e.violated("%s has two notifications", one)
 				}
 				seen[one] = true
 			}
@@ -447,16 +445,16 @@ func (e *eye) checkNotifications(ctx context.Context) {
 			counts[d.Event]++
 			expected[d.ID] = true
 			if times[d.ID] == 0 {
-				e.broken("%s of %s was never heard", d.Event, p.ID)
+				e.violated("%s of %s was never received", d.Event, p.ID)
 			}
 		}
 		if end, ok := payment.EventFor(p.Status); ok && counts[end] != 1 {
-			e.broken("%s is %s, and %s was told %d times", p.ID, p.Status, end, counts[end])
+			e.violated("%s is %s, and %s has %d notifications", p.ID, p.Status, end, counts[end])
 		}
 		refunds, err := e.store.Refunds(ctx, p.ID)
 		settled := slices.DeleteFunc(refunds, func(r payment.Refund) bool { return r.Status == payment.RefundPending })
-		if told := counts[payment.EventRefundCompleted] + counts[payment.EventRefundFailed]; err != nil || told != len(settled) {
-			e.broken("%s has %d settled refunds, and %d were told of: %w", p.ID, len(settled), told, errors.Join(err))
+		if sent := counts[payment.EventRefundCompleted] + counts[payment.EventRefundFailed]; err != nil || sent != len(settled) {
+			e.violated("%s has %d settled refunds, and %d notifications of them: %w", p.ID, len(settled), sent, errors.Join(err))
 		}
 	}
 	unknown := 0
@@ -465,36 +463,36 @@ func (e *eye) checkNotifications(ctx context.Context) {
 			unknown++
 		}
 	}
-	// What concerns no payment is told too: refunds that fit none.
+	// A refund that matches no payment has a notification, too.
 	all, err := e.store.Mismatches(ctx, ledger.MismatchFilter{Limit: 100})
-	strange := 0
+	unmatched := 0
 	for _, m := range all {
 		if m.PaymentID == "" && m.Kind.Announced() {
-			strange++
+			unmatched++
 		}
 	}
-	if err != nil || unknown > strange {
-		e.broken("%d notifications were heard that the store does not know, %d mismatches concern no payment: %w", unknown, strange, errors.Join(err))
+	if err != nil || unknown > unmatched {
+		e.violated("%d notifications arrived that the store does not know, %d mismatches concern no payment: %w", unknown, unmatched, errors.Join(err))
 	}
 }
 
-// checkWebhooks says that no webhook which was answered is without a verdict.
-func (e *eye) checkWebhooks(ctx context.Context) {
+// checkWebhooks requires that every accepted webhook is stored and has a verdict.
+func (e *examiner) checkWebhooks(ctx context.Context) {
 	waiting, _, err := e.store.GatewayEvents(ctx, ledger.GatewayEventFilter{Verdict: ledger.EventPending, Limit: 100})
 	if err != nil || len(waiting) > 0 {
-		e.broken("%d webhooks have no verdict: %w", len(waiting), errors.Join(err))
+		e.violated("%d webhooks have no verdict: %w", len(waiting), errors.Join(err))
 	}
 	late, _, err := e.store.GatewayEvents(ctx, ledger.GatewayEventFilter{Verdict: ledger.EventLate, Limit: 100})
 	if err != nil {
-		e.broken("webhooks: %w", err)
+		e.violated("webhooks: %w", err)
 	}
 	for _, event := range late {
 		description, err := e.temporal.DescribeWorkflowExecution(ctx, workflows.LateEventWorkflowID(event.Digest), "")
 		if err != nil || description.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-			e.broken("webhook %s was handed over, and has no verdict: %w", event.ID, errors.Join(err))
+			e.violated("webhook %s was handed over, and has no verdict: %w", event.ID, errors.Join(err))
 		}
 	}
-	// What the gateway's own log says was accepted, and what strangers posted.
+	// The gateway's log has what it posted; the merchant has what a test posted.
 	var sent struct {
 		Webhooks []struct {
 			HTTPStatus int    `json:"http_status"`
@@ -502,7 +500,7 @@ func (e *eye) checkWebhooks(ctx context.Context) {
 		}
 	}
 	if err := e.control(ctx, "/_sim/webhooks", &sent); err != nil {
-		e.broken("webhooks: %w", err)
+		e.violated("webhooks: %w", err)
 	}
 	e.merchant.mu.Lock()
 	accepted := slices.Clone(e.merchant.posted)
@@ -515,35 +513,35 @@ func (e *eye) checkWebhooks(ctx context.Context) {
 	for _, body := range accepted {
 		claim, err := athmovil.ParseWebhook([]byte(body))
 		if err != nil {
-			e.broken("posted %s: %w", body, err)
+			e.violated("posted %s: %w", body, err)
 			continue
 		}
 		known, err := e.store.HasGatewayEvent(ctx, claim.Digest())
 		if err != nil || !known {
-			e.broken("webhook %s was answered with 200, and is lost: %w", claim.Digest(), errors.Join(err))
+			e.violated("webhook %s was accepted with 200, and is lost: %w", claim.Digest(), errors.Join(err))
 		}
 	}
 }
 
-// checkWorkflows says that no workflow failed, that none runs without a reason,
-// and that each ended with what the store says.
-func (e *eye) checkWorkflows(ctx context.Context) {
+// checkWorkflows requires that no workflow failed, that none runs without a
+// reason, and that each result agrees with the store.
+func (e *examiner) checkWorkflows(ctx context.Context) {
 	open, err := e.openWorkflows(ctx)
 	if err != nil || len(open) > 0 {
-		e.broken("workflows run for no reason: %v: %w", open, errors.Join(err))
+		e.violated("workflows run for no reason: %v: %w", open, errors.Join(err))
 	}
 	known := map[string]payment.Payment{}
 	for _, p := range e.payments {
 		known[p.ID] = p
 	}
 	err = e.eachWorkflow(ctx, func(id, kind string, status enumspb.WorkflowExecutionStatus) error {
-		e.verdict.Workflows++
+		e.counts.Workflows++
 		switch status {
 		case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:
 			return nil
 		case enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED:
 		default:
-			e.broken("workflow %s is %s", id, status)
+			e.violated("workflow %s is %s", id, status)
 			return nil
 		}
 		run := e.temporal.GetWorkflow(ctx, id, "")
@@ -551,7 +549,7 @@ func (e *eye) checkWorkflows(ctx context.Context) {
 		case workflows.ProcessPaymentName:
 			var result workflows.ProcessPaymentResult
 			if err := run.Get(ctx, &result); err != nil || result.Status != known[id].Status {
-				e.broken("workflow %s ended as %s, the store says %s: %w", id, result.Status, known[id].Status, errors.Join(err))
+				e.violated("workflow %s ended as %s, the store says %s: %w", id, result.Status, known[id].Status, errors.Join(err))
 			}
 		case workflows.RefundPaymentName:
 			var result workflows.RefundOutcome
@@ -560,12 +558,12 @@ func (e *eye) checkWorkflows(ctx context.Context) {
 			}
 			kept, err := e.store.Refund(ctx, result.Refund.ID)
 			if err != nil || kept.Refund.Status != result.Refund.Status {
-				e.broken("workflow %s ended as %s, the store says %s: %w", id, result.Refund.Status, kept.Refund.Status, errors.Join(err))
+				e.violated("workflow %s ended as %s, the store says %s: %w", id, result.Refund.Status, kept.Refund.Status, errors.Join(err))
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		e.broken("workflows: %w", err)
+		e.violated("workflows: %w", err)
 	}
 }

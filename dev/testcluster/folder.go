@@ -1,4 +1,4 @@
-package rig
+package testcluster
 
 import (
 	"os"
@@ -6,16 +6,16 @@ import (
 )
 
 // Folder returns an empty folder for a system. It is removed when the test has
-// passed, unless it is to be kept; where the test failed it is kept for a look.
+// passed, unless keep is true or the test failed.
 func Folder(t testing.TB, keep bool) string {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "cobro-rig-")
+	folder, err := os.MkdirTemp("", "cobro-test-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() || keep {
-			t.Logf("kept for a look: %s", folder)
+			t.Logf("kept %s", folder)
 			return
 		}
 		if err := os.RemoveAll(folder); err != nil {

@@ -1,4 +1,4 @@
-package rig
+package testcluster
 
 import (
 	"context"
@@ -24,7 +24,7 @@ import (
 // Export writes the history of every workflow, decrypted, as one JSON file
 // each.
 func (s *System) Export(ctx context.Context, folder string) error {
-	e, err := s.look(ctx)
+	e, err := s.examine(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,10 +38,10 @@ func (s *System) Export(ctx context.Context, folder string) error {
 }
 
 // ExportPayment writes the histories of a payment, of its refunds and of the
-// late events that were matched with it, each to the prefix, the kind of the
-// workflow and a number. A file that exists is left alone.
+// late events that were matched with it. Each file is named by the prefix, the
+// workflow's type and a number. A file that exists is never overwritten.
 func (s *System) ExportPayment(ctx context.Context, paymentID, prefix string) error {
-	e, err := s.look(ctx)
+	e, err := s.examine(ctx)
 	if err != nil {
 		return err
 	}
@@ -79,12 +79,12 @@ func (s *System) ExportPayment(ctx context.Context, paymentID, prefix string) er
 	return nil
 }
 
-// ExportWorkflow writes one history. A file that exists is left alone.
+// ExportWorkflow writes one history. A file that exists is never overwritten.
 func (s *System) ExportWorkflow(ctx context.Context, id, file string) error {
 	if _, err := os.Stat(file); err == nil {
 		return nil
 	}
-	e, err := s.look(ctx)
+	e, err := s.examine(ctx)
 	if err != nil {
 		return err
 	}
@@ -92,12 +92,12 @@ func (s *System) ExportWorkflow(ctx context.Context, id, file string) error {
 	return e.write(ctx, id, file)
 }
 
-func (e *eye) exists(ctx context.Context, id string) bool {
+func (e *examiner) exists(ctx context.Context, id string) bool {
 	_, err := e.temporal.DescribeWorkflowExecution(ctx, id, "")
 	return err == nil
 }
 
-func (e *eye) write(ctx context.Context, id, file string) error {
+func (e *examiner) write(ctx context.Context, id, file string) error {
 	h, err := e.history(ctx, id)
 	if err != nil {
 		return fmt.Errorf("history of %s: %w", id, err)
@@ -110,7 +110,7 @@ func (e *eye) write(ctx context.Context, id, file string) error {
 }
 
 // history reads a workflow's history and decrypts its payloads.
-func (e *eye) history(ctx context.Context, id string) (*history.History, error) {
+func (e *examiner) history(ctx context.Context, id string) (*history.History, error) {
 	h := &history.History{}
 	for events := e.temporal.GetWorkflowHistory(ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
 		event, err := events.Next()
@@ -119,7 +119,7 @@ func (e *eye) history(ctx context.Context, id string) (*history.History, error) 
 		}
 		h.Events = append(h.Events, event)
 	}
-	ring, err := seal.Load(e.system.At().KeyFile)
+	ring, err := seal.Load(e.system.Addresses().KeyFile)
 	if err != nil {
 		return nil, err
 	}

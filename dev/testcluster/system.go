@@ -1,9 +1,9 @@
-// Package rig runs Cobro as it runs in production, each part in a process of
-// its own, so that tests can kill and stop them one by one: Temporal, the API,
-// the worker, and the simulator of ATH Móvil. It also has the merchant who
-// asks again until he is answered, and the invariants that hold whatever
+// Package testcluster runs Cobro as it runs in production, each part in a
+// process of its own, so that tests can kill and stop them one by one: Temporal,
+// the API, the worker, and the simulator of ATH Móvil. It also has a merchant
+// who retries until the API answers, and the invariants that must hold whatever
 // happens.
-package rig
+package testcluster
 
 import (
 	"bufio"
@@ -20,7 +20,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -82,7 +81,7 @@ func BuildCobro(ctx context.Context, root, folder string) (Programs, error) {
 }
 
 func compile(ctx context.Context, dir, out, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "failpoint", "-o", out, pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "failpoint", "-ldflags=-s", "-o", out, pkg)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	if said, err := cmd.CombinedOutput(); err != nil {
@@ -100,12 +99,17 @@ func Quick() []string {
 	}
 }
 
-// WithPrograms builds the programs, runs a test binary's tests, and removes what
-// it built. It returns the exit code.
-func WithPrograms(root string, programs *Programs, tests func() int) int {
+// WithPrograms builds the programs, runs the tests of a package of the module
+// dev, and removes what it built. It returns the exit code. It builds nothing if
+// COBRO_TEST_PROGRAMS names the folder of programs that make has built.
+func WithPrograms(programs *Programs, tests func() int) int {
+	if built := os.Getenv("COBRO_TEST_PROGRAMS"); built != "" {
+		*programs = Programs{built}
+		return tests()
+	}
 	folder, err := os.MkdirTemp("", "cobro-programs-")
 	if err == nil {
-		*programs, err = Build(context.Background(), root, folder)
+		*programs, err = Build(context.Background(), filepath.Join("..", ".."), folder)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -118,15 +122,15 @@ func WithPrograms(root string, programs *Programs, tests func() int) int {
 // System is a running system. Its methods are safe for concurrent use, except
 // that one part is started and ended by one goroutine at a time.
 type System struct {
-	folder  string
-	order   []Part
-	cluster Cluster
-	door    *door // nil without a cluster
+	folder   string
+	order    []Part
+	cluster  Cluster
+	balancer *loadBalancer // nil without a cluster
 
 	mu       sync.Mutex
 	programs map[Part]Programs // guarded by mu
 	env      map[Part][]string // beside what every part gets; guarded by mu
-	parts    map[Part]*process // guarded by mu
+	parts    map[Part]*Process // guarded by mu
 	apis     map[Part]string   // their URLs; guarded by mu
 	ops      map[Part]string   // guarded by mu
 	at       Addresses         // guarded by mu
@@ -134,37 +138,32 @@ type System struct {
 	secrets struct{ apiKey, webhook string }
 }
 
-// Cluster is what a system with two APIs and two workers keeps its data in.
+// Cluster says where a system with two APIs and two workers keeps its data.
 type Cluster struct {
-	// Store is the DSN of Cobro's database, which is there and empty.
+	// Store is the DSN of Cobro's database, which exists and is empty.
 	Store string
-	// TemporalStore is the DSN of a PostgreSQL database for Temporal, made where
-	// it is missing. Empty means a file.
+	// TemporalStore is the DSN of a PostgreSQL database for Temporal, created
+	// where it is missing. Empty means a file.
 	TemporalStore string
-	// Earlier are what the APIs and workers run at first, instead of the
-	// programs of today; zero for those of today. See [BuildCobro].
+	// Earlier is an earlier version, which the APIs and workers run at first.
+	// Zero means the current one. See [BuildCobro].
 	Earlier Programs
 }
 
-// PostgresSettings are what a PostgreSQL server needs that several clusters
-// share: each has a Temporal and four processes of ours, with pools.
+// PostgresSettings are for a PostgreSQL server that several clusters share: each
+// has a Temporal and four processes of ours, with connection pools.
 func PostgresSettings() map[string]string { return map[string]string{"max_connections": "400"} }
 
-// Addresses are where the parts are. They stay the same over restarts. API is
-// that of the door before a cluster's.
+// Addresses are where the parts listen. They stay the same after a restart. API
+// is the load balancer's in a cluster.
 type Addresses struct {
 	API, Ops, Gateway, Control, Temporal string
 	Store, KeyFile, WebhookURL, APIKey   string
 }
 
-type process struct {
-	cmd   *exec.Cmd
-	ended chan struct{} // closed when it has
-}
-
 const (
-	patience = 60 * time.Second
-	glance   = 20 * time.Millisecond
+	startTimeout = 60 * time.Second
+	pollInterval = 20 * time.Millisecond
 )
 
 // Start starts every part on a fresh folder. env has more settings for a part.
@@ -172,14 +171,14 @@ func Start(ctx context.Context, programs Programs, folder string, env map[Part][
 	return start(ctx, programs, folder, env, Parts(), Cluster{Store: "sqlite:" + filepath.Join(folder, "cobro.db")})
 }
 
-// StartCluster starts a system of two APIs, behind a door, and two workers.
+// StartCluster starts a system of two APIs behind a load balancer and two workers.
 func StartCluster(ctx context.Context, programs Programs, folder string, env map[Part][]string, cluster Cluster) (*System, error) {
 	return start(ctx, programs, folder, env, []Part{Temporal, API, API2, Simulator, Worker, Worker2}, cluster)
 }
 
 func start(ctx context.Context, programs Programs, folder string, env map[Part][]string, order []Part, cluster Cluster) (*System, error) {
 	s := &System{
-		folder: folder, order: order, cluster: cluster, parts: map[Part]*process{}, programs: map[Part]Programs{},
+		folder: folder, order: order, cluster: cluster, parts: map[Part]*Process{}, programs: map[Part]Programs{},
 		env: map[Part][]string{}, apis: map[Part]string{}, ops: map[Part]string{},
 	}
 	for _, part := range order {
@@ -188,13 +187,13 @@ func start(ctx context.Context, programs Programs, folder string, env map[Part][
 			s.programs[part] = cluster.Earlier
 		}
 	}
-	s.secrets.apiKey, s.secrets.webhook = "key-of-the-rig-and-nobody-else", "secret-of-the-rig-webhook"
+	s.secrets.apiKey, s.secrets.webhook = "key-of-the-test-cluster-alone", "secret-of-the-test-webhook"
 	s.at.APIKey = s.secrets.apiKey
 	s.at.Store = cluster.Store
 	s.at.KeyFile = filepath.Join(folder, "temporal", "keys.json")
 	if slices.Contains(order, API2) {
 		var err error
-		if s.door, err = openDoor(ctx, s.behind); err != nil {
+		if s.balancer, err = startLoadBalancer(ctx, s.backends); err != nil {
 			return nil, err
 		}
 	}
@@ -211,58 +210,49 @@ func start(ctx context.Context, programs Programs, folder string, env map[Part][
 	return s, nil
 }
 
-// behind lists the APIs.
-func (s *System) behind() []string {
+// backends lists the addresses of the APIs, as host and port.
+func (s *System) backends() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var at []string
+	var all []string
 	for _, url := range s.apis {
-		at = append(at, strings.TrimPrefix(url, "http://"))
+		all = append(all, strings.TrimPrefix(url, "http://"))
 	}
-	slices.Sort(at)
-	return at
+	slices.Sort(all)
+	return all
 }
 
 // Migrate brings the database to the schema of these programs.
 func (s *System) Migrate(ctx context.Context, programs Programs) error {
-	migrate := exec.CommandContext(ctx, filepath.Join(programs.folder, "cobro"), "migrate", "--store", s.At().Store)
+	migrate := exec.CommandContext(ctx, filepath.Join(programs.folder, "cobro"), "migrate", "--store", s.Addresses().Store)
 	if out, err := migrate.CombinedOutput(); err != nil {
 		return fmt.Errorf("migrate: %w\n%s", err, out)
 	}
 	return nil
 }
 
-// Use has a part run other programs, and other settings beside those that every
-// part gets, from its next start on.
+// Use replaces a part's programs, and the settings that it has beside those of
+// every part, from its next start on.
 func (s *System) Use(part Part, programs Programs, env ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.programs[part], s.env[part] = programs, env
 }
 
-// At returns where the parts are.
-func (s *System) At() Addresses {
+// Addresses returns where the parts listen.
+func (s *System) Addresses() Addresses {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.at
 }
 
-// Folder is where everything is kept.
+// Folder holds the data and the logs.
 func (s *System) Folder() string { return s.folder }
 
-// StartPart starts a part and waits until it works. A part that was started
-// before gets its addresses again.
+// StartPart starts a part and waits until it is ready. A part that was started
+// before gets the same addresses again.
 func (s *System) StartPart(ctx context.Context, part Part) error {
-	log, err := os.OpenFile(s.log(part), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close() // the process has its own
-	from, err := log.Seek(0, 2)
-	if err != nil {
-		return err
-	}
-	if part == Temporal { // what an earlier process wrote would say that this one works
+	if part == Temporal { // what an earlier process wrote would say that this one is ready
 		if err := os.Remove(s.temporalAddresses()); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -271,19 +261,14 @@ func (s *System) StartPart(ctx context.Context, part Part) error {
 	cmd := s.command(part)
 	cmd.Env = slices.Concat(os.Environ(), Quick(), cmd.Env, s.env[part])
 	s.mu.Unlock()
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
+	p, err := StartProcess(cmd, s.log(part))
+	if err != nil {
 		return err
 	}
-	p := &process{cmd: cmd, ended: make(chan struct{})}
-	go func() { // ends with the process
-		_ = cmd.Wait() // how it ended is its log's
-		close(p.ended)
-	}()
 	s.mu.Lock()
 	s.parts[part] = p
 	s.mu.Unlock()
-	return s.awaitStart(ctx, part, p, from)
+	return p.Await(ctx, func() (bool, error) { return s.started(part, p) })
 }
 
 // StartAll starts several parts at once.
@@ -301,7 +286,7 @@ func (s *System) temporalAddresses() string {
 
 func (s *System) log(part Part) string { return filepath.Join(s.folder, string(part)+".log") }
 
-// listen is an address that was read back, or port 0.
+// listen is the address of an earlier start, or port 0.
 func listen(url string) string {
 	if url == "" {
 		return "127.0.0.1:0"
@@ -325,7 +310,7 @@ func (s *System) command(part Part) *exec.Cmd {
 			"--store", s.at.Store, "--key-file", s.at.KeyFile, "--min-expires-in", "1s", "--wait", "5s")
 		cmd.Env = []string{
 			"TEMPORAL_ADDRESS=" + temporal, "COBRO_API_KEY=" + s.secrets.apiKey, "COBRO_WEBHOOK_SECRET=" + s.secrets.webhook,
-			"COBRO_DRAIN=0s", // the door asks nobody whether he is ready
+			"COBRO_DRAIN=0s", // the load balancer asks for no readiness
 		}
 		return cmd
 	case Simulator:
@@ -340,7 +325,7 @@ func (s *System) command(part Part) *exec.Cmd {
 	}
 }
 
-// workerEnv is what a worker needs to know, and an operator. It is called with
+// workerEnv has the settings of a worker and of an operator. It is called with
 // mu held.
 func (s *System) workerEnv() []string {
 	return []string{
@@ -351,50 +336,30 @@ func (s *System) workerEnv() []string {
 	}
 }
 
-// Cobro runs one of an operator's commands and returns what it prints.
+// Cobro runs an operator's command and returns what it prints.
 func (s *System) Cobro(ctx context.Context, args ...string) (string, error) {
 	s.mu.Lock()
 	cmd := exec.CommandContext(ctx, filepath.Join(s.programs[Worker].folder, "cobro"), args...)
 	cmd.Env = append(os.Environ(), s.workerEnv()...)
 	s.mu.Unlock()
-	var complaint bytes.Buffer
-	cmd.Stderr = &complaint
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return string(out), fmt.Errorf("cobro %v: %w\n%s", args, err, complaint.Bytes())
+		return string(out), fmt.Errorf("cobro %v: %w\n%s", args, err, stderr.Bytes())
 	}
 	return string(out), nil
 }
 
-// What the parts say when they work.
-var started = map[Part]*regexp.Regexp{
+// readyLine matches what each part logs when it is ready.
+var readyLine = map[Part]*regexp.Regexp{
 	API:       regexp.MustCompile(`"msg":"api started","api":"([^"]+)","ops":"([^"]+)"`),
 	Simulator: regexp.MustCompile(`gateway  (\S+)\ncontrol  (\S+)`),
 	Worker:    regexp.MustCompile(`"msg":"(worker) (started)"`),
 }
 
-func (s *System) awaitStart(ctx context.Context, part Part, p *process, from int64) error {
-	ticker := time.NewTicker(glance)
-	defer ticker.Stop()
-	for deadline := time.After(patience); ; {
-		if found, err := s.started(part, from); err != nil || found {
-			return err
-		}
-		select {
-		case <-ticker.C:
-		case <-p.ended:
-			log, _ := os.ReadFile(s.log(part))
-			return fmt.Errorf("%s ended while starting:\n%s", part, log[min(int(from), len(log)):])
-		case <-deadline:
-			return fmt.Errorf("%s did not start", part)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// started reads back where a part is, once it works.
-func (s *System) started(part Part, from int64) (bool, error) {
+// started reads where a part listens, once it is ready.
+func (s *System) started(part Part, p *Process) (bool, error) {
 	if part == Temporal {
 		data, err := os.ReadFile(s.temporalAddresses())
 		if errors.Is(err, os.ErrNotExist) {
@@ -409,11 +374,7 @@ func (s *System) started(part Part, from int64) (bool, error) {
 		s.at.Temporal = at.Temporal
 		return err == nil, err
 	}
-	log, err := os.ReadFile(s.log(part))
-	if err != nil {
-		return false, err
-	}
-	said := started[part.kind()].FindSubmatch(log[from:])
+	said := readyLine[part.kind()].FindStringSubmatch(p.Log())
 	if said == nil {
 		return false, nil
 	}
@@ -421,62 +382,53 @@ func (s *System) started(part Part, from int64) (bool, error) {
 	defer s.mu.Unlock()
 	switch part.kind() {
 	case API:
-		s.apis[part], s.ops[part] = string(said[1]), string(said[2])
+		s.apis[part], s.ops[part] = said[1], said[2]
 		s.at.API, s.at.Ops = s.apis[API], s.ops[API]
-		if s.door != nil {
-			s.at.API = s.door.url
+		if s.balancer != nil {
+			s.at.API = s.balancer.url
 		}
 		s.at.WebhookURL = s.at.API + "/webhooks/athmovil/" + s.secrets.webhook
 	case Simulator:
-		s.at.Gateway, s.at.Control = string(said[1]), string(said[2])
+		s.at.Gateway, s.at.Control = said[1], said[2]
 	case Temporal, Worker, API2, Worker2:
 	}
 	return true, nil
 }
 
-func (s *System) process(part Part) *process {
+func (s *System) process(part Part) *Process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.parts[part]
 }
 
-// Kill is SIGKILL: nothing gets to say goodbye.
+// Kill sends SIGKILL to a part, if it was started.
 func (s *System) Kill(part Part) {
 	if p := s.process(part); p != nil {
-		_ = p.cmd.Process.Kill() // it may have ended already
-		<-p.ended
+		p.Kill()
 	}
 }
 
-// Stop is SIGTERM. It returns an error where the part ends with another code
-// than 0.
-func (s *System) Stop(part Part) error {
-	p := s.process(part)
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	<-p.ended
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		return fmt.Errorf("%s ended with code %d", part, code)
-	}
-	return nil
-}
+// Stop sends SIGTERM to a part. An exit code other than 0 is an error.
+func (s *System) Stop(part Part) error { return s.process(part).Stop() }
 
 // Ended is closed when the part's latest process has ended.
-func (s *System) Ended(part Part) <-chan struct{} { return s.process(part).ended }
+func (s *System) Ended(part Part) <-chan struct{} { return s.process(part).Ended() }
+
+// HasEnded reports whether the part's latest process has ended.
+func (s *System) HasEnded(part Part) bool { return s.process(part).HasEnded() }
 
 // KillAll ends everything.
 func (s *System) KillAll() {
 	for _, part := range slices.Backward(s.order) {
 		s.Kill(part)
 	}
-	if s.door != nil {
-		s.door.shut()
+	if s.balancer != nil {
+		s.balancer.close()
 	}
 }
 
-// Nurse starts a part again whenever it dies, until ctx ends.
-func (s *System) Nurse(ctx context.Context, part Part) error {
+// Supervise restarts a part whenever it dies, until ctx ends.
+func (s *System) Supervise(ctx context.Context, part Part) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -489,8 +441,8 @@ func (s *System) Nurse(ctx context.Context, part Part) error {
 	}
 }
 
-// Problems returns the lines of the logs that say ERROR or panic, beside those
-// that a crash explains.
+// Problems returns the lines of the logs that tell of a panic or of a workflow
+// that is not deterministic.
 func (s *System) Problems() []string {
 	var found []string
 	for _, part := range s.order {
@@ -512,4 +464,4 @@ func (s *System) Problems() []string {
 	return found
 }
 
-var web = &http.Client{Timeout: 15 * time.Second}
+var httpClient = &http.Client{Timeout: 15 * time.Second}

@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"database/sql"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+)
+
+// history counts a workflow's events and state transitions, and reports whether it
+// has closed.
+func history(t *testing.T, c client.Client, workflowID string) (events, transitions int64, closed bool) {
+	t.Helper()
+	described, err := c.DescribeWorkflowExecution(t.Context(), workflowID, "")
+	require.NoError(t, err)
+	info := described.GetWorkflowExecutionInfo()
+	return info.GetHistoryLength(), info.GetStateTransitionCount(), info.GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING
+}
+
+func TestPaymentHistoryStaysSmall(t *testing.T) {
+	t.Parallel()
+	c := newCobro(t)
+	temporal, _ := c.dial(t)
+	// On a busy machine, results that otherwise share a workflow task get one each:
+	// the shortest history of a few is what a payment takes.
+	const tries = 8
+	var events, transitions int64
+	for i := range tries {
+		opened := c.open(t, m{"total": "25.00", "reference": fmt.Sprint("budget-", i)})
+		c.phone(t, "confirm", opened.EcommerceID)
+		c.await(t, opened.ID, "completed")
+		require.Eventually(t, func() bool {
+			_, _, closed := history(t, temporal, opened.ID)
+			return closed
+		}, timeout, interval)
+		events, transitions, _ = history(t, temporal, opened.ID)
+		t.Logf("happy path: %d events, %d state transitions", events, transitions)
+		if events <= 50 && transitions <= 24 {
+			break
+		}
+	}
+	require.LessOrEqual(t, events, int64(50))
+	require.LessOrEqual(t, transitions, int64(24))
+}
+
+func TestDuplicateWebhooksAddNoHistory(t *testing.T) {
+	t.Parallel()
+	c := newCobro(t)
+	temporal, _ := c.dial(t)
+	opened := c.open(t, m{"total": "3.00"})
+	event := captured(t, opened, "1111111111-deadbeefdeadbeefdeadbeefdeadbeef")
+	length := func() int64 {
+		events, _, _ := history(t, temporal, opened.ID)
+		return events
+	}
+	before := length()
+	require.Equal(t, http.StatusOK, c.webhook(t, event).status)
+	// The hint adds a signal, a find and workflow tasks; wait for the last of them.
+	var settled int64
+	require.Eventually(t, func() bool {
+		last := settled
+		settled = length()
+		return settled > before && settled == last && closedTask(t, temporal, opened.ID)
+	}, timeout, 5*interval)
+	for range 500 {
+		require.Equal(t, http.StatusOK, c.webhook(t, event).status)
+	}
+	require.Equal(t, settled, length())
+	c.requireBooks(t, opened.EcommerceID, nil, nil)
+}
+
+// closedTask reports whether no workflow task and no find is in progress.
+func closedTask(t *testing.T, c client.Client, workflowID string) bool {
+	t.Helper()
+	described, err := c.DescribeWorkflowExecution(t.Context(), workflowID, "")
+	require.NoError(t, err)
+	for _, pending := range described.GetPendingActivities() {
+		if pending.GetActivityType().GetName() != "AwaitDecision" {
+			return false
+		}
+	}
+	return described.GetPendingWorkflowTask() == nil
+}
+
+func TestStoreOutageDoesNotStopDebit(t *testing.T) {
+	t.Parallel()
+	c := newCobro(t)
+	opened := c.open(t, m{"total": "8.00"})
+	// Another process locks the database: every write of dev fails.
+	db, err := sql.Open("sqlite", strings.TrimPrefix(c.at.Store, "sqlite:"))
+	require.NoError(t, err)
+	defer db.Close()
+	held, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	_, err = held.ExecContext(t.Context(), "BEGIN EXCLUSIVE")
+	require.NoError(t, err)
+
+	c.phone(t, "confirm", opened.EcommerceID)
+	require.Eventually(t, func() bool {
+		debits, _ := c.booked(t, opened.EcommerceID)
+		return len(debits) == 1
+	}, timeout, interval, "the debit waits for nothing that the store does")
+	require.Equal(t, "open", c.show(t, opened.ID).Status, "the row cannot have been written")
+
+	_, err = held.ExecContext(t.Context(), "ROLLBACK")
+	require.NoError(t, err)
+	require.NoError(t, held.Close())
+	c.await(t, opened.ID, "completed")
+	c.requireBooks(t, opened.EcommerceID, []string{"8.00"}, nil)
+}
