@@ -83,7 +83,7 @@ fuzz: ## Fuzz each target for FUZZTIME (default 60s)
 	.ci/fuzz $${FUZZTIME:-60s}
 
 golden: ## Write the golden files again; look at the difference before you commit it
-	go test ./worker ./api ./examples/typescript -update
+	go test ./internal/runner ./api ./examples/typescript -update
 
 install: ## Install what some tests need and Go cannot bring: Chromium, Node.js, Python, PostgreSQL (Debian, as root)
 	.ci/install

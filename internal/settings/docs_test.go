@@ -70,7 +70,7 @@ func TestPagesStateTheDefaults(t *testing.T) {
 
 	worker, api := settings.DefaultWorkerStopTimeout, settings.DefaultAPIStopTimeout
 	comment := regexp.MustCompile(`\s+# `).ReplaceAllString(page(t, "docker-compose.yml"), " ")
-	require.Contains(t, comment, fmt.Sprintf("COBRO_STOP_TIMEOUT, which is %.0f s for the API (COBRO_DRAIN is a part of it) and %.0f s for the worker", api.Seconds(), worker.Seconds()))
+	require.Contains(t, comment, fmt.Sprintf("COBRO_STOP_TIMEOUT, which is %.0f s for the API (including COBRO_DRAIN) and %.0f s for the worker", api.Seconds(), worker.Seconds()))
 	metrics := page(t, "docs/metrics.md")
 	require.Equal(t, 2, strings.Count(metrics, "`"+settings.DefaultOpsListen+"`"), "of the API and of dev")
 	reference := page(t, "api/openapi.yaml")
@@ -98,7 +98,7 @@ func TestCommentsStateTheDefaults(t *testing.T) {
 			"Heartbeat": "Default " + spoken(timing.Heartbeat, "s"), "Call": "Default " + spoken(timing.Call, "s"),
 			"Settle": "Default " + spoken(timing.Settle, "min"), "Review": "Default " + spoken(timing.Review, "h"),
 		}},
-		{"worker/config.go", "Config", map[string]string{
+		{"worker/worker.go", "Config", map[string]string{
 			"CallTimeout": "Zero means " + spoken(athmovil.DefaultTimeout, "seconds"), "Waiting": "Zero means 10,000",
 			"ReconcileAt": "Empty means " + settings.DefaultReconcileAt, "StartTimeout": "Zero means " + spoken(temporalclient.DefaultWait, "seconds"),
 			"StopTimeout": "Zero means " + spoken(settings.DefaultWorkerStopTimeout, "seconds"),
