@@ -15,6 +15,7 @@
 //
 // # Errors
 //
-// Every refusal is a problem document (RFC 9457) with a stable code. One table,
-// in problem.go, maps errors to statuses and to texts in English and Spanish.
+// Every refusal is an [app.Error], answered as a problem document (RFC 9457) with a
+// stable code. One table, in problem.go, has the statuses; internal/catalog has the
+// texts in English and Spanish.
 package api

@@ -113,7 +113,7 @@ func (s *Server) recover(c *gin.Context) {
 			slog.String("request_id", c.GetString(logRequestID)),
 			slog.String("panic", text),
 			slog.String("stack", string(debug.Stack())))
-		s.refuse(c, &problem{kind: app.KindInternal})
+		s.refuse(c, &app.Error{Kind: app.KindInternal})
 	}()
 	c.Next()
 }

@@ -58,7 +58,7 @@ func (q *query) err() error {
 		return nil
 	}
 	slices.SortFunc(q.broken, func(a, b payment.FieldError) int { return strings.Compare(a.Field, b.Field) })
-	return &problem{kind: parameterInvalid, fields: q.broken}
+	return &app.Error{Kind: parameterInvalid, Fields: q.broken}
 }
 
 func (q *query) text(name string) string { return q.values.Get(name) }

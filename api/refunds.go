@@ -12,7 +12,10 @@ import (
 // createRefund answers POST /v1/payments/{id}/refunds. A declined refund is an
 // answer like any other: it was made, and it failed.
 func (s *Server) createRefund(c *gin.Context) error {
-	key, err := requiredKey(c.Request.Header)
+	key, err := idempotencyKey(c.Request.Header)
+	if err == nil && key == "" {
+		err = &app.Error{Kind: app.KindKeyRequired}
+	}
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (a *App) open(ctx context.Context, in workflows.ProcessPaymentInput) (ledge
 	failpoint.Reach(failpoint.OpenAfter)
 	switch {
 	case errors.Is(err, flows.ErrUnavailable):
-		refusal := unavailable(err)
+		refusal := Unavailable(err)
 		refusal.PaymentID = in.PaymentID // without a key nothing else says whether it exists after all
 		return ledger.Record{}, refusal
 	case err != nil && !unfinished(err):
