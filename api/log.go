@@ -8,11 +8,9 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/internal/ledger"
@@ -64,7 +62,7 @@ func routeOf(c *gin.Context) string {
 
 // requestID returns a fresh one. A request is served even without.
 func (s *Server) requestID() string {
-	id, err := s.freshID("req_")
+	id, err := ledger.FreshID("req_", s.cfg.Now(), s.cfg.Entropy)
 	if err != nil {
 		return "req_none"
 	}
@@ -116,15 +114,6 @@ func (s *Server) recover(c *gin.Context) {
 		s.refuse(c, &app.Error{Kind: app.KindInternal})
 	}()
 	c.Next()
-}
-
-// freshID returns a prefix and 26 characters that sort by time.
-func (s *Server) freshID(prefix string) (string, error) {
-	id, err := ulid.New(ulid.Timestamp(s.cfg.Now()), s.cfg.Entropy)
-	if err != nil {
-		return "", fmt.Errorf("draw a random id: %w", err)
-	}
-	return prefix + strings.ToLower(id.String()), nil
 }
 
 // isPrintable reports whether text is printable ASCII, and not empty.
