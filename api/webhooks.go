@@ -27,11 +27,11 @@ func (s *Server) receiveWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	received, err := s.cfg.Relay.Receive(c.Request.Context(), body, worthKeeping(c.Request))
+	malformed, err := s.cfg.Relay.Receive(c.Request.Context(), body, worthKeeping(c.Request))
 	switch {
 	case err != nil:
 		return app.Unavailable(err)
-	case received.Malformed:
+	case malformed:
 		return &app.Error{Kind: bodyMalformed, Fields: payment.FieldErrors{{Field: "body", Rule: ruleObject()}}}
 	default:
 		c.Status(http.StatusOK)
