@@ -7,8 +7,7 @@
 // internal/app, and encodes what came of it.
 //
 //	merchant ──POST /v1/payments──▶ App.OpenPayment ──▶ 201
-//	gateway ──POST /webhooks/…──▶ Store.AddGatewayEvent ──▶ 200
-//	                 [Server.Run]: LeaseGatewayEvents ──▶ Flows.RelayEvent
+//	gateway ──POST /webhooks/…──▶ Relay.Receive ──▶ 200
 //
 // openapi.yaml is the reference for who calls it. The tests of this package hold
 // every request and answer that they make to it.

@@ -43,7 +43,5 @@ func (s *Server) listRefunds(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, struct {
-		Refunds []payment.Refund `json:"refunds"`
-	}{neverNull(refunds)})
+	return answer(c, http.StatusOK, gin.H{"refunds": neverNull(refunds)})
 }

@@ -12,7 +12,7 @@ import (
 
 // keptWebhookJSON is a webhook as it is kept, without what it says of people.
 type keptWebhookJSON struct {
-	webhookJSON
+	app.Webhook
 	PaymentID  string     `json:"payment_id,omitempty"` // whom it was matched with
 	Attempts   int        `json:"attempts"`             // to hand it over
 	ReceivedAt time.Time  `json:"received_at"`
@@ -41,7 +41,7 @@ func (s *Server) listWebhookEvents(c *gin.Context) error {
 	}
 	shown := app.Page[keptWebhookJSON]{Next: page.Next}
 	for _, w := range page.Items {
-		shown.Items = append(shown.Items, keptWebhookJSON{*showWebhook(&w), w.MatchedID, w.Attempts, w.ReceivedAt, w.SettledAt})
+		shown.Items = append(shown.Items, keptWebhookJSON{app.WebhookOf(w), w.MatchedID, w.Attempts, w.ReceivedAt, w.SettledAt})
 	}
 	return answerPage(c, "webhook_events", shown)
 }
