@@ -34,7 +34,10 @@ func (s *Server) observe(c *gin.Context) {
 	began := s.cfg.Now()
 	id := c.GetHeader("X-Request-Id")
 	if !isPrintable(id) || len(id) > maxRequestID {
-		id = s.requestID()
+		var err error
+		if id, err = ledger.FreshID("req_", began, s.cfg.Entropy); err != nil {
+			id = "req_none" // a request is served even without
+		}
 	}
 	c.Set(logRequestID, id)
 	c.Header("X-Request-Id", id)
@@ -58,15 +61,6 @@ func routeOf(c *gin.Context) string {
 		return route
 	}
 	return "none"
-}
-
-// requestID returns a fresh one. A request is served even without.
-func (s *Server) requestID() string {
-	id, err := ledger.FreshID("req_", s.cfg.Now(), s.cfg.Entropy)
-	if err != nil {
-		return "req_none"
-	}
-	return id
 }
 
 func (s *Server) logRequest(c *gin.Context, took time.Duration) {

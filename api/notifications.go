@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -17,20 +16,14 @@ func (s *Server) listNotifications(c *gin.Context) error {
 		"created_from", "created_to", "limit", "cursor")
 	filter := ledger.DeliveryFilter{
 		PaymentID:   q.text("payment_id"),
-		Status:      payment.DeliveryStatus(q.text("status")),
-		Event:       payment.Event(q.text("event")),
+		Status:      oneOf(q, "status", payment.DeliveryStatuses()),
+		Event:       oneOf(q, "event", payment.Events()),
 		Host:        q.text("host"),
 		Receiver:    q.text("receiver"),
 		CreatedFrom: q.time("created_from"),
 		CreatedTo:   q.time("created_to"),
 		Limit:       q.limit(),
 		After:       q.cursor(ledger.IsNotificationID),
-	}
-	if filter.Status != "" && !slices.Contains(payment.DeliveryStatuses(), filter.Status) {
-		q.refuse("status", ruleOneOf(names(payment.DeliveryStatuses())))
-	}
-	if filter.Event != "" && !payment.IsEvent(filter.Event) {
-		q.refuse("event", ruleOneOf(payment.EventNames()))
 	}
 	if err := q.err(); err != nil {
 		return err

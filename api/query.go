@@ -126,6 +126,15 @@ func formatCursor(c ledger.Cursor) *string {
 	return &text
 }
 
+// oneOf reads a value of an enum, or "".
+func oneOf[T ~string](q *query, name string, values []T) T {
+	value := T(q.text(name))
+	if value != "" && !slices.Contains(values, value) {
+		q.refuse(name, ruleOneOf(names(values)))
+	}
+	return value
+}
+
 // names lists the values of an enum in words for people.
 func names[T ~string](values []T) string {
 	texts := make([]string, len(values))

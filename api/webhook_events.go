@@ -1,7 +1,6 @@
 package api
 
 import (
-	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -24,13 +23,10 @@ type keptWebhookJSON struct {
 func (s *Server) listWebhookEvents(c *gin.Context) error {
 	q := readQuery(c.Request.URL.RawQuery, "verdict", "payment_id", "limit", "cursor")
 	filter := ledger.GatewayEventFilter{
-		Verdict:   ledger.EventVerdict(q.text("verdict")),
+		Verdict:   oneOf(q, "verdict", ledger.EventVerdicts()),
 		PaymentID: q.text("payment_id"),
 		Limit:     q.limit(),
 		After:     q.cursor(ledger.IsGatewayEventID),
-	}
-	if filter.Verdict != "" && !slices.Contains(ledger.EventVerdicts(), filter.Verdict) {
-		q.refuse("verdict", ruleOneOf(names(ledger.EventVerdicts())))
 	}
 	if err := q.err(); err != nil {
 		return err
