@@ -287,8 +287,6 @@ func ignoredKind(kind athmovil.EventKind) (effect string, ignored bool) {
 		return "a Pay a Business payment, made without a ticket", true
 	case athmovil.EventDonation:
 		return "a donation, made without a ticket", true
-	case athmovil.EventUnknown:
-		return "an unknown kind of event", true
 	case athmovil.EventRefund, athmovil.EventEcommerceCompleted, athmovil.EventEcommerceCancelled, athmovil.EventEcommerceExpired:
 		return "", false
 	default:
