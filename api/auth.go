@@ -7,6 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/private"
 )
 
@@ -27,7 +28,7 @@ func (s *Server) authenticate(c *gin.Context) error {
 	c.Header("Cache-Control", "no-store") // answers hold personal data
 	scheme, presented, _ := strings.Cut(c.GetHeader("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || presented == "" {
-		return &problem{kind: unauthorized}
+		return &app.Error{Kind: unauthorized}
 	}
 	digest := sha256.Sum256([]byte(presented))
 	found := false
@@ -38,7 +39,7 @@ func (s *Server) authenticate(c *gin.Context) error {
 		}
 	}
 	if !found {
-		return &problem{kind: unauthorized}
+		return &app.Error{Kind: unauthorized}
 	}
 	return nil
 }

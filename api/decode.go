@@ -18,6 +18,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/cobropay/cobro/athmovil"
+	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -98,7 +99,7 @@ func (s *Server) readNothing(c *gin.Context) error {
 func (s *Server) readObject(c *gin.Context) (object, error) {
 	media, _, err := mime.ParseMediaType(c.GetHeader("Content-Type"))
 	if err != nil || media != "application/json" {
-		return object{}, &problem{kind: mediaType}
+		return object{}, &app.Error{Kind: mediaType}
 	}
 	body, err := s.readBody(c)
 	if err != nil {
@@ -111,10 +112,13 @@ func (s *Server) readObject(c *gin.Context) (object, error) {
 func (s *Server) readBody(c *gin.Context) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, s.cfg.MaxBody))
 	var tooLarge *http.MaxBytesError
-	if err != nil && !errors.As(err, &tooLarge) {
-		return nil, &problem{kind: bodyMalformed, cause: err} // the sender broke off
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &app.Error{Kind: bodyTooLarge, Fields: payment.FieldErrors{{Field: "body", Rule: ruleBytes(tooLarge.Limit)}}}
+	case err != nil:
+		return nil, &app.Error{Kind: bodyMalformed, Err: err} // the sender broke off
 	}
-	return body, err
+	return body, nil
 }
 
 // object is a JSON object that is being read. Its methods take one member each
@@ -130,7 +134,7 @@ type object struct {
 // after it.
 func parseObject(body []byte) (object, error) {
 	malformed := func(field string, rule payment.Rule) (object, error) {
-		return object{}, &problem{kind: bodyMalformed, fields: payment.FieldErrors{{Field: field, Rule: rule}}}
+		return object{}, &app.Error{Kind: bodyMalformed, Fields: payment.FieldErrors{{Field: field, Rule: rule}}}
 	}
 	if !utf8.Valid(body) || !json.Valid(body) {
 		return malformed("body", ruleObject())
@@ -333,5 +337,5 @@ func (o object) finish(validated error) error {
 	if len(all) == 0 {
 		return nil
 	}
-	return all
+	return &app.Error{Kind: app.KindInvalid, Fields: all}
 }

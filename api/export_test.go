@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -31,10 +30,9 @@ var kinds = []app.Kind{
 func ProblemRows() []ProblemRow {
 	var rows []ProblemRow
 	for _, k := range kinds {
-		r := rowOf(k)
-		row := ProblemRow{Status: r.status, Code: r.code}
-		row.Title, row.Detail = catalog.Problem(catalog.Match("en"), cmp.Or(r.texts, r.code))
-		row.Spanish, row.SpanishWhat = catalog.Problem(catalog.Match("es"), cmp.Or(r.texts, r.code))
+		row := ProblemRow{Status: statusOf(k), Code: codeOf(k)}
+		row.Title, row.Detail = catalog.Problem(catalog.Match("en"), string(k))
+		row.Spanish, row.SpanishWhat = catalog.Problem(catalog.Match("es"), string(k))
 		rows = append(rows, row)
 	}
 	return rows

@@ -34,7 +34,7 @@ func TestWebhookGateForgivesAndIsBounded(t *testing.T) {
 	clock := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
 	gate := newWebhookGate(private.NewToken("the-right-secret"), func() time.Time { return clock })
 	guess := func(remote string) app.Kind {
-		return problemOf(gate.admit("a-wrong-secret", remote)).kind
+		return refusalOf(gate.admit("a-wrong-secret", remote)).Kind
 	}
 	for range wrongSecrets {
 		require.Equal(t, noRoute, guess("203.0.113.7:1"))

@@ -24,7 +24,7 @@ func idempotencyKey(header http.Header) (string, error) {
 	if len(values) == 0 {
 		return "", nil
 	}
-	malformed := &problem{kind: keyMalformed}
+	malformed := &app.Error{Kind: keyMalformed}
 	if len(values) > 1 {
 		return "", malformed
 	}
@@ -57,15 +57,6 @@ func unquote(quoted string) (string, bool) {
 		text.WriteByte(rest[0])
 	}
 	return "", false
-}
-
-// requiredKey reads the header where there must be one.
-func requiredKey(header http.Header) (string, error) {
-	key, err := idempotencyKey(header)
-	if err == nil && key == "" {
-		err = &app.Error{Kind: app.KindKeyRequired}
-	}
-	return key, err
 }
 
 // markReplay tells a merchant that the answer is about a request of the past.

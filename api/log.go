@@ -8,11 +8,9 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/internal/ledger"
@@ -36,7 +34,10 @@ func (s *Server) observe(c *gin.Context) {
 	began := s.cfg.Now()
 	id := c.GetHeader("X-Request-Id")
 	if !isPrintable(id) || len(id) > maxRequestID {
-		id = s.requestID()
+		var err error
+		if id, err = ledger.FreshID("req_", began, s.cfg.Entropy); err != nil {
+			id = "req_none" // a request is served even without
+		}
 	}
 	c.Set(logRequestID, id)
 	c.Header("X-Request-Id", id)
@@ -60,15 +61,6 @@ func routeOf(c *gin.Context) string {
 		return route
 	}
 	return "none"
-}
-
-// requestID returns a fresh one. A request is served even without.
-func (s *Server) requestID() string {
-	id, err := s.freshID("req_")
-	if err != nil {
-		return "req_none"
-	}
-	return id
 }
 
 func (s *Server) logRequest(c *gin.Context, took time.Duration) {
@@ -113,18 +105,9 @@ func (s *Server) recover(c *gin.Context) {
 			slog.String("request_id", c.GetString(logRequestID)),
 			slog.String("panic", text),
 			slog.String("stack", string(debug.Stack())))
-		s.refuse(c, &problem{kind: app.KindInternal})
+		s.refuse(c, &app.Error{Kind: app.KindInternal})
 	}()
 	c.Next()
-}
-
-// freshID returns a prefix and 26 characters that sort by time.
-func (s *Server) freshID(prefix string) (string, error) {
-	id, err := ulid.New(ulid.Timestamp(s.cfg.Now()), s.cfg.Entropy)
-	if err != nil {
-		return "", fmt.Errorf("draw a random id: %w", err)
-	}
-	return prefix + strings.ToLower(id.String()), nil
 }
 
 // isPrintable reports whether text is printable ASCII, and not empty.

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -99,7 +98,7 @@ func readFilter(query string) (ledger.PaymentFilter, error) {
 	q := readQuery(query, "status", "reference", "phone_number", "metadata1", "metadata2",
 		"needs_review", "created_from", "created_to", "limit", "cursor")
 	filter := ledger.PaymentFilter{
-		Status:      payment.Status(q.text("status")),
+		Status:      oneOf(q, "status", payment.Statuses()),
 		Reference:   q.text("reference"),
 		PhoneNumber: private.Text(q.text("phone_number")),
 		Metadata1:   private.Text(q.text("metadata1")),
@@ -108,9 +107,6 @@ func readFilter(query string) (ledger.PaymentFilter, error) {
 		CreatedTo:   q.time("created_to"),
 		Limit:       q.limit(),
 		After:       q.cursor(ledger.IsID),
-	}
-	if filter.Status != "" && !slices.Contains(payment.Statuses(), filter.Status) {
-		q.refuse("status", ruleOneOf(names(payment.Statuses())))
 	}
 	if filter.PhoneNumber != "" {
 		digits, err := athmovil.ParsePhone(string(filter.PhoneNumber))

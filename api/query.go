@@ -58,7 +58,7 @@ func (q *query) err() error {
 		return nil
 	}
 	slices.SortFunc(q.broken, func(a, b payment.FieldError) int { return strings.Compare(a.Field, b.Field) })
-	return &problem{kind: parameterInvalid, fields: q.broken}
+	return &app.Error{Kind: parameterInvalid, Fields: q.broken}
 }
 
 func (q *query) text(name string) string { return q.values.Get(name) }
@@ -124,6 +124,15 @@ func formatCursor(c ledger.Cursor) *string {
 	}
 	text := base64.RawURLEncoding.EncodeToString([]byte(c.CreatedAt.UTC().Format(time.RFC3339Nano) + " " + c.ID))
 	return &text
+}
+
+// oneOf reads a value of an enum, or "".
+func oneOf[T ~string](q *query, name string, values []T) T {
+	value := T(q.text(name))
+	if value != "" && !slices.Contains(values, value) {
+		q.refuse(name, ruleOneOf(names(values)))
+	}
+	return value
 }
 
 // names lists the values of an enum in words for people.

@@ -29,18 +29,10 @@ type receiverJSON struct {
 	Activity  string `json:"activity"`   // the type under which the receiver is registered there
 }
 
-// receiversJSON lists receivers. After an announcement it holds all that the
-// host ever announced, beside what is new: a receiver that was left out stays.
-type receiversJSON struct {
-	Receivers []receiverJSON `json:"receivers"`
-}
-
 // announceReceivers answers PUT /v1/receivers/{host}: a program that hosts
-// receivers says at its start which ones. It adds and updates, and it never
-// removes: a receiver that is absent from the list stays, since the list may be
-// that of an older copy of the program, and is told until it is removed with
-// "cobro receiver remove". A repetition changes nothing. The answer holds all of
-// the host's receivers, so that the absent ones are seen.
+// receivers says at its start which ones. One that is absent from the list is told
+// until it is removed with "cobro receiver remove". The answer holds all of the
+// host's receivers, so that the absent ones are seen.
 func (s *Server) announceReceivers(c *gin.Context) error {
 	host := c.Param("host")
 	announced, err := s.readReceivers(c, host)
@@ -54,8 +46,7 @@ func (s *Server) announceReceivers(c *gin.Context) error {
 	return answerReceivers(c, all)
 }
 
-// listReceivers answers GET /v1/receivers, by host, event and name. Cobro's own
-// are among them.
+// listReceivers answers GET /v1/receivers.
 func (s *Server) listReceivers(c *gin.Context) error {
 	if err := readQuery(c.Request.URL.RawQuery).err(); err != nil {
 		return err
@@ -68,15 +59,15 @@ func (s *Server) listReceivers(c *gin.Context) error {
 }
 
 func answerReceivers(c *gin.Context, all []ledger.Receiver) error {
-	shown := receiversJSON{Receivers: make([]receiverJSON, len(all))}
+	shown := make([]receiverJSON, len(all))
 	for i, r := range all {
-		shown.Receivers[i] = receiverJSON{
+		shown[i] = receiverJSON{
 			Host: r.Host, Event: r.Event, Name: r.Name, Timeout: r.Timeout.String(),
 			RetryFirst: span(r.First), RetryMost: span(r.Most), RetryFor: span(r.For),
 			TaskQueue: workflows.NotifyQueue(r.Host), Activity: workflows.ReceiverActivity(r.Event, r.Name),
 		}
 	}
-	return answer(c, http.StatusOK, shown)
+	return answer(c, http.StatusOK, gin.H{"receivers": shown})
 }
 
 // span is a duration in Go's form; zero is absent.

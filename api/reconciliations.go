@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -15,11 +14,8 @@ import (
 func (s *Server) listReconciliations(c *gin.Context) error {
 	q := readQuery(c.Request.URL.RawQuery, "kind", "payment_id", "found_from", "found_to", "limit")
 	filter := ledger.MismatchFilter{
-		Kind: payment.MismatchKind(q.text("kind")), PaymentID: q.text("payment_id"),
+		Kind: oneOf(q, "kind", payment.MismatchKinds()), PaymentID: q.text("payment_id"),
 		FoundFrom: q.time("found_from"), FoundTo: q.time("found_to"), Limit: q.limit(),
-	}
-	if filter.Kind != "" && !slices.Contains(payment.MismatchKinds(), filter.Kind) {
-		q.refuse("kind", ruleOneOf(names(payment.MismatchKinds())))
 	}
 	if err := q.err(); err != nil {
 		return err

@@ -12,7 +12,10 @@ import (
 // createRefund answers POST /v1/payments/{id}/refunds. A declined refund is an
 // answer like any other: it was made, and it failed.
 func (s *Server) createRefund(c *gin.Context) error {
-	key, err := requiredKey(c.Request.Header)
+	key, err := idempotencyKey(c.Request.Header)
+	if err == nil && key == "" {
+		err = &app.Error{Kind: app.KindKeyRequired}
+	}
 	if err != nil {
 		return err
 	}
@@ -40,7 +43,5 @@ func (s *Server) listRefunds(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return answer(c, http.StatusOK, struct {
-		Refunds []payment.Refund `json:"refunds"`
-	}{neverNull(refunds)})
+	return answer(c, http.StatusOK, gin.H{"refunds": neverNull(refunds)})
 }

@@ -93,8 +93,8 @@ func (s *Server) routes() http.Handler {
 	e.RedirectTrailingSlash = false // a redirect would drop the body of a POST
 	e.ForwardedByClientIP = false   // anybody can write X-Forwarded-For
 	e.Use(s.observe, s.recover)
-	e.NoRoute(s.handle(func(*gin.Context) error { return &problem{kind: noRoute} }))
-	e.NoMethod(s.handle(func(*gin.Context) error { return &problem{kind: methodNotAllowed} }))
+	e.NoRoute(s.handle(func(*gin.Context) error { return &app.Error{Kind: noRoute} }))
+	e.NoMethod(s.handle(func(*gin.Context) error { return &app.Error{Kind: methodNotAllowed} }))
 
 	v1 := e.Group("/v1", s.handle(s.authenticate))
 	v1.POST("/payments", s.handle(s.createPayment))
@@ -171,5 +171,3 @@ func (cfg *Config) fillDefaults() {
 		cfg.Watch = unwatched{}
 	}
 }
-
-// now is the present, cut to what the store keeps.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -12,7 +11,7 @@ import (
 
 // keptWebhookJSON is a webhook as it is kept, without what it says of people.
 type keptWebhookJSON struct {
-	webhookJSON
+	app.Webhook
 	PaymentID  string     `json:"payment_id,omitempty"` // whom it was matched with
 	Attempts   int        `json:"attempts"`             // to hand it over
 	ReceivedAt time.Time  `json:"received_at"`
@@ -24,13 +23,10 @@ type keptWebhookJSON struct {
 func (s *Server) listWebhookEvents(c *gin.Context) error {
 	q := readQuery(c.Request.URL.RawQuery, "verdict", "payment_id", "limit", "cursor")
 	filter := ledger.GatewayEventFilter{
-		Verdict:   ledger.EventVerdict(q.text("verdict")),
+		Verdict:   oneOf(q, "verdict", ledger.EventVerdicts()),
 		PaymentID: q.text("payment_id"),
 		Limit:     q.limit(),
 		After:     q.cursor(ledger.IsGatewayEventID),
-	}
-	if filter.Verdict != "" && !slices.Contains(ledger.EventVerdicts(), filter.Verdict) {
-		q.refuse("verdict", ruleOneOf(names(ledger.EventVerdicts())))
 	}
 	if err := q.err(); err != nil {
 		return err
@@ -41,7 +37,7 @@ func (s *Server) listWebhookEvents(c *gin.Context) error {
 	}
 	shown := app.Page[keptWebhookJSON]{Next: page.Next}
 	for _, w := range page.Items {
-		shown.Items = append(shown.Items, keptWebhookJSON{*showWebhook(&w), w.MatchedID, w.Attempts, w.ReceivedAt, w.SettledAt})
+		shown.Items = append(shown.Items, keptWebhookJSON{app.WebhookOf(w), w.MatchedID, w.Attempts, w.ReceivedAt, w.SettledAt})
 	}
 	return answerPage(c, "webhook_events", shown)
 }

@@ -27,12 +27,12 @@ func (s *Server) receiveWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	received, err := s.cfg.Relay.Receive(c.Request.Context(), body, worthKeeping(c.Request))
+	malformed, err := s.cfg.Relay.Receive(c.Request.Context(), body, worthKeeping(c.Request))
 	switch {
 	case err != nil:
-		return &problem{kind: app.KindUnavailable, retryAfter: retrySoon, cause: err}
-	case received.Malformed:
-		return &problem{kind: bodyMalformed, fields: payment.FieldErrors{{Field: "body", Rule: ruleObject()}}}
+		return app.Unavailable(err)
+	case malformed:
+		return &app.Error{Kind: bodyMalformed, Fields: payment.FieldErrors{{Field: "body", Rule: ruleObject()}}}
 	default:
 		c.Status(http.StatusOK)
 		return nil
@@ -87,9 +87,9 @@ func (g webhookGate) admit(secret, remote string) error {
 	case subtle.ConstantTimeCompare(presented[:], g.digest[:]) == 1:
 		return nil
 	case g.allow(network(remote)):
-		return &problem{kind: noRoute}
+		return &app.Error{Kind: noRoute}
 	default:
-		return &problem{kind: rateLimited, retryAfter: wrongSecretEvery}
+		return &app.Error{Kind: rateLimited, RetryAfter: wrongSecretEvery}
 	}
 }
 

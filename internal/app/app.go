@@ -27,10 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
-
-	"github.com/oklog/ulid/v2"
 
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/settings"
@@ -208,15 +205,6 @@ func (a *App) fingerprint(purpose string, value any) (string, error) {
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
 	return a.cfg.Fingerprint(purpose, data), nil
-}
-
-// freshID returns a prefix and 26 characters that sort by time.
-func (a *App) freshID(prefix string) (string, error) {
-	id, err := ulid.New(ulid.Timestamp(a.cfg.Now()), a.cfg.Entropy)
-	if err != nil {
-		return "", fmt.Errorf("draw a random id: %w", err)
-	}
-	return prefix + strings.ToLower(id.String()), nil
 }
 
 // lookEvery is how often something is looked at that is waited for.

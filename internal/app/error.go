@@ -11,7 +11,8 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// Kind says what a use case was refused for.
+// Kind says what was refused, and is the code that programs read: never rename a
+// value.
 type Kind string
 
 // The kinds.
@@ -30,7 +31,7 @@ const (
 	KindGatewayUnavailable   Kind = "gateway_unavailable" // the payment failed and nobody was charged
 	KindNotCancellable       Kind = "payment_not_cancellable"
 	KindPaymentEnded         Kind = "payment_ended"
-	KindPhoneDeclined        Kind = "phone_declined" // by the gateway, as in KindDeclined
+	KindPhoneDeclined        Kind = "phone_number_declined" // by the gateway, as in KindDeclined
 	KindNotCompleted         Kind = "payment_not_completed"
 	KindRefundInProgress     Kind = "refund_in_progress" // another one, RefundID
 	KindRefundExceeds        Kind = "refund_exceeds_balance"
@@ -76,7 +77,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // retrySoon is when to try again where nobody knows better.
 const retrySoon = 5 * time.Second
 
-func unavailable(err error) *Error {
+// Unavailable refuses what can be asked for again, since something that it needs
+// is away.
+func Unavailable(err error) *Error {
 	return &Error{Kind: KindUnavailable, RetryAfter: retrySoon, Err: err}
 }
 
@@ -86,7 +89,7 @@ func fromStore(err error) error {
 	if err == nil || errors.Is(err, ledger.ErrNotFound) {
 		return err
 	}
-	return unavailable(err)
+	return Unavailable(err)
 }
 
 // fromFlows does so for an error of the workflows' client that the use case has
@@ -94,7 +97,7 @@ func fromStore(err error) error {
 func fromFlows(err error) error {
 	for _, passing := range []error{flows.ErrUnavailable, flows.ErrStillWorking, context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, passing) {
-			return unavailable(err)
+			return Unavailable(err)
 		}
 	}
 	return err

@@ -18,9 +18,10 @@ func (a *App) Notifications(ctx context.Context, filter ledger.DeliveryFilter) (
 }
 
 // Notification is one notification with every call of its receiver, oldest first.
+// Its JSON is the API's.
 type Notification struct {
 	payment.Delivery
-	Attempts []ledger.Attempt
+	AttemptLog []ledger.Attempt `json:"attempt_log"`
 }
 
 // Notification returns a notification.

@@ -89,7 +89,7 @@ func (a *App) open(ctx context.Context, in workflows.ProcessPaymentInput) (ledge
 	failpoint.Reach(failpoint.OpenAfter)
 	switch {
 	case errors.Is(err, flows.ErrUnavailable):
-		refusal := unavailable(err)
+		refusal := Unavailable(err)
 		refusal.PaymentID = in.PaymentID // without a key nothing else says whether it exists after all
 		return ledger.Record{}, refusal
 	case err != nil && !unfinished(err):
@@ -293,7 +293,7 @@ func (a *App) SetPhoneNumber(ctx context.Context, in SetPhoneNumberInput) (Phone
 // phoneUpdateID lets a request with a key join the one before it.
 func (a *App) phoneUpdateID(in SetPhoneNumberInput) (string, error) {
 	if in.Key == "" {
-		return a.freshID("phone-")
+		return ledger.FreshID("phone-", a.cfg.Now(), a.cfg.Entropy)
 	}
 	digest, err := a.fingerprint("PUT /v1/payments/{id}/phone-number", []string{in.Key, string(in.PhoneNumber)})
 	return "phone-" + digest, err

@@ -15,14 +15,15 @@ func (a *App) GatewayEvents(ctx context.Context, filter ledger.GatewayEventFilte
 	return page(a.store.GatewayEvents(ctx, filter))
 }
 
-// Timeline is everything that happened to a payment, oldest first.
+// Timeline is everything that happened to a payment, oldest first. Its JSON is the
+// API's.
 type Timeline struct {
-	Moments []Moment
+	Moments []Moment `json:"events"`
 	// Incomplete names the kinds of which only the newest are there.
-	Incomplete []MomentKind
+	Incomplete []MomentKind `json:"incomplete,omitempty"`
 }
 
-// MomentKind says what happened. The API shows it: never rename a value.
+// MomentKind says what happened: never rename a value.
 type MomentKind string
 
 // The kinds.
@@ -37,14 +38,28 @@ const (
 
 // Moment is one line of a timeline: the field that Kind names is set.
 type Moment struct {
-	At           time.Time
-	Kind         MomentKind
-	Transition   *ledger.Transition
-	Webhook      *ledger.GatewayEvent
-	Notification *payment.Delivery
-	Refund       *payment.Refund
-	Review       *payment.Review
-	Mismatch     *payment.Mismatch
+	At           time.Time          `json:"at"`
+	Kind         MomentKind         `json:"kind"`
+	Transition   *ledger.Transition `json:"transition,omitempty"`
+	Webhook      *Webhook           `json:"webhook,omitempty"`
+	Notification *payment.Delivery  `json:"notification,omitempty"`
+	Refund       *payment.Refund    `json:"refund,omitempty"`
+	Review       *payment.Review    `json:"review,omitempty"`
+	Mismatch     *payment.Mismatch  `json:"mismatch,omitempty"`
+}
+
+// Webhook is a gateway event without what it says, which is a claim of anybody's.
+type Webhook struct {
+	ID         string              `json:"id"`
+	Kind       string              `json:"kind"`
+	Verdict    ledger.EventVerdict `json:"verdict"`
+	Effect     string              `json:"effect"`
+	Deliveries int                 `json:"deliveries"`
+}
+
+// WebhookOf leaves out what a gateway event says.
+func WebhookOf(w ledger.GatewayEvent) Webhook {
+	return Webhook{ID: w.ID, Kind: w.Kind, Verdict: w.Verdict, Effect: w.Effect, Deliveries: w.Deliveries}
 }
 
 // timelineMost bounds what a timeline has of each kind that others than the
@@ -68,17 +83,20 @@ func (a *App) timeline(ctx context.Context, id string) (all Timeline, err error)
 	if err != nil {
 		return all, err
 	}
-	add(&all, transitions, func(t *ledger.Transition) Moment { return Moment{At: t.At, Kind: MomentTransition, Transition: t} })
+	add(&all, MomentTransition, transitions, func(t *ledger.Transition) Moment { return Moment{At: t.At, Transition: t} })
 	events, _, err := a.store.GatewayEvents(ctx, ledger.GatewayEventFilter{PaymentID: id, Limit: timelineMost + 1})
 	if err != nil {
 		return all, err
 	}
-	addNewest(&all, MomentWebhook, events, func(w *ledger.GatewayEvent) Moment { return Moment{At: w.ReceivedAt, Webhook: w} })
+	addNewest(&all, MomentWebhook, events, func(w *ledger.GatewayEvent) Moment {
+		webhook := WebhookOf(*w)
+		return Moment{At: w.ReceivedAt, Webhook: &webhook}
+	})
 	refunds, err := a.store.Refunds(ctx, id)
 	if err != nil {
 		return all, err
 	}
-	add(&all, refunds, func(r *payment.Refund) Moment { return Moment{At: r.CreatedAt, Kind: MomentRefund, Refund: r} })
+	add(&all, MomentRefund, refunds, func(r *payment.Refund) Moment { return Moment{At: r.CreatedAt, Refund: r} })
 	reviews, _, err := a.store.Reviews(ctx, ledger.ReviewFilter{PaymentID: id, Limit: timelineMost + 1})
 	if err != nil {
 		return all, err
@@ -90,15 +108,15 @@ func (a *App) timeline(ctx context.Context, id string) (all Timeline, err error)
 	}
 	addNewest(&all, MomentMismatch, mismatches, func(m *payment.Mismatch) Moment { return Moment{At: m.FoundAt, Mismatch: m} })
 	deliveries, err := a.store.Deliveries(ctx, id)
-	add(&all, deliveries, func(d *payment.Delivery) Moment {
-		return Moment{At: d.CreatedAt, Kind: MomentNotification, Notification: d}
-	})
+	add(&all, MomentNotification, deliveries, func(d *payment.Delivery) Moment { return Moment{At: d.CreatedAt, Notification: d} })
 	return all, err
 }
 
-func add[T any](t *Timeline, things []T, moment func(*T) Moment) {
+func add[T any](t *Timeline, kind MomentKind, things []T, moment func(*T) Moment) {
 	for i := range things {
-		t.Moments = append(t.Moments, moment(&things[i]))
+		m := moment(&things[i])
+		m.Kind = kind
+		t.Moments = append(t.Moments, m)
 	}
 }
 
@@ -108,9 +126,5 @@ func addNewest[T any](t *Timeline, kind MomentKind, newest []T, moment func(*T) 
 		newest = newest[:timelineMost]
 		t.Incomplete = append(t.Incomplete, kind)
 	}
-	add(t, newest, func(one *T) Moment {
-		m := moment(one)
-		m.Kind = kind
-		return m
-	})
+	add(t, kind, newest, moment)
 }

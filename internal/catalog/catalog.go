@@ -1,6 +1,6 @@
 // Package catalog has every text that the API says to people, in English and in
 // Spanish side by side: what a field must be, by the code of its rule, and what
-// a problem document says, by its code. Everything else in Cobro speaks in
+// a problem document says, by its kind. Everything else in Cobro speaks in
 // codes, which never change; texts may.
 //
 // The Spanish is Puerto Rico's, and addresses the reader as tú.
@@ -52,12 +52,12 @@ func Rule(tag language.Tag, r payment.Rule) string {
 // English returns the English text of a rule, for logs and terminals.
 func English(r payment.Rule) string { return Rule(language.English, r) }
 
-// Problem returns what a problem document says. A code without texts answers
+// Problem returns what a problem document says. A kind without texts answers
 // itself.
-func Problem(tag language.Tag, code string) (title, detail string) {
-	p, known := problems[code]
+func Problem(tag language.Tag, kind string) (title, detail string) {
+	p, known := problems[kind]
 	if !known {
-		return code, code
+		return kind, kind
 	}
 	return p.title.in(tag), p.detail.in(tag)
 }

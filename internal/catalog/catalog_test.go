@@ -84,7 +84,7 @@ func TestRulesHaveTexts(t *testing.T) {
 	codes, uses := map[string]payment.RuleCode{}, map[payment.RuleCode][]use{}
 	positions, files := source(t)
 	for _, file := range files {
-		ast.Inspect(file, func(n ast.Node) bool { addCodes(codes, n); return true })
+		ast.Inspect(file, func(n ast.Node) bool { addConstants(codes, "RuleCode", n); return true })
 	}
 	for _, file := range files {
 		each(file, "Rule", func(at token.Pos, fields map[string]ast.Expr) {
@@ -116,25 +116,18 @@ func TestRulesHaveTexts(t *testing.T) {
 	}
 }
 
-// TestProblemsHaveTexts reads the rows of the API's table of problems: each has
-// texts in both languages, and no text is left over.
+// TestProblemsHaveTexts reads every kind of refusal in the source: each has texts
+// in both languages, and no text is left over.
 func TestProblemsHaveTexts(t *testing.T) {
 	t.Parallel()
-	keys := map[string]bool{}
+	kinds := map[string]string{}
 	_, files := source(t)
 	for _, file := range files {
-		if file.Name.Name != "api" {
-			continue
+		if file.Name.Name == "api" || file.Name.Name == "app" {
+			ast.Inspect(file, func(n ast.Node) bool { addConstants(kinds, "Kind", n); return true })
 		}
-		each(file, "row", func(_ token.Pos, fields map[string]ast.Expr) {
-			key := value(fields["code"])
-			if own := fields["texts"]; own != nil {
-				key = value(own)
-			}
-			keys[key] = true
-		})
 	}
-	require.ElementsMatch(t, slices.Collect(maps.Keys(keys)), slices.Collect(maps.Keys(problems)))
+	require.ElementsMatch(t, slices.Collect(maps.Values(kinds)), slices.Collect(maps.Keys(problems)))
 	for key, p := range problems {
 		require.NotEqual(t, p.title.en, p.title.es, key)
 		require.NotEqual(t, p.detail.en, p.detail.es, key)
@@ -172,11 +165,11 @@ func source(t *testing.T) (positions *token.FileSet, files []*ast.File) {
 	return positions, files
 }
 
-// addCodes adds the constants of a declaration whose type is RuleCode.
-func addCodes(codes map[string]payment.RuleCode, n ast.Node) {
-	if spec, ok := n.(*ast.ValueSpec); ok && name(spec.Type) == "RuleCode" {
+// addConstants adds the constants of a declaration whose type has a name.
+func addConstants[T ~string](to map[string]T, named string, n ast.Node) {
+	if spec, ok := n.(*ast.ValueSpec); ok && name(spec.Type) == named {
 		for i, constant := range spec.Names {
-			codes[constant.Name] = payment.RuleCode(value(spec.Values[i]))
+			to[constant.Name] = T(value(spec.Values[i]))
 		}
 	}
 }

@@ -66,13 +66,11 @@ func (f *Flows) OpenPayment(ctx context.Context, in workflows.ProcessPaymentInpu
 		summary += " · " + r.Reference
 		attributes = append(attributes, workflows.SearchReference.ValueSet(r.Reference))
 	}
-	var outcome workflows.TicketOutcome
-	err := f.start(ctx, starting{
+	return start[workflows.TicketOutcome](ctx, f, starting{
 		workflow: workflows.ProcessPaymentName, id: workflows.PaymentWorkflowID(in.PaymentID), input: in,
 		update: workflows.UpdateAwaitTicket, updateID: openUpdateID,
 		summary: summary, attributes: attributes,
-	}, &outcome)
-	return outcome, err
+	})
 }
 
 // RefundPayment starts the refund's workflow, or joins it, and waits until the
@@ -82,13 +80,12 @@ func (f *Flows) RefundPayment(ctx context.Context, in workflows.RefundPaymentInp
 	if in.Amount != nil {
 		attributes = append(attributes, workflows.SearchTotalCents.ValueSet(in.Amount.Cents()))
 	}
-	var outcome workflows.RefundOutcome
 	id := workflows.RefundWorkflowID(in.RefundID)
-	err := f.start(ctx, starting{
+	outcome, err := start[workflows.RefundOutcome](ctx, f, starting{
 		workflow: workflows.RefundPaymentName, id: id, input: in,
 		update: workflows.UpdateAwaitRefund, updateID: refundUpdateID,
 		summary: refundSummary(in.Amount) + " · " + in.PaymentID, attributes: attributes,
-	}, &outcome)
+	})
 	if errors.Is(err, ErrAlreadyEnded) && f.client.GetWorkflow(ctx, id, "").Get(ctx, &outcome) == nil {
 		return outcome, nil // its result is what the update would have answered
 	}
@@ -116,7 +113,7 @@ type starting struct {
 // start joins a workflow that runs and, unless it may run again, refuses to run
 // one a second time. The server answers the same update id with the same outcome,
 // even after the workflow has closed.
-func (f *Flows) start(ctx context.Context, s starting, outcome any) error {
+func start[T any](ctx context.Context, f *Flows, s starting) (outcome T, err error) {
 	reuse, ended := enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE, ErrAlreadyEnded
 	if s.again {
 		reuse, ended = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, ErrEnded
@@ -139,20 +136,18 @@ func (f *Flows) start(ctx context.Context, s starting, outcome any) error {
 		},
 	})
 	if err == nil {
-		err = handle.Get(ctx, outcome)
+		err = handle.Get(ctx, &outcome)
 	}
-	return f.translate(ctx, s.id, err, ended)
+	return outcome, f.translate(ctx, s.id, err, ended)
 }
 
 // CancelPayment waits for the status that the payment reaches.
 // [ErrStillWorking] where ctx ends first; [ErrEnded] where the workflow has
 // closed.
 func (f *Flows) CancelPayment(ctx context.Context, paymentID string) (workflows.CancelOutcome, error) {
-	var outcome workflows.CancelOutcome
-	err := f.ask(ctx, client.UpdateWorkflowOptions{
+	return ask[workflows.CancelOutcome](ctx, f, client.UpdateWorkflowOptions{
 		WorkflowID: workflows.PaymentWorkflowID(paymentID), UpdateName: workflows.UpdateCancel, UpdateID: cancelUpdateID,
-	}, &outcome)
-	return outcome, err
+	})
 }
 
 // SetPhoneNumber waits for the gateway's answer; the same updateID joins the
@@ -160,12 +155,10 @@ func (f *Flows) CancelPayment(ctx context.Context, paymentID string) (workflows.
 func (f *Flows) SetPhoneNumber(
 	ctx context.Context, paymentID, updateID string, in workflows.SetPhoneNumberRequest,
 ) (workflows.PhoneNumberOutcome, error) {
-	var outcome workflows.PhoneNumberOutcome
-	err := f.ask(ctx, client.UpdateWorkflowOptions{
+	return ask[workflows.PhoneNumberOutcome](ctx, f, client.UpdateWorkflowOptions{
 		WorkflowID: workflows.PaymentWorkflowID(paymentID), UpdateName: workflows.UpdateSetPhoneNumber, UpdateID: updateID,
 		Args: []any{in},
-	}, &outcome)
-	return outcome, err
+	})
 }
 
 // ReviewPayment takes a person's decision to the payment's workflow and waits for
@@ -174,43 +167,40 @@ func (f *Flows) SetPhoneNumber(
 func (f *Flows) ReviewPayment(
 	ctx context.Context, paymentID, updateID string, in workflows.ReviewRequest,
 ) (workflows.ReviewOutcome, error) {
-	return f.review(ctx, workflows.PaymentWorkflowID(paymentID), updateID, in)
+	return ask[workflows.ReviewOutcome](ctx, f, review(workflows.PaymentWorkflowID(paymentID), updateID, in))
 }
 
 // ReviewRefund does so for a refund.
 func (f *Flows) ReviewRefund(
 	ctx context.Context, refundID, updateID string, in workflows.ReviewRequest,
 ) (workflows.ReviewOutcome, error) {
-	return f.review(ctx, workflows.RefundWorkflowID(refundID), updateID, in)
+	return ask[workflows.ReviewOutcome](ctx, f, review(workflows.RefundWorkflowID(refundID), updateID, in))
 }
 
-func (f *Flows) review(ctx context.Context, workflowID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
-	var outcome workflows.ReviewOutcome
-	err := f.ask(ctx, client.UpdateWorkflowOptions{
+func review(workflowID, updateID string, in workflows.ReviewRequest) client.UpdateWorkflowOptions {
+	return client.UpdateWorkflowOptions{
 		WorkflowID: workflowID, UpdateName: workflows.UpdateReview, UpdateID: updateID, Args: []any{in},
-	}, &outcome)
-	return outcome, err
+	}
 }
 
 // SettleRefund takes a person's decision on a refund whose workflow has ended
 // without settling it. The errors are those of CancelPayment.
 func (f *Flows) SettleRefund(ctx context.Context, updateID string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error) {
-	var outcome workflows.ReviewOutcome
-	err := f.start(ctx, starting{
+	return start[workflows.ReviewOutcome](ctx, f, starting{
 		workflow: workflows.SettleRefundName, id: workflows.SettlementWorkflowID(in.RefundID), input: in, again: true,
 		update: workflows.UpdateAwaitSettlement, updateID: updateID, args: []any{in.Word},
 		summary: string(in.Word.Verdict) + " · " + in.PaymentID,
-	}, &outcome)
-	return outcome, err
+	})
 }
 
-func (f *Flows) ask(ctx context.Context, options client.UpdateWorkflowOptions, outcome any) error {
+// ask waits for what a running workflow answers to an update.
+func ask[T any](ctx context.Context, f *Flows, options client.UpdateWorkflowOptions) (outcome T, err error) {
 	options.WaitForStage = client.WorkflowUpdateStageCompleted
 	handle, err := f.client.UpdateWorkflow(ctx, options)
 	if err == nil {
-		err = handle.Get(ctx, outcome)
+		err = handle.Get(ctx, &outcome)
 	}
-	return f.translate(ctx, options.WorkflowID, err, ErrEnded)
+	return outcome, f.translate(ctx, options.WorkflowID, err, ErrEnded)
 }
 
 // RelayEvent hands an event to the payment's workflow, which takes each digest

@@ -37,15 +37,18 @@ const (
 
 // NewID returns a fresh payment id for a request without an idempotency key:
 // "pay_" and 26 characters that sort by time. It reads 10 bytes of entropy.
-func NewID(now time.Time, entropy io.Reader) (string, error) { return fresh(idPrefix, now, entropy) }
+func NewID(now time.Time, entropy io.Reader) (string, error) {
+	return FreshID(idPrefix, now, entropy)
+}
 
 // NewGatewayEventID returns a fresh id of the same form for an event: "whe_" and
 // 26 characters.
 func NewGatewayEventID(now time.Time, entropy io.Reader) (string, error) {
-	return fresh(gatewayEventIDPrefix, now, entropy)
+	return FreshID(gatewayEventIDPrefix, now, entropy)
 }
 
-func fresh(prefix string, now time.Time, entropy io.Reader) (string, error) {
+// FreshID returns a prefix and 26 characters that sort by time.
+func FreshID(prefix string, now time.Time, entropy io.Reader) (string, error) {
 	id, err := ulid.New(ulid.Timestamp(now), entropy)
 	if err != nil {
 		return "", fmt.Errorf("draw a random id: %w", err)

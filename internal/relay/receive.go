@@ -13,32 +13,26 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// Received says how an event was taken. It is durable either way.
-type Received struct {
-	// Malformed says that the body is not a JSON object: it is kept for people,
-	// and handed to nobody.
-	Malformed bool
-}
-
 // Receive makes an event durable, whole, and wakes [Relay.Run]. headers are those
 // worth keeping. The event is stored even if ctx ends meanwhile, since its sender
 // may not send it again. An error says that it may not be stored: ask for it once
-// more. Receiving an event twice is the same as receiving it once.
-func (r *Relay) Receive(ctx context.Context, body []byte, headers map[string]string) (Received, error) {
+// more. Receiving an event twice is the same as receiving it once. A malformed
+// event is not a JSON object: it is kept for people, and handed to nobody.
+func (r *Relay) Receive(ctx context.Context, body []byte, headers map[string]string) (malformed bool, err error) {
 	event, err := r.event(body, headers)
 	if err != nil {
-		return Received{}, err
+		return false, err
 	}
 	failpoint.Reach(failpoint.WebhookBefore)
 	if _, err := r.cfg.Store.AddGatewayEvent(context.WithoutCancel(ctx), event); err != nil {
-		return Received{}, err
+		return false, err
 	}
 	failpoint.Reach(failpoint.WebhookStored)
 	if event.Verdict == ledger.EventMalformed {
-		return Received{Malformed: true}, nil
+		return true, nil
 	}
 	r.wakeUp()
-	return Received{}, nil
+	return false, nil
 }
 
 // event is what the store keeps. An event that lacks a field is still a hint to

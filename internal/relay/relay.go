@@ -45,14 +45,9 @@ type Store interface {
 	MatchGatewayEvent(ctx context.Context, event ledger.GatewayEvent) (paymentID string, err error)
 }
 
-// Flows reaches the workflows. Both methods may return [flows.ErrUnavailable].
-// It is safe for concurrent use.
+// Flows reaches the workflows. [flows.Flows] says what each method does.
 type Flows interface {
-	// RelayEvent hands an event to the payment's workflow, which takes each
-	// digest once. [flows.ErrEnded] where the workflow has closed.
 	RelayEvent(ctx context.Context, paymentID string, event workflows.GatewayEvent) error
-	// ApplyLateEvent starts the workflow of an event that no payment's own
-	// workflow takes, once for each digest.
 	ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventInput) error
 }
 
@@ -292,8 +287,6 @@ func ignoredKind(kind athmovil.EventKind) (effect string, ignored bool) {
 		return "a Pay a Business payment, made without a ticket", true
 	case athmovil.EventDonation:
 		return "a donation, made without a ticket", true
-	case athmovil.EventUnknown:
-		return "an unknown kind of event", true
 	case athmovil.EventRefund, athmovil.EventEcommerceCompleted, athmovil.EventEcommerceCancelled, athmovil.EventEcommerceExpired:
 		return "", false
 	default:
