@@ -17,8 +17,8 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// ReconcileStore is what a report is compared with. internal/store satisfies it.
-type ReconcileStore interface {
+// Store is what a report is compared with. internal/store satisfies it.
+type Store interface {
 	// Payment returns a payment, or ledger.ErrNotFound.
 	Payment(ctx context.Context, id string) (ledger.Record, error)
 	// PaymentByReference returns the payment with the gateway's reference
@@ -43,7 +43,7 @@ type ReconcileStore interface {
 // use.
 type Reconcile struct {
 	Client *athmovil.Client
-	Store  ReconcileStore
+	Store  Store
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -245,7 +245,7 @@ func (r *Reconcile) stuck(ctx context.Context, p payment.Payment, total money.Am
 	return c.found, nil
 }
 
-// RefundsInReview lists the refunds that wait for somebody to know.
+// RefundsInReview does [activity.RefundsInReview].
 func (r *Reconcile) RefundsInReview(ctx context.Context, _ activity.None) (activity.RefundsInReviewResult, error) {
 	open := true
 	filter := ledger.ReviewFilter{Open: &open, Limit: 100}
@@ -295,7 +295,7 @@ func (r *Reconcile) SearchReport(ctx context.Context, in activity.SearchReportIn
 	}, nil
 }
 
-// RecordReconciliation keeps what a run came to.
+// RecordReconciliation does [activity.RecordReconciliation].
 func (r *Reconcile) RecordReconciliation(ctx context.Context, in payment.Reconciliation) (activity.None, error) {
 	return activity.None{}, r.Store.RecordReconciliation(ctx, in)
 }
