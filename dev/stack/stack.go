@@ -311,9 +311,9 @@ func (s *stack) workerConfig() (runner.Config, error) {
 	config.Payments = true
 	config.Host = ""
 	config.Store, config.KeyFile = s.addresses.Store, s.addresses.KeyFile
-	config.TemporalAddress, config.TemporalNamespace = s.addresses.Temporal, namespace
-	config.PublicToken, config.PrivateToken = s.publicKey, s.privateKey
-	config.GatewayURL, config.GatewayReportURL = s.addresses.Gateway, s.addresses.Gateway
+	config.Temporal.Address, config.Temporal.Namespace = s.addresses.Temporal, namespace
+	config.Gateway.PublicToken, config.Gateway.PrivateToken = s.publicKey, s.privateKey
+	config.Gateway.BaseURL, config.Gateway.ReportBaseURL = s.addresses.Gateway, s.addresses.Gateway
 	config.Logger = s.logger
 	return config, nil
 }
