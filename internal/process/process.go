@@ -63,7 +63,8 @@ type Config struct {
 	// means that the process claims nothing.
 	MerchantID string
 	// Operations opens the listener for health checks and metrics. [Open] calls it
-	// before anything else. Nil means that nothing is served.
+	// before anything else, so that a process that waits for its database shows
+	// that it is alive. [Process.Close] closes it. Nil means that nothing is served.
 	Operations func(context.Context) (net.Listener, error)
 	// Temporal says where workflows run. Open sets its Sealer, Logger, Metrics and
 	// Interceptors. A Wait of zero means StartTimeout.
