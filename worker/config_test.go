@@ -160,20 +160,20 @@ func TestRunRefuses(t *testing.T) {
 }
 
 // A field that is missing in one direction would be ignored without a word.
-func TestEveryConfigFieldReachesTheRunner(t *testing.T) {
+func TestEveryConfigFieldReachesTheRunnerAndComesBack(t *testing.T) {
 	t.Parallel()
 	cfg := worker.Config{
 		Store: "a", KeyFile: "b", Host: "c", Payments: true, PublicToken: "d", PrivateToken: private.NewToken("e"),
 		TemporalAddress: "f", TemporalNamespace: "g", GatewayURL: "h", GatewayReportURL: "i", CallTimeout: 1, CallsPerSecond: 2, Waiting: 3,
 		ReconcileAt: "j", StartTimeout: 4, Endpoints: "k", StopTimeout: 5, OpsListen: "l", Logger: slog.Default(), Now: time.Now, Started: func() {},
 	}
-	given, taken := reflect.ValueOf(cfg), reflect.ValueOf(worker.Runner(cfg))
+	given, taken := reflect.ValueOf(cfg), reflect.ValueOf(worker.RoundTrip(cfg))
 	for i := range given.NumField() {
 		field := given.Type().Field(i)
 		if !field.IsExported() {
 			continue
 		}
 		require.False(t, given.Field(i).IsZero(), "give %s a value in this test", field.Name)
-		require.Equal(t, fmt.Sprint(given.Field(i)), fmt.Sprint(taken.FieldByName(field.Name)), field.Name)
+		require.Equal(t, fmt.Sprint(given.Field(i)), fmt.Sprint(taken.Field(i)), field.Name)
 	}
 }

@@ -1,6 +1,4 @@
 package worker
 
-import "github.com/cobropay/cobro/internal/runner"
-
-// Runner is what Run hands to package runner.
-func Runner(c Config) runner.Config { return c.runner() }
+// RoundTrip hands a configuration to package runner, and takes it back.
+func RoundTrip(c Config) Config { return fromRunner(c.runner()) }

@@ -113,26 +113,31 @@ type Config struct {
 // every mistake at once.
 func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	c, err := runner.ConfigFromEnv(getenv)
+	return fromRunner(c), err
+}
+
+// fromRunner is the inverse of [Config.runner].
+func fromRunner(c runner.Config) Config {
 	return Config{
 		Store: c.Store, KeyFile: c.KeyFile, Host: c.Host,
-		Payments: c.Payments, PublicToken: c.PublicToken, PrivateToken: c.PrivateToken,
-		TemporalAddress: c.TemporalAddress, TemporalNamespace: c.TemporalNamespace,
-		GatewayURL: c.GatewayURL, GatewayReportURL: c.GatewayReportURL, CallTimeout: c.CallTimeout,
-		CallsPerSecond: c.CallsPerSecond, Waiting: c.Waiting, ReconcileAt: c.ReconcileAt,
+		Payments: c.Payments, PublicToken: c.Gateway.PublicToken, PrivateToken: c.Gateway.PrivateToken,
+		TemporalAddress: c.Temporal.Address, TemporalNamespace: c.Temporal.Namespace,
+		GatewayURL: c.Gateway.BaseURL, GatewayReportURL: c.Gateway.ReportBaseURL, CallTimeout: c.Gateway.Timeout,
+		CallsPerSecond: c.Gateway.CallsPerSecond, Waiting: c.Waiting, ReconcileAt: c.ReconcileAt,
 		StartTimeout: c.StartTimeout, Endpoints: c.Endpoints, StopTimeout: c.StopTimeout,
 		OpsListen: c.OpsListen, Logger: c.Logger, Now: c.Now, Started: c.Started,
 		environment: c,
-	}, err
+	}
 }
 
 // runner returns the configuration of package runner.
 func (c *Config) runner() runner.Config {
 	r := c.environment
 	r.Store, r.KeyFile, r.Host = c.Store, c.KeyFile, c.Host
-	r.Payments, r.PublicToken, r.PrivateToken = c.Payments, c.PublicToken, c.PrivateToken
-	r.TemporalAddress, r.TemporalNamespace = c.TemporalAddress, c.TemporalNamespace
-	r.GatewayURL, r.GatewayReportURL, r.CallTimeout = c.GatewayURL, c.GatewayReportURL, c.CallTimeout
-	r.CallsPerSecond, r.Waiting, r.ReconcileAt = c.CallsPerSecond, c.Waiting, c.ReconcileAt
+	r.Payments, r.Gateway.PublicToken, r.Gateway.PrivateToken = c.Payments, c.PublicToken, c.PrivateToken
+	r.Temporal.Address, r.Temporal.Namespace = c.TemporalAddress, c.TemporalNamespace
+	r.Gateway.BaseURL, r.Gateway.ReportBaseURL, r.Gateway.Timeout = c.GatewayURL, c.GatewayReportURL, c.CallTimeout
+	r.Gateway.CallsPerSecond, r.Waiting, r.ReconcileAt = c.CallsPerSecond, c.Waiting, c.ReconcileAt
 	r.StartTimeout, r.Endpoints, r.StopTimeout = c.StartTimeout, c.Endpoints, c.StopTimeout
 	r.OpsListen, r.Logger, r.Now, r.Started = c.OpsListen, c.Logger, c.Now, c.Started
 	return r

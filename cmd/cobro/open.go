@@ -12,6 +12,7 @@ import (
 	"github.com/cobropay/cobro/internal/process"
 	"github.com/cobropay/cobro/internal/runner"
 	"github.com/cobropay/cobro/internal/settings"
+	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -28,20 +29,19 @@ func (p *program) withApp(needs opening, use func(*app.App) error) (err error) {
 	if err != nil {
 		return err
 	}
-	if needs.gateway && cfg.PublicToken == "" {
+	if needs.gateway && cfg.Gateway.PublicToken == "" {
 		return errors.New("no public token: set COBRO_ATHM_PUBLIC_TOKEN")
 	}
-	if needs.gateway && cfg.PrivateToken.IsZero() {
+	if needs.gateway && cfg.Gateway.PrivateToken.IsZero() {
 		return errors.New("no private token: set COBRO_ATHM_PRIVATE_TOKEN")
 	}
 	read, wrong := settings.Read(settings.API, p.settings.getenv)
 	if err := settings.Join(wrong); err != nil && needs.temporal {
 		return err
 	}
-	cfg.Logger = p.logger
-	opened := cfg.Process()
-	opened.StoreOnly = !needs.temporal
-	opener, err := process.Open(p.ctx, opened)
+	cfg.Logger, cfg.StoreOnly = p.logger, !needs.temporal
+	cfg.Tracing = tracing.Options{} // a command makes no spans
+	opener, err := process.Open(p.ctx, cfg.Config)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (p *program) withApp(needs opening, use func(*app.App) error) (err error) {
 		config.Flows = flows.New(opener.Temporal)
 	}
 	if needs.gateway {
-		gateway, err := cfg.Gateway(opener)
+		gateway, err := cfg.Client(opener)
 		if err != nil {
 			return err
 		}

@@ -258,13 +258,16 @@ func (*apiCommand) Run(p *program) error {
 	ops := "http://" + operations.Addr().String()
 	p.logger.Info("api starting", "ops", ops)
 	return serve.Run(p.ctx, serve.Config{
-		API:        func(ctx context.Context) (net.Listener, error) { return process.Listen(ctx, read.Listen, "--listen") },
-		Operations: operations, Store: read.Store, KeyFile: read.KeyFile, APIKey: read.APIKey, WebhookSecret: read.WebhookSecret,
-		Temporal: temporal, MerchantID: read.MerchantID, MinExpiresIn: read.MinExpiresIn,
-		Timing: read.Timing, Wait: read.Wait, StartTimeout: read.StartTimeout, StopTimeout: read.StopTimeout,
+		Config: process.Config{
+			Store: read.Store, KeyFile: read.KeyFile, MerchantID: read.MerchantID, Temporal: temporal, StartTimeout: read.StartTimeout,
+			Operations: func(context.Context) (net.Listener, error) { return operations, nil },
+			Tracing:    traces, Logger: p.logger,
+		},
+		API:    func(ctx context.Context) (net.Listener, error) { return process.Listen(ctx, read.Listen, "--listen") },
+		APIKey: read.APIKey, WebhookSecret: read.WebhookSecret, MinExpiresIn: read.MinExpiresIn,
+		Timing: read.Timing, Wait: read.Wait, StopTimeout: read.StopTimeout,
 		Drain:        func(limit context.Context) { drain(limit, read.Drain, p.logger) },
-		CodecOrigins: read.CodecOrigins, CodecToken: read.CodecToken, Logger: p.logger,
-		Tracing: traces,
+		CodecOrigins: read.CodecOrigins, CodecToken: read.CodecToken,
 		Started: func(api net.Addr) { p.logger.Info("api started", "api", "http://"+api.String(), "ops", ops) },
 	})
 }

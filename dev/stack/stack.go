@@ -291,11 +291,14 @@ func (s *stack) serve(ctx context.Context, stdout io.Writer, began time.Time) er
 func (s *stack) apiConfig(timing workflows.Timing) (serve.Config, error) {
 	traces, err := tracing.LoadOptions(s.getenv)
 	config := serve.Config{
-		API:        func(context.Context) (net.Listener, error) { return s.api, nil },
-		Operations: s.ops, Store: s.addresses.Store, KeyFile: s.addresses.KeyFile,
-		APIKey: s.secrets.APIKey, WebhookSecret: s.secrets.WebhookSecret,
-		Temporal: temporalclient.Options{Address: s.addresses.Temporal, Namespace: namespace},
-		Timing:   timing, CodecOrigins: s.origins, Logger: s.logger, Tracing: traces,
+		Config: process.Config{
+			Store: s.addresses.Store, KeyFile: s.addresses.KeyFile,
+			Temporal:   temporalclient.Options{Address: s.addresses.Temporal, Namespace: namespace},
+			Operations: func(context.Context) (net.Listener, error) { return s.ops, nil },
+			Tracing:    traces, Logger: s.logger,
+		},
+		API:    func(context.Context) (net.Listener, error) { return s.api, nil },
+		APIKey: s.secrets.APIKey, WebhookSecret: s.secrets.WebhookSecret, Timing: timing, CodecOrigins: s.origins,
 	}
 	if s.flags.Gateway != gatewayLive {
 		config.MinExpiresIn = simulatorExpiry
@@ -311,9 +314,9 @@ func (s *stack) workerConfig() (runner.Config, error) {
 	config.Payments = true
 	config.Host = ""
 	config.Store, config.KeyFile = s.addresses.Store, s.addresses.KeyFile
-	config.TemporalAddress, config.TemporalNamespace = s.addresses.Temporal, namespace
-	config.PublicToken, config.PrivateToken = s.publicKey, s.privateKey
-	config.GatewayURL, config.GatewayReportURL = s.addresses.Gateway, s.addresses.Gateway
+	config.Temporal.Address, config.Temporal.Namespace = s.addresses.Temporal, namespace
+	config.Gateway.PublicToken, config.Gateway.PrivateToken = s.publicKey, s.privateKey
+	config.Gateway.BaseURL, config.Gateway.ReportBaseURL = s.addresses.Gateway, s.addresses.Gateway
 	config.Logger = s.logger
 	return config, nil
 }

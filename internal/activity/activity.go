@@ -110,13 +110,12 @@ const reportTries = 3
 // activity of [ClassRecord] has no Start.
 func (d Def[In, Out]) Start(ctx workflow.Context, in In) Future[Out] {
 	options := workflow.GetActivityOptions(ctx)
-	once := &temporal.RetryPolicy{MaximumAttempts: 1}
 	switch d.class {
 	case ClassRead:
 	case ClassReport:
 		options.RetryPolicy = &temporal.RetryPolicy{InitialInterval: options.RetryPolicy.InitialInterval, MaximumAttempts: reportTries}
 	case ClassCreate, ClassMoveMoney, ClassAsk:
-		options.RetryPolicy = once
+		return d.Once(ctx, in)
 	case ClassRecord:
 		panic("activity " + d.name + " is local: it has no Start")
 	default:
@@ -125,8 +124,8 @@ func (d Def[In, Out]) Start(ctx workflow.Context, in In) Future[Out] {
 	return d.execute(ctx, options, in)
 }
 
-// Once begins a single attempt of an activity of [ClassRead], for somebody who
-// waits: an answer that does not come tells nothing.
+// Once begins a single attempt, whatever the class. One of [ClassRead] is for
+// somebody who waits: an answer that does not come tells nothing.
 func (d Def[In, Out]) Once(ctx workflow.Context, in In) Future[Out] {
 	options := workflow.GetActivityOptions(ctx)
 	options.RetryPolicy = &temporal.RetryPolicy{MaximumAttempts: 1}

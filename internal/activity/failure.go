@@ -48,8 +48,6 @@ func (f GatewayFailure) Definite() bool {
 	switch f.Kind {
 	case KindDeclined, KindInvalid, KindAuthentication:
 		return !f.LookFirst
-	case KindUnavailable, KindUnknown:
-		return false
 	default:
 		return false
 	}

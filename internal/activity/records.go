@@ -71,10 +71,10 @@ type ReopenDeliveryResult struct {
 
 // SettleEventInput is what became of a webhook's event.
 type SettleEventInput struct {
-	EventID   string                `json:"event_id"`
+	EventID   string              `json:"event_id"`
 	Verdict   ledger.EventVerdict `json:"verdict"`
-	MatchedID string                `json:"matched_id,omitempty"`
-	Effect    string                `json:"effect"` // in words for people; no personal data
+	MatchedID string              `json:"matched_id,omitempty"`
+	Effect    string              `json:"effect"` // in words for people; no personal data
 }
 
 // LookUpPaymentInput names a payment.

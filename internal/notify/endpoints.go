@@ -65,12 +65,8 @@ func (e *Endpoints) Deliver(ctx context.Context, arguments converter.EncodedValu
 			Category: temporal.ApplicationErrorCategoryBenign, Cause: err, // its text may hold what it could not read
 		})
 	}
-	now := e.Now
-	if now == nil {
-		now = time.Now
-	}
 	attempt := int(sdk.GetInfo(ctx).Attempt)
-	return endpointError(attempt, Deliver(ctx, n, e.Attempts, now, func(ctx context.Context) (*ledger.Answer, error) {
+	return endpointError(attempt, deliver(ctx, n, e.Attempts, e.Now, func(ctx context.Context) (*ledger.Answer, error) {
 		endpoint, err := e.find(sdk.GetInfo(ctx).ActivityType.Name)
 		if err != nil {
 			return nil, err

@@ -46,24 +46,21 @@ func Announced(host string, receivers []activities.Receiver) []ledger.Receiver {
 // nil; a note that cannot be written never fails a delivery. now is the clock of
 // the notes; nil means time.Now.
 func Register(registry activity.Registry, receivers []activities.Receiver, attempts AttemptStore, now func() time.Time) {
-	if now == nil {
-		now = time.Now
-	}
 	for _, r := range receivers {
 		registry.RegisterActivityWithOptions(
 			func(ctx context.Context, n payment.Notification) error {
-				return Deliver(ctx, n, attempts, now, func(ctx context.Context) (*ledger.Answer, error) { return nil, r.Func(ctx, n) })
+				return deliver(ctx, n, attempts, now, func(ctx context.Context) (*ledger.Answer, error) { return nil, r.Func(ctx, n) })
 			},
 			sdk.RegisterOptions{Name: workflows.ReceiverActivity(r.Event, r.Name)},
 		)
 	}
 }
 
-// Deliver makes one attempt to deliver a notification, inside the receiver's
+// deliver makes one attempt to deliver a notification, inside the receiver's
 // activity, and notes what came of it. What the receiver says stays out of logs:
 // it may name a customer. A panic is an error like any other. send may return
 // what an HTTP endpoint answered, to be kept with the attempt.
-func Deliver(
+func deliver(
 	ctx context.Context, n payment.Notification, attempts AttemptStore, now func() time.Time,
 	send func(context.Context) (*ledger.Answer, error),
 ) error {
@@ -73,6 +70,9 @@ func Deliver(
 	info := sdk.GetInfo(ctx)
 	if err != nil {
 		sdk.GetLogger(ctx).Warn("receiver failed", "receiver", info.ActivityType.Name, "notification", n.ID)
+	}
+	if now == nil {
+		now = time.Now
 	}
 	attempt := ledger.Attempt{
 		DeliveryID: n.ID, Execution: info.WorkflowExecution.RunID + "/" + info.ActivityID, Number: int(info.Attempt),
@@ -160,7 +160,7 @@ const typeReceiver = "receiver"
 
 // quiet keeps the text of a receiver's error, which may name a customer, out of
 // the log: the SDK logs an activity's error as one unless it is benign, and
-// engine.Logger leaves out what a benign one says. The text is in the history,
+// temporalclient.Logger leaves out what a benign one says. The text is in the history,
 // encrypted. What the error says of further attempts is kept.
 func quiet(err error) error {
 	if err == nil {

@@ -38,11 +38,9 @@ import (
 	"github.com/cobropay/cobro/internal/tracing"
 )
 
-const (
-	// operationsTimeout bounds an answer at the operations address. /codec/ may
-	// send megabytes over a slow line.
-	operationsTimeout = time.Minute
-)
+// operationsTimeout bounds an answer at the operations address. /codec/ may send
+// megabytes over a slow line.
+const operationsTimeout = time.Minute
 
 // Config says what a process opens.
 type Config struct {
@@ -65,7 +63,8 @@ type Config struct {
 	// means that the process claims nothing.
 	MerchantID string
 	// Operations opens the listener for health checks and metrics. [Open] calls it
-	// before anything else. Nil means that nothing is served.
+	// before anything else, so that a process that waits for its database shows
+	// that it is alive. [Process.Close] closes it. Nil means that nothing is served.
 	Operations func(context.Context) (net.Listener, error)
 	// Temporal says where workflows run. Open sets its Sealer, Logger, Metrics and
 	// Interceptors. A Wait of zero means StartTimeout.
@@ -149,6 +148,7 @@ func Open(ctx context.Context, cfg Config) (_ *Process, err error) {
 
 func (c *Config) setDefaults() {
 	c.StartTimeout = cmp.Or(c.StartTimeout, temporalclient.DefaultWait)
+	c.Temporal.Namespace = cmp.Or(c.Temporal.Namespace, temporalclient.DefaultNamespace)
 	c.Temporal.Wait = cmp.Or(c.Temporal.Wait, c.StartTimeout)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Metrics == nil {
@@ -221,15 +221,11 @@ func (p *Process) preparePayments(ctx context.Context) error {
 		return nil
 	}
 	p.front.WaitFor("search_attributes")
-	if err := temporalclient.EnsureSearchAttributes(ctx, p.Temporal, p.namespace()); err != nil {
+	if err := temporalclient.EnsureSearchAttributes(ctx, p.Temporal, p.cfg.Temporal.Namespace); err != nil {
 		return err
 	}
 	p.Metrics.WatchStore(ctx, p.Store, p.Logger, p.cfg.Now)
 	return nil
-}
-
-func (p *Process) namespace() string {
-	return cmp.Or(p.cfg.Temporal.Namespace, temporalclient.DefaultNamespace)
 }
 
 // ReadyChecks returns what every process needs for its work: the store with its
@@ -245,7 +241,7 @@ func (p *Process) ReadyChecks() []operations.Check {
 	}
 	if p.cfg.Payments {
 		checks = append(checks, operations.Check{
-			Name: "search_attributes", Check: temporalclient.SearchAttributesSeen(p.Temporal, p.namespace()),
+			Name: "search_attributes", Check: temporalclient.SearchAttributesSeen(p.Temporal, p.cfg.Temporal.Namespace),
 		})
 	}
 	return checks

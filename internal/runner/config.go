@@ -21,51 +21,26 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// builtInHost is the host of the receivers that Cobro brings along.
-const builtInHost = ledger.BuiltInHost
-
-// Config says what a process runs and what it runs on. Package worker says more
-// of each field.
+// Config says what a process runs and what it runs on. Package worker says what
+// each setting means.
 type Config struct {
-	// Required fields
+	// Config says what the process opens. [Run] sets Operations and the name of
+	// the service that it traces. A program for receivers alone leaves Payments
+	// false.
+	process.Config
 
-	Store   string
-	KeyFile string
+	// Gateway says how ATH Móvil is called. [Config.Client] sets Now and Observe.
+	Gateway athmovil.Config
 
-	// Required fields for programs with receivers
+	Host        string
+	Waiting     int
+	ReconcileAt string
+	Endpoints   string
+	StopTimeout time.Duration
+	OpsListen   string
+	Started     func()
 
-	Host string
-
-	// Required fields for payments
-
-	Payments     bool
-	PublicToken  string
-	PrivateToken private.Token
-
-	// Optional fields
-
-	TemporalAddress   string
-	TemporalNamespace string
-	GatewayURL        string
-	GatewayReportURL  string
-	CallTimeout       time.Duration
-	CallsPerSecond    rate.Limit
-	Waiting           int
-	ReconcileAt       string
-	StartTimeout      time.Duration
-	Endpoints         string
-	StopTimeout       time.Duration
-	OpsListen         string
-	// Metrics are those of an API in the same process, as in dev. Nil means new
-	// ones.
-	Metrics *metrics.Metrics
-	Logger  *slog.Logger
-	Now     func() time.Time
-	Started func()
-
-	temporal temporalclient.Options // the rest of what the TEMPORAL_… variables say
-	tracing  tracing.Options        // what the OTEL_… variables say
-	getenv   func(string) string    // of secrets that the endpoints file names; nil means os.Getenv
+	getenv func(string) string // of secrets that the endpoints file names; nil means os.Getenv
 }
 
 // ConfigFromEnv reads a Config from COBRO_… and TEMPORAL_… variables. Where
@@ -86,14 +61,15 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	traces, err := tracing.LoadOptions(getenv)
 	problems = append(problems, err)
 	cfg := Config{
-		Store: read.Store, KeyFile: read.KeyFile, Host: read.ReceiverHost,
-		PublicToken: read.PublicToken, PrivateToken: read.PrivateToken,
-		TemporalAddress: temporal.Address, TemporalNamespace: temporal.Namespace,
-		GatewayURL: read.GatewayURL, GatewayReportURL: read.GatewayReportURL,
-		CallTimeout: read.CallTimeout, CallsPerSecond: rate.Limit(read.CallsPerSecond), Waiting: read.Waiting,
-		ReconcileAt: read.ReconcileAt, StartTimeout: read.StartTimeout, Endpoints: read.Endpoints,
-		StopTimeout: read.StopTimeout, OpsListen: read.OpsListen,
-		temporal: temporal, tracing: traces, getenv: getenv,
+		Config: process.Config{
+			Store: read.Store, KeyFile: read.KeyFile, Temporal: temporal, StartTimeout: read.StartTimeout, Tracing: traces,
+		},
+		Gateway: athmovil.Config{
+			PublicToken: read.PublicToken, PrivateToken: read.PrivateToken, BaseURL: read.GatewayURL, ReportBaseURL: read.GatewayReportURL,
+			Timeout: read.CallTimeout, CallsPerSecond: rate.Limit(read.CallsPerSecond),
+		},
+		Host: read.ReceiverHost, Waiting: read.Waiting, ReconcileAt: read.ReconcileAt, Endpoints: read.Endpoints,
+		StopTimeout: read.StopTimeout, OpsListen: read.OpsListen, getenv: getenv,
 	}
 	dev, err := settings.ReadDev(raw)
 	cfg.fillFrom(dev)
@@ -108,17 +84,17 @@ func (c *Config) fillFrom(dev settings.Dev) {
 	if dev == (settings.Dev{}) {
 		return
 	}
-	c.TemporalAddress, c.TemporalNamespace = dev.Temporal, dev.Namespace
+	c.Temporal.Address, c.Temporal.Namespace = dev.Temporal, dev.Namespace
 	c.Store, c.KeyFile = dev.Store, dev.KeyFile
-	if c.GatewayURL == "" && c.GatewayReportURL == "" && c.PublicToken == "" && c.PrivateToken.IsZero() {
-		c.GatewayURL, c.GatewayReportURL = dev.Gateway, dev.Gateway
-		c.PublicToken, c.PrivateToken = dev.PublicToken, private.NewToken(dev.PrivateToken)
+	if g := &c.Gateway; g.BaseURL == "" && g.ReportBaseURL == "" && g.PublicToken == "" && g.PrivateToken.IsZero() {
+		g.BaseURL, g.ReportBaseURL = dev.Gateway, dev.Gateway
+		g.PublicToken, g.PrivateToken = dev.PublicToken, private.NewToken(dev.PrivateToken)
 	}
 }
 
-// Validate reports at once everything that is missing or wrong for a process with
+// validate reports at once everything that is missing or wrong for a process with
 // this many receivers.
-func (c *Config) Validate(receivers int) error {
+func (c *Config) validate(receivers int) error {
 	var problems []error
 	require := func(ok bool, problem string) {
 		if !ok {
@@ -130,28 +106,22 @@ func (c *Config) Validate(receivers int) error {
 	require(c.Payments || receivers > 0, "worker: nothing to run: register a receiver, or set Payments")
 	if receivers > 0 {
 		require(ledger.IsHost(c.Host), `worker: Config.Host must name this program with 1 to 40 of a-z, 0-9 and hyphens, such as "shop"`)
-		require(c.Host != builtInHost, `worker: the host "cobro" is Cobro's own; give this program another name`)
+		require(c.Host != ledger.BuiltInHost, `worker: the host "cobro" is Cobro's own; give this program another name`)
 	}
 	if c.Payments {
 		_, _, err := reconcileTime(c.ReconcileAt)
 		require(err == nil, `worker: the time of the reconciliation must be like "02:00", or "off": fix COBRO_RECONCILE_AT`)
-		require(c.PublicToken != "", "worker: no public token: set COBRO_ATHM_PUBLIC_TOKEN")
-		require(!c.PrivateToken.IsZero(), "worker: no private token: set COBRO_ATHM_PRIVATE_TOKEN")
+		require(c.Gateway.PublicToken != "", "worker: no public token: set COBRO_ATHM_PUBLIC_TOKEN")
+		require(!c.Gateway.PrivateToken.IsZero(), "worker: no private token: set COBRO_ATHM_PRIVATE_TOKEN")
 		problems = append(problems, c.checkEndpoints())
 	}
 	return errors.Join(problems...)
 }
 
 func (c *Config) setDefaults() {
-	if c.Waiting == 0 {
-		c.Waiting = settings.DefaultWaiting
-	}
-	if c.StopTimeout == 0 {
-		c.StopTimeout = settings.DefaultWorkerStopTimeout
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.Waiting = cmp.Or(c.Waiting, settings.DefaultWaiting)
+	c.StopTimeout = cmp.Or(c.StopTimeout, settings.DefaultWorkerStopTimeout)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -168,28 +138,10 @@ func (c *Config) setDefaults() {
 	if c.Started == nil {
 		c.Started = func() {}
 	}
-}
-
-// Process returns what a command opens with [process.Open] that needs the same
-// store and the same Temporal, and runs no worker.
-func (c *Config) Process() process.Config {
-	temporal := c.temporal
-	temporal.Address, temporal.Namespace = c.TemporalAddress, c.TemporalNamespace
-	return process.Config{
-		Store: c.Store, KeyFile: c.KeyFile, Temporal: temporal, StartTimeout: c.StartTimeout,
-		Metrics: c.Metrics, Logger: c.Logger, Now: c.Now,
-	}
-}
-
-// process returns what Run opens.
-func (c *Config) process() process.Config {
-	opened := c.Process()
-	opened.Payments, opened.Tracing = c.Payments, c.tracing
-	opened.Tracing.Service = cmp.Or(c.tracing.Service, "cobro-worker")
+	c.Tracing.Service = cmp.Or(c.Tracing.Service, "cobro-worker")
 	if c.OpsListen != "" {
-		opened.Operations = c.listen
+		c.Operations = c.listen
 	}
-	return opened
 }
 
 func (c *Config) listen(ctx context.Context) (net.Listener, error) {
@@ -200,19 +152,18 @@ func (c *Config) listen(ctx context.Context) (net.Listener, error) {
 	return listener, err
 }
 
-// Gateway returns a client of ATH Móvil whose calls the process measures and
+// Client returns a client of ATH Móvil whose calls the process measures and
 // traces.
-func (c *Config) Gateway(p *process.Process) (*athmovil.Client, error) {
+func (c *Config) Client(p *process.Process) (*athmovil.Client, error) {
 	now := c.Now
 	if now == nil {
 		now = time.Now
 	}
-	return athmovil.New(athmovil.Config{
-		PublicToken: c.PublicToken, PrivateToken: c.PrivateToken, BaseURL: c.GatewayURL, ReportBaseURL: c.GatewayReportURL,
-		Timeout: c.CallTimeout, CallsPerSecond: c.CallsPerSecond, Now: c.Now,
-		Observe: func(ctx context.Context, call athmovil.Call) {
-			p.Metrics.GatewayCalled(call)
-			p.Traces.GatewayCalled(ctx, call, now())
-		},
-	})
+	gateway := c.Gateway
+	gateway.Now = now
+	gateway.Observe = func(ctx context.Context, call athmovil.Call) {
+		p.Metrics.GatewayCalled(call)
+		p.Traces.GatewayCalled(ctx, call, now())
+	}
+	return athmovil.New(gateway)
 }

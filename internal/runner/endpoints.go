@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	sdkactivity "go.temporal.io/sdk/activity"
 	sdk "go.temporal.io/sdk/worker"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/notify"
 	"github.com/cobropay/cobro/internal/outbound"
 )
@@ -31,8 +33,8 @@ func (c *Config) checkEndpoints() error {
 func (r *runner) addEndpoints(ctx context.Context, w sdk.Worker) (stop func(), err error) {
 	sender := outbound.NewSender(outbound.Options{Now: r.cfg.Now, Wrap: r.process.Traces.Transport})
 	endpoints := &notify.Endpoints{Sender: sender, Attempts: r.process.Store, Now: r.cfg.Now}
+	w.RegisterDynamicActivity(endpoints.Deliver, sdkactivity.DynamicRegisterOptions{})
 	if r.cfg.Endpoints == "" {
-		RegisterEndpoints(w, endpoints)
 		return sender.Close, nil
 	}
 	endpoints.File, err = outbound.Open(r.cfg.Endpoints, r.cfg.getenv, r.cfg.Logger)
@@ -42,7 +44,6 @@ func (r *runner) addEndpoints(ctx context.Context, w sdk.Worker) (stop func(), e
 	if err := r.announceEndpoints(ctx, endpoints.File.Endpoints()); err != nil {
 		return nil, err
 	}
-	RegisterEndpoints(w, endpoints)
 
 	watched, cancel := context.WithCancel(ctx)
 	ticker, done := time.NewTicker(endpointsEvery), make(chan struct{})
@@ -61,15 +62,15 @@ func (r *runner) addEndpoints(ctx context.Context, w sdk.Worker) (stop func(), e
 // announceEndpoints tells the store of endpoints, and the log of those that it
 // still has and the file no longer does: events go on being sent to them.
 func (r *runner) announceEndpoints(ctx context.Context, endpoints []outbound.Endpoint) error {
-	announced := notify.EndpointReceivers(builtInHost, endpoints)
-	if err := r.process.Store.AnnounceReceivers(ctx, builtInHost, announced); err != nil {
+	announced := notify.EndpointReceivers(ledger.BuiltInHost, endpoints)
+	if err := r.process.Store.AnnounceReceivers(ctx, ledger.BuiltInHost, announced); err != nil {
 		return fmt.Errorf("announce the endpoints: %w", err)
 	}
 	known, err := r.process.Store.Receivers(ctx)
 	if err != nil {
 		return err
 	}
-	for _, left := range notify.LeftOver(builtInHost, known, announced) {
+	for _, left := range notify.LeftOver(ledger.BuiltInHost, known, announced) {
 		r.cfg.Logger.WarnContext(ctx, `a receiver is announced and no longer in the endpoints file; "cobro receiver remove" removes it`,
 			"event", left.Event, "receiver", left.Name)
 	}

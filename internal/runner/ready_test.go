@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/cobropay/cobro/internal/operations"
+	"github.com/cobropay/cobro/internal/process"
 	"github.com/cobropay/cobro/internal/runner"
 	"github.com/cobropay/cobro/internal/seal"
 	"github.com/cobropay/cobro/internal/store"
@@ -52,7 +53,7 @@ func TestMetricsTellWorkersFromReceivers(t *testing.T) {
 	t.Parallel()
 	for program, payments := range map[string]bool{"worker": true, "receivers": false} {
 		recorder := httptest.NewRecorder()
-		runner.Metrics(runner.Config{Payments: payments}).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		runner.Metrics(runner.Config{Config: process.Config{Payments: payments}}).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		require.Equal(t, 1, strings.Count(recorder.Body.String(), "cobro_build_info{"))
 		require.Regexp(t, `cobro_build_info\{.*program="`+program+`".*\} 1`, recorder.Body.String())
 	}

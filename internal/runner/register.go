@@ -1,13 +1,10 @@
 package runner
 
 import (
-	sdk "go.temporal.io/sdk/activity"
-
 	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/activity/gateway"
 	"github.com/cobropay/cobro/internal/activity/reconcile"
 	"github.com/cobropay/cobro/internal/activity/records"
-	"github.com/cobropay/cobro/internal/notify"
 	"github.com/cobropay/cobro/workflows"
 )
 
@@ -31,16 +28,4 @@ func RegisterPayments(r Registry, calls *gateway.Gateway, writes *records.Record
 // RegisterAwait registers what runs on workflows.AwaitQueue.
 func RegisterAwait(r activity.Registry, calls *gateway.Gateway) {
 	activity.Register(r, activity.AwaitDecision.Bind(calls.AwaitDecision))
-}
-
-// DynamicRegistry is the part of a Temporal worker, or of Temporal's test
-// environment, that takes the one activity which serves every endpoint.
-type DynamicRegistry interface {
-	RegisterDynamicActivity(a any, options sdk.DynamicRegisterOptions)
-}
-
-// RegisterEndpoints registers what serves every activity that the queue's
-// worker has no registration for.
-func RegisterEndpoints(r DynamicRegistry, endpoints *notify.Endpoints) {
-	r.RegisterDynamicActivity(endpoints.Deliver, sdk.DynamicRegisterOptions{})
 }

@@ -21,9 +21,11 @@ import (
 	"github.com/cobropay/cobro/internal/activity/reconcile"
 	"github.com/cobropay/cobro/internal/activity/records"
 	"github.com/cobropay/cobro/internal/flows"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/notify"
 	"github.com/cobropay/cobro/internal/operations"
 	"github.com/cobropay/cobro/internal/process"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -36,10 +38,10 @@ func Run(ctx context.Context, cfg Config, notifications *activities.Notification
 		notifications = activities.NewNotifications()
 	}
 	cfg.setDefaults()
-	if err := errors.Join(cfg.Validate(len(notifications.All())), notifications.Err()); err != nil {
+	if err := errors.Join(cfg.validate(len(notifications.All())), notifications.Err()); err != nil {
 		return err
 	}
-	return process.Run(ctx, cfg.process(), func(ctx context.Context, p *process.Process) error {
+	return process.Run(ctx, cfg.Config, func(ctx context.Context, p *process.Process) error {
 		cfg.Logger = p.Logger // with the trace in each line
 		return cfg.run(ctx, p, notifications)
 	})
@@ -53,7 +55,7 @@ func (c *Config) run(ctx context.Context, p *process.Process, notifications *act
 		if err := r.addPayments(ctx); err != nil {
 			return err
 		}
-		builtIn, err := r.addReceivers(ctx, builtInHost, activities.Log(c.Logger))
+		builtIn, err := r.addReceivers(ctx, ledger.BuiltInHost, activities.Log(c.Logger))
 		if err != nil {
 			return err
 		}
@@ -95,7 +97,7 @@ func (r *runner) readyChecks() []operations.Check {
 // addPayments adds the workflows and the gateway's activities. Waiting for
 // customers has a queue and slots of its own.
 func (r *runner) addPayments(ctx context.Context) error {
-	gatewayClient, err := r.cfg.Gateway(r.process)
+	gatewayClient, err := r.cfg.Client(r.process)
 	if err != nil {
 		return err
 	}
@@ -182,18 +184,12 @@ func (r *runner) stop(workers []sdk.Worker) {
 	}
 }
 
-const (
-	defaultReconcileAt = "02:00"
-	reconcileOff       = "off"
-)
-
 // reconcileTime reads Config.ReconcileAt; off is true where it never happens.
 func reconcileTime(text string) (at time.Time, off bool, err error) {
-	text = cmp.Or(text, defaultReconcileAt)
-	if text == reconcileOff {
+	if text == "off" {
 		return time.Time{}, true, nil
 	}
-	at, err = time.Parse("15:04", text)
+	at, err = time.Parse("15:04", cmp.Or(text, settings.DefaultReconcileAt))
 	return at, false, err
 }
 
@@ -207,5 +203,5 @@ func (c *Config) scheduleReconcile(ctx context.Context, f *flows.Flows) error {
 	if off {
 		return f.PauseReconcile(ctx)
 	}
-	return f.ReconcileDaily(ctx, at, workflows.ReconcileDayInput{Timing: workflows.Timing{Call: c.CallTimeout}})
+	return f.ReconcileDaily(ctx, at, workflows.ReconcileDayInput{Timing: workflows.Timing{Call: c.Gateway.Timeout}})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	sdk "go.temporal.io/sdk/worker"
 
+	"github.com/cobropay/cobro/internal/process"
 	"github.com/cobropay/cobro/internal/runner"
 )
 
@@ -29,7 +30,7 @@ func TestStopTimeoutHoldsForAllWorkersTogether(t *testing.T) {
 		quick, slow := stopping{stopped: make(chan struct{})}, stopping{stopped: make(chan struct{})}
 		close(quick.stopped)
 		var log bytes.Buffer
-		cfg := runner.Config{StopTimeout: 10 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		cfg := runner.Config{Config: process.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, StopTimeout: 10 * time.Second}
 		runner.Stop(cfg, slow, quick)
 		require.Contains(t, log.String(), "raise COBRO_STOP_TIMEOUT")
 

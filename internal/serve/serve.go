@@ -5,7 +5,6 @@ package serve
 import (
 	"cmp"
 	"context"
-	"log/slog"
 	"net"
 	"strings"
 	"time"
@@ -20,36 +19,25 @@ import (
 	"github.com/cobropay/cobro/internal/relay"
 	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/temporalclient"
-	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/private"
 	"github.com/cobropay/cobro/workflows"
 )
 
-const (
-	defaultStopTimeout = settings.DefaultAPIStopTimeout
-	// noTimeout lets a long poll last a minute. Each handler of the API bounds
-	// itself.
-	noTimeout = 0
-)
-
-// DefaultMerchant is the merchant id of an installation that names none.
-const DefaultMerchant = settings.DefaultMerchantID
+// noTimeout lets a long poll last a minute. Each handler of the API bounds itself.
+const noTimeout = 0
 
 // Config says what an API process runs on.
 type Config struct {
+	// Config says what the process opens. Run sets Payments. An empty MerchantID
+	// means settings.DefaultMerchantID: the id takes part in every derived payment
+	// id and can never change.
+	process.Config
+
 	// Required fields
 
 	// API opens the public listener. Run calls it once the process can answer
 	// requests: until then a load balancer must find nobody there. Required.
 	API func(context.Context) (net.Listener, error)
-	// Operations is an open listener. Run serves it from the beginning, so that a
-	// process that waits for its database shows that it is alive. Run closes it,
-	// whatever it returns. Required.
-	Operations net.Listener
-	// Store is the DSN of the database, which must be migrated. Required.
-	Store string
-	// KeyFile is the path of the key ring. Required.
-	KeyFile string
 	// APIKey is the merchant's bearer key. Required.
 	APIKey private.Token
 	// WebhookSecret ends the path that ATH Móvil posts to. Required.
@@ -57,11 +45,6 @@ type Config struct {
 
 	// Optional fields
 
-	// Temporal is where workflows run; see [process.Config].
-	Temporal temporalclient.Options
-	// MerchantID takes part in every derived payment id and can never change.
-	// Empty means DefaultMerchant.
-	MerchantID string
 	// MinExpiresIn, Timing and Wait are the use cases'; see app.Config.
 	MinExpiresIn time.Duration
 	Timing       workflows.Timing
@@ -80,17 +63,6 @@ type Config struct {
 	// have seen that, or when its own context ends after StopTimeout. Nil means
 	// that there are no load balancers.
 	Drain func(context.Context)
-	// StartTimeout is how long to wait for the database, and then for Temporal.
-	// Zero means 30 seconds.
-	StartTimeout time.Duration
-	// Tracing says whether spans are exported, and where to; see
-	// tracing.LoadOptions.
-	Tracing tracing.Options
-	// Metrics are those of a worker in the same process, as in dev. Nil means new
-	// ones.
-	Metrics *metrics.Metrics
-	// Logger is nil for slog.Default().
-	Logger *slog.Logger
 	// Started is called with the public address once requests are answered. Nil
 	// means no call.
 	Started func(api net.Addr)
@@ -101,11 +73,8 @@ type Config struct {
 // has caused is only logged.
 func Run(ctx context.Context, cfg Config) error {
 	cfg.setDefaults()
-	return process.Run(ctx, process.Config{
-		Store: cfg.Store, KeyFile: cfg.KeyFile, Payments: true, MerchantID: cfg.MerchantID,
-		Operations: func(context.Context) (net.Listener, error) { return cfg.Operations, nil },
-		Temporal:   cfg.Temporal, StartTimeout: cfg.StartTimeout, Tracing: cfg.Tracing, Metrics: cfg.Metrics, Logger: cfg.Logger,
-	}, func(ctx context.Context, p *process.Process) error {
+	cfg.Payments = true
+	return process.Run(ctx, cfg.Config, func(ctx context.Context, p *process.Process) error {
 		cfg.Logger = p.Logger // with the trace in each line
 		return cfg.run(ctx, p)
 	})
@@ -115,9 +84,9 @@ func (cfg *Config) setDefaults() {
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.New(metrics.ProgramAPI)
 	}
-	cfg.MerchantID = cmp.Or(cfg.MerchantID, DefaultMerchant)
+	cfg.MerchantID = cmp.Or(cfg.MerchantID, settings.DefaultMerchantID)
 	cfg.Tracing.Service = cmp.Or(cfg.Tracing.Service, "cobro-api")
-	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, defaultStopTimeout)
+	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, settings.DefaultAPIStopTimeout)
 	if cfg.Drain == nil {
 		cfg.Drain = func(context.Context) {}
 	}

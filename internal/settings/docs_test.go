@@ -104,7 +104,10 @@ func TestCommentsStateTheDefaults(t *testing.T) {
 			"StopTimeout": "Zero means " + spoken(settings.DefaultWorkerStopTimeout, "seconds"),
 		}},
 		{"internal/serve/serve.go", "Config", map[string]string{
-			"StopTimeout": "Zero means " + spoken(settings.DefaultAPIStopTimeout, "seconds"), "StartTimeout": "Zero means " + spoken(temporalclient.DefaultWait, "seconds"),
+			"StopTimeout": "Zero means " + spoken(settings.DefaultAPIStopTimeout, "seconds"),
+		}},
+		{"internal/process/process.go", "Config", map[string]string{
+			"StartTimeout": "Zero means " + spoken(temporalclient.DefaultWait, "seconds"),
 		}},
 	} {
 		comments := fieldComments(t, of.file, of.name)

@@ -63,7 +63,7 @@ func (h sdkHandler) rename(a slog.Attr) []slog.Attr {
 }
 
 // benign reports whether an error, or one that it wraps, has the category that
-// package activities gives to the errors of receivers.
+// package notify gives to the errors of receivers.
 func benign(err error) bool {
 	var application *temporal.ApplicationError
 	return errors.As(err, &application) && application.Category() == temporal.ApplicationErrorCategoryBenign

@@ -60,9 +60,6 @@ type Options struct {
 	}
 	// Authority overrides the :authority header. Empty means the address.
 	Authority string
-	// Identity names this process in histories. Empty means its process id and
-	// host name.
-	Identity string
 	// Logger receives the SDK's messages. Nil means [slog.Default].
 	Logger *slog.Logger
 	// Metrics receives the SDK's metrics. Nil means none.
@@ -169,7 +166,6 @@ func clientOptions(o Options) client.Options {
 		Namespace:        o.Namespace,
 		Credentials:      o.Credentials,
 		HeadersProvider:  o.Headers,
-		Identity:         o.Identity,
 		Logger:           log.NewStructuredLogger(o.Logger),
 		MetricsHandler:   o.Metrics,
 		Interceptors:     o.Interceptors,

@@ -48,9 +48,7 @@ func (g *Gateway) Bindings() []activity.Binding {
 	}
 }
 
-// CreateTicket asks the gateway for a ticket, which rings the customer's phone
-// where a number is given. Class create: an attempt whose answer is lost leaves
-// an orphan that nobody can authorize.
+// CreateTicket does [activity.CreateTicket].
 func (g *Gateway) CreateTicket(ctx context.Context, in activity.CreateTicketInput) (activity.CreateTicketResult, error) {
 	request := in.Request
 	// The gateway's expired event names nothing but the metadata, so the
@@ -82,7 +80,7 @@ func (g *Gateway) CreateTicket(ctx context.Context, in activity.CreateTicketInpu
 	return activity.CreateTicketResult{EcommerceID: ticket.EcommerceID, AuthToken: private.Text(ticket.AuthToken.Reveal())}, nil
 }
 
-// FindTicket looks. Class read.
+// FindTicket does [activity.FindTicket].
 func (g *Gateway) FindTicket(ctx context.Context, in activity.TicketInput) (activity.Ticket, error) {
 	failpoint.Reach(failpoint.FindBefore)
 	found, err := g.Client.Find(ctx, in.EcommerceID)
@@ -96,9 +94,8 @@ func (g *Gateway) FindTicket(ctx context.Context, in activity.TicketInput) (acti
 // errWorkerStopping makes Temporal hand a poll to another worker at once.
 var errWorkerStopping = errors.New("the worker is stopping; another one goes on")
 
-// AwaitDecision looks again and again until the ticket is no longer open, or
-// until the deadline, and returns the last look. It heartbeats after each look.
-// Class read: an error, of the gateway or of a worker that stops, is retried.
+// AwaitDecision does [activity.AwaitDecision]. It heartbeats after each look. An
+// error, of the gateway or of a worker that stops, is retried.
 func (g *Gateway) AwaitDecision(ctx context.Context, in activity.AwaitDecisionInput) (activity.Ticket, error) {
 	for pause := in.First; ; pause = min(pause*5/4, in.Most) {
 		seen, err := g.FindTicket(ctx, activity.TicketInput{EcommerceID: in.EcommerceID})
@@ -125,8 +122,8 @@ func (g *Gateway) AwaitDecision(ctx context.Context, in activity.AwaitDecisionIn
 	}
 }
 
-// Authorize debits the customer. Class moveMoney: one attempt, and an outcome
-// that is not known is an error of kind unknown.
+// Authorize does [activity.Authorize]. An outcome that is not known is an error
+// of kind unknown.
 func (g *Gateway) Authorize(ctx context.Context, in activity.AuthorizeInput) (activity.Ticket, error) {
 	failpoint.Reach(failpoint.AuthorizeBefore)
 	debited, err := g.Client.Authorize(ctx, private.NewToken(string(in.AuthToken)))
@@ -137,8 +134,7 @@ func (g *Gateway) Authorize(ctx context.Context, in activity.AuthorizeInput) (ac
 	return g.ticket(debited), nil
 }
 
-// CancelTicket asks the gateway to cancel a ticket that was not authorized.
-// Class ask: one attempt, then look.
+// CancelTicket does [activity.CancelTicket].
 func (g *Gateway) CancelTicket(ctx context.Context, in activity.TicketInput) (activity.None, error) {
 	failpoint.Reach(failpoint.CancelBefore)
 	err := g.Client.Cancel(ctx, in.EcommerceID)
@@ -146,7 +142,7 @@ func (g *Gateway) CancelTicket(ctx context.Context, in activity.TicketInput) (ac
 	return activity.None{}, Error(err)
 }
 
-// SetPhoneNumber gives the ticket a phone number. Class ask.
+// SetPhoneNumber does [activity.SetPhoneNumber].
 func (g *Gateway) SetPhoneNumber(ctx context.Context, in activity.SetPhoneNumberInput) (activity.None, error) {
 	failpoint.Reach(failpoint.PhoneBefore)
 	err := g.Client.UpdatePhoneNumber(ctx, private.NewToken(string(in.AuthToken)), in.EcommerceID, in.PhoneNumber)
@@ -154,10 +150,10 @@ func (g *Gateway) SetPhoneNumber(ctx context.Context, in activity.SetPhoneNumber
 	return activity.None{}, Error(err)
 }
 
-// Refund credits the customer. Class moveMoney: one attempt, and an outcome
-// that is not known is an error of kind unknown. A workflow that was reset runs
-// again under another run id, and an earlier run may have sent the refund: then
-// nothing is sent, and the outcome is not known.
+// Refund does [activity.Refund]. An outcome that is not known is an error of kind
+// unknown. A workflow that was reset runs again under another run id, and an
+// earlier run may have sent the refund: then nothing is sent, and the outcome is
+// not known.
 func (g *Gateway) Refund(ctx context.Context, in activity.RefundInput) (activity.RefundResult, error) {
 	if err := g.claim(ctx, in.RefundID); err != nil {
 		return activity.RefundResult{}, err

@@ -17,8 +17,8 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// ReconcileStore is what a report is compared with. internal/store satisfies it.
-type ReconcileStore interface {
+// Store is what a report is compared with. internal/store satisfies it.
+type Store interface {
 	// Payment returns a payment, or ledger.ErrNotFound.
 	Payment(ctx context.Context, id string) (ledger.Record, error)
 	// PaymentByReference returns the payment with the gateway's reference
@@ -43,7 +43,7 @@ type ReconcileStore interface {
 // use.
 type Reconcile struct {
 	Client *athmovil.Client
-	Store  ReconcileStore
+	Store  Store
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -187,6 +187,7 @@ func (r *Reconcile) LookForRefunds(ctx context.Context, in activity.LookForRefun
 		return activity.LookForRefundsResult{}, err
 	}
 	var result activity.LookForRefundsResult
+	c := newComparison("")
 	for _, p := range page {
 		heartbeat(ctx)
 		if p.EcommerceID == "" {
@@ -198,11 +199,9 @@ func (r *Reconcile) LookForRefunds(ctx context.Context, in activity.LookForRefun
 		}
 		result.Looked++
 		total := seen.TotalRefundedAmount
-		stuck, err := r.stuck(ctx, p, total)
-		if err != nil {
+		if err := r.stuck(ctx, c, p, total); err != nil {
 			return activity.LookForRefundsResult{}, err
 		}
-		result.Mismatches = append(result.Mismatches, stuck...)
 		switch total.Cmp(p.RefundedAmount) {
 		case 1:
 			result.Unbooked = append(result.Unbooked, ledger.ExternalRefund{
@@ -210,11 +209,10 @@ func (r *Reconcile) LookForRefunds(ctx context.Context, in activity.LookForRefun
 				Amount: total.Sub(p.RefundedAmount), Total: total, Source: payment.SourceUnexplained, At: r.now().UTC(),
 			})
 		case -1:
-			c := newComparison("")
 			c.add(payment.MismatchRefunded, &p, p.ReferenceNumber, p.RefundedAmount.String(), total.String())
-			result.Mismatches = append(result.Mismatches, c.found...)
 		}
 	}
+	result.Mismatches = c.found
 	if len(page) == lookPage {
 		last := page[len(page)-1]
 		result.Next = ledger.Cursor{CreatedAt: *last.CompletedAt, ID: last.ID}
@@ -228,12 +226,11 @@ const stuckAfter = 24 * time.Hour
 // stuck notes a refund of ours that keeps all others of its payment waiting, and
 // keeps what was refunded elsewhere out of the books. One in review is known to
 // people, unless the gateway's total has risen meanwhile.
-func (r *Reconcile) stuck(ctx context.Context, p payment.Payment, total money.Amount) ([]payment.Mismatch, error) {
+func (r *Reconcile) stuck(ctx context.Context, c *comparison, p payment.Payment, total money.Amount) error {
 	refunds, err := r.Store.Refunds(ctx, p.ID)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	c := newComparison("")
 	for _, refund := range refunds {
 		if refund.Status != payment.RefundPending || r.now().Sub(refund.CreatedAt) <= stuckAfter ||
 			refund.NeedsReview && total.Cmp(p.RefundedAmount) <= 0 {
@@ -242,10 +239,10 @@ func (r *Reconcile) stuck(ctx context.Context, p payment.Payment, total money.Am
 		ours := p.RefundedAmount.String() + ", and " + refund.Amount.String() + " pending as " + refund.ID
 		c.add(payment.MismatchRefunded, &p, p.ReferenceNumber, ours, total.String())
 	}
-	return c.found, nil
+	return nil
 }
 
-// RefundsInReview lists the refunds that wait for somebody to know.
+// RefundsInReview does [activity.RefundsInReview].
 func (r *Reconcile) RefundsInReview(ctx context.Context, _ activity.None) (activity.RefundsInReviewResult, error) {
 	open := true
 	filter := ledger.ReviewFilter{Open: &open, Limit: 100}
@@ -295,7 +292,7 @@ func (r *Reconcile) SearchReport(ctx context.Context, in activity.SearchReportIn
 	}, nil
 }
 
-// RecordReconciliation keeps what a run came to.
+// RecordReconciliation does [activity.RecordReconciliation].
 func (r *Reconcile) RecordReconciliation(ctx context.Context, in payment.Reconciliation) (activity.None, error) {
 	return activity.None{}, r.Store.RecordReconciliation(ctx, in)
 }

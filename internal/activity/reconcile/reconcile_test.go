@@ -32,7 +32,7 @@ var (
 
 // shelf is a store with one completed payment.
 type shelf struct {
-	reconcile.ReconcileStore
+	reconcile.Store
 	refunds []payment.Refund
 }
 
@@ -109,7 +109,7 @@ func TestAStuckRefundIsNotSilent(t *testing.T) {
 
 // pagedReviews is a store that lists one review a page.
 type pagedReviews struct {
-	reconcile.ReconcileStore
+	reconcile.Store
 
 	reviews []payment.Review
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// RecordStore is what the workflows write. Every method is all or nothing and
+// Store is what the workflows write. Every method is all or nothing and
 // idempotent; internal/store satisfies it.
-type RecordStore interface {
+type Store interface {
 	// RecordPayment writes a change and returns the sequence and the receivers of
 	// the event that it announces. It returns a *ledger.ReferenceInUseError,
 	// having written nothing, where the payment's reference has another
@@ -29,9 +29,6 @@ type RecordStore interface {
 	ReserveRefund(ctx context.Context, r ledger.Reservation) (ledger.Reserved, error)
 	// RecordRefund writes a change of a reserved refund.
 	RecordRefund(ctx context.Context, change ledger.RefundChange) (ledger.Announced, error)
-	// ClaimRefund lets one workflow run send a refund. It returns a
-	// *payment.RefundRefusal with RefusedHeld to any other run.
-	ClaimRefund(ctx context.Context, refundID, runID string) error
 	// TakeRefund keeps every workflow from sending a refund. It returns a
 	// *payment.RefundRefusal with RefusedHeld where the refund is settled.
 	TakeRefund(ctx context.Context, paymentID, refundID, by string) (ledger.Reserved, error)
@@ -68,7 +65,7 @@ type RecordStore interface {
 // Records are the local activities that write to the store. Safe for
 // concurrent use as far as Store is.
 type Records struct {
-	Store RecordStore
+	Store Store
 }
 
 // Bindings lists the activities.
@@ -109,8 +106,7 @@ func lasting(err error) error {
 	return err
 }
 
-// RecordPayment writes one step of a payment's life. A reference that is in use
-// is an answer, not an error.
+// RecordPayment does [activity.RecordPayment].
 func (r *Records) RecordPayment(ctx context.Context, change ledger.Change) (activity.RecordPaymentResult, error) {
 	change.Workflow = workflowID(ctx)
 	failpoint.Reach(failpoint.RecordBefore)
@@ -123,8 +119,7 @@ func (r *Records) RecordPayment(ctx context.Context, change ledger.Change) (acti
 	return activity.RecordPaymentResult{Sequence: announced.Sequence, Receivers: announced.Receivers}, err
 }
 
-// ReserveRefund asks the store for the right to send a refund. A refusal is an
-// answer, not an error.
+// ReserveRefund does [activity.ReserveRefund].
 func (r *Records) ReserveRefund(ctx context.Context, reservation ledger.Reservation) (activity.ReserveRefundResult, error) {
 	failpoint.Reach(failpoint.ReserveBefore)
 	reserved, err := r.Store.ReserveRefund(ctx, reservation)
@@ -139,7 +134,7 @@ func (r *Records) ReserveRefund(ctx context.Context, reservation ledger.Reservat
 	return activity.ReserveRefundResult{Reserved: &reserved}, nil
 }
 
-// TakeRefund keeps every workflow from sending a refund.
+// TakeRefund does [activity.TakeRefund].
 func (r *Records) TakeRefund(ctx context.Context, in activity.TakeRefundInput) (activity.TakeRefundResult, error) {
 	taken, err := r.Store.TakeRefund(ctx, in.PaymentID, in.RefundID, workflowID(ctx))
 	var refusal *payment.RefundRefusal
@@ -157,7 +152,7 @@ func (r *Records) TakeRefund(ctx context.Context, in activity.TakeRefundInput) (
 	return result, err
 }
 
-// RecordRefund writes one step of a refund's life.
+// RecordRefund does [activity.RecordRefund].
 func (r *Records) RecordRefund(ctx context.Context, change ledger.RefundChange) (ledger.Announced, error) {
 	change.Workflow = workflowID(ctx)
 	failpoint.Reach(failpoint.RecordRefundBefore)
@@ -166,8 +161,7 @@ func (r *Records) RecordRefund(ctx context.Context, change ledger.RefundChange) 
 	return announced, err
 }
 
-// BookExternalRefund writes a refund that was made elsewhere. A refusal is an
-// answer, not an error.
+// BookExternalRefund does [activity.BookExternalRefund].
 func (r *Records) BookExternalRefund(ctx context.Context, external ledger.ExternalRefund) (activity.BookExternalRefundResult, error) {
 	external.Workflow = workflowID(ctx)
 	failpoint.Reach(failpoint.BookBefore)
@@ -183,29 +177,28 @@ func (r *Records) BookExternalRefund(ctx context.Context, external ledger.Extern
 	return activity.BookExternalRefundResult{Refund: &refund, Announced: announced}, nil
 }
 
-// RefundContext finds what an event about a refund may be about.
+// RefundContext does [activity.RefundContext].
 func (r *Records) RefundContext(ctx context.Context, claim ledger.RefundClaim) (ledger.RefundContext, error) {
 	return r.Store.RefundContext(ctx, claim)
 }
 
-// FillPayer writes who paid, where that is not known yet.
+// FillPayer does [activity.FillPayer].
 func (r *Records) FillPayer(ctx context.Context, in activity.FillPayerInput) (activity.FillPayerResult, error) {
 	filled, err := r.Store.FillPayer(ctx, in.PaymentID, in.Payer)
 	return activity.FillPayerResult{Filled: filled}, err
 }
 
-// RecordMismatch keeps a difference for people.
+// RecordMismatch does [activity.RecordMismatch].
 func (r *Records) RecordMismatch(ctx context.Context, mismatch payment.Mismatch) (ledger.Announced, error) {
 	return r.Store.RecordMismatch(ctx, mismatch, workflowID(ctx))
 }
 
-// RecordDeliveries notes how deliveries stand.
+// RecordDeliveries does [activity.RecordDeliveries].
 func (r *Records) RecordDeliveries(ctx context.Context, in activity.RecordDeliveriesInput) (activity.None, error) {
 	return activity.None{}, r.Store.RecordDeliveries(ctx, in.Deliveries)
 }
 
-// ReopenDelivery makes a notification that has ended the calling workflow's to
-// send again. A refusal is an answer, not an error.
+// ReopenDelivery does [activity.ReopenDelivery].
 func (r *Records) ReopenDelivery(ctx context.Context, in activity.ReopenDeliveryInput) (activity.ReopenDeliveryResult, error) {
 	reopened, err := r.Store.ReopenDelivery(ctx, in.NotificationID, workflowID(ctx), in.Left)
 	var pending *ledger.DeliveryPendingError
@@ -227,13 +220,12 @@ func workflowID(ctx context.Context) string {
 	return sdk.GetInfo(ctx).WorkflowExecution.ID
 }
 
-// SettleEvent writes what became of a webhook's event.
+// SettleEvent does [activity.SettleEvent].
 func (r *Records) SettleEvent(ctx context.Context, in activity.SettleEventInput) (activity.None, error) {
 	return activity.None{}, r.Store.SettleGatewayEvent(ctx, in.EventID, in.Verdict, in.MatchedID, in.Effect)
 }
 
-// LookUpPayment reads a payment that has no workflow any more. A payment that
-// nobody knows is an answer, not an error.
+// LookUpPayment does [activity.LookUpPayment].
 func (r *Records) LookUpPayment(ctx context.Context, in activity.LookUpPaymentInput) (activity.LookUpPaymentResult, error) {
 	record, err := r.Store.Payment(ctx, in.PaymentID)
 	if errors.Is(err, ledger.ErrNotFound) {

@@ -2,11 +2,16 @@ package records_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/activity/records"
@@ -19,7 +24,7 @@ const refundID = "ref_01hzzzzzzzzzzzzzzzzzzzzzzz"
 // fakeStore is a store that answers one thing, and breaks a test that asks
 // another.
 type fakeStore struct {
-	records.RecordStore
+	records.Store
 	booked    payment.Refund
 	record    ledger.Record
 	filled    bool
@@ -134,4 +139,41 @@ func TestRecords(t *testing.T) {
 		_, err = (&records.Records{Store: fakeStore{err: broken}}).LookUpPayment(t.Context(), activity.LookUpPaymentInput{})
 		require.ErrorIs(t, err, broken)
 	})
+}
+
+// A write that can never succeed must not be repeated for ever: it fails the
+// workflow task, where people see it. The activities of this package are local, so
+// that their input is handed over as it is, and only the store has something to
+// decode.
+func TestAStoredPayloadThatDoesNotDecodeFailsTheWorkflowTask(t *testing.T) {
+	t.Parallel()
+	for name, stored := range map[string]string{"no JSON": `{"id":`, "JSON of another shape": `{"id":7}`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cause := json.Unmarshal([]byte(stored), &payment.Payment{})
+			require.Error(t, cause)
+			store := &countingStore{fakeStore: fakeStore{err: fmt.Errorf("payment: %w", cause)}}
+			var suite testsuite.WorkflowTestSuite
+			suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+			env := suite.NewTestWorkflowEnvironment()
+			activity.Register(env, (&records.Records{Store: store}).Bindings()...)
+			env.ExecuteWorkflow(func(ctx workflow.Context) error {
+				_, err := activity.LookUpPayment.Do(ctx, activity.LookUpPaymentInput{PaymentID: "pay_known"})
+				return err
+			})
+			require.ErrorContains(t, env.GetWorkflowError(), "something stored cannot be read")
+			require.Equal(t, 1, store.tries)
+		})
+	}
+}
+
+// countingStore counts how often a payment was asked for.
+type countingStore struct {
+	fakeStore
+	tries int
+}
+
+func (c *countingStore) Payment(ctx context.Context, id string) (ledger.Record, error) {
+	c.tries++
+	return c.fakeStore.Payment(ctx, id)
 }
