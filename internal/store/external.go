@@ -21,7 +21,6 @@ func (s *Store) BookExternalRefund(ctx context.Context, external ledger.External
 		booked    payment.Refund
 	)
 	err := s.write(ctx, "book refund "+external.RefundID, func(ctx context.Context, tx *sql.Tx) error {
-		announced = ledger.Announced{}
 		_, err := s.lockPayment(ctx, tx, external.PaymentID)
 		if errors.Is(err, ledger.ErrNotFound) {
 			return &payment.RefundRefusal{Code: payment.RefusedNoPayment}
@@ -41,8 +40,11 @@ func (s *Store) BookExternalRefund(ctx context.Context, external ledger.External
 		if err != nil {
 			return err
 		}
-		announced.Payment = record.Payment
-		return s.announceRefund(ctx, tx, booked, external.Notification(booked, record.Payment), external.Workflow, &announced)
+		announced, err = s.announce(ctx, tx, announcement{
+			subject: booked.ID, payment: record.Payment, refundID: booked.ID,
+			told: external.Notification(booked, record.Payment), workflow: external.Workflow,
+		})
+		return err
 	})
 	if err != nil {
 		return ledger.Announced{}, payment.Refund{}, err
@@ -172,29 +174,25 @@ func (s *Store) candidates(ctx context.Context, q queryer, condition string, arg
 // FillPayer writes who paid a completed payment, unless that is already known.
 // It reports whether it wrote.
 func (s *Store) FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error) {
-	filled := false
-	err := s.write(ctx, "fill in the payer of "+paymentID, func(ctx context.Context, tx *sql.Tx) error {
-		filled = false
+	return commit(ctx, s, "fill in the payer of "+paymentID, func(ctx context.Context, tx *sql.Tx) (filled bool, err error) {
 		held, err := s.lockPayment(ctx, tx, paymentID)
 		if err != nil {
-			return err
+			return false, err
 		}
 		record, err := s.paymentByID(ctx, tx, paymentID)
 		if err != nil || held.payerKnown || payer.IsZero() || record.Payment.Status != payment.StatusCompleted {
-			return err
+			return false, err
 		}
-		filled = true
 		record.Payment.Customer = payer
 		row := []column{{"id", paymentID}, {"updated_at", micros(s.now())}}
 		sealed := s.sealing("payments", paymentID)
 		row = append(row, s.payerColumns(sealed, payer)...)
 		if sealed.err != nil {
-			return sealed.err
+			return false, sealed.err
 		}
 		if err := update(ctx, tx, "payments", row); err != nil {
-			return err
+			return false, err
 		}
-		return s.putCustomer(ctx, tx, record.Payment)
+		return true, s.putCustomer(ctx, tx, record.Payment)
 	})
-	return filled && err == nil, err
 }

@@ -82,11 +82,9 @@ func (s *Store) AddGatewayEvent(ctx context.Context, e ledger.GatewayEvent) (add
 // Each lease counts as an attempt. An event that cannot be unsealed is returned
 // with Unreadable set and blocks no other.
 func (s *Store) LeaseGatewayEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.GatewayEvent, error) {
-	var leased []ledger.GatewayEvent
-	err := s.write(ctx, "lease gateway events", func(ctx context.Context, tx *sql.Tx) error {
+	leased, err := commit(ctx, s, "lease gateway events", func(ctx context.Context, tx *sql.Tx) ([]ledger.GatewayEvent, error) {
 		now := s.now()
-		var err error
-		leased, err = list(ctx, tx, s.scanGatewayEvent, `
+		return list(ctx, tx, s.scanGatewayEvent, `
 			WITH due AS MATERIALIZED (
 				SELECT id FROM gateway_events
 				WHERE verdict = 'pending' AND not_before <= $1 AND leased_until <= $1
@@ -94,15 +92,11 @@ func (s *Store) LeaseGatewayEvents(ctx context.Context, limit int, lease time.Du
 			UPDATE gateway_events SET leased_until = $2, attempts = attempts + 1
 			WHERE id IN (SELECT id FROM due)
 			RETURNING `+gatewayEventColumns, micros(now), micros(now.Add(lease)), limit)
-		return err
 	})
-	if err != nil {
-		return nil, err
-	}
 	slices.SortFunc(leased, func(a, b ledger.GatewayEvent) int {
 		return cmp.Or(a.ReceivedAt.Compare(b.ReceivedAt), strings.Compare(a.ID, b.ID))
 	})
-	return leased, nil
+	return leased, err
 }
 
 // SettleGatewayEvent records the verdict of an event and ends its lease. A
@@ -287,8 +281,9 @@ const gatewayEventColumns = `
 // event must not hide the others of a list or a lease.
 func (s *Store) scanGatewayEvent(row scanner) (ledger.GatewayEvent, error) {
 	var e ledger.GatewayEvent
+	unsealing := s.unsealing("gateway_events", &e.ID)
 	sealed := func(column string, dest *private.Text) unsealedColumn {
-		return unsealedColumn{sealedColumn{sealer: s.sealer, table: "gateway_events", column: column, id: &e.ID, dest: dest}, &e.Unreadable}
+		return unsealedColumn{unsealing(column, dest), &e.Unreadable}
 	}
 	err := row.Scan(&e.ID, &e.Digest, &e.Kind, &e.EcommerceID, &e.ReferenceNumber, &e.PaymentID, &e.Total,
 		sealed("payer_name", &e.Payer.Name), sealed("payer_phone", &e.Payer.PhoneNumber), sealed("payer_email", &e.Payer.Email),

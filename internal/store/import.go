@@ -63,26 +63,17 @@ const (
 // sent an event about the payment in the meantime, that event becomes pending
 // again.
 func (s *Store) Import(ctx context.Context, in Import) (Imported, error) {
-	var done Imported
-	err := s.write(ctx, "import payment "+in.Payment.ID, func(ctx context.Context, tx *sql.Tx) (err error) {
-		done, err = s.importSale(ctx, tx, in)
-		return err
+	return commit(ctx, s, "import payment "+in.Payment.ID, func(ctx context.Context, tx *sql.Tx) (Imported, error) {
+		return s.importSale(ctx, tx, in)
 	})
-	if err != nil {
-		return Imported{}, err
-	}
-	return done, nil
 }
 
 // ImportCustomer stores what another system knew about a customer at a point in
 // time. Anything learned later stays.
 func (s *Store) ImportCustomer(ctx context.Context, in CustomerImport) (ImportOutcome, error) {
-	var outcome ImportOutcome
-	err := s.write(ctx, "import a customer", func(ctx context.Context, tx *sql.Tx) (err error) {
-		outcome, err = s.importCustomer(ctx, tx, in)
-		return err
+	return commit(ctx, s, "import a customer", func(ctx context.Context, tx *sql.Tx) (ImportOutcome, error) {
+		return s.importCustomer(ctx, tx, in)
 	})
-	return outcome, err
 }
 
 // errRehearsed rolls back a rehearsal.
