@@ -140,18 +140,13 @@ func echoed(ctx context.Context, q queryer, claim ledger.RefundClaim) (string, e
 	if i := strings.LastIndexByte(string(claim.Message), '#'); i >= 0 {
 		short = strings.TrimSpace(string(claim.Message)[i+1:])
 	}
-	var id string
-	err := q.QueryRowContext(ctx, `
+	return textOf(ctx, q, `
 		SELECT r.id FROM refunds r JOIN payments p ON p.id = r.payment_id
 		WHERE r.source IN ('api', 'imported') AND r.amount_cents = $1 AND (
 			r.short_id = $2
 			OR r.reference_number <> '' AND r.reference_number = $3 AND p.reference_number <> $3)
 		ORDER BY r.created_at DESC LIMIT 1`,
-		claim.Amount, short, claim.ReferenceNumber).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return id, err
+		claim.Amount, short, claim.ReferenceNumber)
 }
 
 func (s *Store) candidates(ctx context.Context, q queryer, condition string, args ...any) ([]ledger.RefundCandidate, error) {

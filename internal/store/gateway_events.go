@@ -111,19 +111,17 @@ func (s *Store) SettleGatewayEvent(ctx context.Context, id string, verdict ledge
 	if verdict == "" || verdict == ledger.EventPending {
 		return fmt.Errorf("settle gateway event %s: %q is not a verdict to settle with", id, verdict)
 	}
-	var fresh bool
-	err := s.write(ctx, "settle gateway event "+id, func(ctx context.Context, tx *sql.Tx) error {
-		fresh = false
+	fresh, err := commit(ctx, s, "settle gateway event "+id, func(ctx context.Context, tx *sql.Tx) (bool, error) {
 		if verdict == ledger.EventUnmatched {
 			found, err := s.matchedMeanwhile(ctx, tx, id, matchedID)
 			if err != nil || found {
-				return err
+				return false, err
 			}
 		}
 		var before ledger.EventVerdict
 		if err := known(tx.QueryRowContext(ctx, `SELECT verdict FROM gateway_events WHERE id = $1`+s.dialect.forUpdate, id).
 			Scan(&before)); err != nil {
-			return err
+			return false, err
 		}
 		changed, err := exec(ctx, tx, `
 			UPDATE gateway_events SET
@@ -136,10 +134,9 @@ func (s *Store) SettleGatewayEvent(ctx context.Context, id string, verdict ledge
 				AND ($2 <> 'unmatched' OR verdict IN ('pending', 'late', 'unmatched'))
 				AND ($2 NOT IN ('signalled', 'late') OR verdict IN ('pending', 'signalled', 'late'))`,
 			id, verdict, matchedID, effect, micros(s.now()))
-		fresh = changed > 0 && before != verdict
-		return err
+		return changed > 0 && before != verdict, err
 	})
-	if err == nil && fresh {
+	if fresh {
 		s.observer.EventSettled(verdict)
 	}
 	return err
@@ -263,9 +260,7 @@ func match(ctx context.Context, q queryer, e ledger.GatewayEvent) (string, error
 		if by.claim == "" {
 			continue
 		}
-		var id string
-		err := q.QueryRowContext(ctx, by.query, by.claim).Scan(&id)
-		if !errors.Is(err, sql.ErrNoRows) {
+		if id, err := textOf(ctx, q, by.query, by.claim); id != "" || err != nil {
 			return id, err
 		}
 	}

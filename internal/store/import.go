@@ -224,14 +224,13 @@ func (s *Store) importRefund(ctx context.Context, tx *sql.Tx, origin string, ref
 	}
 	// If Cobro has refunded the payment or booked a refund of it, it compared
 	// its books with the gateway's total: they already include this refund.
-	var own string
-	err = tx.QueryRowContext(ctx, `SELECT id FROM refunds WHERE payment_id = $1 AND source <> $2 ORDER BY created_at, id LIMIT 1`,
-		p.ID, payment.SourceImported).Scan(&own)
-	if err == nil {
-		return ImportResult{ImportOwn, "Cobro keeps the refunds of its payment itself since " + own}, nil
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
+	own, err := textOf(ctx, tx, `SELECT id FROM refunds WHERE payment_id = $1 AND source <> $2 ORDER BY created_at, id LIMIT 1`,
+		p.ID, payment.SourceImported)
+	if err != nil {
 		return ImportResult{}, err
+	}
+	if own != "" {
+		return ImportResult{ImportOwn, "Cobro keeps the refunds of its payment itself since " + own}, nil
 	}
 	if left := p.Total.Sub(p.RefundedAmount); refund.Amount.Cmp(left) > 0 {
 		return ImportResult{ImportContradicts, fmt.Sprintf("it is of $%s, and $%s of its payment is left", refund.Amount, left)}, nil

@@ -162,12 +162,10 @@ func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d p
 // attempt again changes nothing.
 func (s *Store) RecordAttempt(ctx context.Context, a ledger.Attempt) error {
 	var to ledger.Receiver
-	var fresh bool
-	err := s.write(ctx, "record an attempt of "+a.DeliveryID, func(ctx context.Context, tx *sql.Tx) error {
-		fresh = false
+	fresh, err := commit(ctx, s, "record an attempt of "+a.DeliveryID, func(ctx context.Context, tx *sql.Tx) (bool, error) {
 		if err := known(tx.QueryRowContext(ctx, `SELECT host, event, receiver FROM notifications WHERE id = $1`, a.DeliveryID).
 			Scan(&to.Host, &to.Event, &to.Name)); err != nil {
-			return err
+			return false, err
 		}
 		sealed := s.sealing("notification_attempts", attemptPlace(a.DeliveryID, a.Execution, a.Number))
 		row := []column{
@@ -181,22 +179,21 @@ func (s *Store) RecordAttempt(ctx context.Context, a ledger.Attempt) error {
 			row = append(row, column{"answer_status", a.Answer.Status}, column{"answer_sealed", sealed.text("answer", a.Answer.Body)})
 		}
 		if sealed.err != nil {
-			return sealed.err
+			return false, sealed.err
 		}
 		inserted, err := insert(ctx, tx, "notification_attempts", row)
-		fresh = inserted
 		if err != nil || !inserted || a.Error == "" {
-			return err
+			return inserted, err
 		}
 		last := s.sealing("notifications", a.DeliveryID)
 		text := last.text("last_error", a.Error)
 		if last.err != nil {
-			return last.err
+			return false, last.err
 		}
 		_, err = exec(ctx, tx, `UPDATE notifications SET last_error_sealed = $2 WHERE id = $1`, a.DeliveryID, text)
-		return err
+		return true, err
 	})
-	if err == nil && fresh {
+	if fresh {
 		s.observer.ReceiverCalled(to, a.Error != "")
 	}
 	return err

@@ -136,14 +136,9 @@ func (s *Store) reserve(ctx context.Context, tx *sql.Tx, p payment.Payment, ask 
 // unsettledRefund returns the oldest refund of a payment that is pending or in
 // review, or "".
 func unsettledRefund(ctx context.Context, q queryer, paymentID string) (string, error) {
-	var id string
-	err := q.QueryRowContext(ctx, `
+	return textOf(ctx, q, `
 		SELECT id FROM refunds WHERE payment_id = $1 AND (status = 'pending' OR needs_review)
-		ORDER BY created_at, id LIMIT 1`, paymentID).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return id, err
+		ORDER BY created_at, id LIMIT 1`, paymentID)
 }
 
 // RecordRefund writes one step of a refund, all or nothing, and returns the
