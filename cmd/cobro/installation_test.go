@@ -201,7 +201,7 @@ func open(t *testing.T, env map[string]string) (*store.Store, *seal.Ring) {
 // fill lets an installation's database be read and take no write.
 func fill(t *testing.T, env map[string]string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", strings.TrimPrefix(env["COBRO_STORE"], "sqlite:"))
+	db, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(env["COBRO_STORE"], "sqlite:")+"?_pragma=busy_timeout(5000)") // programs may be writing
 	require.NoError(t, err)
 	defer db.Close()
 	for _, table := range []string{"settings", "gateway_events"} {
