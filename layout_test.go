@@ -103,7 +103,7 @@ var layers = map[string]struct {
 		"internal/temporalclient", "internal/tracing",
 	}, "runs the API's process for cmd and dev"},
 	"cmd/cobro": {[]string{
-		"worker", "payment", "athmovil", "private", "workflows", "internal/activity", "internal/activity/reconcile", "internal/app", "internal/commandline",
+		"worker", "payment", "athmovil", "private", "workflows", "internal/activity", "internal/activity/reconcile", "internal/app", "internal/catalog", "internal/commandline",
 		"internal/djangoathm", "internal/doctor", "internal/flows", "internal/ledger", "internal/outbound", "internal/process", "internal/runner",
 		"internal/seal", "internal/serve", "internal/settings", "internal/store", "internal/telemetry", "internal/temporalclient", "internal/tracing",
 	}, "flags and wiring"},

@@ -23,7 +23,6 @@ type configCheck struct {
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
-// Help is shown by --help.
 func (*configCheck) Help() string {
 	return "Reads the variables alone and connects to nothing: cobro doctor goes on from there. Secrets are never printed, only " +
 		"whether they are set and roughly how long they are. Ends with code 1 where something keeps a program from running; " +
@@ -36,7 +35,6 @@ type checked struct {
 	Problems []settings.Problem `json:"problems"`
 }
 
-// Run checks.
 func (c *configCheck) Run(p *program) error {
 	of := map[string]settings.Program{"api": settings.API, "worker": settings.Worker, "all": settings.Everything}[c.For]
 	found := checked{
@@ -56,7 +54,7 @@ func (c *configCheck) print(w io.Writer, found checked) error {
 	if c.JSON {
 		return writeJSON(w, found)
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table := newTable(w)
 	fmt.Fprintln(table, "SETTING\tVALUE\tFROM")
 	for _, v := range found.Settings {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", v.Name, dash(v.Value), v.Source)
@@ -102,12 +100,10 @@ func (p *program) checkSettings(of settings.Program, effective map[string]string
 		return raw(name)
 	}
 	problems := settings.Check(of, overlaid, p.settings.all)
-	for i := range problems {
-		if problem := &problems[i]; problem.Misspelled {
-			problem.Warning = true // a program for somebody else may read it
-		}
-		if problems[i].Warning {
-			p.logger.Warn("setting", "name", problems[i].Setting, "problem", problems[i].Problem, "do", problems[i].Do)
+	for i, problem := range problems {
+		if problem.Warning || problem.Misspelled {
+			problems[i].Warning = true // a program for somebody else may read what is misspelled here
+			p.logger.Warn("setting", "name", problem.Setting, "problem", problem.Problem, "do", problem.Do)
 		}
 	}
 	return settings.Join(problems)
@@ -160,6 +156,12 @@ func neverNull[T any](list []T) []T {
 	}
 	return list
 }
+
+// newTable aligns lines of cells that end with tabs.
+func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
+
+// dash stands for what is empty.
+func dash(text string) string { return cmp.Or(text, "-") }
 
 // writeJSON prints one value for machines.
 func writeJSON(w io.Writer, value any) error {

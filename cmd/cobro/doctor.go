@@ -19,7 +19,6 @@ type doctorCommand struct {
 	JSON      bool          `name:"json" help:"Print JSON."`
 }
 
-// Help is shown by --help.
 func (*doctorCommand) Help() string {
 	return "Checks settings, key ring, database, Temporal, the gateway and its tokens, the webhook's address and the clock, and says " +
 		"of each what was seen and what to do. It moves no money. To the webhook's address it sends the event of the test button " +
@@ -33,7 +32,6 @@ type examined struct {
 	Checks []doctor.Finding `json:"checks"`
 }
 
-// Run examines.
 func (c *doctorCommand) Run(p *program) error {
 	temporal, err := temporalclient.LoadOptions(p.getenv)
 	if err != nil {

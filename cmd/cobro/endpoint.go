@@ -24,13 +24,11 @@ type endpointTestCommand struct {
 	Event     string `default:"payment_completed" help:"The event to tell of, such as payment_completed."`
 }
 
-// Help is shown by --help.
 func (*endpointTestCommand) Help() string {
 	return "Sends one signed notification of an event that never happened, as the worker would, and prints the answer. " +
 		"Its id begins with ntf_test. Nothing is recorded and nothing is sent again."
 }
 
-// Run sends.
 func (c *endpointTestCommand) Run(p *program) error {
 	event := payment.Event(c.Event)
 	if !payment.IsEvent(event) {

@@ -20,7 +20,6 @@ type healthcheckCommand struct {
 	JSON    bool          `name:"json" help:"Print JSON."`
 }
 
-// Help is shown by --help.
 func (*healthcheckCommand) Help() string {
 	return "Ends with code 0 where the process is ready, and with code 1 where it is not, with what is missing. It needs no shell " +
 		"and no curl, so that an image with this program alone can have a health check."
@@ -33,7 +32,6 @@ type answered struct {
 	Answer string `json:"answer"`
 }
 
-// Run asks.
 func (c *healthcheckCommand) Run(p *program) error {
 	url, err := c.url(p.getenv("COBRO_OPS_LISTEN"))
 	if err != nil {

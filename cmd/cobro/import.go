@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/cobropay/cobro/internal/djangoathm"
@@ -32,7 +32,6 @@ type importDjangoAthm struct {
 	JSON       bool     `name:"json" help:"Print JSON instead of a table."`
 }
 
-// Help is shown by --help.
 func (*importDjangoAthm) Help() string {
 	return "Writes what django-athm has kept into Cobro's database, so that old payments are listed, refunded and reconciled " +
 		"like new ones. Nobody is told of them. What is there already is never changed: the same dump again changes nothing, " +
@@ -69,7 +68,6 @@ type imported struct {
 	Hints  []string                            `json:"hints"`
 }
 
-// Run imports.
 func (c *importDjangoAthm) Run(p *program) error {
 	zone, err := time.LoadLocation(c.TimeZone) // "" is UTC
 	if err != nil {
@@ -156,12 +154,7 @@ func (c *importDjangoAthm) open(p *program) (*store.Store, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.Store == "" {
-			c.Store = cfg.Store
-		}
-		if c.KeyFile == "" {
-			c.KeyFile = cfg.KeyFile
-		}
+		c.Store, c.KeyFile = cmp.Or(c.Store, cfg.Store), cmp.Or(c.KeyFile, cfg.KeyFile)
 	}
 	if c.Store == "" || c.KeyFile == "" {
 		return nil, errors.New("no database or key ring: set COBRO_STORE and COBRO_KEY_FILE, or start dev in this folder")
@@ -391,7 +384,7 @@ func (c *importDjangoAthm) print(w io.Writer, out imported) error {
 	if c.DryRun {
 		done = "WOULD IMPORT"
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table := newTable(w)
 	fmt.Fprintf(table, "TABLE\tROWS\t%s\tALREADY THERE\tCOBRO'S OWN\tUNFINISHED\tCONTRADICTING\tUNREADABLE\n", done)
 	for _, name := range djangoathm.Tables() {
 		t := out.Tables[name]

@@ -18,18 +18,6 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// newInstallation makes a database and a key ring, and returns their settings.
-func newInstallation(t *testing.T) map[string]string {
-	t.Helper()
-	dir := t.TempDir()
-	env := map[string]string{"COBRO_STORE": "sqlite:" + filepath.Join(dir, "cobro.db"), "COBRO_KEY_FILE": filepath.Join(dir, "keys.json")}
-	for _, command := range []string{"keys", "migrate"} {
-		code, _, stderr := cobro(t, env, command)
-		require.Zero(t, code, stderr)
-	}
-	return env
-}
-
 // dump is the path of a dump of django-athm's.
 func dump(name string) string {
 	return filepath.Join("..", "..", "internal", "djangoathm", "testdata", name)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"text/tabwriter"
 	"time"
 
 	"github.com/cobropay/cobro/internal/seal"
@@ -17,7 +16,6 @@ type keysCommand struct {
 	List   keysList   `cmd:"" help:"List the keys, and never what they are made of."`
 }
 
-// Help is shown by --help.
 func (*keysCommand) Help() string {
 	return "To change the key that writes: add a key, let every process have the changed file, then use the key, and let every " +
 		"process have the file again. Processes read a changed file within five seconds, without a restart. Keep the old keys " +
@@ -29,7 +27,6 @@ type keysCreate struct {
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
-// Run makes the key ring.
 func (c *keysCreate) Run(p *program) error {
 	ring, err := seal.Create(c.Out)
 	if errors.Is(err, fs.ErrExist) {
@@ -60,7 +57,6 @@ type keyFile struct {
 
 type keysAdd struct{ keyFile }
 
-// Run adds a key.
 func (c *keysAdd) Run(p *program) error {
 	id, err := seal.AddKey(c.KeyFile, time.Now())
 	if err != nil {
@@ -79,7 +75,6 @@ type keysUse struct {
 	keyFile
 }
 
-// Run lets a key write.
 func (c *keysUse) Run(p *program) error {
 	if err := seal.UseKey(c.KeyFile, c.ID); err != nil {
 		return err
@@ -94,7 +89,6 @@ func (c *keysUse) Run(p *program) error {
 
 type keysList struct{ keyFile }
 
-// Run lists the keys.
 func (c *keysList) Run(p *program) error {
 	keys, err := seal.Keys(c.KeyFile)
 	if err != nil {
@@ -103,7 +97,7 @@ func (c *keysList) Run(p *program) error {
 	if c.JSON {
 		return writeJSON(p.stdout, map[string]any{"file": c.KeyFile, "keys": keys})
 	}
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	table := newTable(p.stdout)
 	fmt.Fprintln(table, "KEY\tCREATED\tWRITES")
 	for _, key := range keys {
 		created, writes := "-", "-"

@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/activity/reconcile"
 	"github.com/cobropay/cobro/internal/app"
+	"github.com/cobropay/cobro/internal/catalog"
 	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/process"
 	"github.com/cobropay/cobro/internal/runner"
@@ -64,7 +67,20 @@ func (p *program) withApp(needs opening, use func(*app.App) error) (err error) {
 	if err != nil {
 		return err
 	}
-	return use(a)
+	return inWords(use(a))
+}
+
+// inWords says which rules the input breaks, as the API does.
+func inWords(err error) error {
+	refused, ok := errors.AsType[*app.Error](err)
+	if !ok || len(refused.Fields) == 0 {
+		return err
+	}
+	var broken []string
+	for _, field := range refused.Fields {
+		broken = append(broken, field.Field+" "+catalog.English(field.Rule))
+	}
+	return fmt.Errorf("%s: %s", refused.Kind, strings.Join(broken, "; "))
 }
 
 // comparer compares days in this process.

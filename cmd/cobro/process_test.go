@@ -53,7 +53,7 @@ func TestAVariableSetToNothingIsNotSet(t *testing.T) {
 		if taken, err := net.Listen("tcp", address); err == nil { // or somebody else has it, which is as good
 			t.Cleanup(func() { require.NoError(t, taken.Close()) })
 		}
-		env := with(newInstallation(t), "COBRO_LISTEN", "127.0.0.1:0", "COBRO_OPS_LISTEN", "127.0.0.1:0",
+		env := with(settled(t), "COBRO_LISTEN", "127.0.0.1:0", "COBRO_OPS_LISTEN", "127.0.0.1:0",
 			"COBRO_START_TIMEOUT", "1s", "COBRO_STOP_TIMEOUT", "", "TEMPORAL_ADDRESS", "127.0.0.1:1", name, "")
 		code, _, stderr, _ := subprocess(t, env, "api")
 		require.Equal(t, 1, code, stderr)
@@ -64,7 +64,7 @@ func TestAVariableSetToNothingIsNotSet(t *testing.T) {
 	require.Zero(t, code, stderr)
 
 	for flag, address := range map[string]string{"--listen": "127.0.0.1:8080", "--ops-listen": "127.0.0.1:8081"} {
-		env := with(newInstallation(t), "COBRO_START_TIMEOUT", "1s", "TEMPORAL_ADDRESS", "127.0.0.1:1")
+		env := with(settled(t), "COBRO_START_TIMEOUT", "1s", "TEMPORAL_ADDRESS", "127.0.0.1:1")
 		other := map[string]string{"--listen": "--ops-listen", "--ops-listen": "--listen"}[flag]
 		code, _, stderr, _ := subprocess(t, env, "api", flag, "", other, "127.0.0.1:0", "--stop-timeout=")
 		require.Equal(t, 1, code, stderr)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/cobropay/cobro/internal/app"
@@ -21,7 +20,6 @@ type receiverListCommand struct {
 	JSON bool `name:"json" help:"Print JSON instead of a table."`
 }
 
-// Run lists.
 func (c *receiverListCommand) Run(p *program) error {
 	return p.withApp(opening{}, func(a *app.App) error {
 		receivers, err := a.Receivers(p.ctx)
@@ -39,13 +37,11 @@ type receiverRemoveCommand struct {
 	JSON  bool   `name:"json" help:"Print JSON instead of a table."`
 }
 
-// Help is shown by --help.
 func (*receiverRemoveCommand) Help() string {
 	return "A receiver is never removed because its program has gone: what it was not told waits for it, for a week. This " +
 		"command says that it will not come back: its deliveries that are pending or have failed become dropped, and later events are not for it."
 }
 
-// Run removes.
 func (c *receiverRemoveCommand) Run(p *program) error {
 	if c.Event != "" && !payment.IsEvent(payment.Event(c.Event)) {
 		return errors.New("no such event; the events are " + payment.EventNames())
@@ -72,7 +68,7 @@ func printReceivers(w io.Writer, asJSON bool, receivers []ledger.Receiver) error
 	if asJSON {
 		return writeJSON(w, neverNull(receivers))
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table := newTable(w)
 	fmt.Fprintln(table, "HOST\tEVENT\tNAME\tTIMEOUT")
 	for _, r := range receivers {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Host, r.Event, r.Name, r.Timeout)
@@ -95,7 +91,6 @@ type redeliverCommand struct {
 	JSON     bool      `name:"json" help:"Print JSON instead of a table."`
 }
 
-// Run sends again.
 func (c *redeliverCommand) Run(p *program) error {
 	if c.Event != "" && !payment.IsEvent(payment.Event(c.Event)) {
 		return errors.New("no such event; the events are " + payment.EventNames())
@@ -114,7 +109,7 @@ func (c *redeliverCommand) Run(p *program) error {
 	if c.JSON {
 		return writeJSON(p.stdout, neverNull(sent))
 	}
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	table := newTable(p.stdout)
 	fmt.Fprintln(table, "NOTIFICATION\tPAYMENT\tEVENT\tRECEIVER\tTOLD AT\tWAS")
 	for _, d := range sent {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s/%s\t%s\t%s\n", d.ID, dash(d.PaymentID), d.Event, d.Host, d.Receiver,

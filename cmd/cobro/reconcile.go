@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/cobropay/cobro/internal/app"
@@ -18,7 +17,6 @@ type reconcileCommand struct {
 	JSON   bool   `name:"json" help:"Print JSON instead of a table."`
 }
 
-// Help is shown by --help.
 func (*reconcileCommand) Help() string {
 	return "Compares days with ATH Móvil's report and prints the differences. Without --dry-run each day is a run of " +
 		"ReconcileDay, which records the differences, tells the receivers of those that are new, fills in payers that only " +
@@ -34,7 +32,6 @@ type reconciled struct {
 	Differences []payment.Mismatch       `json:"differences"`
 }
 
-// Run compares.
 func (c *reconcileCommand) Run(p *program) error {
 	from, to, err := c.days()
 	if err != nil {
@@ -87,7 +84,7 @@ func (c *reconcileCommand) print(w io.Writer, out reconciled) error {
 		out.Days, out.Differences = neverNull(out.Days), neverNull(out.Differences)
 		return writeJSON(w, out)
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table := newTable(w)
 	fmt.Fprintln(table, "DAY\tROWS\tOURS\tPAYERS FILLED\tREFUNDS BOOKED\tSET ASIDE\tDIFFERENCES")
 	for _, d := range out.Days {
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\n", d.Day, d.Rows, d.Matched, d.Filled, d.Booked, d.Quarantined, d.Mismatches)
@@ -99,11 +96,4 @@ func (c *reconcileCommand) print(w io.Writer, out reconciled) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", m.Kind, dash(m.PaymentID), dash(m.ReferenceNumber), dash(m.Ours), dash(m.Theirs))
 	}
 	return table.Flush()
-}
-
-func dash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
 }

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/cobropay/cobro/internal/app"
@@ -44,13 +43,6 @@ type reviews struct {
 	Reviews []payment.Review `json:"reviews"`
 }
 
-// reviewPage is what the API answers.
-type reviewPage struct {
-	reviews
-	NextCursor string `json:"next_cursor"`
-}
-
-// Run lists.
 func (c *reviewList) Run(p *program) error {
 	listed := reviews{Reviews: []payment.Review{}}
 	list := c.listOverHTTP
@@ -72,7 +64,10 @@ func (c *reviewList) listOverHTTP(p *program, listed *reviews) error {
 		query.Set("payment_id", c.Payment)
 	}
 	for {
-		var page reviewPage
+		var page struct {
+			reviews
+			NextCursor string `json:"next_cursor"`
+		}
 		if _, err := c.call(p, http.MethodGet, "/v1/reviews?"+query.Encode(), nil, &page); err != nil {
 			return err
 		}
@@ -109,7 +104,7 @@ func printReviews(w io.Writer, all []payment.Review) error {
 		_, err := fmt.Fprintln(w, "nothing waits for a decision")
 		return err
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	table := newTable(w)
 	for _, r := range all {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\topened %s\n", r.ID, r.PaymentID, dash(r.RefundID), r.Cause, r.OpenedAt.Format(time.RFC3339))
 		for _, seen := range r.Evidence {
@@ -130,7 +125,6 @@ type reviewResolve struct {
 	merchantAPI
 }
 
-// Help is shown by --help.
 func (*reviewResolve) Help() string {
 	return "Look into the ATH Business app first. Cobro looks at ATH Móvil once more before it takes your word: where that is definite " +
 		"and says otherwise, nothing is decided, and what it says is printed. The verdict stays for ever, with your reason."
@@ -142,7 +136,6 @@ type resolved struct {
 	Became  json.RawMessage `json:"became"`  // the payment or the refund
 }
 
-// Run decides.
 func (c *reviewResolve) Run(p *program) error {
 	decide := c.decideOverHTTP
 	if c.inProcess(p) {
@@ -243,7 +236,7 @@ func (c *merchantAPI) reach(p *program) (address, key string, err error) {
 	if key == "" {
 		return "", "", errors.New("COBRO_API_KEY is not set: give this command the key that cobro api has, or start dev in this folder")
 	}
-	return cmp.Or(c.API, "http://127.0.0.1:8080"), key, nil
+	return cmp.Or(c.API, "http://"+settings.DefaultListen), key, nil
 }
 
 // call makes one call and reads its answer into out.

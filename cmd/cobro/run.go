@@ -113,17 +113,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	variables = variables.under(command)
 	err = command.Run(&program{ctx: ctx, getenv: settings.Files(variables.getenv), settings: variables, logger: logger, stdout: stdout})
-	if errors.Is(err, errDifferences) {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errDifferences):
 		return 3
-	}
-	if errors.Is(err, errTold) {
-		return 1
-	}
-	if err != nil {
+	case !errors.Is(err, errTold):
 		fmt.Fprintln(stderr, "cobro:", err)
-		return 1
 	}
-	return 0
+	return 1
 }
 
 // decodeMoment reads a moment, which kong would explain by Go's layout.
@@ -310,7 +308,6 @@ type migrateCommand struct {
 	Store string `required:"" env:"COBRO_STORE" help:"${COBRO_STORE_help}"`
 }
 
-// Run migrates the database.
 func (c *migrateCommand) Run(p *program) error {
 	if err := store.Migrate(p.ctx, store.Config{DSN: c.Store, Logger: p.logger}); err != nil {
 		return err

@@ -13,38 +13,23 @@ import (
 // reads returns who a command is in the table of settings. The zero program reads
 // none.
 func reads(command string) (of settings.Program, known bool) {
-	switch command {
-	case "api":
-		return settings.API, true
-	case "worker":
-		return settings.Worker, true
-	case "reconcile":
-		return settings.Reconcile, true
-	case "import django-athm":
-		return settings.Import, true
-	case "receiver list", "receiver remove", "notification redeliver":
-		return settings.Deliveries, true
-	case "endpoint test":
-		return settings.EndpointTest, true
-	case "endpoint secret":
-		return 0, true
-	case "migrate":
-		return settings.Migrate, true
-	case "keys", "keys create", "keys add", "keys use", "keys list":
-		return settings.Keys, true
-	case "config check":
-		return settings.Anyone, true
-	case "doctor":
-		return settings.Doctor, true
-	case "healthcheck":
-		return settings.Healthcheck, true
-	case "review list", "review resolve":
-		return settings.Review, true
-	case "webhook subscribe":
-		return settings.Subscribe, true
-	default:
-		return 0, false
-	}
+	of, known = map[string]settings.Program{
+		"api":                settings.API,
+		"worker":             settings.Worker,
+		"reconcile":          settings.Reconcile,
+		"import django-athm": settings.Import,
+		"receiver list":      settings.Deliveries, "receiver remove": settings.Deliveries, "notification redeliver": settings.Deliveries,
+		"endpoint test":   settings.EndpointTest,
+		"endpoint secret": 0,
+		"migrate":         settings.Migrate,
+		"keys":            settings.Keys, "keys create": settings.Keys, "keys add": settings.Keys, "keys use": settings.Keys, "keys list": settings.Keys,
+		"config check": settings.Anyone,
+		"doctor":       settings.Doctor,
+		"healthcheck":  settings.Healthcheck,
+		"review list":  settings.Review, "review resolve": settings.Review,
+		"webhook subscribe": settings.Subscribe,
+	}[command]
+	return of, known
 }
 
 // helpWithVariables ends a command's help with its variables: those that it needs,

@@ -27,7 +27,6 @@ type webhookSubscribe struct {
 	JSON         bool          `name:"json" help:"Print JSON."`
 }
 
-// Help is shown by --help.
 func (*webhookSubscribe) Help() string {
 	return "A business has one listener: this one takes the place of any other, and running it again changes nothing. Run it again " +
 		"after a new COBRO_WEBHOOK_SECRET. Needs COBRO_WEBHOOK_SECRET, COBRO_ATHM_PUBLIC_TOKEN and COBRO_ATHM_PRIVATE_TOKEN."
@@ -39,7 +38,6 @@ type subscribed struct {
 	Events   string `json:"events"`
 }
 
-// Run subscribes.
 func (c *webhookSubscribe) Run(p *program) error {
 	ctx, cancel := context.WithTimeout(p.ctx, c.Timeout)
 	defer cancel()

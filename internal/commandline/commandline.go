@@ -65,10 +65,7 @@ type missing struct {
 	text    string
 }
 
-// Error implements error.
 func (m *missing) Error() string { return m.text }
-
-// Unwrap returns kong's error.
 func (m *missing) Unwrap() error { return m.parsing }
 
 func withoutEmpty(parser *kong.Kong, args []string) []string {

@@ -212,24 +212,17 @@ func same(a, b payment.Payment) bool {
 	return a.Status == b.Status && a.Total == b.Total && a.ReferenceNumber == b.ReferenceNumber
 }
 
-// unfinished drops payments that another row of the dump shows as ended, which
-// happens when an older dump is read along with a newer one.
+// unfinished drops payments that another row of the dump shows too, or shows as
+// ended, which happens when an older dump is read along with a newer one.
 func (r *reader) unfinished(sales map[string]*Sale) {
-	r.dump.Unfinished = slices.DeleteFunc(r.dump.Unfinished, func(u Remark) bool {
-		_, ended := sales[u.Key]
-		if ended {
-			r.dump.Repeated[Payments]++
-		}
-		return ended
-	})
 	seen := make(map[string]bool)
 	r.dump.Unfinished = slices.DeleteFunc(r.dump.Unfinished, func(u Remark) bool {
-		duplicate := seen[u.Key]
+		repeated := seen[u.Key] || sales[u.Key] != nil
 		seen[u.Key] = true
-		if duplicate {
+		if repeated {
 			r.dump.Repeated[Payments]++
 		}
-		return duplicate
+		return repeated
 	})
 }
 

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,12 +51,11 @@ func (c *checker) keys() (*seal.Ring, Finding) {
 		case !key.Primary:
 		case key.Created.IsZero():
 			f.Saw += "; its age is unknown"
-		case c.cfg.Now().Sub(key.Created) > maxKeyAge:
-			f.Status = Warning
-			f.Saw += fmt.Sprintf(" since %s", key.Created.Format(time.DateOnly))
-			f.Do = "rotate it: cobro keys add, then cobro keys use (docs/operations.md)"
 		default:
-			f.Saw += fmt.Sprintf(" since %s", key.Created.Format(time.DateOnly))
+			f.Saw += " since " + key.Created.Format(time.DateOnly)
+			if c.cfg.Now().Sub(key.Created) > maxKeyAge {
+				f.Status, f.Do = Warning, "rotate it: cobro keys add, then cobro keys use (docs/operations.md)"
+			}
 		}
 	}
 	return ring, f
@@ -125,10 +125,7 @@ func (c *checker) temporal(ctx context.Context, ring *seal.Ring) []Finding {
 		return []Finding{f}
 	}
 	defer temporal.Close()
-	namespace := options.Namespace
-	if namespace == "" {
-		namespace = temporalclient.DefaultNamespace
-	}
+	namespace := cmp.Or(options.Namespace, temporalclient.DefaultNamespace)
 	f.Status, f.Saw = OK, fmt.Sprintf("it answers and has the namespace %q", namespace)
 
 	ctx, cancel := c.withTimeout(ctx)

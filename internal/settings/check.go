@@ -152,6 +152,9 @@ func isWebAddress(value string) bool {
 // together reports settings that do not go with each other.
 func together(of Program, getenv func(string) string) []Problem {
 	var problems []Problem
+	warn := func(setting, problem, do string) {
+		problems = append(problems, Problem{Setting: setting, Problem: problem, Do: do, Warning: true})
+	}
 	s, _ := Read(of, getenv) // what cannot be read is a problem already, and its default counts here
 	if of&Worker != 0 {
 		set, missing := "COBRO_GATEWAY_URL", "COBRO_GATEWAY_REPORT_URL"
@@ -166,29 +169,21 @@ func together(of Program, getenv func(string) string) []Problem {
 		}
 		for _, gateway := range [][2]string{{"COBRO_GATEWAY_URL", s.GatewayURL}, {"COBRO_GATEWAY_REPORT_URL", s.GatewayReportURL}} {
 			if strings.HasPrefix(gateway[1], "http://") {
-				problems = append(problems, Problem{
-					Setting: gateway[0], Problem: "is not encrypted", Do: "remove it where real payments are taken: it is for a simulator", Warning: true,
-				})
+				warn(gateway[0], "is not encrypted", "remove it where real payments are taken: it is for a simulator")
 			}
 		}
 	}
 	if of == Everything && s.MinExpiresIn < payment.MinExpiresIn && s.GatewayURL == "" {
-		problems = append(problems, Problem{
-			Setting: "COBRO_MIN_EXPIRES_IN", Problem: fmt.Sprintf("is less than the %.0f seconds that ATH Móvil takes", payment.MinExpiresIn.Seconds()),
-			Do: "remove it: it is for a simulator", Warning: true,
-		})
+		warn("COBRO_MIN_EXPIRES_IN", fmt.Sprintf("is less than the %.0f seconds that ATH Móvil takes", payment.MinExpiresIn.Seconds()),
+			"remove it: it is for a simulator")
 	}
 	if of&API != 0 && s.Drain >= s.StopTimeout {
-		problems = append(problems, Problem{
-			Setting: "COBRO_DRAIN", Problem: "is no less than COBRO_STOP_TIMEOUT, which bounds both: requests may be cut at the end",
-			Do: "set COBRO_STOP_TIMEOUT to 10 seconds more than COBRO_DRAIN", Warning: true,
-		})
+		warn("COBRO_DRAIN", "is no less than COBRO_STOP_TIMEOUT, which bounds both: requests may be cut at the end",
+			"set COBRO_STOP_TIMEOUT to 10 seconds more than COBRO_DRAIN")
 	}
 	if of&API != 0 && s.CodecOrigins != nil && s.CodecToken.IsZero() && !loopback(s.OpsListen) {
-		problems = append(problems, Problem{
-			Setting: "COBRO_CODEC_TOKEN", Problem: "is not set, and /codec/ is served to more than this machine: whoever reaches it reads every history",
-			Do: "set it, or remove COBRO_CODEC_ORIGINS", Warning: true,
-		})
+		warn("COBRO_CODEC_TOKEN", "is not set, and /codec/ is served to more than this machine: whoever reaches it reads every history",
+			"set it, or remove COBRO_CODEC_ORIGINS")
 	}
 	return problems
 }

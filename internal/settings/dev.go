@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,14 +37,10 @@ func ReadDev(getenv func(string) string) (Dev, error) {
 			return Dev{}, nil
 		}
 	}
-	folder := getenv("COBRO_DATA")
-	named := folder != ""
-	if !named {
-		folder = ".cobro"
-	}
-	path := filepath.Join(folder, "addresses.json")
+	named := getenv("COBRO_DATA")
+	path := filepath.Join(cmp.Or(named, ".cobro"), "addresses.json")
 	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && !named {
+	if errors.Is(err, fs.ErrNotExist) && named == "" {
 		return Dev{}, nil // no dev here; whoever needs something says what is missing
 	}
 	if err != nil {

@@ -22,8 +22,9 @@ func Read(of Program, getenv func(string) string) (Settings, []Problem) {
 			continue
 		}
 		value := getenv(row.Name)
-		if value != "" && row.parsed() {
-			if wrong := row.check(value); len(wrong) > 0 {
+		switch row.field.(type) {
+		case *int, *bool, *time.Duration: // of texts Check says what is wrong, and the program that meets one
+			if wrong := row.check(value); value != "" && len(wrong) > 0 {
 				problems = append(problems, wrong...)
 				value = ""
 			}
@@ -41,17 +42,6 @@ func Read(of Program, getenv func(string) string) (Settings, []Problem) {
 
 // none is a default that people read, and no value.
 const none = "none"
-
-// parsed reports whether the value is more than a text. Of texts [Check] says
-// what is wrong, and the program that meets one.
-func (s Setting) parsed() bool {
-	switch s.field.(type) {
-	case *int, *bool, *time.Duration:
-		return true
-	default:
-		return false
-	}
-}
 
 // set puts a value into a field. The check has refused what cannot be parsed.
 func set(field any, value string) {

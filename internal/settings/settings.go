@@ -154,7 +154,10 @@ func All() []Setting { return new(Settings).table() }
 const openssl = "such as what openssl rand -hex 24 prints"
 
 func (s *Settings) table() []Setting {
-	timing := workflows.DefaultTiming()
+	standard := workflows.DefaultTiming()
+	timing := func(name string, usual time.Duration, field *time.Duration, help string) Setting {
+		return Setting{Name: name, Of: API | DevProgram, Default: brief(usual), kind: duration, field: field, sparse: true, Help: help}
+	}
 	return []Setting{
 		{Name: "COBRO_STORE", Of: API | besideDev | Migrate | Doctor, Needs: API | besideDev | Migrate, kind: database, field: &s.Store,
 			Help: "Database: sqlite:/var/lib/cobro/cobro.db or postgres://user@host/database.",
@@ -186,8 +189,7 @@ func (s *Settings) table() []Setting {
 			Help: "Address of health checks, metrics and the codec; never public."},
 		{Name: "COBRO_CODEC_ORIGINS", Of: API, kind: origins, field: &s.CodecOrigins,
 			Help: "Addresses of the Temporal UI that may decrypt payloads, separated by commas."},
-		{Name: "COBRO_CODEC_TOKEN", Of: API, kind: secret, field: &s.CodecToken,
-			Help: "Token that /codec/ asks for."},
+		{Name: "COBRO_CODEC_TOKEN", Of: API, kind: secret, field: &s.CodecToken, Help: "Token that /codec/ asks for."},
 
 		{Name: "COBRO_GATEWAY_URL", Of: callers, Default: athmovil.DefaultBaseURL, kind: webAddress, field: &s.GatewayURL, sparse: true,
 			Help: "ATH Móvil's payments; set it for a simulator only."},
@@ -213,37 +215,26 @@ func (s *Settings) table() []Setting {
 			Help: "How long a stop may take, the drain included; what takes longer is cut."},
 		{Name: "COBRO_DRAIN", Of: API, Default: brief(DefaultDrain), kind: pause, field: &s.Drain,
 			Help: "How long requests are still taken during a stop, while /readyz says so; 0s where no load balancer looks at it."},
-		{Name: "COBRO_WAIT", Of: API, Default: brief(DefaultWait), kind: duration, field: &s.Wait,
-			Help: "How long a request waits for its outcome."},
+		{Name: "COBRO_WAIT", Of: API, Default: brief(DefaultWait), kind: duration, field: &s.Wait, Help: "How long a request waits for its outcome."},
 		{Name: "COBRO_MIN_EXPIRES_IN", Of: API, Default: brief(payment.MinExpiresIn), kind: duration, field: &s.MinExpiresIn,
 			Help: "Shortest life of a payment; less than ATH Móvil takes only against a simulator."},
 		{Name: "COBRO_FORBID_SECOND_AUTHORIZE", Of: API | DevProgram, Default: "false", kind: boolean, field: &s.Timing.ForbidSecondAuthorize, sparse: true,
 			Help: "Whether a charge that surely did not happen waits for a person instead of being tried again."},
-		{Name: "COBRO_TIMING_DETAILS", Of: API | DevProgram, Default: brief(timing.Details), kind: duration, field: &s.Timing.Details, sparse: true,
-			Help: "How long a completed payment waits for the webhook that says who paid."},
-		{Name: "COBRO_TIMING_CANCEL_MARGIN", Of: API | DevProgram, Default: brief(timing.CancelMargin), kind: duration, field: &s.Timing.CancelMargin, sparse: true,
-			Help: "How long before its deadline a ticket must be over to count as cancelled, not expired."},
-		{Name: "COBRO_TIMING_GRACE", Of: API | DevProgram, Default: brief(timing.Grace), kind: duration, field: &s.Timing.Grace, sparse: true,
-			Help: "How long after the deadline ATH Móvil may stay undecided before a person is asked."},
-		{Name: "COBRO_TIMING_STALE", Of: API | DevProgram, Default: brief(timing.Stale), kind: duration, field: &s.Timing.Stale, sparse: true,
-			Help: "How late after the request a payment may begin."},
-		{Name: "COBRO_TIMING_POLL_FIRST", Of: API | DevProgram, Default: brief(timing.PollFirst), kind: duration, field: &s.Timing.PollFirst, sparse: true,
-			Help: "Pause between the first looks at an open ticket."},
-		{Name: "COBRO_TIMING_POLL_MOST", Of: API | DevProgram, Default: brief(timing.PollMost), kind: duration, field: &s.Timing.PollMost, sparse: true,
-			Help: "Longest pause between looks at an open ticket."},
-		{Name: "COBRO_TIMING_HEARTBEAT", Of: API | DevProgram, Default: brief(timing.Heartbeat), kind: duration, field: &s.Timing.Heartbeat, sparse: true,
-			Help: "How long a poller may be silent before another worker takes over."},
-		{Name: "COBRO_TIMING_SETTLE", Of: API | DevProgram, Default: brief(timing.Settle), kind: duration, field: &s.Timing.Settle, sparse: true,
-			Help: "How long a refund with an unknown outcome is watched before a person is asked."},
-		{Name: "COBRO_TIMING_REVIEW", Of: API | DevProgram, Default: brief(timing.Review), kind: duration, field: &s.Timing.Review, sparse: true,
-			Help: "Pause between looks while a person is asked."},
+		timing("COBRO_TIMING_DETAILS", standard.Details, &s.Timing.Details, "How long a completed payment waits for the webhook that says who paid."),
+		timing("COBRO_TIMING_CANCEL_MARGIN", standard.CancelMargin, &s.Timing.CancelMargin, "How long before its deadline a ticket must be over to count as cancelled, not expired."),
+		timing("COBRO_TIMING_GRACE", standard.Grace, &s.Timing.Grace, "How long after the deadline ATH Móvil may stay undecided before a person is asked."),
+		timing("COBRO_TIMING_STALE", standard.Stale, &s.Timing.Stale, "How late after the request a payment may begin."),
+		timing("COBRO_TIMING_POLL_FIRST", standard.PollFirst, &s.Timing.PollFirst, "Pause between the first looks at an open ticket."),
+		timing("COBRO_TIMING_POLL_MOST", standard.PollMost, &s.Timing.PollMost, "Longest pause between looks at an open ticket."),
+		timing("COBRO_TIMING_HEARTBEAT", standard.Heartbeat, &s.Timing.Heartbeat, "How long a poller may be silent before another worker takes over."),
+		timing("COBRO_TIMING_SETTLE", standard.Settle, &s.Timing.Settle, "How long a refund with an unknown outcome is watched before a person is asked."),
+		timing("COBRO_TIMING_REVIEW", standard.Review, &s.Timing.Review, "Pause between looks while a person is asked."),
 		{Name: "COBRO_LOG_FORMAT", Of: Anyone | DevProgram, Default: "json", dev: "text", kind: oneOf, words: []string{"text", "json"},
 			Help: "Log lines for people (text) or machines (json)."},
 		{Name: "COBRO_LOG_LEVEL", Of: Anyone | DevProgram, Default: "info", kind: oneOf, words: []string{"debug", "info", "warn", "error"},
 			Help: "The lowest level that is logged."},
 
-		{Name: "COBRO_API_URL", Of: Review, Default: "http://" + DefaultListen, kind: webAddress,
-			Help: "Address of cobro api."},
+		{Name: "COBRO_API_URL", Of: Review, Default: "http://" + DefaultListen, kind: webAddress, Help: "Address of cobro api."},
 		{Name: "COBRO_DATA", Of: besideDev | Review | DevProgram, Default: ".cobro", kind: path,
 			Help: "Data folder of a running dev, which gives what is not set here."},
 		{Name: "TEMPORAL_…", Of: connected, kind: family,
@@ -251,20 +242,16 @@ func (s *Settings) table() []Setting {
 		{Name: "OTEL_…", Of: API | Worker | Receivers | DevProgram, kind: family,
 			Help: "Where traces go, as OpenTelemetry names it; see docs/telemetry.md."},
 
-		{Name: "COBRO_TEMPORAL_LISTEN", Of: DevProgram, Default: "127.0.0.1:7233", kind: listen,
-			Help: "Address of Temporal's frontend."},
-		{Name: "COBRO_TEMPORAL_UI_LISTEN", Of: DevProgram, Default: "127.0.0.1:8233", kind: listen,
-			Help: "Address of the Temporal UI."},
+		{Name: "COBRO_TEMPORAL_LISTEN", Of: DevProgram, Default: "127.0.0.1:7233", kind: listen, Help: "Address of Temporal's frontend."},
+		{Name: "COBRO_TEMPORAL_UI_LISTEN", Of: DevProgram, Default: "127.0.0.1:8233", kind: listen, Help: "Address of the Temporal UI."},
 		{Name: "COBRO_TEMPORAL_STORE", Of: DevProgram, kind: database,
 			Help: "PostgreSQL database for Temporal instead of a file, such as postgres://user@host:5432/temporal; only with --only temporal."},
 		{Name: "COBRO_GATEWAY", Of: DevProgram, Default: "sim", kind: text,
 			Help: "sim, live (real money), or the http:// address of a simulator elsewhere."},
-		{Name: "COBRO_GATEWAY_LISTEN", Of: DevProgram, Default: "127.0.0.1:8090", kind: listen,
-			Help: "Address of the simulated ATH Móvil."},
+		{Name: "COBRO_GATEWAY_LISTEN", Of: DevProgram, Default: "127.0.0.1:8090", kind: listen, Help: "Address of the simulated ATH Móvil."},
 		{Name: "COBRO_GATEWAY_CONTROL_LISTEN", Of: DevProgram, Default: "127.0.0.1:8091", kind: listen,
 			Help: "Address of the simulator's control surface and the customer's phone."},
-		{Name: "COBRO_ONLY", Of: DevProgram, kind: text,
-			Help: "Start this part alone: temporal."},
+		{Name: "COBRO_ONLY", Of: DevProgram, kind: text, Help: "Start this part alone: temporal."},
 	}
 }
 

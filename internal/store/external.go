@@ -21,7 +21,6 @@ func (s *Store) BookExternalRefund(ctx context.Context, external ledger.External
 		booked    payment.Refund
 	)
 	err := s.write(ctx, "book refund "+external.RefundID, func(ctx context.Context, tx *sql.Tx) error {
-		announced = ledger.Announced{}
 		_, err := s.lockPayment(ctx, tx, external.PaymentID)
 		if errors.Is(err, ledger.ErrNotFound) {
 			return &payment.RefundRefusal{Code: payment.RefusedNoPayment}
@@ -41,8 +40,11 @@ func (s *Store) BookExternalRefund(ctx context.Context, external ledger.External
 		if err != nil {
 			return err
 		}
-		announced.Payment = record.Payment
-		return s.announceRefund(ctx, tx, booked, external.Notification(booked, record.Payment), external.Workflow, &announced)
+		announced, err = s.announce(ctx, tx, announcement{
+			subject: booked.ID, payment: record.Payment, refundID: booked.ID,
+			told: external.Notification(booked, record.Payment), workflow: external.Workflow,
+		})
+		return err
 	})
 	if err != nil {
 		return ledger.Announced{}, payment.Refund{}, err
@@ -138,18 +140,13 @@ func echoed(ctx context.Context, q queryer, claim ledger.RefundClaim) (string, e
 	if i := strings.LastIndexByte(string(claim.Message), '#'); i >= 0 {
 		short = strings.TrimSpace(string(claim.Message)[i+1:])
 	}
-	var id string
-	err := q.QueryRowContext(ctx, `
+	return textOf(ctx, q, `
 		SELECT r.id FROM refunds r JOIN payments p ON p.id = r.payment_id
 		WHERE r.source IN ('api', 'imported') AND r.amount_cents = $1 AND (
 			r.short_id = $2
 			OR r.reference_number <> '' AND r.reference_number = $3 AND p.reference_number <> $3)
 		ORDER BY r.created_at DESC LIMIT 1`,
-		claim.Amount, short, claim.ReferenceNumber).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return id, err
+		claim.Amount, short, claim.ReferenceNumber)
 }
 
 func (s *Store) candidates(ctx context.Context, q queryer, condition string, args ...any) ([]ledger.RefundCandidate, error) {
@@ -172,29 +169,25 @@ func (s *Store) candidates(ctx context.Context, q queryer, condition string, arg
 // FillPayer writes who paid a completed payment, unless that is already known.
 // It reports whether it wrote.
 func (s *Store) FillPayer(ctx context.Context, paymentID string, payer payment.Customer) (bool, error) {
-	filled := false
-	err := s.write(ctx, "fill in the payer of "+paymentID, func(ctx context.Context, tx *sql.Tx) error {
-		filled = false
+	return commit(ctx, s, "fill in the payer of "+paymentID, func(ctx context.Context, tx *sql.Tx) (filled bool, err error) {
 		held, err := s.lockPayment(ctx, tx, paymentID)
 		if err != nil {
-			return err
+			return false, err
 		}
 		record, err := s.paymentByID(ctx, tx, paymentID)
 		if err != nil || held.payerKnown || payer.IsZero() || record.Payment.Status != payment.StatusCompleted {
-			return err
+			return false, err
 		}
-		filled = true
 		record.Payment.Customer = payer
 		row := []column{{"id", paymentID}, {"updated_at", micros(s.now())}}
 		sealed := s.sealing("payments", paymentID)
 		row = append(row, s.payerColumns(sealed, payer)...)
 		if sealed.err != nil {
-			return sealed.err
+			return false, sealed.err
 		}
 		if err := update(ctx, tx, "payments", row); err != nil {
-			return err
+			return false, err
 		}
-		return s.putCustomer(ctx, tx, record.Payment)
+		return true, s.putCustomer(ctx, tx, record.Payment)
 	})
-	return filled && err == nil, err
 }

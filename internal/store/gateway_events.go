@@ -82,11 +82,9 @@ func (s *Store) AddGatewayEvent(ctx context.Context, e ledger.GatewayEvent) (add
 // Each lease counts as an attempt. An event that cannot be unsealed is returned
 // with Unreadable set and blocks no other.
 func (s *Store) LeaseGatewayEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.GatewayEvent, error) {
-	var leased []ledger.GatewayEvent
-	err := s.write(ctx, "lease gateway events", func(ctx context.Context, tx *sql.Tx) error {
+	leased, err := commit(ctx, s, "lease gateway events", func(ctx context.Context, tx *sql.Tx) ([]ledger.GatewayEvent, error) {
 		now := s.now()
-		var err error
-		leased, err = list(ctx, tx, s.scanGatewayEvent, `
+		return list(ctx, tx, s.scanGatewayEvent, `
 			WITH due AS MATERIALIZED (
 				SELECT id FROM gateway_events
 				WHERE verdict = 'pending' AND not_before <= $1 AND leased_until <= $1
@@ -94,15 +92,11 @@ func (s *Store) LeaseGatewayEvents(ctx context.Context, limit int, lease time.Du
 			UPDATE gateway_events SET leased_until = $2, attempts = attempts + 1
 			WHERE id IN (SELECT id FROM due)
 			RETURNING `+gatewayEventColumns, micros(now), micros(now.Add(lease)), limit)
-		return err
 	})
-	if err != nil {
-		return nil, err
-	}
 	slices.SortFunc(leased, func(a, b ledger.GatewayEvent) int {
 		return cmp.Or(a.ReceivedAt.Compare(b.ReceivedAt), strings.Compare(a.ID, b.ID))
 	})
-	return leased, nil
+	return leased, err
 }
 
 // SettleGatewayEvent records the verdict of an event and ends its lease. A
@@ -117,19 +111,17 @@ func (s *Store) SettleGatewayEvent(ctx context.Context, id string, verdict ledge
 	if verdict == "" || verdict == ledger.EventPending {
 		return fmt.Errorf("settle gateway event %s: %q is not a verdict to settle with", id, verdict)
 	}
-	var fresh bool
-	err := s.write(ctx, "settle gateway event "+id, func(ctx context.Context, tx *sql.Tx) error {
-		fresh = false
+	fresh, err := commit(ctx, s, "settle gateway event "+id, func(ctx context.Context, tx *sql.Tx) (bool, error) {
 		if verdict == ledger.EventUnmatched {
 			found, err := s.matchedMeanwhile(ctx, tx, id, matchedID)
 			if err != nil || found {
-				return err
+				return false, err
 			}
 		}
 		var before ledger.EventVerdict
 		if err := known(tx.QueryRowContext(ctx, `SELECT verdict FROM gateway_events WHERE id = $1`+s.dialect.forUpdate, id).
 			Scan(&before)); err != nil {
-			return err
+			return false, err
 		}
 		changed, err := exec(ctx, tx, `
 			UPDATE gateway_events SET
@@ -142,10 +134,9 @@ func (s *Store) SettleGatewayEvent(ctx context.Context, id string, verdict ledge
 				AND ($2 <> 'unmatched' OR verdict IN ('pending', 'late', 'unmatched'))
 				AND ($2 NOT IN ('signalled', 'late') OR verdict IN ('pending', 'signalled', 'late'))`,
 			id, verdict, matchedID, effect, micros(s.now()))
-		fresh = changed > 0 && before != verdict
-		return err
+		return changed > 0 && before != verdict, err
 	})
-	if err == nil && fresh {
+	if fresh {
 		s.observer.EventSettled(verdict)
 	}
 	return err
@@ -269,9 +260,7 @@ func match(ctx context.Context, q queryer, e ledger.GatewayEvent) (string, error
 		if by.claim == "" {
 			continue
 		}
-		var id string
-		err := q.QueryRowContext(ctx, by.query, by.claim).Scan(&id)
-		if !errors.Is(err, sql.ErrNoRows) {
+		if id, err := textOf(ctx, q, by.query, by.claim); id != "" || err != nil {
 			return id, err
 		}
 	}
@@ -287,8 +276,9 @@ const gatewayEventColumns = `
 // event must not hide the others of a list or a lease.
 func (s *Store) scanGatewayEvent(row scanner) (ledger.GatewayEvent, error) {
 	var e ledger.GatewayEvent
+	unsealing := s.unsealing("gateway_events", &e.ID)
 	sealed := func(column string, dest *private.Text) unsealedColumn {
-		return unsealedColumn{sealedColumn{sealer: s.sealer, table: "gateway_events", column: column, id: &e.ID, dest: dest}, &e.Unreadable}
+		return unsealedColumn{unsealing(column, dest), &e.Unreadable}
 	}
 	err := row.Scan(&e.ID, &e.Digest, &e.Kind, &e.EcommerceID, &e.ReferenceNumber, &e.PaymentID, &e.Total,
 		sealed("payer_name", &e.Payer.Name), sealed("payer_phone", &e.Payer.PhoneNumber), sealed("payer_email", &e.Payer.Email),

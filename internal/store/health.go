@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -70,11 +69,7 @@ func (s *Store) CheckSchema(ctx context.Context) error {
 // Merchant returns the id that [Store.ClaimMerchant] has written, or "" before
 // the first start.
 func (s *Store) Merchant(ctx context.Context) (string, error) {
-	return read(ctx, s, "read whose the store is", func(ctx context.Context, q queryer) (id string, err error) {
-		err = q.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = 'merchant_id'`).Scan(&id)
-		if errors.Is(err, sql.ErrNoRows) {
-			return "", nil
-		}
-		return id, err
+	return read(ctx, s, "read whose the store is", func(ctx context.Context, q queryer) (string, error) {
+		return textOf(ctx, q, `SELECT value FROM settings WHERE name = 'merchant_id'`)
 	})
 }

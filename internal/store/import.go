@@ -63,26 +63,17 @@ const (
 // sent an event about the payment in the meantime, that event becomes pending
 // again.
 func (s *Store) Import(ctx context.Context, in Import) (Imported, error) {
-	var done Imported
-	err := s.write(ctx, "import payment "+in.Payment.ID, func(ctx context.Context, tx *sql.Tx) (err error) {
-		done, err = s.importSale(ctx, tx, in)
-		return err
+	return commit(ctx, s, "import payment "+in.Payment.ID, func(ctx context.Context, tx *sql.Tx) (Imported, error) {
+		return s.importSale(ctx, tx, in)
 	})
-	if err != nil {
-		return Imported{}, err
-	}
-	return done, nil
 }
 
 // ImportCustomer stores what another system knew about a customer at a point in
 // time. Anything learned later stays.
 func (s *Store) ImportCustomer(ctx context.Context, in CustomerImport) (ImportOutcome, error) {
-	var outcome ImportOutcome
-	err := s.write(ctx, "import a customer", func(ctx context.Context, tx *sql.Tx) (err error) {
-		outcome, err = s.importCustomer(ctx, tx, in)
-		return err
+	return commit(ctx, s, "import a customer", func(ctx context.Context, tx *sql.Tx) (ImportOutcome, error) {
+		return s.importCustomer(ctx, tx, in)
 	})
-	return outcome, err
 }
 
 // errRehearsed rolls back a rehearsal.
@@ -233,14 +224,13 @@ func (s *Store) importRefund(ctx context.Context, tx *sql.Tx, origin string, ref
 	}
 	// If Cobro has refunded the payment or booked a refund of it, it compared
 	// its books with the gateway's total: they already include this refund.
-	var own string
-	err = tx.QueryRowContext(ctx, `SELECT id FROM refunds WHERE payment_id = $1 AND source <> $2 ORDER BY created_at, id LIMIT 1`,
-		p.ID, payment.SourceImported).Scan(&own)
-	if err == nil {
-		return ImportResult{ImportOwn, "Cobro keeps the refunds of its payment itself since " + own}, nil
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
+	own, err := textOf(ctx, tx, `SELECT id FROM refunds WHERE payment_id = $1 AND source <> $2 ORDER BY created_at, id LIMIT 1`,
+		p.ID, payment.SourceImported)
+	if err != nil {
 		return ImportResult{}, err
+	}
+	if own != "" {
+		return ImportResult{ImportOwn, "Cobro keeps the refunds of its payment itself since " + own}, nil
 	}
 	if left := p.Total.Sub(p.RefundedAmount); refund.Amount.Cmp(left) > 0 {
 		return ImportResult{ImportContradicts, fmt.Sprintf("it is of $%s, and $%s of its payment is left", refund.Amount, left)}, nil

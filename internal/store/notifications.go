@@ -17,11 +17,11 @@ import (
 
 // announcement is one event on its way to its receivers.
 type announcement struct {
-	subject   string // the id that its notifications are derived from; it has each event once
-	paymentID string // empty where no payment of ours is concerned
-	refundID  string // set for a refund's events
-	told      payment.Notification
-	workflow  string // that delivers
+	subject  string          // the id that its notifications are derived from; it has each event once
+	payment  payment.Payment // zero where no payment of ours is concerned
+	refundID string          // set for a refund's events
+	told     payment.Notification
+	workflow string // that delivers
 }
 
 // announce gives an event its sequence number, stores its payload, adds a
@@ -29,7 +29,8 @@ type announcement struct {
 // by host and name. The first call decides all of that and a retry gets the
 // same answer: a receiver added in between receives only later events, and one
 // removed in between still receives this one.
-func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *ledger.Announced) error {
+func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement) (ledger.Announced, error) {
+	to := ledger.Announced{Payment: a.payment}
 	event := a.told.Event
 	err := tx.QueryRowContext(ctx,
 		`SELECT sequence FROM announcements WHERE subject = $1 AND event = $2`, a.subject, event).Scan(&to.Sequence)
@@ -42,18 +43,18 @@ func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *le
 			LEFT JOIN receivers r ON r.host = n.host AND r.event = n.event AND r.name = n.receiver
 			WHERE n.subject = $1 AND n.event = $2
 			ORDER BY n.host, n.receiver`, a.subject, event)
-		return err
+		return to, err
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
-		return err
+		return to, err
 	}
-	if to.Sequence, err = s.nextSequence(ctx, tx, a.paymentID); err != nil {
-		return err
+	if to.Sequence, err = s.nextSequence(ctx, tx, a.payment.ID); err != nil {
+		return to, err
 	}
 	a.told.Sequence = to.Sequence
 	payload, err := json.Marshal(a.told)
 	if err != nil {
-		return err
+		return to, err
 	}
 	sealed := s.sealing("announcements", announcementPlace(a.subject, event))
 	if _, err := insert(ctx, tx, "announcements", []column{
@@ -62,28 +63,28 @@ func (s *Store) announce(ctx context.Context, tx *sql.Tx, a announcement, to *le
 		{"sequence", to.Sequence},
 		{"payload_sealed", sealed.text("payload", private.Text(payload))},
 	}); err != nil {
-		return err
+		return to, err
 	}
 	if sealed.err != nil {
-		return sealed.err
+		return to, sealed.err
 	}
 	to.Receivers, err = list(ctx, tx, scanReceiver,
 		`SELECT `+receiverColumns+` FROM receivers r WHERE event = $1 ORDER BY host, name`, event)
 	if err != nil {
-		return err
+		return to, err
 	}
 	for _, r := range to.Receivers {
 		err := s.putDelivery(ctx, tx, a.subject, payment.Delivery{
 			ID:        ledger.NotificationID(a.subject, event, to.Sequence, r.Host, r.Name),
-			PaymentID: a.paymentID, RefundID: a.refundID,
+			PaymentID: a.payment.ID, RefundID: a.refundID,
 			Event: event, Receiver: r.Name, Host: r.Host, Sequence: to.Sequence,
 			Status: payment.DeliveryPending, WorkflowID: a.workflow,
 		})
 		if err != nil {
-			return err
+			return to, err
 		}
 	}
-	return nil
+	return to, nil
 }
 
 // announcementPlace is what a sealed payload is bound to.
@@ -161,12 +162,10 @@ func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d p
 // attempt again changes nothing.
 func (s *Store) RecordAttempt(ctx context.Context, a ledger.Attempt) error {
 	var to ledger.Receiver
-	var fresh bool
-	err := s.write(ctx, "record an attempt of "+a.DeliveryID, func(ctx context.Context, tx *sql.Tx) error {
-		fresh = false
+	fresh, err := commit(ctx, s, "record an attempt of "+a.DeliveryID, func(ctx context.Context, tx *sql.Tx) (bool, error) {
 		if err := known(tx.QueryRowContext(ctx, `SELECT host, event, receiver FROM notifications WHERE id = $1`, a.DeliveryID).
 			Scan(&to.Host, &to.Event, &to.Name)); err != nil {
-			return err
+			return false, err
 		}
 		sealed := s.sealing("notification_attempts", attemptPlace(a.DeliveryID, a.Execution, a.Number))
 		row := []column{
@@ -180,22 +179,21 @@ func (s *Store) RecordAttempt(ctx context.Context, a ledger.Attempt) error {
 			row = append(row, column{"answer_status", a.Answer.Status}, column{"answer_sealed", sealed.text("answer", a.Answer.Body)})
 		}
 		if sealed.err != nil {
-			return sealed.err
+			return false, sealed.err
 		}
 		inserted, err := insert(ctx, tx, "notification_attempts", row)
-		fresh = inserted
 		if err != nil || !inserted || a.Error == "" {
-			return err
+			return inserted, err
 		}
 		last := s.sealing("notifications", a.DeliveryID)
 		text := last.text("last_error", a.Error)
 		if last.err != nil {
-			return last.err
+			return false, last.err
 		}
 		_, err = exec(ctx, tx, `UPDATE notifications SET last_error_sealed = $2 WHERE id = $1`, a.DeliveryID, text)
-		return err
+		return true, err
 	})
-	if err == nil && fresh {
+	if fresh {
 		s.observer.ReceiverCalled(to, a.Error != "")
 	}
 	return err
@@ -223,9 +221,7 @@ func (s *Store) scanAttempt(row scanner) (ledger.Attempt, error) {
 		status sql.NullInt64
 		body   private.Text
 	)
-	sealed := func(column string, dest *private.Text) sealedColumn {
-		return sealedColumn{sealer: s.sealer, table: "notification_attempts", column: column, id: &place, dest: dest}
-	}
+	sealed := s.unsealing("notification_attempts", &place)
 	err := row.Scan(&a.DeliveryID, &a.Execution, placeColumn{&a, &place}, timeColumn{&a.At},
 		sealed("error", &a.Error), &status, sealed("answer", &body))
 	if status.Valid {
@@ -258,19 +254,17 @@ func (c placeColumn) Scan(src any) error {
 // empty. If any other workflow is delivering it, the error is a
 // [*ledger.DeliveryPendingError].
 func (s *Store) ReopenDelivery(ctx context.Context, id, workflow, left string) (ledger.Reopened, error) {
-	var reopened ledger.Reopened
-	err := s.write(ctx, "reopen notification "+id, func(ctx context.Context, tx *sql.Tx) error {
-		reopened = ledger.Reopened{}
+	return commit(ctx, s, "reopen notification "+id, func(ctx context.Context, tx *sql.Tx) (reopened ledger.Reopened, err error) {
 		d, err := s.deliveryByID(ctx, tx, id, s.dialect.forUpdate)
 		if err != nil {
-			return err
+			return reopened, err
 		}
 		if d.Status == payment.DeliveryPending && d.WorkflowID != workflow && (left == "" || d.WorkflowID != left) {
-			return &ledger.DeliveryPendingError{WorkflowID: d.WorkflowID}
+			return reopened, &ledger.DeliveryPendingError{WorkflowID: d.WorkflowID}
 		}
 		if _, err := exec(ctx, tx, `UPDATE notifications SET status = 'pending', workflow_id = $2, ended_at = NULL WHERE id = $1`,
 			id, workflow); err != nil {
-			return err
+			return reopened, err
 		}
 		reopened.Receiver, err = scanReceiver(tx.QueryRowContext(ctx, `SELECT `+receiverColumns+` FROM receivers r
 			WHERE host = $1 AND event = $2 AND name = $3`, d.Host, d.Event, d.Receiver))
@@ -278,15 +272,11 @@ func (s *Store) ReopenDelivery(ctx context.Context, id, workflow, left string) (
 			reopened.Receiver, err = ledger.Receiver{Host: d.Host, Event: d.Event, Name: d.Receiver}, nil
 		}
 		if err != nil {
-			return err
+			return reopened, err
 		}
 		reopened.Notification, err = s.told(ctx, tx, id)
-		return err
+		return reopened, err
 	})
-	if err != nil {
-		return ledger.Reopened{}, err
-	}
-	return reopened, nil
 }
 
 // exists returns [ledger.ErrNotFound] unless the table has the id.
@@ -305,7 +295,7 @@ func (s *Store) told(ctx context.Context, q queryer, id string) (payment.Notific
 	err := q.QueryRowContext(ctx, `
 		SELECT a.subject || '/' || a.event, a.payload_sealed FROM announcements a
 		JOIN notifications n ON n.subject = a.subject AND n.event = a.event WHERE n.id = $1`, id).
-		Scan(&place, sealedColumn{sealer: s.sealer, table: "announcements", column: "payload", id: &place, dest: &payload})
+		Scan(&place, s.unsealing("announcements", &place)("payload", &payload))
 	if err != nil {
 		return n, known(err)
 	}
@@ -376,7 +366,7 @@ func (s *Store) scanDelivery(row scanner) (payment.Delivery, error) {
 		paymentID, refundID sql.NullString
 	)
 	err := row.Scan(&d.ID, &paymentID, &refundID, &d.Event, &d.Host, &d.Receiver, &d.Sequence, &d.Status, &d.Attempts,
-		sealedColumn{sealer: s.sealer, table: "notifications", column: "last_error", id: &d.ID, dest: &d.LastError},
+		s.unsealing("notifications", &d.ID)("last_error", &d.LastError),
 		timeColumn{&d.CreatedAt}, maybeTimeColumn{&d.EndedAt}, &d.WorkflowID)
 	d.PaymentID, d.RefundID = paymentID.String, refundID.String
 	return d, err
@@ -415,12 +405,10 @@ func byEventAndName(a, b ledger.Receiver) int {
 // where these are not empty, and returns those it deleted. Notifications
 // already on their way are not touched.
 func (s *Store) RemoveReceivers(ctx context.Context, host string, event payment.Event, name string) ([]ledger.Receiver, error) {
-	var removed []ledger.Receiver
-	err := s.write(ctx, "remove the receivers of "+host, func(ctx context.Context, tx *sql.Tx) (err error) {
-		removed, err = list(ctx, tx, scanReceiver, `
+	removed, err := commit(ctx, s, "remove the receivers of "+host, func(ctx context.Context, tx *sql.Tx) ([]ledger.Receiver, error) {
+		return list(ctx, tx, scanReceiver, `
 			DELETE FROM receivers WHERE host = $1 AND ($2 = '' OR event = $2) AND ($3 = '' OR name = $3)
 			RETURNING `+strings.ReplaceAll(receiverColumns, "r.", ""), host, event, name)
-		return err
 	})
 	slices.SortFunc(removed, byEventAndName)
 	return removed, err

@@ -29,39 +29,34 @@ const unfinished = `status IN ('pending', 'open', 'confirmed')`
 // is a [*ledger.ReferenceInUseError].
 func (s *Store) RecordPayment(ctx context.Context, change ledger.Change) (ledger.Announced, error) {
 	p := change.Record.Payment
-	var announced ledger.Announced
 	var fresh []ledger.Transition
-	err := s.write(ctx, "record payment "+p.ID, func(ctx context.Context, tx *sql.Tx) error {
-		announced, fresh = ledger.Announced{}, nil // what is tried again is written again
+	announced, err := commit(ctx, s, "record payment "+p.ID, func(ctx context.Context, tx *sql.Tx) (announced ledger.Announced, err error) {
+		fresh = nil // what is tried again is written again
 		if err := s.putPayment(ctx, tx, change.Record); err != nil {
-			return err
+			return announced, err
 		}
 		for _, t := range change.Transitions {
 			inserted, err := putTransition(ctx, tx, t)
 			if err != nil {
-				return err
+				return announced, err
 			}
 			if inserted {
 				fresh = append(fresh, t)
 			}
 		}
 		if err := s.putReview(ctx, tx, change.Review); err != nil {
-			return err
+			return announced, err
 		}
 		record, err := s.paymentByID(ctx, tx, p.ID)
-		if err != nil {
-			return err
-		}
-		announced.Payment = record.Payment
-		if change.Announce == "" {
-			return nil
+		if err != nil || change.Announce == "" {
+			return ledger.Announced{Payment: record.Payment}, err
 		}
 		return s.announce(ctx, tx, announcement{
-			subject: p.ID, paymentID: p.ID, told: change.Notification(), workflow: change.Workflow,
-		}, &announced)
+			subject: p.ID, payment: record.Payment, told: change.Notification(), workflow: change.Workflow,
+		})
 	})
 	if err != nil {
-		return ledger.Announced{}, err
+		return announced, err
 	}
 	for _, t := range fresh {
 		s.observer.PaymentMoved(t, p.CreatedAt)
@@ -175,9 +170,7 @@ func (s *Store) scanPayment(row scanner) (ledger.Record, error) {
 		failure payment.Failure
 	)
 	p := &r.Payment
-	sealed := func(column string, dest *private.Text) sealedColumn {
-		return sealedColumn{sealer: s.sealer, table: "payments", column: column, id: &p.ID, dest: dest}
-	}
+	sealed := s.unsealing("payments", &p.ID)
 	err := row.Scan(
 		&p.ID, &r.Revision, &r.Fingerprint, &r.Sequence, &p.Status, &p.NeedsReview, &p.Reference,
 		&p.Total, &p.Subtotal, &p.Tax,
@@ -330,9 +323,7 @@ func (s *Store) customer(ctx context.Context, q queryer, phone private.Text) (pa
 		id string
 		c  payment.Customer
 	)
-	sealed := func(column string, dest *private.Text) sealedColumn {
-		return sealedColumn{sealer: s.sealer, table: "customers", column: column, id: &id, dest: dest}
-	}
+	sealed := s.unsealing("customers", &id)
 	err := q.QueryRowContext(ctx,
 		`SELECT phone_digest, phone_sealed, name_sealed, email_sealed FROM customers WHERE phone_digest = $1`,
 		s.digest(purposePhone, phone)).

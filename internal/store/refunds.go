@@ -9,7 +9,6 @@ import (
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
-	"github.com/cobropay/cobro/private"
 )
 
 // errNotPositive refuses a refund of zero or less.
@@ -20,32 +19,24 @@ var errNotPositive = errors.New("the amount of a refund must be positive")
 // pending. The same id and fingerprint again return the refund as it stands
 // now. Every refusal is a [*payment.RefundRefusal], and nothing is written.
 func (s *Store) ReserveRefund(ctx context.Context, ask ledger.Reservation) (ledger.Reserved, error) {
-	var granted ledger.Reserved
-	err := s.write(ctx, "reserve refund "+ask.RefundID, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := s.lockPayment(ctx, tx, ask.PaymentID)
+	return commit(ctx, s, "reserve refund "+ask.RefundID, func(ctx context.Context, tx *sql.Tx) (granted ledger.Reserved, err error) {
+		_, err = s.lockPayment(ctx, tx, ask.PaymentID)
 		if errors.Is(err, ledger.ErrNotFound) {
-			return &payment.RefundRefusal{Code: payment.RefusedNoPayment}
+			return granted, &payment.RefundRefusal{Code: payment.RefusedNoPayment}
 		}
 		if err != nil {
-			return err
+			return granted, err
 		}
 		record, err := s.paymentByID(ctx, tx, ask.PaymentID)
 		if err != nil {
-			return err
+			return granted, err
 		}
-		granted.Payment = record.Payment
-
 		refund, err := s.reservedBefore(ctx, tx, ask)
 		if errors.Is(err, ledger.ErrNotFound) {
 			refund, err = s.reserve(ctx, tx, record.Payment, ask)
 		}
-		granted.Refund = refund
-		return err
+		return ledger.Reserved{Refund: refund, Payment: record.Payment}, err
 	})
-	if err != nil {
-		return ledger.Reserved{}, err
-	}
-	return granted, nil
 }
 
 // reservedBefore returns the refund that the same request reserved earlier, or
@@ -84,31 +75,25 @@ func (s *Store) ClaimRefund(ctx context.Context, refundID, runID string) error {
 // took it. If the refund is settled, the error is a [*payment.RefundRefusal]
 // with RefusedHeld.
 func (s *Store) TakeRefund(ctx context.Context, paymentID, refundID, by string) (ledger.Reserved, error) {
-	var taken ledger.Reserved
-	err := s.write(ctx, "take refund "+refundID, func(ctx context.Context, tx *sql.Tx) error {
+	return commit(ctx, s, "take refund "+refundID, func(ctx context.Context, tx *sql.Tx) (taken ledger.Reserved, err error) {
 		if _, err := s.lockPayment(ctx, tx, paymentID); err != nil {
-			return err
+			return taken, err
 		}
 		record, err := s.refundByID(ctx, tx, refundID)
 		switch {
 		case err != nil:
-			return err
+			return taken, err
 		case record.Refund.PaymentID != paymentID:
-			return ledger.ErrNotFound
+			return taken, ledger.ErrNotFound
 		case record.Refund.Status != payment.RefundPending:
-			return &payment.RefundRefusal{Code: payment.RefusedHeld}
+			return taken, &payment.RefundRefusal{Code: payment.RefusedHeld}
 		}
 		if _, err := exec(ctx, tx, `UPDATE refunds SET sent_by = $2 WHERE id = $1`, refundID, by); err != nil {
-			return err
+			return taken, err
 		}
 		of, err := s.paymentByID(ctx, tx, paymentID)
-		taken = ledger.Reserved{Refund: record.Refund, Payment: of.Payment}
-		return err
+		return ledger.Reserved{Refund: record.Refund, Payment: of.Payment}, err
 	})
-	if err != nil {
-		return ledger.Reserved{}, err
-	}
-	return taken, nil
 }
 
 // reserve inserts a pending refund. The payment is locked.
@@ -151,14 +136,9 @@ func (s *Store) reserve(ctx context.Context, tx *sql.Tx, p payment.Payment, ask 
 // unsettledRefund returns the oldest refund of a payment that is pending or in
 // review, or "".
 func unsettledRefund(ctx context.Context, q queryer, paymentID string) (string, error) {
-	var id string
-	err := q.QueryRowContext(ctx, `
+	return textOf(ctx, q, `
 		SELECT id FROM refunds WHERE payment_id = $1 AND (status = 'pending' OR needs_review)
-		ORDER BY created_at, id LIMIT 1`, paymentID).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return id, err
+		ORDER BY created_at, id LIMIT 1`, paymentID)
 }
 
 // RecordRefund writes one step of a refund, all or nothing, and returns the
@@ -173,35 +153,27 @@ func unsettledRefund(ctx context.Context, q queryer, paymentID string) (string, 
 // [*payment.RefundRefusal] with RefusedExceeds, and nothing is written.
 func (s *Store) RecordRefund(ctx context.Context, change ledger.RefundChange) (ledger.Announced, error) {
 	refund := change.Record.Refund
-	var announced ledger.Announced
-	err := s.write(ctx, "record refund "+refund.ID, func(ctx context.Context, tx *sql.Tx) error {
-		announced = ledger.Announced{}
+	return commit(ctx, s, "record refund "+refund.ID, func(ctx context.Context, tx *sql.Tx) (announced ledger.Announced, err error) {
 		if _, err := s.lockPayment(ctx, tx, refund.PaymentID); err != nil {
-			return fmt.Errorf("payment %s: %w", refund.PaymentID, err)
+			return announced, fmt.Errorf("payment %s: %w", refund.PaymentID, err)
 		}
 		if err := s.putRefund(ctx, tx, change.Record); err != nil {
-			return err
+			return announced, err
 		}
 		if err := s.neverBelowZero(ctx, tx, refund); err != nil {
-			return err
+			return announced, err
 		}
 		if err := s.putReview(ctx, tx, change.Review); err != nil {
-			return err
+			return announced, err
 		}
 		record, err := s.paymentByID(ctx, tx, refund.PaymentID)
-		if err != nil {
-			return err
+		if err != nil || change.Announce == "" {
+			return ledger.Announced{Payment: record.Payment}, err
 		}
-		announced.Payment = record.Payment
-		if change.Announce == "" {
-			return nil
-		}
-		return s.announceRefund(ctx, tx, refund, change.Notification(record.Payment), change.Workflow, &announced)
+		return s.announce(ctx, tx, announcement{
+			subject: refund.ID, payment: record.Payment, refundID: refund.ID, told: change.Notification(record.Payment), workflow: change.Workflow,
+		})
 	})
-	if err != nil {
-		return ledger.Announced{}, err
-	}
-	return announced, nil
 }
 
 // putRefund inserts the refund or overwrites an older revision. The amount and
@@ -321,14 +293,6 @@ func (s *Store) neverBelowZero(ctx context.Context, tx *sql.Tx, refund payment.R
 	return nil
 }
 
-func (s *Store) announceRefund(
-	ctx context.Context, tx *sql.Tx, refund payment.Refund, told payment.Notification, workflow string, to *ledger.Announced,
-) error {
-	return s.announce(ctx, tx, announcement{
-		subject: refund.ID, paymentID: refund.PaymentID, refundID: refund.ID, told: told, workflow: workflow,
-	}, to)
-}
-
 const refundColumns = `
 	id, payment_id, revision, fingerprint, amount_cents, status, needs_review,
 	failure_code, failure_message, reference_number, message_sealed, source, created_at, completed_at`
@@ -339,9 +303,7 @@ func (s *Store) scanRefund(row scanner) (ledger.RefundRecord, error) {
 		failure payment.Failure
 	)
 	refund := &r.Refund
-	sealed := func(column string, dest *private.Text) sealedColumn {
-		return sealedColumn{sealer: s.sealer, table: "refunds", column: column, id: &refund.ID, dest: dest}
-	}
+	sealed := s.unsealing("refunds", &refund.ID)
 	err := row.Scan(
 		&refund.ID, &refund.PaymentID, &r.Revision, &r.Fingerprint, &refund.Amount, &refund.Status, &refund.NeedsReview,
 		&failure.Code, &failure.Message, &refund.ReferenceNumber, sealed("message", &refund.Message), &refund.Source,

@@ -78,9 +78,7 @@ func (s *Store) scanReview(row scanner) (payment.Review, error) {
 		evidence  private.Text
 		decidedAt *time.Time
 	)
-	sealed := func(column string, dest *private.Text) sealedColumn {
-		return sealedColumn{sealer: s.sealer, table: "reviews", column: column, id: &r.ID, dest: dest}
-	}
+	sealed := s.unsealing("reviews", &r.ID)
 	err := row.Scan(&r.ID, &r.PaymentID, &r.RefundID, &r.Cause, sealed("evidence", &evidence), timeColumn{&r.OpenedAt},
 		&d.Verdict, &d.Source, &d.By, sealed("reason", &d.Reason), maybeTimeColumn{&decidedAt})
 	if err != nil {
@@ -97,9 +95,7 @@ func (s *Store) scanReview(row scanner) (payment.Review, error) {
 // it, if its kind is announced, and gets the same answer on a retry; any other
 // run gets no receivers. workflow is the one that delivers.
 func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch, workflow string) (ledger.Announced, error) {
-	var announced ledger.Announced
-	err := s.write(ctx, "record mismatch "+m.ID, func(ctx context.Context, tx *sql.Tx) error {
-		announced = ledger.Announced{}
+	return commit(ctx, s, "record mismatch "+m.ID, func(ctx context.Context, tx *sql.Tx) (announced ledger.Announced, err error) {
 		if _, err := insert(ctx, tx, "mismatches", []column{
 			{"id", m.ID},
 			{"kind", m.Kind},
@@ -111,30 +107,26 @@ func (s *Store) RecordMismatch(ctx context.Context, m payment.Mismatch, workflow
 			{"found_by", m.FoundBy},
 			{"found_at", micros(m.FoundAt)},
 		}); err != nil {
-			return err
+			return announced, err
 		}
 		var foundBy string
 		if err := tx.QueryRowContext(ctx, `SELECT found_by FROM mismatches WHERE id = $1`, m.ID).Scan(&foundBy); err != nil {
-			return err
+			return announced, err
 		}
 		if m.PaymentID != "" {
 			record, err := s.paymentByID(ctx, tx, m.PaymentID)
 			if err != nil {
-				return err
+				return announced, err
 			}
 			announced.Payment = record.Payment
 		}
 		if !m.Kind.Announced() || foundBy != m.FoundBy {
-			return nil
+			return announced, nil
 		}
 		return s.announce(ctx, tx, announcement{
-			subject: m.ID, paymentID: m.PaymentID, told: m.Notification(announced.Payment), workflow: workflow,
-		}, &announced)
+			subject: m.ID, payment: announced.Payment, told: m.Notification(announced.Payment), workflow: workflow,
+		})
 	})
-	if err != nil {
-		return ledger.Announced{}, err
-	}
-	return announced, nil
 }
 
 // Mismatches returns at most one page of mismatches, newest first.

@@ -79,6 +79,16 @@ func list[T any](ctx context.Context, q queryer, read func(scanner) (T, error), 
 	return found, rows.Err()
 }
 
+// textOf returns the text that a query selects, or "" where there is no row.
+func textOf(ctx context.Context, q queryer, query string, args ...any) (string, error) {
+	var text string
+	err := q.QueryRowContext(ctx, query, args...).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return text, err
+}
+
 // known turns the absence of a row into [ledger.ErrNotFound].
 func known(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {

@@ -68,6 +68,13 @@ type sealedColumn struct {
 	dest          *private.Text
 }
 
+// unsealing returns the columns of one row.
+func (s *Store) unsealing(table string, id *string) func(column string, dest *private.Text) sealedColumn {
+	return func(column string, dest *private.Text) sealedColumn {
+		return sealedColumn{sealer: s.sealer, table: table, column: column, id: id, dest: dest}
+	}
+}
+
 // Scan implements [database/sql.Scanner].
 func (c sealedColumn) Scan(src any) error {
 	if src == nil {

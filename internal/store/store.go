@@ -116,7 +116,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	s := &Store{writer: writer, readers: reader{readers, d.passing}, dialect: d, sealer: cfg.Sealer, now: cfg.Now, timeout: cmp.Or(cfg.Timeout, defaultTimeout), observer: cfg.Observer, written: make(chan time.Time, 1)}
+	s := &Store{
+		writer: writer, readers: reader{readers, d.passing}, dialect: d, sealer: cfg.Sealer, now: cfg.Now,
+		timeout: cmp.Or(cfg.Timeout, defaultTimeout), observer: cfg.Observer, written: make(chan time.Time, 1),
+	}
 	s.written <- time.Time{}
 	if s.now == nil {
 		s.now = time.Now
@@ -225,6 +228,20 @@ func read[T any](ctx context.Context, s *Store, operation string, do func(contex
 // once, so it must reset its results each time.
 func (s *Store) write(ctx context.Context, operation string, do func(context.Context, *sql.Tx) error) error {
 	return s.bounded(ctx, operation, func(ctx context.Context) error { return s.transact(ctx, do) })
+}
+
+// commit is write for a transaction with a result.
+func commit[T any](ctx context.Context, s *Store, operation string, do func(context.Context, *sql.Tx) (T, error)) (T, error) {
+	var result T
+	err := s.write(ctx, operation, func(ctx context.Context, tx *sql.Tx) (err error) {
+		result, err = do(ctx, tx)
+		return err
+	})
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return result, nil
 }
 
 // transact runs do in one transaction, and again after a transient error.

@@ -119,22 +119,27 @@ func (f *frontend) DescribeTaskQueue(context.Context, *workflowservice.DescribeT
 	return &workflowservice.DescribeTaskQueueResponse{Pollers: []*taskqueuepb.PollerInfo{{Identity: "worker"}}}, nil
 }
 
+// newInstallation makes a database and a key ring, and returns their settings.
+func newInstallation(t *testing.T) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	env := map[string]string{"COBRO_STORE": "sqlite:" + filepath.Join(dir, "cobro.db"), "COBRO_KEY_FILE": filepath.Join(dir, "keys.json")}
+	for _, command := range []string{"keys", "migrate"} {
+		code, _, stderr := cobro(t, env, command)
+		require.Zero(t, code, stderr)
+	}
+	return env
+}
+
 // installation makes a whole installation, and returns its variables. Temporal
 // is the frontend, the gateway the simulator, and the API's address serves
 // webhooks over the installation's own database.
 func installation(t *testing.T, f *frontend) map[string]string {
 	t.Helper()
-	dir := t.TempDir()
-	env := map[string]string{
-		"COBRO_STORE": "sqlite:" + filepath.Join(dir, "cobro.db"), "COBRO_KEY_FILE": filepath.Join(dir, "keys.json"),
-		"COBRO_DRAIN": "0s", "COBRO_API_KEY": apiKey, "COBRO_WEBHOOK_SECRET": webhookSecret,
-		"COBRO_ATHM_PUBLIC_TOKEN": athmovilsim.DefaultPublicToken, "COBRO_ATHM_PRIVATE_TOKEN": athmovilsim.DefaultPrivateToken,
-		"TEMPORAL_CONFIG_FILE": filepath.Join(dir, "none.toml"), // not the developer's own file
-	}
-	for _, command := range []string{"keys", "migrate"} {
-		code, _, stderr := cobro(t, env, command)
-		require.Zero(t, code, stderr)
-	}
+	env := with(newInstallation(t),
+		"COBRO_DRAIN", "0s", "COBRO_API_KEY", apiKey, "COBRO_WEBHOOK_SECRET", webhookSecret,
+		"COBRO_ATHM_PUBLIC_TOKEN", athmovilsim.DefaultPublicToken, "COBRO_ATHM_PRIVATE_TOKEN", athmovilsim.DefaultPrivateToken,
+		"TEMPORAL_CONFIG_FILE", filepath.Join(t.TempDir(), "none.toml")) // not the developer's own file
 	if f != nil {
 		env["TEMPORAL_ADDRESS"] = f.serve(t)
 	}
@@ -201,7 +206,7 @@ func open(t *testing.T, env map[string]string) (*store.Store, *seal.Ring) {
 // fill lets an installation's database be read and take no write.
 func fill(t *testing.T, env map[string]string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", strings.TrimPrefix(env["COBRO_STORE"], "sqlite:"))
+	db, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(env["COBRO_STORE"], "sqlite:")+"?_pragma=busy_timeout(5000)") // programs may be writing
 	require.NoError(t, err)
 	defer db.Close()
 	for _, table := range []string{"settings", "gateway_events"} {
