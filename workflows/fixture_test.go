@@ -72,7 +72,7 @@ type fixture struct {
 	db      *store.Store
 	records *flakyRecords
 	inbox   *inbox
-	logs    *telemetrytest.Lines
+	logs    *telemetrytest.LogBuffer
 	counted *tally
 
 	receivers *activities.Notifications
@@ -90,7 +90,7 @@ type reply struct {
 
 func newFixture(t tester) *fixture {
 	t.Helper()
-	logs := &telemetrytest.Lines{}
+	logs := &telemetrytest.LogBuffer{}
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(logs, nil))))
 	suite.SetDisableRegistrationAliasing(true)
