@@ -125,7 +125,7 @@ var owners = map[string]struct {
 	"github.com/shopspring/decimal": {[]string{"money"}, "only money does arithmetic with decimals"},
 	"modernc.org/sqlite":            {[]string{"internal/store", "examples/orders", "examples/stock"}, "only the store knows its database; the examples are merchants with databases of their own"},
 	"github.com/jackc/pgx/v5":       {[]string{"internal/store", "internal/store/postgrestest", "examples/orders"}, "the same, and who starts one for tests"},
-	"github.com/wneessen/go-mail":   {[]string{"examples/receipts"}, "Cobro writes to nobody; a merchant does"},
+	"github.com/wneessen/go-mail":   {[]string{"examples/receipts"}, "Cobro sends no email; a merchant does"},
 	"github.com/pressly/goose/v3":   {[]string{"internal/store"}, "only the store migrates"},
 	"github.com/alecthomas/kong":    {[]string{"cmd/cobro", "cmd/athmovil-sim", "internal/commandline"}, "flags belong to programs"},
 	"go.yaml.in/yaml/v3":            {[]string{"internal/outbound"}, "only the endpoints file is YAML"},
@@ -182,7 +182,7 @@ func TestArrowsGoOneWay(t *testing.T) {
 		name, _ := inside(p.ImportPath)
 		layer, known := layers[name]
 		if !known {
-			t.Errorf("%q has no place in the import graph: add it to layers in layout_test.go, and to the README's picture", name)
+			t.Errorf("%q has no place in the import graph: add it to layers in layout_test.go, and to the picture in CONTRIBUTING.md", name)
 			continue
 		}
 		for _, imported := range p.Imports {

@@ -113,9 +113,9 @@ func TestTheReadmeInAnEmptyModule(t *testing.T) {
 	golang("mod", "edit", "-require=github.com/cobropay/cobro@v0.0.0", "-replace=github.com/cobropay/cobro="+root)
 	golang("mod", "tidy")
 	golang("vet", ".")
-	told := golang("test", "-count=1", "-v", ".")
-	require.Contains(t, told, "receipt: order-1 25.00 completed\n")
-	require.Equal(t, 3, strings.Count(told, "receipt: "), "once in the shop, and twice by Deliver: %s", told)
+	output := golang("test", "-count=1", "-v", ".")
+	require.Contains(t, output, "receipt: order-1 25.00 completed\n")
+	require.Equal(t, 3, strings.Count(output, "receipt: "), "once in the shop, and twice by Deliver: %s", output)
 
 	// Without a dev there is nothing to run beside, which the program says.
 	golang("build", "-o", "shop", ".")

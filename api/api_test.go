@@ -165,7 +165,7 @@ type world struct {
 	api   *api.Server
 	relay *relay.Relay
 	http  *httptest.Server
-	logs  *telemetrytest.Lines
+	logs  *telemetrytest.LogBuffer
 
 	// differs is told where openapi.yaml and the server differ.
 	differs func(format string, args ...any)
@@ -236,7 +236,7 @@ func newWorld(t *testing.T, change ...func(*configs)) *world {
 	t.Helper()
 	now := func() time.Time { return start }
 	s, ring := newStore(t, now)
-	w := &world{t: t, flows: &flowFuncs{t: t}, store: s, logs: &telemetrytest.Lines{}, differs: t.Errorf}
+	w := &world{t: t, flows: &flowFuncs{t: t}, store: s, logs: &telemetrytest.LogBuffer{}, differs: t.Errorf}
 	cfg := config(s, w.flows, ring, w.logs, now)
 	for _, c := range change {
 		c(cfg)

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// inbox is a merchant's receivers of every event, which keep what they are told.
+// inbox is a merchant's receivers of every event, which keep what they get.
 type inbox struct {
 	mu   sync.Mutex
 	mail []payment.Notification
@@ -86,8 +86,8 @@ func TestNotification(t *testing.T) {
 				}
 			}
 			require.Equal(t, *p.Subtotal, lines)
-			if told, ok := payment.EventFor(p.Status); ok && n.Refund == nil && n.Mismatch == nil {
-				require.Equal(t, event, told)
+			if announced, ok := payment.EventFor(p.Status); ok && n.Refund == nil && n.Mismatch == nil {
+				require.Equal(t, event, announced)
 			}
 			if p.Status == payment.StatusCompleted {
 				require.Equal(t, p.Total, p.NetAmount.Add(*p.Fee))
@@ -202,7 +202,7 @@ func TestDeliverFails(t *testing.T) {
 			n := activities.NewNotifications()
 			tt.register(n)
 			test := watch(t.Context(), func(t testing.TB) { cobrotest.Deliver(t, n) })
-			require.Len(t, test.errors, 1, "it is told once")
+			require.Len(t, test.errors, 1, "it is logged once")
 			require.Contains(t, test.errors[0], tt.want)
 		})
 	}
@@ -220,7 +220,7 @@ func TestShop(t *testing.T) {
 	require.Equal(t, paid.ID, mail[1].Payment.ID)
 	require.Equal(t, "order-1042", mail[1].Payment.Reference)
 	require.Equal(t, "0.56", mail[1].Payment.Fee.String())
-	require.Equal(t, "Benito Cruz", string(mail[1].Payment.Customer.Name), "the webhook told who paid")
+	require.Equal(t, "Benito Cruz", string(mail[1].Payment.Customer.Name), "the webhook named the payer")
 	require.Equal(t, paid.Customer, mail[1].Payment.Customer)
 	for i, d := range shop.Deliveries(paid) {
 		require.Equal(t, mail[i].ID, d.ID)

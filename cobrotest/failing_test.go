@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// failing is a test that may fail: it keeps what it was told instead. Watch runs
+// failing is a test that may fail: it keeps what it was passed instead. Watch runs
 // one to its end.
 type failing struct {
 	testing.TB // nil; what is not below panics

@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// environment mends two ways in which the test environment is not like a
+// environment fixes two ways in which the test environment is not like a
 // server. By itself it tries an activity ten times at most, which is nine
 // minutes of a receiver's week. And it goes on trying what nobody waits for any
 // more, such as a look that was under way when the workflow ended.

@@ -17,7 +17,7 @@ func opening() time.Time { return time.Date(2026, time.November, 2, 13, 30, 0, 0
 // Notification returns a realistic notification of an event, always the same
 // one, with changes made to it.
 //
-// Five sales of $25.00 tell the story. order-1042 was completed, got $5.00
+// They are of five sales of $25.00: order-1042 was completed, got $5.00
 // back and was refused the rest, and its fee differs in ATH Móvil's report;
 // order-1043 was cancelled on the phone; order-1044 expired; and of order-1045
 // ATH Móvil does not say whether it was debited.
@@ -75,7 +75,7 @@ func Notification(event payment.Event, changes ...func(*payment.Notification)) p
 	return n
 }
 
-// idFor is the id under which a receiver is told, as the workflows derive it.
+// idFor is the id under which a receiver is notified, as the workflows derive it.
 func idFor(n payment.Notification, receiver string) string {
 	subject := n.Payment.ID
 	switch {

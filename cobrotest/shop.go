@@ -219,7 +219,7 @@ func (s *Shop) run(id, name string, input, result any) {
 	calls := &gateway.Gateway{Client: s.gateway, Locks: s.db, Now: s.Now}
 	runner.RegisterPayments(env, calls, &records.Records{Store: s.db}, &reconcile.Reconcile{Client: s.gateway, Store: s.db, Now: s.Now})
 	env.RegisterActivityWithOptions(s.awaitDecision(env, calls), sdkactivity.RegisterOptions{Name: activity.AwaitDecision.Name()})
-	notify.Register(told{s: s, env: env}, s.receivers.All(), s.db, s.Now)
+	notify.Register(logging{s: s, env: env}, s.receivers.All(), s.db, s.Now)
 	s.decideReviews(env)
 
 	s.begin(env)
@@ -299,15 +299,15 @@ func (s *Shop) awaitDecision(
 	}
 }
 
-// told registers receivers that say in the test's log why they failed, once
+// logging registers receivers that say in the test's log why they failed, once
 // for each reason.
-type told struct {
+type logging struct {
 	s   *Shop
 	env *testsuite.TestWorkflowEnvironment
 }
 
 // RegisterActivityWithOptions implements [activity.Registry].
-func (r told) RegisterActivityWithOptions(a any, options sdkactivity.RegisterOptions) {
+func (r logging) RegisterActivityWithOptions(a any, options sdkactivity.RegisterOptions) {
 	run, last := a.(func(context.Context, payment.Notification) error), ""
 	r.env.RegisterActivityWithOptions(func(ctx context.Context, n payment.Notification) error {
 		reason := ""

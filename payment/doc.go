@@ -1,5 +1,5 @@
 // Package payment is the domain: what a payment is, which statuses it goes
-// through, and what receivers are told. It is pure: no I/O, no clock, and
+// through, and what receivers get. It is pure: no I/O, no clock, and
 // nothing of Temporal, of HTTP or of the gateway's wire format.
 //
 // # Statuses

@@ -20,7 +20,7 @@ type Mismatch struct {
 	FoundAt time.Time `json:"found_at"`
 }
 
-// Notification is what the receivers are told, with the payment that is
+// Notification is what the receivers get, with the payment that is
 // concerned, or the zero one.
 func (m Mismatch) Notification(of Payment) Notification {
 	return Notification{
@@ -41,7 +41,7 @@ const (
 	MismatchMissingHere        MismatchKind = "missing_here"        // a sale of the gateway that Cobro does not know
 	MismatchMissingThere       MismatchKind = "missing_there"       // a completed payment that the report does not list
 	MismatchDuplicate          MismatchKind = "duplicate"           // one sale twice in the report, or two sales of one payment
-	MismatchUnsolicited        MismatchKind = "unsolicited"         // a donation or a "Pay a Business" receipt; told to nobody
+	MismatchUnsolicited        MismatchKind = "unsolicited"         // a donation or a "Pay a Business" receipt; not announced
 	MismatchUnmatchedRefund    MismatchKind = "unmatched_refund"    // made elsewhere, and of no payment or of several
 	MismatchContradictingEvent MismatchKind = "contradicting_event" // an event that the gateway's own answer denies
 	MismatchUnreadableRow      MismatchKind = "unreadable_row"      // quarantined; the rest of the report was compared
@@ -57,7 +57,7 @@ func MismatchKinds() []MismatchKind {
 	}
 }
 
-// Announced reports whether receivers are told of the kind.
+// Announced reports whether receivers are notified of the kind.
 func (k MismatchKind) Announced() bool { return k != MismatchUnsolicited }
 
 // MismatchSource says who found a mismatch. Stored: never rename a value.

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Event names what receivers are told about. Stored: never rename a value.
+// Event names what receivers are notified of. Stored: never rename a value.
 type Event string
 
 // The lifecycle events. The first five are those that users of django-athm
@@ -30,7 +30,7 @@ func Events() []Event {
 }
 
 // EventFor returns the event that tells of a payment's arrival at status, and
-// false where that status is told to nobody.
+// false where that status is not announced.
 func EventFor(status Status) (Event, bool) {
 	switch status {
 	case StatusOpen:

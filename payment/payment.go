@@ -58,7 +58,7 @@ type Item struct {
 	Metadata    private.Text  `json:"metadata"`
 }
 
-// Customer is who paid, as far as the gateway told.
+// Customer is who paid, as far as the gateway says.
 type Customer struct {
 	Name        private.Text
 	PhoneNumber private.Text // digits
@@ -84,7 +84,7 @@ const (
 	FailureCancelledByMerchant = "cancelled_by_merchant"
 	FailureCancelledElsewhere  = "cancelled_elsewhere" // before Cobro, by a system that did not write down by whom
 	FailureGatewayUnavailable  = "gateway_unavailable" // surely nothing happened at the gateway
-	FailureGatewayNoAnswer     = "gateway_no_answer"   // a ticket may exist that nobody can authorise
+	FailureGatewayNoAnswer     = "gateway_no_answer"   // a ticket may exist that nobody can authorize
 	FailureGatewayRefused      = "gateway_refused"     // refused without a code
 	FailureStale               = "stale"               // work began too long after the request
 	FailureReferenceInUse      = "payment_in_progress" // the reference has an unfinished payment

@@ -12,7 +12,7 @@ type Reconciliation struct {
 	Rows        int       `json:"rows"`        // read of the report
 	Matched     int       `json:"matched"`     // of them, payments of ours
 	Filled      int       `json:"filled"`      // payers that only the report knew
-	Booked      int       `json:"booked"`      // refunds made elsewhere that no event told of
+	Booked      int       `json:"booked"`      // refunds made elsewhere that no event reported
 	Mismatches  int       `json:"mismatches"`  // differences, known ones too
 	Quarantined int       `json:"quarantined"` // spans without an answer, and rows that cannot be read
 }

@@ -83,7 +83,7 @@ type RefundSource string
 const (
 	SourceAPI      RefundSource = "api"      // asked for through Cobro
 	SourceExternal RefundSource = "external" // made in the ATH Business app, which sent an event
-	// SourceUnexplained is a rise of the gateway's total that no event told of.
+	// SourceUnexplained is an increase of the gateway's total that no event reported.
 	SourceUnexplained RefundSource = "unexplained"
 	SourceImported    RefundSource = "imported" // made by the system that Cobro replaced
 )

@@ -83,14 +83,14 @@ func TestApplyLateEvent(t *testing.T) {
 
 		verdict  ledger.EventVerdict
 		about    string // the payment that the verdict names
-		told     string
+		events   string
 		refunded int64 // what the books say in the end
 		also     func(*fixture)
 	}{
 		{
 			name:   "a refund made elsewhere",
 			script: func(s *fixture) { s.paid(); s.gateway.refunded(money.FromCents(5_00)) },
-			event:  refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, told: booked, refunded: 5_00,
+			event:  refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, events: booked, refunded: 5_00,
 			also: func(s *fixture) {
 				refunds, err := s.db.Refunds(s.t.Context(), paymentID)
 				require.NoError(s.t, err)
@@ -102,7 +102,7 @@ func TestApplyLateEvent(t *testing.T) {
 		{
 			name:   "one of two equal ones: the other has its own event",
 			script: func(s *fixture) { s.paid(); s.gateway.refunded(money.FromCents(10_00)) },
-			event:  refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, told: booked, refunded: 5_00,
+			event:  refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, events: booked, refunded: 5_00,
 		},
 		{
 			name: "the gateway's total lags behind its event",
@@ -110,7 +110,7 @@ func TestApplyLateEvent(t *testing.T) {
 				s.paid()
 				s.at(time.Minute, func() { s.gateway.refunded(money.FromCents(5_00)) })
 			},
-			event: refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, told: booked, refunded: 5_00,
+			event: refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, events: booked, refunded: 5_00,
 		},
 		{
 			name: "an echo of our own refund, by its short id",
@@ -143,12 +143,12 @@ func TestApplyLateEvent(t *testing.T) {
 		{
 			name:   "forged: nothing was refunded",
 			script: func(s *fixture) { s.paid() },
-			event:  refundEvent(5_00), verdict: ledger.EventUnmatched, told: recorded,
+			event:  refundEvent(5_00), verdict: ledger.EventUnmatched, events: recorded,
 		},
 		{
 			name:   "more than what the total rose by",
 			script: func(s *fixture) { s.paid(); s.gateway.refunded(money.FromCents(4_99)) },
-			event:  refundEvent(5_00), verdict: ledger.EventUnmatched, told: recorded,
+			event:  refundEvent(5_00), verdict: ledger.EventUnmatched, events: recorded,
 		},
 		{
 			name:   "of nobody we know",
@@ -170,10 +170,10 @@ func TestApplyLateEvent(t *testing.T) {
 				s.at(time.Hour, func() {
 					require.Equal(s.t, money.Amount{}, s.record().Payment.RefundedAmount)
 					s.settle(otherID, money.FromCents(5_00))
-					require.Equal(s.t, 1, signalled, "told once, however often it is looked at")
+					require.Equal(s.t, 1, signalled, "signaled once, however often it is looked at")
 				})
 			},
-			event: refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, told: booked, refunded: 10_00,
+			event: refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, events: booked, refunded: 10_00,
 		},
 		{
 			name: "the gateway is away for two days",
@@ -183,7 +183,7 @@ func TestApplyLateEvent(t *testing.T) {
 				s.gateway.leave()
 				s.at(48*time.Hour, s.gateway.back)
 			},
-			event: refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, told: booked, refunded: 5_00,
+			event: refundEvent(5_00), verdict: ledger.EventApplied, about: paymentID, events: booked, refunded: 5_00,
 		},
 		{
 			name:   "a completed event tells who paid",
@@ -207,18 +207,18 @@ func TestApplyLateEvent(t *testing.T) {
 				e.Total = &amount
 				return e
 			}(),
-			matched: paymentID, verdict: ledger.EventRefuted, about: paymentID, told: recorded,
+			matched: paymentID, verdict: ledger.EventRefuted, about: paymentID, events: recorded,
 			also: func(s *fixture) { require.True(s.t, s.record().Payment.Customer.IsZero()) },
 		},
 		{
 			name:   "a cancelled event of a completed payment",
 			script: func(s *fixture) { s.paid() },
-			event:  event(ledger.KindPaymentCancelled), matched: paymentID, verdict: ledger.EventRefuted, about: paymentID, told: recorded,
+			event:  event(ledger.KindPaymentCancelled), matched: paymentID, verdict: ledger.EventRefuted, about: paymentID, events: recorded,
 		},
 		{
 			name:   "a cancelled event that the gateway confirms, of a completed payment",
 			script: func(s *fixture) { s.paid(); s.gateway.ticket.Status = activity.TicketOver },
-			event:  event(ledger.KindPaymentCancelled), matched: paymentID, verdict: ledger.EventApplied, about: paymentID, told: recorded,
+			event:  event(ledger.KindPaymentCancelled), matched: paymentID, verdict: ledger.EventApplied, about: paymentID, events: recorded,
 			also: func(s *fixture) { require.Equal(s.t, payment.StatusCompleted, s.record().Payment.Status) },
 		},
 		{
@@ -238,7 +238,7 @@ func TestApplyLateEvent(t *testing.T) {
 			require.Equal(t, string(tt.verdict), result.Verdict, result.Effect)
 			require.Equal(t, tt.about, result.PaymentID)
 			if tt.about != "" {
-				require.Equal(t, tt.told, s.inbox.events(books))
+				require.Equal(t, tt.events, s.inbox.events(books))
 				require.Equal(t, money.FromCents(tt.refunded), s.record().Payment.RefundedAmount)
 			}
 			if tt.also != nil {

@@ -64,7 +64,7 @@ type tester interface {
 
 // fixture is one workflow in Temporal's test environment, where time is skipped,
 // with a real store and a fake gateway. It is the test's own: nothing is shared
-// between scenes.
+// between cases.
 type fixture struct {
 	t       tester
 	env     *testsuite.TestWorkflowEnvironment
@@ -72,7 +72,7 @@ type fixture struct {
 	db      *store.Store
 	records *flakyRecords
 	inbox   *inbox
-	logs    *telemetrytest.Lines
+	logs    *telemetrytest.LogBuffer
 	counted *tally
 
 	receivers *activities.Notifications
@@ -90,7 +90,7 @@ type reply struct {
 
 func newFixture(t tester) *fixture {
 	t.Helper()
-	logs := &telemetrytest.Lines{}
+	logs := &telemetrytest.LogBuffer{}
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(logs, nil))))
 	suite.SetDisableRegistrationAliasing(true)
@@ -256,7 +256,7 @@ func (f *flakyRecords) RecordDeliveries(ctx context.Context, deliveries []paymen
 	return f.Store.RecordDeliveries(ctx, deliveries)
 }
 
-// inbox is what receivers were told.
+// inbox is what receivers got.
 type inbox struct {
 	mu   sync.Mutex
 	mail []letter
@@ -267,7 +267,7 @@ type letter struct {
 	n        payment.Notification
 }
 
-// receiver keeps what it is told, after failing as often as there are errors.
+// receiver keeps what it gets, after failing as often as there are errors.
 func (i *inbox) receiver(name string, failures ...error) activities.ReceiverFunc {
 	return func(_ context.Context, n payment.Notification) error {
 		i.mu.Lock()
@@ -282,25 +282,25 @@ func (i *inbox) receiver(name string, failures ...error) activities.ReceiverFunc
 	}
 }
 
-// told lists what one receiver was told, in the order in which it happened:
+// received lists what one receiver got, in the order in which it happened:
 // events may overtake each other on their way.
-func (i *inbox) told(receiver string) []payment.Notification {
+func (i *inbox) received(receiver string) []payment.Notification {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	var told []payment.Notification
+	var received []payment.Notification
 	for _, l := range i.mail {
 		if l.receiver == receiver {
-			told = append(told, l.n)
+			received = append(received, l.n)
 		}
 	}
-	slices.SortStableFunc(told, func(a, b payment.Notification) int { return cmp.Compare(a.Sequence, b.Sequence) })
-	return told
+	slices.SortStableFunc(received, func(a, b payment.Notification) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	return received
 }
 
-// events names what one receiver was told.
+// events names the events that one receiver got.
 func (i *inbox) events(receiver string) string {
 	var names []string
-	for _, n := range i.told(receiver) {
+	for _, n := range i.received(receiver) {
 		names = append(names, string(n.Event))
 	}
 	return strings.Join(names, " ")

@@ -93,7 +93,7 @@ func neverStarted() error {
 	return temporal.NewTimeoutError(enums.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
 }
 
-// script makes the next calls of an activity answer as told.
+// script makes the next calls of an activity answer as scripted.
 func (g *fakeGateway) script(name string, answers ...answer) {
 	g.scripted[name] = append(g.scripted[name], answers...)
 }

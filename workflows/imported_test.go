@@ -71,9 +71,9 @@ func TestRefundOfAnImportedPayment(t *testing.T) {
 				sources = append(sources, r.Source)
 			}
 			require.ElementsMatch(t, tt.sources, sources)
-			for _, n := range s.inbox.told(books) {
+			for _, n := range s.inbox.received(books) {
 				require.Equal(t, payment.EventRefundCompleted, n.Event)
-				require.NotEqual(t, otherID, n.Refund.ID, "nobody is told of the refund that was imported")
+				require.NotEqual(t, otherID, n.Refund.ID, "no receiver hears of the refund that was imported")
 			}
 		})
 	}

@@ -73,7 +73,7 @@ func orders(all []happening, n int) [][]happening {
 func TestInterleavings(t *testing.T) {
 	t.Parallel()
 	deadline := 10 * time.Minute
-	told := 0
+	delivered := 0
 	lengths, want := []int{2, 3}, (7*6+7*6*5)*3*2
 	if testing.Short() { // as under the race detector, where a database takes ten times as long
 		lengths, want = []int{2}, 7*6*3*2
@@ -86,7 +86,7 @@ func TestInterleavings(t *testing.T) {
 			}
 			for _, at := range []time.Duration{deadline - time.Second, deadline, deadline + time.Second} {
 				for _, together := range []bool{true, false} {
-					told++
+					delivered++
 					t.Run(fmt.Sprintf("%s at %s, together %t", strings.Join(names, ", "), at, together), func(t *testing.T) {
 						t.Parallel()
 						interleave(t, order, at, together)
@@ -95,7 +95,7 @@ func TestInterleavings(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, want, told)
+	require.Equal(t, want, delivered)
 }
 
 func interleave(t *testing.T, order []happening, at time.Duration, together bool) {
@@ -120,7 +120,7 @@ func interleave(t *testing.T, order []happening, at time.Duration, together bool
 			s.at(at+time.Duration(i)*time.Millisecond, func() { happen(i) })
 		}
 	}
-	// The gateway's own timer: nothing stays confirmed for ever.
+	// The gateway's own timer: nothing stays confirmed forever.
 	s.at(11*time.Minute, func() { s.gateway.customer(activity.TicketOver) })
 	s.process()
 	s.checkAlways()

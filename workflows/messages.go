@@ -150,7 +150,7 @@ type GatewayEvent struct {
 // The zero value of each field means its default.
 type Timing struct {
 	// Details is how long a completed payment waits for the webhook with the
-	// payer's details before receivers are told. Default 10 s.
+	// payer's details before receivers are notified. Default 10 s.
 	Details time.Duration `json:"details,omitempty"`
 	// CancelMargin is how long before the deadline a ticket that is over must
 	// be seen to count as cancelled rather than expired. Default 5 s.

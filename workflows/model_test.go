@@ -16,26 +16,26 @@ import (
 	"github.com/cobropay/cobro/workflows"
 )
 
-// teller runs a property in several goroutines at once: rapid alone uses one.
-// -rapid.checks says how many stories each tells; a story that fails is made
-// shorter, and told again by the file that rapid names.
-func teller(t *testing.T, tell func(*rapid.T)) {
+// checkInParallel runs a property in several goroutines at once: rapid alone uses one.
+// -rapid.checks is the number of lives that each draws. rapid shortens a life that
+// fails, and names a file that repeats it.
+func checkInParallel(t *testing.T, property func(*rapid.T)) {
 	t.Helper()
-	const tellers = 2
-	for i := range tellers {
+	const runs = 2
+	for i := range runs {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			rapid.Check(t, tell)
+			rapid.Check(t, property)
 		})
 	}
 }
 
-// TestAnyPayment lets chance write the stories. Whatever happens, the customer
+// TestAnyPayment draws lives of payments at random. Whatever happens, the customer
 // is debited once where the payment is completed and never otherwise, the
-// payment ends as the gateway's ticket did, and everybody is told once.
+// payment ends as the gateway's ticket did, and every receiver is notified once.
 func TestAnyPayment(t *testing.T) {
 	t.Parallel()
-	teller(t, func(rt *rapid.T) {
+	checkInParallel(t, func(rt *rapid.T) {
 		s := newFixture(rt)
 		chance{rt, s}.write()
 		s.process()
@@ -52,7 +52,7 @@ func TestAnyPayment(t *testing.T) {
 // and the books never exceed the gateway's.
 func TestAnyRefund(t *testing.T) {
 	t.Parallel()
-	teller(t, func(rt *rapid.T) {
+	checkInParallel(t, func(rt *rapid.T) {
 		s := newFixture(rt)
 		s.paid()
 		chance{rt, s}.writeRefund()
@@ -69,7 +69,7 @@ func TestAnyRefund(t *testing.T) {
 		require.LessOrEqual(rt, booked.Cmp(total), 0)
 
 		ends := map[payment.Event]int{}
-		for _, n := range s.inbox.told(books) {
+		for _, n := range s.inbox.received(books) {
 			if n.Refund != nil && n.Refund.ID == refundID {
 				ends[n.Event]++
 			}
@@ -113,13 +113,13 @@ func (s *fixture) checkTruth() {
 	}
 }
 
-// chance writes a story.
+// chance draws what happens to a payment.
 type chance struct {
 	*rapid.T
 	s *fixture
 }
 
-// IntN is any number from 0 to n-1; smaller ones make shorter stories.
+// IntN is any number from 0 to n-1; smaller ones make shorter lives.
 func (c chance) IntN(n int) int { return rapid.IntRange(0, n-1).Draw(c.T, "n") }
 
 // oneIn is true once in n times.
@@ -196,7 +196,7 @@ func (c chance) write() {
 	s.at(10*time.Minute+time.Duration(c.IntN(30))*time.Second, func() { s.gateway.customer(activity.TicketOver) }) // its time is over
 }
 
-// writeRefund writes the story of a refund. Other refunds of the payment never
+// writeRefund draws what happens to a refund. Other refunds of the payment never
 // add up to ours, and a person always tells the truth: what cannot be told apart
 // would be guessed.
 func (c chance) writeRefund() {
@@ -216,10 +216,10 @@ func (c chance) writeRefund() {
 	s.at(0, func() { s.ask(workflows.UpdateAwaitRefund, "refund") })
 	elsewhere := money.FromCents(3_33)
 	for i := 0; i < 3 && c.oneIn(3); i++ {
-		told := c.oneIn(2)
+		announced := c.oneIn(2)
 		s.at(moment(), func() {
 			s.gateway.refunded(s.gateway.totalRefunded().Add(elsewhere))
-			if told {
+			if announced {
 				s.event(workflows.GatewayEvent{Digest: fmt.Sprint("elsewhere ", i), Kind: string(ledger.KindRefund), Total: &elsewhere})
 			}
 		})

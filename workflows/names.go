@@ -8,7 +8,7 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// Task queues. A queue's name is for ever: histories and running workers hold
+// Task queues. A queue's name is forever: histories and running workers hold
 // it.
 const (
 	// TaskQueue runs the workflows, their local activities and the calls to
@@ -30,7 +30,7 @@ func ReceiverActivity(event payment.Event, receiver string) string {
 	return string(event) + "/" + receiver
 }
 
-// Registered names of the workflows. A name is for ever.
+// Registered names of the workflows. A name is forever.
 const (
 	ProcessPaymentName = "ProcessPayment"
 	RefundPaymentName  = "RefundPayment"
@@ -41,7 +41,7 @@ const (
 	RedeliverNotificationName = "RedeliverNotification"
 )
 
-// Names of the messages that workflows take. A name is for ever.
+// Names of the messages that workflows take. A name is forever.
 const (
 	// UpdateAwaitTicket of ProcessPayment waits until the gateway made a
 	// ticket or the payment failed, and returns a TicketOutcome.

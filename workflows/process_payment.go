@@ -19,7 +19,7 @@ type ProcessPaymentResult struct {
 }
 
 // processPayment owns one payment, from the merchant's request until its
-// terminal status is written and every receiver was told.
+// terminal status is written and every receiver was notified.
 func processPayment(ctx workflow.Context, in ProcessPaymentInput) (ProcessPaymentResult, error) {
 	p, err := newProcess(ctx, in)
 	if err != nil {

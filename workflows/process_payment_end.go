@@ -78,7 +78,7 @@ func (p *process) awaitDetails(ctx workflow.Context) error {
 const maxPendingEvents = 100
 
 // drain takes every event that has arrived. It reports whether the payment
-// learnt who paid.
+// learned who paid.
 func (p *process) drain() bool {
 	for {
 		var event GatewayEvent

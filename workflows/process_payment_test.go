@@ -22,7 +22,7 @@ import (
 
 func TestHappyPath(t *testing.T) {
 	t.Parallel()
-	run(t, []story{
+	run(t, []paymentCase{
 		{
 			name: "the webhook comes after the debit",
 			script: func(s *fixture) {
@@ -30,14 +30,14 @@ func TestHappyPath(t *testing.T) {
 				s.at(20*time.Second, s.confirms)
 				s.at(25*time.Second, func() { s.event(genuine()) })
 			},
-			path: completed, told: told, authorizes: 1,
+			path: completed, events: eventsCompleted, authorizes: 1,
 			also: func(s *fixture) {
 				require.Equal(s.t, payment.StatusOpen, answerOf[workflows.TicketOutcome](s, "ticket").Payment.Status)
 				require.Equal(s.t, start.Add(200*time.Millisecond), s.answers["ticket"].at)
 				p := s.record().Payment
 				require.Equal(s.t, start.Add(21200*time.Millisecond), *p.CompletedAt)
-				require.JSONEq(s.t, asJSON(s.t, p), asJSON(s.t, s.inbox.told(books)[1].Payment))
-				require.Equal(s.t, start.Add(25*time.Second), s.inbox.told(books)[1].OccurredAt)
+				require.JSONEq(s.t, asJSON(s.t, p), asJSON(s.t, s.inbox.received(books)[1].Payment))
+				require.Equal(s.t, start.Add(25*time.Second), s.inbox.received(books)[1].OccurredAt)
 			},
 		},
 		{
@@ -47,17 +47,17 @@ func TestHappyPath(t *testing.T) {
 				s.at(20*time.Second, s.confirms)
 				s.at(22*time.Second, func() { s.event(genuine()) })
 			},
-			path: completed, told: told, authorizes: 1,
+			path: completed, events: eventsCompleted, authorizes: 1,
 			also: func(s *fixture) {
-				require.Equal(s.t, start.Add(25*time.Second), s.inbox.told(books)[1].OccurredAt)
+				require.Equal(s.t, start.Add(25*time.Second), s.inbox.received(books)[1].OccurredAt)
 			},
 		},
 		{
-			name:   "no webhook comes, so receivers are told without a payer after 10 s",
+			name:   "no webhook comes, so receivers are notified without a payer after 10 s",
 			script: func(s *fixture) { s.at(20*time.Second, s.confirms) },
-			path:   completed, told: told, authorizes: 1, anonymous: true,
+			path:   completed, events: eventsCompleted, authorizes: 1, anonymous: true,
 			also: func(s *fixture) {
-				n := s.inbox.told(books)[1]
+				n := s.inbox.received(books)[1]
 				require.True(s.t, n.Payment.Customer.IsZero())
 				require.Equal(s.t, n.Payment.CompletedAt.Add(10*time.Second), n.OccurredAt)
 			},
@@ -73,9 +73,9 @@ func TestHappyPath(t *testing.T) {
 					require.Equal(s.t, customerEmail, string(s.record().Payment.Customer.Email))
 				})
 			},
-			path: completed, told: told, authorizes: 1,
+			path: completed, events: eventsCompleted, authorizes: 1,
 			also: func(s *fixture) {
-				require.True(s.t, s.inbox.told(books)[1].Payment.Customer.IsZero())
+				require.True(s.t, s.inbox.received(books)[1].Payment.Customer.IsZero())
 			},
 		},
 		{
@@ -90,7 +90,7 @@ func TestHappyPath(t *testing.T) {
 					s.at(20*time.Second, func() { s.event(genuine()) })
 				}
 			},
-			path: completed, told: told, authorizes: 1,
+			path: completed, events: eventsCompleted, authorizes: 1,
 			also: func(s *fixture) {
 				require.LessOrEqual(s.t, s.gateway.count(activity.FindTicket.Name()), 5, "hints are coalesced")
 			},
@@ -102,7 +102,7 @@ func TestHappyPath(t *testing.T) {
 				s.at(20*time.Second, s.confirms)
 				s.at(20*time.Second, func() { s.event(workflows.GatewayEvent{Digest: "hint", Kind: "ecommerce_cancelled"}) })
 			},
-			path: completed, told: told, authorizes: 1, anonymous: true,
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
 			also: func(s *fixture) {
 				require.Equal(s.t, start.Add(20200*time.Millisecond), s.gateway.times(activity.Authorize.Name())[0])
 			},
@@ -114,7 +114,7 @@ func TestHappyPath(t *testing.T) {
 				s.at(40*time.Second, s.confirms)
 				s.at(50*time.Second, func() { s.event(genuine()) })
 			},
-			path: completed, told: told, authorizes: 1,
+			path: completed, events: eventsCompleted, authorizes: 1,
 		},
 		{
 			name: "somebody else debited",
@@ -123,7 +123,7 @@ func TestHappyPath(t *testing.T) {
 				s.at(20*time.Second, func() { s.gateway.becomes(activity.TicketCompleted) })
 				s.at(22*time.Second, func() { s.event(genuine()) })
 			},
-			path: completed, told: told,
+			path: completed, events: eventsCompleted,
 		},
 	})
 }
@@ -181,38 +181,38 @@ func TestNobodyConfirms(t *testing.T) {
 	seenAt := func(before time.Duration) func(*fixture) {
 		return func(s *fixture) { s.at(10*time.Minute-before-s.gateway.poll, s.cancels) }
 	}
-	run(t, []story{
+	run(t, []paymentCase{
 		{
 			name:   "the customer cancels",
 			script: func(s *fixture) { s.at(time.Minute, s.cancels) },
-			path:   "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+			path:   "pending open cancelled", failure: payment.FailureCancelledByCustomer, events: eventsFailed,
 		},
 		{
 			name:   "over just before the margin is cancelled",
 			script: seenAt(5100 * time.Millisecond),
-			path:   "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+			path:   "pending open cancelled", failure: payment.FailureCancelledByCustomer, events: eventsFailed,
 		},
 		{
 			name:   "over within the margin is expired",
 			script: seenAt(5 * time.Second),
-			path:   "pending open expired", told: "payment_created payment_expired",
+			path:   "pending open expired", events: "payment_created payment_expired",
 		},
 		{
 			name:   "a state that is called expired counts like the others",
 			script: func(s *fixture) { s.at(time.Minute, func() { s.gateway.becomes(activity.TicketExpired) }) },
-			path:   "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+			path:   "pending open cancelled", failure: payment.FailureCancelledByCustomer, events: eventsFailed,
 		},
 		{
 			name: "no worker was there until after the deadline: nobody is waited for",
 			script: func(s *fixture) {
 				s.gateway.script(activity.CreateTicket.Name(), answer{after: 20 * time.Minute})
 			},
-			path: "pending open expired", told: "payment_created payment_expired", cancels: 1,
+			path: "pending open expired", events: "payment_created payment_expired", cancels: 1,
 			also: func(s *fixture) { require.Zero(s.t, s.gateway.count(activity.AwaitDecision.Name())) },
 		},
 		{
 			name: "the deadline finds the ticket open, and cancels it",
-			path: "pending open expired", told: "payment_created payment_expired", cancels: 1,
+			path: "pending open expired", events: "payment_created payment_expired", cancels: 1,
 			also: func(s *fixture) {
 				require.Equal(s.t, []string{activity.AwaitDecision.Name(), activity.FindTicket.Name(), activity.CancelTicket.Name(), activity.FindTicket.Name()},
 					s.gateway.order(activity.AwaitDecision.Name()))
@@ -222,7 +222,7 @@ func TestNobodyConfirms(t *testing.T) {
 		{
 			name:   "the deadline finds a confirmation",
 			script: func(s *fixture) { s.at(10*time.Minute-100*time.Millisecond, s.confirms) },
-			path:   completed, told: told, authorizes: 1, anonymous: true,
+			path:   completed, events: eventsCompleted, authorizes: 1, anonymous: true,
 		},
 		{
 			name: "a confirmation overtakes the cancellation at the deadline",
@@ -230,14 +230,14 @@ func TestNobodyConfirms(t *testing.T) {
 				s.gateway.script(activity.CancelTicket.Name(), answer{err: unavailable()})
 				s.at(10*time.Minute+300*time.Millisecond, s.confirms)
 			},
-			path: completed, told: told, authorizes: 1, cancels: 1, anonymous: true,
+			path: completed, events: eventsCompleted, authorizes: 1, cancels: 1, anonymous: true,
 		},
 		{
 			name: "the gateway refuses the cancellation for a while",
 			script: func(s *fixture) {
 				s.gateway.script(activity.CancelTicket.Name(), answer{err: unavailable()}, answer{err: unknown()}, answer{err: workerDied()})
 			},
-			path: "pending open expired", told: "payment_created payment_expired", cancels: 4,
+			path: "pending open expired", events: "payment_created payment_expired", cancels: 4,
 		},
 		{
 			name: "a state that nobody knows decides nothing",
@@ -245,7 +245,7 @@ func TestNobodyConfirms(t *testing.T) {
 				s.at(time.Minute, func() { s.gateway.becomes("PAUSED") })
 				s.at(10*time.Minute+time.Second, func() { s.gateway.becomes(activity.TicketOpen) })
 			},
-			path: "pending open expired", told: "payment_created payment_expired", cancels: 1,
+			path: "pending open expired", events: "payment_created payment_expired", cancels: 1,
 		},
 	})
 }
@@ -255,7 +255,7 @@ func TestMerchantCancels(t *testing.T) {
 	cancelled := func(s *fixture) {
 		require.Equal(s.t, s.record().Payment.Status, answerOf[workflows.CancelOutcome](s, "cancel").Payment.Status)
 	}
-	run(t, []story{
+	run(t, []paymentCase{
 		{
 			name: "before the ticket is asked for",
 			script: func(s *fixture) {
@@ -263,7 +263,7 @@ func TestMerchantCancels(t *testing.T) {
 				s.at(2*time.Second, s.askCancel)
 				s.at(5*time.Second, s.storeReturns)
 			},
-			path: "pending cancelled", failure: payment.FailureCancelledByMerchant, told: "payment_failed", also: cancelled,
+			path: "pending cancelled", failure: payment.FailureCancelledByMerchant, events: "payment_failed", also: cancelled,
 		},
 		{
 			name: "while the ticket is asked for",
@@ -271,7 +271,7 @@ func TestMerchantCancels(t *testing.T) {
 				s.gateway.script(activity.CreateTicket.Name(), answer{after: 5 * time.Second})
 				s.at(2*time.Second, s.askCancel)
 			},
-			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1, also: cancelled,
+			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, events: eventsFailed, cancels: 1, also: cancelled,
 		},
 		{
 			name: "between two tries to get a ticket",
@@ -279,12 +279,12 @@ func TestMerchantCancels(t *testing.T) {
 				s.gateway.script(activity.CreateTicket.Name(), answer{err: unavailable()})
 				s.at(500*time.Millisecond, s.askCancel)
 			},
-			path: "pending cancelled", failure: payment.FailureCancelledByMerchant, told: "payment_failed", creates: 1, also: cancelled,
+			path: "pending cancelled", failure: payment.FailureCancelledByMerchant, events: "payment_failed", creates: 1, also: cancelled,
 		},
 		{
 			name:   "while the customer thinks",
 			script: func(s *fixture) { s.at(time.Minute, s.askCancel) },
-			path:   "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1, also: cancelled,
+			path:   "pending open cancelled", failure: payment.FailureCancelledByMerchant, events: eventsFailed, cancels: 1, also: cancelled,
 		},
 		{
 			name: "after the customer confirmed, before anybody saw it",
@@ -293,7 +293,7 @@ func TestMerchantCancels(t *testing.T) {
 				s.at(time.Minute, s.confirms)
 				s.at(time.Minute+time.Second, s.askCancel)
 			},
-			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1, also: cancelled,
+			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, events: eventsFailed, cancels: 1, also: cancelled,
 		},
 		{
 			name: "after the customer confirmed, and the cancellation is lost at first",
@@ -303,7 +303,7 @@ func TestMerchantCancels(t *testing.T) {
 				s.at(time.Minute, s.confirms)
 				s.at(time.Minute+time.Second, s.askCancel)
 			},
-			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 2, also: cancelled,
+			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, events: eventsFailed, cancels: 2, also: cancelled,
 		},
 		{
 			name: "twice",
@@ -311,7 +311,7 @@ func TestMerchantCancels(t *testing.T) {
 				s.at(time.Minute, s.askCancel)
 				s.at(time.Minute, func() { s.ask(workflows.UpdateCancel, "again") })
 			},
-			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1,
+			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, events: eventsFailed, cancels: 1,
 			also: func(s *fixture) {
 				cancelled(s)
 				require.Equal(s.t, answerOf[workflows.CancelOutcome](s, "cancel"), answerOf[workflows.CancelOutcome](s, "again"))
@@ -324,7 +324,7 @@ func TestMerchantCancels(t *testing.T) {
 				s.at(time.Minute, s.confirms)
 				s.at(65*time.Second, s.askCancel)
 			},
-			path: completed, told: told, authorizes: 1, anonymous: true,
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
 			also: func(s *fixture) {
 				cancelled(s)
 				require.Equal(s.t, start.Add(71*time.Second), s.answers["cancel"].at, "answered with the debit's outcome")
@@ -337,7 +337,7 @@ func TestMerchantCancels(t *testing.T) {
 				s.at(time.Minute, s.confirms)
 				s.at(70*time.Second, s.askCancel)
 			},
-			path: completed, told: told, authorizes: 2, anonymous: true, also: cancelled,
+			path: completed, events: eventsCompleted, authorizes: 2, anonymous: true, also: cancelled,
 		},
 		{
 			name: "just after the customer's own cancellation",
@@ -346,14 +346,14 @@ func TestMerchantCancels(t *testing.T) {
 				s.at(time.Minute, s.cancels)
 				s.at(time.Minute+time.Second, s.askCancel)
 			},
-			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1, also: cancelled,
+			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, events: eventsFailed, cancels: 1, also: cancelled,
 		},
 		{
 			name: "at the deadline, where it is accepted too late to count",
 			script: func(s *fixture) {
 				s.at(10*time.Minute-100*time.Millisecond, s.askCancel)
 			},
-			path: "pending open expired", told: "payment_created payment_expired", cancels: 1, also: cancelled,
+			path: "pending open expired", events: "payment_created payment_expired", cancels: 1, also: cancelled,
 		},
 		{
 			name: "after the end",
@@ -362,12 +362,12 @@ func TestMerchantCancels(t *testing.T) {
 				s.at(time.Minute, s.cancels)
 				s.at(time.Minute+5*time.Second, s.askCancel)
 			},
-			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver, also: cancelled,
+			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, events: eventsFailed, also: cancelled,
 		},
 		{
 			name:   "by cancelling the workflow",
 			script: func(s *fixture) { s.at(time.Minute, s.env.CancelWorkflow) },
-			path:   "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1,
+			path:   "pending open cancelled", failure: payment.FailureCancelledByMerchant, events: eventsFailed, cancels: 1,
 		},
 		{
 			name: "by cancelling the workflow, while others wait for their answers",
@@ -377,7 +377,7 @@ func TestMerchantCancels(t *testing.T) {
 				s.at(2*time.Second, s.env.CancelWorkflow)
 				s.at(3*time.Second, s.askCancel)
 			},
-			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, told: toldOver, cancels: 1,
+			path: "pending open cancelled", failure: payment.FailureCancelledByMerchant, events: eventsFailed, cancels: 1,
 			also: func(s *fixture) {
 				cancelled(s)
 				require.NotEqual(s.t, payment.StatusPending, answerOf[workflows.TicketOutcome](s, "ticket").Payment.Status)
@@ -390,7 +390,7 @@ func TestMerchantCancels(t *testing.T) {
 				s.at(time.Minute, s.confirms)
 				s.at(65*time.Second, s.env.CancelWorkflow)
 			},
-			path: completed, told: told, authorizes: 1, anonymous: true,
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
 		},
 	})
 }
@@ -416,45 +416,45 @@ func TestCreate(t *testing.T) {
 		require.Equal(s.t, payment.StatusOpen, answerOf[workflows.TicketOutcome](s, "ticket").Payment.Status)
 	}
 	const over = "pending open cancelled"
-	run(t, []story{
+	run(t, []paymentCase{
 		{
 			name: "declined", script: create(answer{err: declined("BTRA_0009")}),
-			path: failed, failure: "BTRA_0009", told: "payment_failed", creates: 1, also: ended,
+			path: failed, failure: "BTRA_0009", events: "payment_failed", creates: 1, also: ended,
 		},
 		{
 			name: "refused without a code", script: create(answer{err: gatewayError(activity.KindInvalid, "", false)}),
-			path: failed, failure: payment.FailureGatewayRefused, told: "payment_failed", creates: 1, also: ended,
+			path: failed, failure: payment.FailureGatewayRefused, events: "payment_failed", creates: 1, also: ended,
 		},
 		{
 			name: "unavailable three times", script: create(answer{err: unavailable()}, answer{err: unavailable()}, answer{err: unavailable()}),
-			path: failed, failure: payment.FailureGatewayUnavailable, told: "payment_failed", creates: 3, also: ended,
+			path: failed, failure: payment.FailureGatewayUnavailable, events: "payment_failed", creates: 3, also: ended,
 		},
 		{
 			name: "unavailable twice, then a ticket", script: create(answer{err: unavailable()}, answer{err: unavailable()}),
-			path: over, failure: payment.FailureCancelledByCustomer, told: toldOver, creates: 3, also: opened,
+			path: over, failure: payment.FailureCancelledByCustomer, events: eventsFailed, creates: 3, also: opened,
 		},
 		{
 			name: "the answer is lost twice", script: create(answer{err: unknown()}, answer{err: workerDied()}),
-			path: failed, failure: payment.FailureGatewayNoAnswer, told: "payment_failed", creates: 2, also: ended,
+			path: failed, failure: payment.FailureGatewayNoAnswer, events: "payment_failed", creates: 2, also: ended,
 		},
 		{
 			name: "the answer is lost once, then a ticket", script: create(answer{err: unknown(), executes: true}),
-			path: over, failure: payment.FailureCancelledByCustomer, told: toldOver, creates: 2, also: opened,
+			path: over, failure: payment.FailureCancelledByCustomer, events: eventsFailed, creates: 2, also: opened,
 		},
 		{
 			name:   "lost and unavailable are counted apart",
 			script: create(answer{err: unavailable()}, answer{err: unknown()}, answer{err: unavailable()}, answer{err: unknown()}),
-			path:   failed, failure: payment.FailureGatewayNoAnswer, told: "payment_failed", creates: 4, also: ended,
+			path:   failed, failure: payment.FailureGatewayNoAnswer, events: "payment_failed", creates: 4, also: ended,
 		},
 		{
 			name: "no worker begins in time", script: create(answer{err: neverStarted()}),
-			path: failed, failure: payment.FailureStale, told: "payment_failed", creates: 1, also: ended,
+			path: failed, failure: payment.FailureStale, events: "payment_failed", creates: 1, also: ended,
 		},
 		{
 			name:   "the workflow begins too late",
 			input:  func(in *workflows.ProcessPaymentInput) { in.CreatedAt = start.Add(-31 * time.Second) },
 			script: create(),
-			path:   failed, failure: payment.FailureStale, told: "payment_failed", also: ended,
+			path:   failed, failure: payment.FailureStale, events: "payment_failed", also: ended,
 		},
 		{
 			name: "the store is away for too long",
@@ -463,7 +463,7 @@ func TestCreate(t *testing.T) {
 				s.storeLeaves()
 				s.at(40*time.Second, s.storeReturns)
 			},
-			path: failed, failure: payment.FailureStale, told: "payment_failed", also: ended,
+			path: failed, failure: payment.FailureStale, events: "payment_failed", also: ended,
 		},
 		{
 			name: "the reference has an unfinished payment",
@@ -477,7 +477,7 @@ func TestCreate(t *testing.T) {
 				_, err := s.db.RecordPayment(s.t.Context(), ledger.Change{Record: ledger.Record{Payment: other, Revision: 1}})
 				require.NoError(s.t, err)
 			},
-			path: failed, failure: payment.FailureReferenceInUse, told: "payment_failed",
+			path: failed, failure: payment.FailureReferenceInUse, events: "payment_failed",
 			also: func(s *fixture) {
 				require.Equal(s.t, ledger.DeriveID("default", "another"), answerOf[workflows.TicketOutcome](s, "ticket").InProgressID)
 			},
@@ -494,18 +494,18 @@ func TestAuthorize(t *testing.T) {
 			s.at(20*time.Second, s.confirms)
 		}
 	}
-	run(t, []story{
+	run(t, []paymentCase{
 		{
 			name: "declined", script: confirmed(answer{err: declined("BTRA_0044")}),
-			path: "pending open confirmed failed", failure: "BTRA_0044", told: toldOver, authorizes: 1,
+			path: "pending open confirmed failed", failure: "BTRA_0044", events: eventsFailed, authorizes: 1,
 		},
 		{
 			name: "the answer is lost, and the look finds the debit", script: confirmed(answer{err: unknown(), executes: true}),
-			path: completed, told: told, authorizes: 1, anonymous: true,
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
 		},
 		{
 			name: "the worker dies after it sent", script: confirmed(answer{err: workerDied(), executes: true, after: 35 * time.Second}),
-			path: completed, told: told, authorizes: 1, anonymous: true,
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
 		},
 		{
 			name: "the debit happens some time after the answer was lost",
@@ -516,11 +516,11 @@ func TestAuthorize(t *testing.T) {
 					s.gateway.becomes(activity.TicketCompleted)
 				})
 			},
-			path: completed, told: told, authorizes: 1, anonymous: true,
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
 		},
 		{
 			name: "the answer is lost, and the ticket stays confirmed longer than a call lasts", script: confirmed(answer{err: unknown()}),
-			path: completed, told: told, authorizes: 2, anonymous: true,
+			path: completed, events: eventsCompleted, authorizes: 2, anonymous: true,
 			also: func(s *fixture) {
 				tries := s.gateway.times(authorize)
 				ended := tries[0].Add(s.gateway.latency)
@@ -529,7 +529,7 @@ func TestAuthorize(t *testing.T) {
 		},
 		{
 			name: "the request was surely not sent", script: confirmed(answer{err: unavailable()}, answer{err: unavailable()}),
-			path: completed, told: told, authorizes: 3, anonymous: true,
+			path: completed, events: eventsCompleted, authorizes: 3, anonymous: true,
 			also: func(s *fixture) {
 				require.Less(s.t, s.gateway.times(authorize)[2].Sub(start), 30*time.Second, "no reason to wait")
 			},
@@ -540,7 +540,7 @@ func TestAuthorize(t *testing.T) {
 				confirmed(answer{err: unknown()})(s)
 				s.at(30*time.Second, s.cancels)
 			},
-			path: "pending open confirmed cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver, authorizes: 1,
+			path: "pending open confirmed cancelled", failure: payment.FailureCancelledByCustomer, events: eventsFailed, authorizes: 1,
 		},
 		{
 			name: "the answer is lost, and the ticket expires",
@@ -549,15 +549,15 @@ func TestAuthorize(t *testing.T) {
 				s.at(9*time.Minute+50*time.Second, s.confirms)
 				s.at(10*time.Minute+time.Second, s.cancels)
 			},
-			path: "pending open confirmed expired", told: "payment_created payment_expired", authorizes: 1,
+			path: "pending open confirmed expired", events: "payment_created payment_expired", authorizes: 1,
 		},
 		{
 			name: "not confirmed, it says, and was debited before", script: confirmed(answer{err: lookFirst(athmovil.CodeNotConfirmed), executes: true}),
-			path: completed, told: told, authorizes: 1, anonymous: true,
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
 		},
 		{
 			name: "refused for good at the second try", script: confirmed(answer{err: unknown()}, answer{err: declined("BTRA_0045")}),
-			path: "pending open confirmed failed", failure: "BTRA_0045", told: toldOver, authorizes: 2,
+			path: "pending open confirmed failed", failure: "BTRA_0045", events: eventsFailed, authorizes: 2,
 		},
 		{
 			name:  "a second try is forbidden, so a person is asked",
@@ -571,7 +571,7 @@ func TestAuthorize(t *testing.T) {
 				})
 				s.at(10*time.Minute, s.cancels)
 			},
-			path: "pending open confirmed expired", told: "payment_created payment_needs_review payment_expired", authorizes: 1,
+			path: "pending open confirmed expired", events: "payment_created payment_needs_review payment_expired", authorizes: 1,
 		},
 		{
 			name: "no worker takes the debit up, so a person is asked",
@@ -581,7 +581,7 @@ func TestAuthorize(t *testing.T) {
 					require.True(s.t, s.record().Payment.NeedsReview)
 				})
 			},
-			path: completed, told: "payment_created payment_needs_review payment_completed", authorizes: 1, anonymous: true,
+			path: completed, events: "payment_created payment_needs_review payment_completed", authorizes: 1, anonymous: true,
 		},
 	})
 }
@@ -597,7 +597,7 @@ func TestGatewayAway(t *testing.T) {
 			require.Len(s.t, s.upserts, 1)
 		})
 	}
-	run(t, []story{
+	run(t, []paymentCase{
 		{
 			name: "for less than the grace period",
 			script: func(s *fixture) {
@@ -605,7 +605,7 @@ func TestGatewayAway(t *testing.T) {
 				s.at(9*time.Minute, s.confirms)
 				s.at(20*time.Minute, s.gateway.back)
 			},
-			path: completed, told: told, authorizes: 1, anonymous: true,
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
 		},
 		{
 			name: "beyond the grace period, and the ticket died meanwhile",
@@ -615,7 +615,7 @@ func TestGatewayAway(t *testing.T) {
 				inReview(s, 25*time.Minute+time.Second)
 				s.at(3*time.Hour, s.gateway.back)
 			},
-			path: "pending open expired", told: "payment_created payment_needs_review payment_expired",
+			path: "pending open expired", events: "payment_created payment_needs_review payment_expired",
 		},
 		{
 			name: "beyond the grace period, and the customer confirmed",
@@ -625,7 +625,7 @@ func TestGatewayAway(t *testing.T) {
 				inReview(s, 25*time.Minute+time.Second)
 				s.at(3*time.Hour, s.gateway.back)
 			},
-			path: completed, told: "payment_created payment_needs_review payment_completed", authorizes: 1, anonymous: true,
+			path: completed, events: "payment_created payment_needs_review payment_completed", authorizes: 1, anonymous: true,
 		},
 		{
 			name: "after the debit was sent",
@@ -636,7 +636,7 @@ func TestGatewayAway(t *testing.T) {
 				inReview(s, 25*time.Minute+time.Second)
 				s.at(3*time.Hour, s.gateway.back)
 			},
-			path: completed, told: "payment_created payment_needs_review payment_completed", authorizes: 1, anonymous: true,
+			path: completed, events: "payment_created payment_needs_review payment_completed", authorizes: 1, anonymous: true,
 		},
 		{
 			name: "it answers, but never decides; then it looks every hour",
@@ -645,7 +645,7 @@ func TestGatewayAway(t *testing.T) {
 				inReview(s, 25*time.Minute+time.Second)
 				s.at(10*time.Hour, func() { s.gateway.becomes(activity.TicketExpired) })
 			},
-			path: "pending open expired", told: "payment_created payment_needs_review payment_expired",
+			path: "pending open expired", events: "payment_created payment_needs_review payment_expired",
 			also: func(s *fixture) {
 				looks := s.gateway.times(activity.FindTicket.Name())
 				require.Equal(s.t, time.Hour, looks[len(looks)-1].Sub(looks[len(looks)-2]).Round(time.Minute))
@@ -663,14 +663,14 @@ func TestSetPhoneNumber(t *testing.T) {
 			s.ask(workflows.UpdateSetPhoneNumber, "phone", workflows.SetPhoneNumberRequest{PhoneNumber: another})
 		}
 	}
-	run(t, []story{
+	run(t, []paymentCase{
 		{
 			name: "taken", input: without,
 			script: func(s *fixture) {
 				s.at(100*time.Millisecond, set(s)) // waits for the ticket
 				s.at(20*time.Second, s.cancels)
 			},
-			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, events: eventsFailed,
 			also: func(s *fixture) {
 				outcome := answerOf[workflows.PhoneNumberOutcome](s, "phone")
 				require.Nil(s.t, outcome.Failure)
@@ -686,7 +686,7 @@ func TestSetPhoneNumber(t *testing.T) {
 				s.at(10*time.Second, set(s))
 				s.at(20*time.Second, s.cancels)
 			},
-			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, events: eventsFailed,
 			also: func(s *fixture) {
 				outcome := answerOf[workflows.PhoneNumberOutcome](s, "phone")
 				require.Equal(s.t, payment.StatusOpen, outcome.Payment.Status)
@@ -701,7 +701,7 @@ func TestSetPhoneNumber(t *testing.T) {
 				s.at(10*time.Second, set(s))
 				s.at(20*time.Second, s.cancels)
 			},
-			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, events: eventsFailed,
 			also: func(s *fixture) {
 				require.Equal(s.t, payment.FailureGatewayNoAnswer, answerOf[workflows.PhoneNumberOutcome](s, "phone").Failure.Code)
 			},
@@ -713,7 +713,7 @@ func TestSetPhoneNumber(t *testing.T) {
 				s.at(20*time.Second, s.cancels)
 				s.at(25*time.Second, set(s))
 			},
-			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, events: eventsFailed,
 			also: func(s *fixture) {
 				outcome := answerOf[workflows.PhoneNumberOutcome](s, "phone")
 				require.Equal(s.t, payment.StatusCancelled, outcome.Payment.Status)
@@ -736,7 +736,7 @@ func TestStoreAway(t *testing.T) {
 	atOnce := func(s *fixture) {
 		require.Equal(s.t, start.Add(21*time.Second), s.gateway.times(activity.Authorize.Name())[0])
 	}
-	run(t, []story{
+	run(t, []paymentCase{
 		{
 			name: "from the confirmation on",
 			script: func(s *fixture) {
@@ -747,7 +747,7 @@ func TestStoreAway(t *testing.T) {
 				s.at(30*time.Second, s.askCancel)
 				s.at(time.Hour, s.storeReturns)
 			},
-			path: completed, told: told, authorizes: 1,
+			path: completed, events: eventsCompleted, authorizes: 1,
 			also: func(s *fixture) {
 				atOnce(s)
 				require.Equal(s.t, payment.StatusCompleted, answerOf[workflows.CancelOutcome](s, "cancel").Payment.Status)
@@ -763,7 +763,7 @@ func TestStoreAway(t *testing.T) {
 				debited(s, 59*time.Minute)
 				s.at(time.Hour, s.storeReturns)
 			},
-			path: completed, told: told, authorizes: 1, anonymous: true,
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
 			also: func(s *fixture) {
 				atOnce(s)
 				require.False(s.t, s.answers["ticket"].at.Before(start.Add(time.Hour)), "the open row precedes the answer")
@@ -778,7 +778,7 @@ func TestStoreAway(t *testing.T) {
 				debited(s, 59*time.Minute)
 				s.at(time.Hour, s.storeReturns)
 			},
-			path: completed, told: told, authorizes: 1, anonymous: true, also: atOnce,
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true, also: atOnce,
 		},
 		{
 			name: "at the end",
@@ -787,7 +787,7 @@ func TestStoreAway(t *testing.T) {
 				s.at(20*time.Second, s.cancels)
 				s.at(time.Hour, s.storeReturns)
 			},
-			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, told: toldOver,
+			path: "pending open cancelled", failure: payment.FailureCancelledByCustomer, events: eventsFailed,
 		},
 	})
 }
@@ -802,14 +802,14 @@ func TestReceivers(t *testing.T) {
 		s.at(20*time.Second, s.confirms)
 		s.at(22*time.Second, func() { s.event(genuine()) })
 		s.at(23*time.Second, func() {
-			require.Equal(t, told, s.inbox.events(books))
+			require.Equal(t, eventsCompleted, s.inbox.events(books))
 			require.Equal(t, payment.DeliveryDelivered, s.delivery(payment.EventCompleted, books).Status)
 			require.Equal(t, payment.DeliveryPending, s.delivery(payment.EventCompleted, "printer").Status)
 		})
 		s.process()
 		s.checkAlways()
-		require.Equal(t, told, s.inbox.events(books))
-		tries := s.inbox.told("printer")
+		require.Equal(t, eventsCompleted, s.inbox.events(books))
+		tries := s.inbox.received("printer")
 		require.Len(t, tries, 4)
 		for _, n := range tries {
 			require.Equal(t, tries[0], n, "every attempt is the same notification")
@@ -827,8 +827,8 @@ func TestReceivers(t *testing.T) {
 			s.inbox.receiver("printer", activities.Permanent(errors.New("no such printer for "+customerPhone))))
 		s.at(20*time.Second, s.confirms)
 		s.process()
-		require.Equal(t, told, s.inbox.events(books))
-		require.Len(t, s.inbox.told("printer"), 1)
+		require.Equal(t, eventsCompleted, s.inbox.events(books))
+		require.Len(t, s.inbox.received("printer"), 1)
 		d := s.delivery(payment.EventCompleted, "printer")
 		require.Equal(t, payment.DeliveryFailed, d.Status)
 		require.Contains(t, string(d.LastError), customerPhone, "people see what the receiver said")
@@ -845,17 +845,17 @@ func TestReceivers(t *testing.T) {
 		}
 		add("fails-five-times", s.inbox.receiver("fails-five-times", failures(5)...))
 		add("fails-for-ever", s.inbox.receiver("fails-for-ever", failures(1000)...))
-		// One that hangs is a story of the real server: here timeouts are not tried again.
+		// A receiver that hangs is tested on the real server: here timeouts are not tried again.
 		add("panics", func(context.Context, payment.Notification) error { panic("out of paper, " + customerName) })
 		s.at(20*time.Second, s.confirms)
 		s.at(22*time.Second, func() { s.event(genuine()) })
 		s.at(23*time.Second, func() {
-			require.Equal(t, told, s.inbox.events(books), "at once")
+			require.Equal(t, eventsCompleted, s.inbox.events(books), "at once")
 			require.Equal(t, payment.StatusCompleted, s.record().Payment.Status)
 		})
 		s.process()
 		s.checkAlways()
-		require.Equal(t, told, s.inbox.events(books), "and once")
+		require.Equal(t, eventsCompleted, s.inbox.events(books), "and once")
 		for name, want := range map[string]payment.DeliveryStatus{
 			"fails-five-times": payment.DeliveryDelivered, "fails-for-ever": payment.DeliveryFailed,
 			"panics": payment.DeliveryFailed,
@@ -900,8 +900,8 @@ func TestReceivers(t *testing.T) {
 		s.at(5*time.Minute, s.confirms)
 		s.process()
 		s.checkAlways()
-		require.Equal(t, told, s.inbox.events(books))
-		require.Less(t, len(s.inbox.told("printer")), 6, "the attempts have ended")
+		require.Equal(t, eventsCompleted, s.inbox.events(books))
+		require.Less(t, len(s.inbox.received("printer")), 6, "the attempts have ended")
 	})
 
 	t.Run("one that is wanted now", func(t *testing.T) {
@@ -915,7 +915,7 @@ func TestReceivers(t *testing.T) {
 		s.at(10*time.Second, func() {
 			s.env.SignalWorkflow(workflows.SignalDeliveries, workflows.DeliveryOrder{Now: []string{id, "ntf_unknown"}})
 		})
-		s.at(20*time.Second, func() { require.Len(t, s.inbox.told("printer"), 2, "not in an hour") })
+		s.at(20*time.Second, func() { require.Len(t, s.inbox.received("printer"), 2, "not in an hour") })
 		s.at(30*time.Second, s.confirms)
 		s.process()
 		s.checkAlways()
@@ -939,7 +939,7 @@ func TestReceivers(t *testing.T) {
 		s.at(20*time.Second, s.confirms)
 		s.process()
 		s.checkAlways()
-		require.Equal(t, told, s.inbox.events(books))
+		require.Equal(t, eventsCompleted, s.inbox.events(books))
 		require.Equal(t, "payment_completed", s.inbox.events("late"), "only what happens after it is announced")
 	})
 

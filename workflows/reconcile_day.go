@@ -44,7 +44,7 @@ const (
 
 // reconcile compares one day with the gateway's report, and the completed
 // payments of the last 30 days with the gateway's totals of refunds. Differences
-// are recorded and told, never settled silently.
+// are recorded and announced, never settled silently.
 func reconcile(ctx workflow.Context, in ReconcileDayInput) (ReconcileDayResult, error) {
 	day, err := dayOf(ctx, in.Day)
 	if err != nil {
@@ -53,7 +53,7 @@ func reconcile(ctx workflow.Context, in ReconcileDayInput) (ReconcileDayResult, 
 	r := reconcileDay{timing: in.Timing.withDefaults(), day: day, result: payment.Reconciliation{
 		RunID: workflow.GetInfo(ctx).WorkflowExecution.RunID, Day: day.Format(time.DateOnly), StartedAt: workflow.Now(ctx).UTC(),
 	}}
-	// What was found is told, so the workflow's cancellation is not heard.
+	// What was found is announced, so the workflow ignores its own cancellation.
 	if err := r.run(detached(ctx)); err != nil {
 		return ReconcileDayResult{}, err
 	}
@@ -145,7 +145,7 @@ func (r *reconcileDay) mismatch(ctx workflow.Context, m payment.Mismatch) error 
 	return r.notifier.recordMismatch(ctx, m)
 }
 
-// lookBack looks for refunds made elsewhere that no event told of. A page that
+// lookBack looks for refunds made elsewhere that no event reported. A page that
 // cannot be looked at is left for tomorrow.
 func (r *reconcileDay) lookBack(ctx workflow.Context, end time.Time) error {
 	workflow.SetCurrentDetails(ctx, "Looks for refunds made elsewhere.")

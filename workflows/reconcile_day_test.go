@@ -103,11 +103,11 @@ func TestReconcileDay(t *testing.T) {
 		require.Equal(t, 1, got.Quarantined)
 		require.Equal(t, 5, got.Rows, "three whole spans, a half and a quarter")
 		require.Equal(t, "reconciliation_mismatch", s.inbox.events(books))
-		found := s.inbox.told(books)[0].Mismatch
+		found := s.inbox.received(books)[0].Mismatch
 		require.Equal(t, payment.MismatchReportUnavailable, found.Kind)
 		require.Equal(t, "2026-03-01 06:00:00 to 2026-03-01 07:30:00", found.Theirs)
 	})
-	t.Run("refunds made elsewhere are booked and told", func(t *testing.T) {
+	t.Run("refunds made elsewhere are booked and announced", func(t *testing.T) {
 		t.Parallel()
 		s := newFixture(t)
 		s.paid()
@@ -138,7 +138,7 @@ func TestReconcileDay(t *testing.T) {
 		})
 		s.at(10*time.Second, s.env.CancelWorkflow)
 		s.reconcile(misses(), day)
-		require.Len(t, s.inbox.told("printer"), 9, "until it succeeded")
+		require.Len(t, s.inbox.received("printer"), 9, "until it succeeded")
 	})
 	t.Run("what another receiver came to is written when one is removed", func(t *testing.T) {
 		t.Parallel()
@@ -152,8 +152,8 @@ func TestReconcileDay(t *testing.T) {
 		}
 		s.at(10*time.Second, func() {
 			s.records.away.Store(true) // so that bbb ends while aaa's end is being written
-			told := s.inbox.told("aaa")[0]
-			s.env.SignalWorkflow(workflows.SignalDeliveries, workflows.DeliveryOrder{Drop: []string{told.ID}})
+			n := s.inbox.received("aaa")[0]
+			s.env.SignalWorkflow(workflows.SignalDeliveries, workflows.DeliveryOrder{Drop: []string{n.ID}})
 		})
 		s.at(140*time.Second, func() { s.records.away.Store(false) }) // bbb's end is written first
 		s.reconcile(misses(), day)
@@ -173,16 +173,16 @@ func TestReconcileDay(t *testing.T) {
 			Review: &payment.Review{ID: ledger.DeriveReviewID(refundID, 1), PaymentID: paymentID, RefundID: refundID, Cause: payment.CauseRefundUnknown, OpenedAt: start},
 		})
 		require.NoError(t, err)
-		told := 0
+		delivered := 0
 		s.mocks = append(s.mocks, func() {
 			s.env.OnSignalExternalWorkflow(mock.Anything, workflows.RefundWorkflowID(refundID), "", workflows.SignalReportAnswered, mock.Anything).
-				Return(func(string, string, string, string, any) error { told++; return nil })
+				Return(func(string, string, string, string, any) error { delivered++; return nil })
 		})
 		r := &report{search: func(activity.SearchReportInput) (activity.SearchReportResult, error) {
 			return activity.SearchReportResult{Until: start.Add(time.Hour), Whole: true}, nil
 		}}
 		s.reconcile(r, day)
-		require.Equal(t, 1, told)
+		require.Equal(t, 1, delivered)
 	})
 }
 

@@ -34,12 +34,12 @@ func TestRedeliver(t *testing.T) {
 
 	want := change.Notification()
 	want.ID, want.Sequence = id, announced.Sequence
-	tries := s.inbox.told("printer")
+	tries := s.inbox.received("printer")
 	require.Len(t, tries, 3)
 	for _, n := range tries {
-		require.JSONEq(t, asJSON(t, want), asJSON(t, n), "as it was told the first time")
+		require.JSONEq(t, asJSON(t, want), asJSON(t, n), "as it was sent the first time")
 	}
-	require.Empty(t, s.inbox.told(books))
+	require.Empty(t, s.inbox.received(books))
 	d := s.delivery(payment.EventCompleted, "printer")
 	require.Equal(t, payment.DeliveryDelivered, d.Status)
 	require.Equal(t, 3, d.Attempts)
@@ -62,5 +62,5 @@ func TestRedeliverWhatIsUnderWay(t *testing.T) {
 	var result workflows.RedeliverNotificationResult
 	require.NoError(t, s.env.GetWorkflowResult(&result))
 	require.Contains(t, result.Refusal, "is being sent by workflow "+paymentID)
-	require.Empty(t, s.inbox.told(books))
+	require.Empty(t, s.inbox.received(books))
 }

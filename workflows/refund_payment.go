@@ -258,11 +258,11 @@ func (r *refund) settle(ctx workflow.Context, before money.Amount) error {
 		}
 		r.drainSigns()
 		r.reviewCase.note(ctx, "ATH Móvil's total of refunds is $%s; signs of other refunds: %d", seen.TotalRefunded, len(r.signs))
-		switch rise := seen.TotalRefunded.Sub(before); {
-		case rise == r.refund.Amount && len(r.signs) == 0:
+		switch increase := seen.TotalRefunded.Sub(before); {
+		case increase == r.refund.Amount && len(r.signs) == 0:
 			r.complete(ctx, "")
 			return nil
-		case rise.IsZero() && len(r.signs) == 0 && covered.After(ended):
+		case increase.IsZero() && len(r.signs) == 0 && covered.After(ended):
 			r.end(ctx, payment.RefundFailed, &payment.Failure{
 				Code: payment.FailureNotExecuted, Message: "a report of ATH Móvil that covers it does not list it",
 			})
@@ -322,11 +322,11 @@ func (r *refund) decide(ctx workflow.Context, request *decisionRequest, before m
 // contradicted reports whether the gateway's total, before and after the refund,
 // denies a person's verdict.
 func (r *refund) contradicted(verdict payment.Verdict, before, after money.Amount) bool {
-	rise := after.Sub(before)
+	increase := after.Sub(before)
 	if verdict == payment.VerdictCompleted {
-		return rise.Cmp(r.refund.Amount) < 0
+		return increase.Cmp(r.refund.Amount) < 0
 	}
-	return rise == r.refund.Amount && len(r.signs) == 0
+	return increase == r.refund.Amount && len(r.signs) == 0
 }
 
 // settleBy settles the refund by a person's decision.

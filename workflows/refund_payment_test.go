@@ -101,20 +101,20 @@ func TestRefund(t *testing.T) {
 	type expectation struct {
 		status   payment.RefundStatus
 		failure  string
-		told     string
+		events   string
 		sent     int          // calls of Refund
 		credited money.Amount // at the gateway, all in all
 	}
-	done := expectation{status: payment.RefundCompleted, told: "refund_completed", sent: 1, credited: given}
+	done := expectation{status: payment.RefundCompleted, events: "refund_completed", sent: 1, credited: given}
 	reviewed := done
-	reviewed.told = "payment_needs_review refund_completed"
+	reviewed.events = "payment_needs_review refund_completed"
 	inReview := func(s *fixture, at time.Duration) {
 		s.at(at, func() {
 			r := s.refundRow()
 			require.True(s.t, r.NeedsReview)
 			require.Equal(s.t, payment.RefundPending, r.Status)
 			waiting := answerOf[workflows.RefundOutcome](s, "refund")
-			require.True(s.t, waiting.Refund.NeedsReview, "whoever waits is told of the review")
+			require.True(s.t, waiting.Refund.NeedsReview, "the caller that waits learns of the review")
 			require.Equal(s.t, payment.DeliveryDelivered, s.delivery(payment.EventNeedsReview, books).Status, "as soon as it is known")
 		})
 	}
@@ -136,31 +136,31 @@ func TestRefund(t *testing.T) {
 		{
 			name:  "all that is left",
 			input: func(in *workflows.RefundPaymentInput) { in.Amount = nil },
-			want:  expectation{status: payment.RefundCompleted, told: "refund_completed", sent: 1, credited: total},
+			want:  expectation{status: payment.RefundCompleted, events: "refund_completed", sent: 1, credited: total},
 		},
 		{
 			name:   "declined",
 			script: func(s *fixture) { s.gateway.script(refund, answer{err: declined("BTRA_0053")}) },
-			want:   expectation{status: payment.RefundFailed, failure: "BTRA_0053", told: "refund_failed", sent: 1},
+			want:   expectation{status: payment.RefundFailed, failure: "BTRA_0053", events: "refund_failed", sent: 1},
 		},
 		{
 			name: "unavailable three times",
 			script: func(s *fixture) {
 				s.gateway.script(refund, answer{err: unavailable()}, answer{err: unavailable()}, answer{err: unavailable()})
 			},
-			want: expectation{status: payment.RefundFailed, failure: payment.FailureGatewayUnavailable, told: "refund_failed", sent: 3},
+			want: expectation{status: payment.RefundFailed, failure: payment.FailureGatewayUnavailable, events: "refund_failed", sent: 3},
 		},
 		{
 			name:   "unavailable, then done",
 			script: func(s *fixture) { s.gateway.script(refund, answer{err: unavailable()}) },
-			want:   expectation{status: payment.RefundCompleted, told: "refund_completed", sent: 2, credited: given},
+			want:   expectation{status: payment.RefundCompleted, events: "refund_completed", sent: 2, credited: given},
 		},
 		{
 			name: "unavailable, then lost: never a third time",
 			script: func(s *fixture) {
 				s.gateway.script(refund, answer{err: unavailable()}, answer{err: unknown(), executes: true})
 			},
-			want: expectation{status: payment.RefundCompleted, told: "refund_completed", sent: 2, credited: given},
+			want: expectation{status: payment.RefundCompleted, events: "refund_completed", sent: 2, credited: given},
 		},
 		{
 			name:   "the answer is lost, and the total rose by exactly the amount",
@@ -180,7 +180,7 @@ func TestRefund(t *testing.T) {
 				s.gateway.refunded(money.FromCents(5_00))
 				s.gateway.script(refund, answer{err: unknown(), executes: true})
 			},
-			want: expectation{status: payment.RefundCompleted, told: "refund_completed", sent: 1, credited: money.FromCents(15_00)},
+			want: expectation{status: payment.RefundCompleted, events: "refund_completed", sent: 1, credited: money.FromCents(15_00)},
 		},
 		{
 			name: "the worker dies after it sent",
@@ -260,7 +260,7 @@ func TestRefund(t *testing.T) {
 					s.gateway.refunded(money.FromCents(5_00))
 				})
 			},
-			want: expectation{status: payment.RefundCompleted, told: "refund_completed", sent: 1, credited: money.FromCents(15_00)},
+			want: expectation{status: payment.RefundCompleted, events: "refund_completed", sent: 1, credited: money.FromCents(15_00)},
 		},
 		{
 			name: "a receiver that fails delays nobody",
@@ -272,7 +272,7 @@ func TestRefund(t *testing.T) {
 				})
 			},
 			want: done,
-			also: func(s *fixture) { require.Len(s.t, s.inbox.told("printer"), 4) },
+			also: func(s *fixture) { require.Len(s.t, s.inbox.received("printer"), 4) },
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -301,7 +301,7 @@ func TestRefund(t *testing.T) {
 			require.JSONEq(t, asJSON(t, r), asJSON(t, outcome.Refund))
 			require.Equal(t, tt.want.sent, s.gateway.count(refund), "refunds that were sent")
 			require.Equal(t, tt.want.credited, s.gateway.ticket.TotalRefunded)
-			require.Equal(t, tt.want.told, s.inbox.events(books))
+			require.Equal(t, tt.want.events, s.inbox.events(books))
 			s.checkRefund(r)
 			answered := answerOf[workflows.RefundOutcome](s, "refund")
 			require.NotNil(t, answered.Refund)
@@ -322,7 +322,7 @@ func (s *fixture) checkRefund(r payment.Refund) {
 	} else {
 		require.True(t, p.RefundedAmount.IsZero())
 	}
-	for i, n := range s.inbox.told(books) {
+	for i, n := range s.inbox.received(books) {
 		require.Equal(t, 3+i, n.Sequence, "the payment's two events came before")
 		require.Equal(t, ledger.NotificationID(refundID, n.Event, n.Sequence, host, books), n.ID)
 		require.Equal(t, refundID, n.Refund.ID)

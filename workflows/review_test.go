@@ -24,7 +24,7 @@ func (s *fixture) outcome(id string, refused workflows.ReviewRefusal) {
 	require.Equal(s.t, refused, answerOf[workflows.ReviewOutcome](s, id).Refused)
 }
 
-// lookLost makes the next look fail, as a person's glance at a gateway that is
+// lookLost makes the next look fail, as a person's look at a gateway that is
 // away does.
 func (s *fixture) lookLost() {
 	s.gateway.mu.Lock()
@@ -66,18 +66,18 @@ func TestReviewOfAPayment(t *testing.T) {
 		r := s.reviewed()
 		require.NotEmpty(s.t, r.Evidence)
 		require.Equal(s.t, payment.DecidedByGateway, r.Decision.Source)
-		told := s.inbox.told(books)
-		require.Equal(s.t, r.ID, told[1].Review.ID, "the notification has the evidence")
+		received := s.inbox.received(books)
+		require.Equal(s.t, r.ID, received[1].Review.ID, "the notification has the evidence")
 	}
 	const over = "payment_created payment_needs_review payment_failed"
-	run(t, []story{
+	run(t, []paymentCase{
 		{
 			name: "not executed, while the gateway is away",
 			script: away(func(s *fixture) {
 				s.at(time.Hour, func() { s.lookLost(); s.person("word", payment.VerdictNotExecuted) })
 				s.at(time.Hour+5*time.Second, func() { s.outcome("word", "") })
 			}),
-			path: "pending open failed", failure: payment.FailureReviewed, told: over,
+			path: "pending open failed", failure: payment.FailureReviewed, events: over,
 			also: byPerson(payment.VerdictNotExecuted),
 		},
 		{
@@ -88,7 +88,7 @@ func TestReviewOfAPayment(t *testing.T) {
 				s.at(time.Hour, func() { s.gateway.becomes(activity.TicketOpen); s.person("word", payment.VerdictNotExecuted) })
 				s.at(time.Hour+5*time.Second, func() { s.outcome("word", "") })
 			},
-			path: "pending open failed", failure: payment.FailureReviewed, told: over, cancels: 1,
+			path: "pending open failed", failure: payment.FailureReviewed, events: over, cancels: 1,
 			also: byPerson(payment.VerdictNotExecuted),
 		},
 		{
@@ -103,7 +103,7 @@ func TestReviewOfAPayment(t *testing.T) {
 					s.person("word", payment.VerdictNotExecuted)
 				})
 			},
-			path: completed, told: "payment_created payment_needs_review payment_completed", anonymous: true,
+			path: completed, events: "payment_created payment_needs_review payment_completed", anonymous: true,
 			also: func(s *fixture) {
 				s.outcome("word", workflows.ReviewContradicted)
 				require.Equal(s.t, "COMPLETED", answerOf[workflows.ReviewOutcome](s, "word").Says)
@@ -117,7 +117,7 @@ func TestReviewOfAPayment(t *testing.T) {
 				s.at(time.Hour, func() { s.gateway.becomes(activity.TicketExpired); s.person("word", payment.VerdictCompleted) })
 				s.at(time.Hour+5*time.Second, func() { s.outcome("word", workflows.ReviewContradicted) })
 			},
-			path: "pending open expired", told: "payment_created payment_needs_review payment_expired",
+			path: "pending open expired", events: "payment_created payment_needs_review payment_expired",
 			also: byGateway,
 		},
 		{
@@ -127,7 +127,7 @@ func TestReviewOfAPayment(t *testing.T) {
 				s.at(2*time.Minute, s.confirms)
 				s.at(2*time.Minute+5*time.Second, func() { s.person("late", payment.VerdictNotExecuted) })
 			},
-			path: completed, told: told, authorizes: 1, anonymous: true,
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
 			also: func(s *fixture) {
 				s.outcome("early", workflows.ReviewNotOpen)
 				s.outcome("late", workflows.ReviewNotOpen)
@@ -138,13 +138,13 @@ func TestReviewOfAPayment(t *testing.T) {
 			script: away(func(s *fixture) {
 				s.at(10*time.Minute, s.cancels)
 			}),
-			path: "pending open expired", told: "payment_created payment_needs_review payment_expired",
+			path: "pending open expired", events: "payment_created payment_needs_review payment_expired",
 			also: byGateway,
 		},
 	})
 }
 
-// TestReviewCompletedByAPerson is a story of its own: nobody but the person
+// TestReviewCompletedByAPerson is a test of its own: only the person
 // knows of the debit.
 func TestReviewCompletedByAPerson(t *testing.T) {
 	t.Parallel()

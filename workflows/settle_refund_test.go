@@ -47,22 +47,22 @@ func TestSettleRefund(t *testing.T) {
 
 		refused workflows.ReviewRefusal
 		status  payment.RefundStatus
-		told    string
+		events  string
 	}{
 		{
 			name: "made", word: payment.VerdictCompleted,
 			script: func(s *fixture) { s.gateway.refunded(given) },
-			status: payment.RefundCompleted, told: "refund_completed",
+			status: payment.RefundCompleted, events: "refund_completed",
 		},
 		{
 			name: "made, and another one too", word: payment.VerdictCompleted,
 			script: func(s *fixture) { s.gateway.refunded(given.Add(money.FromCents(1_00))) },
-			status: payment.RefundCompleted, told: "refund_completed",
+			status: payment.RefundCompleted, events: "refund_completed",
 		},
 		{
 			name: "never made", word: payment.VerdictNotExecuted,
 			script: func(*fixture) {},
-			status: payment.RefundFailed, told: "refund_failed",
+			status: payment.RefundFailed, events: "refund_failed",
 		},
 		{
 			name: "never made, after one that was", word: payment.VerdictNotExecuted,
@@ -70,7 +70,7 @@ func TestSettleRefund(t *testing.T) {
 				booked(s, given)
 				s.gateway.refunded(given)
 			},
-			status: payment.RefundFailed, told: "refund_failed",
+			status: payment.RefundFailed, events: "refund_failed",
 		},
 		{
 			name: "never made, which the gateway contradicts", word: payment.VerdictNotExecuted,
@@ -85,7 +85,7 @@ func TestSettleRefund(t *testing.T) {
 		{
 			name: "made, with a gateway that is away", word: payment.VerdictCompleted,
 			script: func(s *fixture) { s.lookLost() },
-			status: payment.RefundCompleted, told: "refund_completed",
+			status: payment.RefundCompleted, events: "refund_completed",
 		},
 		{
 			name: "settled by somebody meanwhile", word: payment.VerdictNotExecuted,
@@ -104,7 +104,7 @@ func TestSettleRefund(t *testing.T) {
 			require.Equal(t, tt.refused, outcome.Refused)
 			require.Equal(t, tt.refused == workflows.ReviewContradicted, outcome.Says != "")
 			require.Equal(t, tt.status, s.refundRow().Status)
-			require.Equal(t, tt.told, s.inbox.events(books))
+			require.Equal(t, tt.events, s.inbox.events(books))
 			require.Error(t, s.db.ClaimRefund(t.Context(), refundID, run), "a run that comes back sends nothing")
 			if tt.refused != "" {
 				return

@@ -292,7 +292,7 @@ func TestDueTasksRunInOrder(t *testing.T) {
 }
 
 // TestOtherOriginsCannotPost stands between a developer's browser and a page
-// that would confirm payments behind the scenes.
+// that would confirm payments unasked.
 func TestOtherOriginsCannotPost(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{})

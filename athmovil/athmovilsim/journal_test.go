@@ -190,7 +190,7 @@ func TestResponsesWaitForSync(t *testing.T) {
 }
 
 // TestFailedSyncRefusesCalls loses the disk between a write and its fsync:
-// nobody can say what is on it, so nobody is told anything any more.
+// what is on it is unknown, so every call fails from then on.
 func TestFailedSyncRefusesCalls(t *testing.T) {
 	t.Parallel()
 	w := start(t, athmovilsim.Config{Journal: filepath.Join(t.TempDir(), "gateway.journal")})

@@ -29,8 +29,8 @@ var system *cobro
 // What all tests leave behind besides their folders. See private_test.go.
 var (
 	spans    = &collector{named: map[string][]string{}, from: map[string]bool{}}
-	refusals telemetrytest.Lines // the bodies of error responses
-	metrics  telemetrytest.Lines
+	refusals telemetrytest.LogBuffer // the bodies of error responses
+	metrics  telemetrytest.LogBuffer
 )
 
 func TestMain(m *testing.M) {

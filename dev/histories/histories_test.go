@@ -186,7 +186,7 @@ func exists(name string) bool {
 }
 
 // recordOrders has a payment tell a receiver whose program is not there, orders
-// that it be told now, and removes it; and sends again what was delivered.
+// that it be delivered now, and removes it; and sends again what was delivered.
 func recordOrders(ctx context.Context, t *testing.T, s *testcluster.System) {
 	t.Helper()
 	const name = "receiver-removed"
@@ -254,7 +254,7 @@ func recordSettlement(ctx context.Context, t *testing.T, s *testcluster.System) 
 	require.NoError(t, s.ExportWorkflow(ctx, workflows.SettlementWorkflowID(r.ID), prefix+"."+workflows.SettleRefundName+".1.json"))
 }
 
-// recordReconciliation has a day with a refund and a payer that no event told
+// recordReconciliation has a day with a refund and a payer that no event named
 // of, and with a sale that Cobro does not know.
 func recordReconciliation(ctx context.Context, t *testing.T, s *testcluster.System) {
 	t.Helper()

@@ -98,7 +98,7 @@ func parse(args []string, getenv func(string) string, options ...kong.Option) (f
 	return f, err
 }
 
-// terminal reports whether w is a terminal, which can show colours.
+// terminal reports whether w is a terminal, which can show colors.
 func terminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	if !ok {

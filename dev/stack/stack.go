@@ -1,5 +1,5 @@
 // Package stack starts all of Cobro in one process and stops it in the right
-// order. Package dev is its command; the stories of dev/e2e run it too.
+// order. Package dev is its command; the tests of dev/e2e run it too.
 package stack
 
 import (
@@ -119,7 +119,7 @@ func (s *stack) stop() error {
 	return errors.Join(problems...)
 }
 
-// listen opens the API's listeners first, since others are told their addresses.
+// listen opens the API's listeners first, since other parts need their addresses.
 func (s *stack) listen(ctx context.Context) (err error) {
 	if s.flags.Only != "" {
 		s.addresses.Ops = "http://" + s.flags.OpsListen // where the codec of a cobro api beside us is expected

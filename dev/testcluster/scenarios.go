@@ -71,7 +71,7 @@ func (m *Merchant) awaitStatus(ctx context.Context, p payment.Payment, want paym
 
 // RefundOrReview refunds one dollar. A refund whose outcome is unknown, since the
 // process that sent it died, is decided as by a person who has seen that the
-// total did not rise; the invariants check the decision.
+// total did not increase; the invariants check the decision.
 func (m *Merchant) RefundOrReview(ctx context.Context, p payment.Payment, key string) error {
 	r, created, err := m.Refund(ctx, p.ID, key, "1.00")
 	switch {

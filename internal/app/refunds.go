@@ -96,9 +96,9 @@ func (a *App) refund(ctx context.Context, in workflows.RefundPaymentInput) (ledg
 		return known, nil
 	}
 
-	failpoint.Reach(failpoint.GiveBefore)
+	failpoint.Reach(failpoint.RefundRequestBefore)
 	outcome, err := a.flows.RefundPayment(waiting, in)
-	failpoint.Reach(failpoint.GiveAfter)
+	failpoint.Reach(failpoint.RefundRequestAfter)
 	switch {
 	case err != nil && !unfinished(err):
 		return known, fromFlows(err)

@@ -37,14 +37,14 @@ const (
 	NotifyBefore Point = "notify-before"
 	NotifyAfter  Point = "notify-after" // the receiver has returned; Temporal does not know yet
 
-	OpenBefore    Point = "open-before" // POST /v1/payments: before the workflow starts
-	OpenAfter     Point = "open-after"  // after it answered, before the response to the merchant
-	GiveBefore    Point = "give-before" // POST …/refunds, likewise
-	GiveAfter     Point = "give-after"
-	WebhookBefore Point = "webhook-before" // received, not stored yet
-	WebhookStored Point = "webhook-stored" // stored, not answered yet
-	RelayBefore   Point = "relay-before"   // leased, not handed over yet
-	RelayAfter    Point = "relay-after"    // handed over, not settled yet
+	OpenBefore          Point = "open-before"           // POST /v1/payments: before the workflow starts
+	OpenAfter           Point = "open-after"            // after it answered, before the response to the merchant
+	RefundRequestBefore Point = "refund-request-before" // POST …/refunds, likewise
+	RefundRequestAfter  Point = "refund-request-after"
+	WebhookBefore       Point = "webhook-before" // received, not stored yet
+	WebhookStored       Point = "webhook-stored" // stored, not answered yet
+	RelayBefore         Point = "relay-before"   // leased, not handed over yet
+	RelayAfter          Point = "relay-after"    // handed over, not settled yet
 )
 
 // Points lists every point.
@@ -54,7 +54,7 @@ func Points() []Point {
 		PhoneBefore, PhoneAfter, RefundBefore, RefundAfter,
 		RecordBefore, RecordAfter, ReserveBefore, ReserveAfter, RecordRefundBefore, RecordRefundAfter, BookBefore, BookAfter,
 		NotifyBefore, NotifyAfter,
-		OpenBefore, OpenAfter, GiveBefore, GiveAfter, WebhookBefore, WebhookStored, RelayBefore, RelayAfter,
+		OpenBefore, OpenAfter, RefundRequestBefore, RefundRequestAfter, WebhookBefore, WebhookStored, RelayBefore, RelayAfter,
 	}
 }
 
@@ -62,7 +62,7 @@ func Points() []Point {
 // worker.
 func (p Point) InAPI() bool {
 	switch p {
-	case OpenBefore, OpenAfter, GiveBefore, GiveAfter, WebhookBefore, WebhookStored, RelayBefore, RelayAfter:
+	case OpenBefore, OpenAfter, RefundRequestBefore, RefundRequestAfter, WebhookBefore, WebhookStored, RelayBefore, RelayAfter:
 		return true
 	default:
 		return false

@@ -12,7 +12,7 @@ import (
 // the gateway, posted. It is kept whole and is only ever a hint to go and look.
 type GatewayEvent struct {
 	ID     string // "whe_" and 26 characters, sorting by time
-	Digest string // of the event normalised, or of the raw bytes; unique
+	Digest string // of the event normalized, or of the raw bytes; unique
 	Kind   string // the parser's, such as "ecommerce_completed"
 
 	// What the event claims: to find its payment by, and to tell its workflow.

@@ -68,7 +68,7 @@ func DeriveRefundID(paymentID, key string) string {
 	return refundIDPrefix + derive("refund", paymentID, key)
 }
 
-// NotificationID returns the stable id under which a receiver is told of an
+// NotificationID returns the stable id under which a receiver is notified of an
 // event. subject is the id of the payment, or of the refund for its events;
 // sequence tells the subject's events of one name apart.
 func NotificationID(subject string, event payment.Event, sequence int, host, receiver string) string {

@@ -11,7 +11,7 @@ import (
 // timeout of its own.
 const DefaultReceiverTimeout = 30 * time.Second
 
-// Receiver is one piece of merchant's code that is told of an event: where it
+// Receiver is one piece of merchant's code that receives an event: where it
 // runs, how long one attempt may take, and how it is tried again. (Host, Event,
 // Name) is unique. Durations are nanoseconds in JSON; zero means the default.
 type Receiver struct {

@@ -40,7 +40,7 @@ type Change struct {
 	Workflow string `json:"-"`
 }
 
-// Notification is what the receivers of the announced event are told. Its id,
+// Notification is what the receivers of the announced event get. Its id,
 // and its place among the payment's events, are the store's to give.
 func (c Change) Notification() payment.Notification {
 	n := payment.Notification{

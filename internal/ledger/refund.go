@@ -30,7 +30,7 @@ type ExternalRefund struct {
 	Workflow string `json:"-"`
 }
 
-// Notification is what the receivers are told, with the refund as it was booked
+// Notification is what the receivers get, with the refund as it was booked
 // and the payment as it stands after it.
 func (e ExternalRefund) Notification(booked payment.Refund, of payment.Payment) payment.Notification {
 	return payment.Notification{
@@ -113,7 +113,7 @@ type RefundChange struct {
 	Workflow string `json:"-"`
 }
 
-// Notification is what the receivers of the announced event are told, with the
+// Notification is what the receivers of the announced event get, with the
 // payment as it stands after the write.
 func (c RefundChange) Notification(of payment.Payment) payment.Notification {
 	refund := c.Record.Refund

@@ -25,9 +25,9 @@ import (
 )
 
 // installation returns what opens a new database, and the log.
-func installation(t *testing.T) (process.Config, *telemetrytest.Lines) {
+func installation(t *testing.T) (process.Config, *telemetrytest.LogBuffer) {
 	t.Helper()
-	dir, log := t.TempDir(), &telemetrytest.Lines{}
+	dir, log := t.TempDir(), &telemetrytest.LogBuffer{}
 	cfg := process.Config{
 		Store: "sqlite:" + filepath.Join(dir, "cobro.db"), KeyFile: filepath.Join(dir, "keys.json"),
 		Temporal: temporalclient.Options{Address: "127.0.0.1:1"}, StartTimeout: time.Hour, Logger: slog.New(slog.NewTextHandler(log, nil)),

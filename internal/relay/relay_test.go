@@ -65,7 +65,7 @@ var errDisk = errors.New("the disk is full")
 type running struct {
 	t     *testing.T
 	store *store.Store
-	logs  *telemetrytest.Lines
+	logs  *telemetrytest.LogBuffer
 	takes func(ctx context.Context, paymentID string, event workflows.GatewayEvent) error
 
 	mu      sync.Mutex
@@ -88,7 +88,7 @@ func newRelay(t *testing.T) *running {
 	s, err := store.Open(t.Context(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	r := &running{t: t, store: s, logs: &telemetrytest.Lines{}}
+	r := &running{t: t, store: s, logs: &telemetrytest.LogBuffer{}}
 	r.takes = r.take
 	t.Cleanup(func() {
 		for _, canary := range []string{phone, payerName, payerEmail} {

@@ -13,7 +13,7 @@ import (
 
 // Log formats.
 const (
-	FormatText = "text" // for people, in color if NewLogger is told to
+	FormatText = "text" // for people, in color if NewLogger is asked to
 	FormatJSON = "json" // for machines, one object per line
 )
 

@@ -6,23 +6,23 @@ import (
 	"sync"
 )
 
-// Lines is a log in memory. The zero value is empty. It is safe for concurrent
+// LogBuffer is a log in memory. The zero value is empty. It is safe for concurrent
 // use, because a program may still log while the test reads.
-type Lines struct {
+type LogBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer // guarded by mu
 }
 
 // Write appends to the log.
-func (l *Lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
+func (b *LogBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
 }
 
 // String returns the log so far.
-func (l *Lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+func (b *LogBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }

@@ -39,15 +39,15 @@ func (s *fixture) askCancel() { s.ask(workflows.UpdateCancel, "cancel") }
 func (s *fixture) storeLeaves()  { s.records.away.Store(true) }
 func (s *fixture) storeReturns() { s.records.away.Store(false) }
 
-// story is one life of a payment: what happens, and what must have come of it.
-type story struct {
+// paymentCase is one life of a payment: what happens, and what must come of it.
+type paymentCase struct {
 	name   string
 	input  func(*workflows.ProcessPaymentInput)
 	script func(*fixture)
 
 	path       string // of statuses
 	failure    string // its code
-	told       string // the events, in their order
+	events     string // the events, in their order
 	anonymous  bool   // a completed payment whose payer stayed unknown
 	creates    int    // calls of the gateway; 0 means 1 where a ticket was made
 	authorizes int
@@ -56,14 +56,14 @@ type story struct {
 }
 
 const (
-	told      = "payment_created payment_completed"
-	toldOver  = "payment_created payment_failed"
-	completed = "pending open confirmed completed"
+	eventsCompleted = "payment_created payment_completed"
+	eventsFailed    = "payment_created payment_failed"
+	completed       = "pending open confirmed completed"
 )
 
-func run(t *testing.T, stories []story) {
+func run(t *testing.T, cases []paymentCase) {
 	t.Helper()
-	for _, tt := range stories {
+	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := newFixture(t)
@@ -83,7 +83,7 @@ func run(t *testing.T, stories []story) {
 	}
 }
 
-func (tt story) check(t *testing.T, s *fixture) {
+func (tt paymentCase) check(t *testing.T, s *fixture) {
 	t.Helper()
 	p := s.record().Payment
 	require.Equal(t, tt.path, s.path())
@@ -92,8 +92,8 @@ func (tt story) check(t *testing.T, s *fixture) {
 		code = p.Failure.Code
 	}
 	require.Equal(t, tt.failure, code)
-	require.Equal(t, tt.told, s.inbox.events(books))
-	require.Equal(t, tt.authorizes, s.gateway.count(activity.Authorize.Name()), "authorisations")
+	require.Equal(t, tt.events, s.inbox.events(books))
+	require.Equal(t, tt.authorizes, s.gateway.count(activity.Authorize.Name()), "authorizations")
 	require.Equal(t, tt.cancels, s.gateway.count(activity.CancelTicket.Name()), "cancellations")
 	if tt.creates == 0 && p.EcommerceID != "" {
 		tt.creates = 1
@@ -188,7 +188,7 @@ func (s *fixture) checkNotifications(p payment.Payment) {
 		require.NotNil(t, d.EndedAt)
 		known[d.ID] = d
 	}
-	for i, n := range s.inbox.told(books) {
+	for i, n := range s.inbox.received(books) {
 		require.Equal(t, i+1, n.Sequence)
 		subject := p.ID
 		if n.Mismatch != nil {
@@ -200,7 +200,7 @@ func (s *fixture) checkNotifications(p payment.Payment) {
 		require.Contains(t, known, n.ID)
 		require.Equal(t, payment.DeliveryDelivered, known[n.ID].Status)
 	}
-	require.Equal(t, len(s.inbox.told(books)), s.record().Sequence)
+	require.Equal(t, len(s.inbox.received(books)), s.record().Sequence)
 }
 
 // checkNothingPrivate says that no log line and no search attribute holds
