@@ -16,16 +16,13 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
-// Earlier commits whose databases the current programs can read: since each of
-// them, that database's migrations were only added. Move them forward with each
-// release, so that the upgrade from that release is tested.
-const (
-	earlierOnSQLite     = "4b016f02103baecad21cba3ac33f2e5be24f79e0"
-	earlierOnPostgreSQL = "4f1163dc58e88a73e7251244abda050058c7784d"
-)
+// earlier is a commit whose databases and histories the current programs can read:
+// since then, migrations were only added. Move it forward with each release, so
+// that the upgrade from that release is tested.
+const earlier = "9d241ebc6b3e98f85ff308190e392c5b8a5686c1"
 
 // earlierPrograms builds the programs of a commit.
-func earlierPrograms(t *testing.T, earlier string) testcluster.Programs {
+func earlierPrograms(t *testing.T) testcluster.Programs {
 	t.Helper()
 	source := t.TempDir()
 	git := func(args ...string) ([]byte, error) {
@@ -60,18 +57,18 @@ func TestRollingUpgrade(t *testing.T) {
 	t.Run("on SQLite", func(t *testing.T) {
 		t.Parallel()
 		folder := testcluster.Folder(t, *keep)
-		upgrade(t, earlierOnSQLite, folder, testcluster.Cluster{Store: "sqlite:" + filepath.Join(folder, "cobro.db")})
+		upgrade(t, folder, testcluster.Cluster{Store: "sqlite:" + filepath.Join(folder, "cobro.db")})
 	})
 	t.Run("on PostgreSQL", func(t *testing.T) {
 		t.Parallel()
 		server := startPostgres(t)
 		require.NoError(t, server.Create(t.Context(), "cobro", ""))
-		upgrade(t, earlierOnPostgreSQL, testcluster.Folder(t, *keep), testcluster.Cluster{Store: server.DSN("cobro"), TemporalStore: server.DSN("temporal")})
+		upgrade(t, testcluster.Folder(t, *keep), testcluster.Cluster{Store: server.DSN("cobro"), TemporalStore: server.DSN("temporal")})
 	})
 }
 
-func upgrade(t *testing.T, earlier, folder string, cluster testcluster.Cluster) {
-	cluster.Earlier = earlierPrograms(t, earlier)
+func upgrade(t *testing.T, folder string, cluster testcluster.Cluster) {
+	cluster.Earlier = earlierPrograms(t)
 	s, err := testcluster.StartCluster(t.Context(), programs, folder, nil, cluster)
 	require.NoError(t, err)
 	t.Cleanup(s.KillAll)

@@ -74,7 +74,7 @@ func (m *Merchant) Ask(ctx context.Context, method, path, key string, body any) 
 	var last error
 	err = Poll(ctx, 100*time.Millisecond, func() (bool, error) {
 		if status, answer, last = call(ctx, method, m.System.Addresses().API+path, header, body); last != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // asked again
 		}
 		var problem struct{ Code string }
 		if status >= 400 {

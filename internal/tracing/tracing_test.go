@@ -320,11 +320,6 @@ func TestWorkflowIsOneTraceWithoutPrivateData(t *testing.T) {
 	require.NotContains(t, logs.String(), "WorkflowID")
 }
 
-// onlyWorkflows ignores activities, which a replay does not need.
-type onlyWorkflows struct{ worker.WorkflowReplayer }
-
-func (onlyWorkflows) RegisterActivityWithOptions(any, activity.RegisterOptions) {}
-
 // A payment that started without tracing continues with it.
 func TestHistoriesReplayWithTracing(t *testing.T) {
 	t.Parallel()
