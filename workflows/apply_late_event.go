@@ -198,7 +198,7 @@ func (l *lateEvent) book(ctx workflow.Context, r unbookedRefund) (result ApplyLa
 	external := ledger.ExternalRefund{
 		RefundID:  ledger.DeriveExternalRefundID(r.payment.ID, e.Digest),
 		PaymentID: r.payment.ID, Amount: *e.Total, Total: r.total, Source: payment.SourceExternal,
-		ReferenceNumber: e.ReferenceNumber, Message: e.Message, At: l.input.ReceivedAt.UTC(), BookedAt: workflow.Now(ctx).UTC(),
+		ReferenceNumber: e.ReferenceNumber, Message: e.Message, At: l.input.ReceivedAt.UTC(), BookedAt: now(ctx),
 	}
 	booked, err := activity.BookExternalRefund.Do(ctx, external)
 	switch {

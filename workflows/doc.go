@@ -21,7 +21,7 @@
 //	a confirmation overtakes that cancellation   it is authorized: the look after the cancellation says so
 //	the merchant's cancel meets a confirmation   the cancel wins until Authorize is scheduled; after that
 //	                                             it is answered with Authorize's outcome
-//	the merchant's cancel meets the customer's   cancelled, by the merchant where the gateway took his
+//	the merchant's cancel meets the customer's   cancelled, by the merchant if the gateway took that cancel
 //	the merchant's cancel meets the deadline     cancelled where the gateway took it before, else expired
 //	the ticket is over near the deadline         expired, unless it was seen more than the margin (5 s)
 //	                                             before: the gateway does not tell the two apart (§1.2)

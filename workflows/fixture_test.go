@@ -172,12 +172,36 @@ func (s *fixture) process(changes ...func(*workflows.ProcessPaymentInput)) {
 
 // ask sends an update whose answer is kept under its id.
 func (s *fixture) ask(update, id string, args ...any) {
-	answered := func(result any, err error) { s.answers[id] = &reply{at: s.env.Now().UTC(), result: result, err: err} }
+	answered := func(result any, err error) {
+		s.answers[id] = &reply{at: s.env.Now().UTC(), result: result, err: err}
+		s.requireStored(result)
+	}
 	s.env.UpdateWorkflow(update, id, &testsuite.TestUpdateCallback{
 		OnAccept:   func() {},
 		OnReject:   func(err error) { answered(nil, err) },
 		OnComplete: answered,
 	}, args...)
+}
+
+// requireStored holds an answer to the store: nothing is answered that a client
+// could not read there at once.
+func (s *fixture) requireStored(result any) {
+	s.t.Helper()
+	var answered *payment.Payment
+	switch result := result.(type) {
+	case workflows.TicketOutcome:
+		answered = result.Payment
+	case workflows.CancelOutcome:
+		answered = result.Payment
+	case workflows.PhoneNumberOutcome:
+		answered = result.Payment
+	case workflows.ReviewOutcome:
+		answered = result.Payment
+	}
+	if answered != nil {
+		stored := s.record().Payment
+		require.False(s.t, stored.UpdatedAt.Before(answered.UpdatedAt), "answered %s, stored %s", answered.Status, stored.Status)
+	}
 }
 
 // answer returns what an update that succeeded came to.

@@ -37,8 +37,8 @@ type CancelOutcome struct {
 	Payment *payment.Payment `json:"payment,omitempty"`
 }
 
-// SetPhoneNumberRequest asks the gateway to ring a customer's phone for a
-// payment that was made without a number.
+// SetPhoneNumberRequest asks the gateway to send its push notification to a
+// customer for a payment that was made without a number.
 type SetPhoneNumberRequest struct {
 	PhoneNumber private.Text `json:"phone_number"` // ten digits
 }

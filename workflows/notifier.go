@@ -50,7 +50,7 @@ func (n *notifier) follow(ctx workflow.Context, order DeliveryOrder) {
 			f.stop()
 			continue
 		}
-		ended := workflow.Now(ctx).UTC()
+		ended := now(ctx)
 		n.ended = append(n.ended, payment.Delivery{ID: id, Status: payment.DeliveryDropped, EndedAt: &ended})
 	}
 	if len(order.Drop) > 0 {
@@ -90,7 +90,7 @@ func (n *notifier) announceRefund(ctx workflow.Context, external ledger.External
 // recordMismatch keeps a difference and announces it. Its id makes a repetition
 // harmless.
 func (n *notifier) recordMismatch(ctx workflow.Context, m payment.Mismatch) error {
-	m.FoundAt, m.FoundBy = workflow.Now(ctx).UTC(), workflow.GetInfo(ctx).WorkflowExecution.RunID
+	m.FoundAt, m.FoundBy = now(ctx), workflow.GetInfo(ctx).WorkflowExecution.RunID
 	announced, err := activity.RecordMismatch.Do(ctx, m)
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (n *notifier) deliver(ctx workflow.Context, what payment.Notification, r le
 		}
 		break
 	}
-	ended := workflow.Now(ctx).UTC()
+	ended := now(ctx)
 	delivery.EndedAt = &ended
 	n.ended = append(n.ended, delivery)
 	return delivery.Status

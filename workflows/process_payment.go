@@ -481,8 +481,8 @@ func (p *process) cancelTicket(ctx workflow.Context) {
 
 // complete takes the gateway's word that the customer was debited.
 func (p *process) complete(ctx workflow.Context, debited activity.Ticket) {
-	now := workflow.Now(ctx).UTC()
-	p.payment.CompletedAt = &now
+	at := now(ctx)
+	p.payment.CompletedAt = &at
 	if debited.Status != "" { // a person's word knows none of these
 		p.payment.ReferenceNumber = debited.ReferenceNumber
 		p.payment.DailyTransactionID = debited.DailyTransactionID
@@ -522,7 +522,7 @@ func (p *process) learn(ctx workflow.Context, fact payment.Fact, reason *payment
 	}
 	p.transitions++
 	step := ledger.Transition{
-		PaymentID: p.payment.ID, Sequence: p.transitions, From: p.payment.Status, To: next, At: workflow.Now(ctx).UTC(),
+		PaymentID: p.payment.ID, Sequence: p.transitions, From: p.payment.Status, To: next, At: now(ctx),
 	}
 	if reason != nil {
 		step.Reason = reason.Code

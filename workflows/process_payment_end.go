@@ -161,17 +161,11 @@ func (p *process) handleAwaitTicket(ctx workflow.Context) (TicketOutcome, error)
 	if err := workflow.Await(detached(ctx), func() bool { return p.settled }); err != nil {
 		return TicketOutcome{}, err
 	}
-	return TicketOutcome{Payment: p.snapshot(), InProgressID: p.inProgressID, Fingerprint: p.fingerprint}, nil
+	return TicketOutcome{Payment: p.recorder.stored, InProgressID: p.inProgressID, Fingerprint: p.fingerprint}, nil
 }
 
-// snapshot is the payment as it stands.
-func (p *process) snapshot() *payment.Payment {
-	now := p.payment
-	return &now
-}
-
-// describe puts the payment as it stands into the answer to a person's decision.
-func (p *process) describe(outcome *ReviewOutcome) { outcome.Payment = p.snapshot() }
+// describe puts the payment into the answer to a person's decision.
+func (p *process) describe(outcome *ReviewOutcome) { outcome.Payment = p.recorder.stored }
 
 // handleCancel answers with what became of the payment. Once the debit is under
 // way, that is the debit's outcome.
@@ -180,7 +174,7 @@ func (p *process) handleCancel(ctx workflow.Context) (CancelOutcome, error) {
 	if err := workflow.Await(detached(ctx), func() bool { return p.ended }); err != nil {
 		return CancelOutcome{}, err
 	}
-	return CancelOutcome{Payment: p.snapshot()}, nil
+	return CancelOutcome{Payment: p.recorder.stored}, nil
 }
 
 // withdrawn reports whether the merchant asked to cancel before any Authorize
@@ -210,7 +204,7 @@ func (p *process) handleSetPhoneNumber(ctx workflow.Context, in SetPhoneNumberRe
 		return PhoneNumberOutcome{}, err
 	}
 	if p.payment.Status.Terminal() {
-		return PhoneNumberOutcome{Payment: p.snapshot(), Failure: &payment.Failure{
+		return PhoneNumberOutcome{Payment: p.recorder.stored, Failure: &payment.Failure{
 			Code: payment.FailureEnded, Message: "the payment is " + string(p.payment.Status),
 		}}, nil
 	}
@@ -218,11 +212,11 @@ func (p *process) handleSetPhoneNumber(ctx workflow.Context, in SetPhoneNumberRe
 		EcommerceID: p.payment.EcommerceID, AuthToken: p.token, PhoneNumber: in.PhoneNumber,
 	})
 	if err != nil {
-		return PhoneNumberOutcome{Payment: p.snapshot(), Failure: activity.FailureOf(err).Reason()}, nil
+		return PhoneNumberOutcome{Payment: p.recorder.stored, Failure: activity.FailureOf(err).Reason()}, nil
 	}
 	p.payment.PhoneNumber = in.PhoneNumber
 	if _, err := p.write(ctx).Result(ctx); err != nil {
 		return PhoneNumberOutcome{}, err
 	}
-	return PhoneNumberOutcome{Payment: p.snapshot()}, nil
+	return PhoneNumberOutcome{Payment: p.recorder.stored}, nil
 }

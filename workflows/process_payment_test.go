@@ -41,6 +41,20 @@ func TestHappyPath(t *testing.T) {
 			},
 		},
 		{
+			name: "an answer is as precise as what is stored",
+			script: func(s *fixture) {
+				s.env.SetStartTime(start.Add(789 * time.Nanosecond))
+				s.at(20*time.Second, s.confirms)
+				s.at(22*time.Second, s.askCancel)
+				s.at(24*time.Second, func() {
+					answered := answerOf[workflows.CancelOutcome](s, "cancel").Payment
+					require.Equal(s.t, payment.StatusCompleted, answered.Status)
+					require.JSONEq(s.t, asJSON(s.t, s.record().Payment), asJSON(s.t, *answered))
+				})
+			},
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
+		},
+		{
 			name: "the webhook overtakes the debit's answer",
 			script: func(s *fixture) {
 				s.gateway.script(activity.Authorize.Name(), answer{after: 4 * time.Second})

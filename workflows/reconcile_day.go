@@ -51,7 +51,7 @@ func reconcile(ctx workflow.Context, in ReconcileDayInput) (ReconcileDayResult, 
 		return ReconcileDayResult{}, err
 	}
 	r := reconcileDay{timing: in.Timing.withDefaults(), day: day, result: payment.Reconciliation{
-		RunID: workflow.GetInfo(ctx).WorkflowExecution.RunID, Day: day.Format(time.DateOnly), StartedAt: workflow.Now(ctx).UTC(),
+		RunID: workflow.GetInfo(ctx).WorkflowExecution.RunID, Day: day.Format(time.DateOnly), StartedAt: now(ctx),
 	}}
 	// What was found is announced, so the workflow ignores its own cancellation.
 	if err := r.run(detached(ctx)); err != nil {
@@ -97,7 +97,7 @@ func (r *reconcileDay) run(ctx workflow.Context) error {
 	if err := r.settleReviews(ctx); err != nil {
 		return err
 	}
-	r.result.EndedAt = workflow.Now(ctx).UTC()
+	r.result.EndedAt = now(ctx)
 	if _, err := activity.RecordReconciliation.Do(ctx, r.result); err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (r *reconcileDay) lookBack(ctx workflow.Context, end time.Time) error {
 // book books a refund made elsewhere. Where a refund of ours is under way, or
 // the books have explained it meanwhile, tomorrow is another day.
 func (r *reconcileDay) book(ctx workflow.Context, unbooked ledger.ExternalRefund) error {
-	unbooked.BookedAt = workflow.Now(ctx).UTC()
+	unbooked.BookedAt = now(ctx)
 	booked, err := activity.BookExternalRefund.Do(ctx, unbooked)
 	if err != nil || booked.Refusal != nil {
 		return err

@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"time"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/cobropay/cobro/internal/activity"
@@ -8,10 +10,15 @@ import (
 	"github.com/cobropay/cobro/payment"
 )
 
+// now is the workflow's time, as precise as the store keeps it: what an update
+// answers is what a later read says.
+func now(ctx workflow.Context) time.Time { return workflow.Now(ctx).UTC().Truncate(time.Microsecond) }
+
 // recorder writes a payment's changes one after another, in a coroutine of its
 // own, so that a store that is away holds up only those who wait for it.
 type recorder struct {
-	queue []queued
+	queue  []queued
+	stored *payment.Payment // as the store has it; nil before the first write
 }
 
 type queued struct {
@@ -24,7 +31,11 @@ func (r *recorder) start(ctx workflow.Context) {
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for workflow.Await(ctx, func() bool { return len(r.queue) > 0 }) == nil {
 			next := r.queue[0]
-			next.done.Set(activity.RecordPayment.Do(ctx, next.change))
+			result, err := activity.RecordPayment.Do(ctx, next.change)
+			if err == nil && result.InUseBy == "" {
+				r.stored = &next.change.Record.Payment
+			}
+			next.done.Set(result, err)
 			r.queue = r.queue[1:]
 		}
 	})
@@ -42,7 +53,7 @@ func (p *process) write(ctx workflow.Context) written { return p.enqueue(ctx, p.
 // change is the payment as it stands, with the event to announce, or none.
 func (p *process) change(ctx workflow.Context, event payment.Event) ledger.Change {
 	p.revision++
-	p.payment.UpdatedAt = workflow.Now(ctx).UTC()
+	p.payment.UpdatedAt = now(ctx)
 	change := ledger.Change{
 		Record:      ledger.Record{Payment: p.payment, Revision: p.revision, Fingerprint: p.fingerprint},
 		Transitions: p.unwritten,

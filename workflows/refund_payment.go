@@ -34,6 +34,7 @@ type refund struct {
 	timing Timing
 
 	refund   payment.Refund
+	stored   *payment.Refund // as the store has it; nil before it is reserved
 	payment  payment.Payment // as it was when the refund was reserved
 	revision int64
 	refusal  *payment.RefundRefusal
@@ -68,17 +69,14 @@ func newRefund(ctx workflow.Context, in RefundPaymentInput) (*refund, error) {
 	})
 }
 
-// describe puts the refund as it stands into the answer to a person's decision.
-func (r *refund) describe(outcome *ReviewOutcome) {
-	now := r.refund
-	outcome.Refund = &now
-}
+// describe puts the refund into the answer to a person's decision.
+func (r *refund) describe(outcome *ReviewOutcome) { outcome.Refund = r.stored }
 
 func (r *refund) outcome() RefundOutcome {
 	if r.refusal != nil {
 		return RefundOutcome{Refusal: r.refusal}
 	}
-	return RefundOutcome{Refund: &r.refund, Fingerprint: r.input.Fingerprint}
+	return RefundOutcome{Refund: r.stored, Fingerprint: r.input.Fingerprint}
 }
 
 // run is the refund's life.
@@ -122,7 +120,7 @@ func (r *refund) reserve(ctx workflow.Context) error {
 			return err
 		}
 		if result.Reserved != nil {
-			r.refund, r.payment = result.Reserved.Refund, result.Reserved.Payment
+			r.refund, r.stored, r.payment = result.Reserved.Refund, &result.Reserved.Refund, result.Reserved.Payment
 			r.revision = 1
 			return nil
 		}
@@ -198,7 +196,7 @@ func (r *refund) explain(ctx workflow.Context, before money.Amount) error {
 	external := ledger.ExternalRefund{
 		RefundID:  ledger.DeriveExternalRefundID(r.payment.ID, "total "+before.String()),
 		PaymentID: r.payment.ID, Amount: before.Sub(booked), Total: before, Source: payment.SourceUnexplained,
-		For: r.refund.ID, At: workflow.Now(ctx).UTC(), BookedAt: workflow.Now(ctx).UTC(),
+		For: r.refund.ID, At: now(ctx), BookedAt: now(ctx),
 	}
 	result, err := activity.BookExternalRefund.Do(ctx, external)
 	if err != nil {
@@ -375,10 +373,10 @@ func (r *refund) fail(ctx workflow.Context, failure activity.GatewayFailure) {
 
 // end settles the refund, and its review where it has one.
 func (r *refund) end(ctx workflow.Context, status payment.RefundStatus, reason *payment.Failure) {
-	now := workflow.Now(ctx).UTC()
+	at := now(ctx)
 	r.refund.Status = status
 	r.refund.Failure = reason
-	r.refund.CompletedAt = &now
+	r.refund.CompletedAt = &at
 	r.refund.NeedsReview = false
 	verdict := payment.VerdictNotExecuted
 	if status == payment.RefundCompleted {
@@ -423,12 +421,13 @@ func (r *refund) announceEnd(ctx workflow.Context) error {
 func (r *refund) announce(ctx workflow.Context, event payment.Event) error {
 	r.revision++
 	change := ledger.RefundChange{
-		Record: r.record(), Announce: event, At: workflow.Now(ctx).UTC(), Review: r.reviewCase.take(),
+		Record: r.record(), Announce: event, At: now(ctx), Review: r.reviewCase.take(),
 	}
 	announced, err := activity.RecordRefund.Do(ctx, change)
 	if err != nil {
 		return err
 	}
+	r.stored = &change.Record.Refund
 	r.notifier.announce(ctx, r.refund.ID, change.Notification(announced.Payment), already(announced))
 	return nil
 }

@@ -97,7 +97,7 @@ func (c *reviewCase) note(ctx workflow.Context, format string, args ...any) {
 	if n := len(c.evidence); n > 0 && c.evidence[n-1].What == what {
 		return
 	}
-	c.evidence = append(c.evidence, payment.Evidence{At: workflow.Now(ctx).UTC(), What: what})
+	c.evidence = append(c.evidence, payment.Evidence{At: now(ctx), What: what})
 	if len(c.evidence) > maxEvidence {
 		c.evidence = slices.Delete(c.evidence, maxEvidence/2, maxEvidence/2+1)
 	}
@@ -116,7 +116,7 @@ func (c *reviewCase) open(ctx workflow.Context, cause payment.ReviewCause) bool 
 	}
 	c.review = &payment.Review{
 		ID: ledger.DeriveReviewID(subject, c.opened), PaymentID: c.paymentID, RefundID: c.refundID,
-		Cause: cause, OpenedAt: workflow.Now(ctx).UTC(),
+		Cause: cause, OpenedAt: now(ctx),
 	}
 	c.unsaved = true
 	return true
@@ -129,7 +129,7 @@ func (c *reviewCase) decide(ctx workflow.Context, decision payment.Decision) {
 	if !c.isOpen() {
 		return
 	}
-	decision.At = workflow.Now(ctx).UTC()
+	decision.At = now(ctx)
 	c.review.Decision = &decision
 	c.unsaved = true
 }

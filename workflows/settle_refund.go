@@ -56,7 +56,7 @@ func settleRefund(ctx workflow.Context, in SettleRefundInput) (ReviewOutcome, er
 // abandoned is a refund as its workflow has left it, with its review.
 func abandoned(ctx workflow.Context, in SettleRefundInput, taken activity.TakeRefundResult) *refund {
 	r := &refund{
-		timing: in.Timing.withDefaults(), refund: taken.Taken.Refund, payment: taken.Taken.Payment, revision: settledRevision - 1,
+		timing: in.Timing.withDefaults(), refund: taken.Taken.Refund, stored: &taken.Taken.Refund, payment: taken.Taken.Payment, revision: settledRevision - 1,
 		reviewCase: &reviewCase{paymentID: in.PaymentID, refundID: in.RefundID},
 	}
 	if taken.Review != nil {

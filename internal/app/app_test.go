@@ -183,6 +183,15 @@ func TestAnUpdatesPaymentIsNotReadAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, "7875550199", set.Payment.PhoneNumber)
 
+	f.phone = func() (workflows.PhoneNumberOutcome, error) {
+		earlier := p
+		earlier.PhoneNumber, earlier.UpdatedAt = "7875550199", start.Add(-time.Minute)
+		return workflows.PhoneNumberOutcome{Payment: &earlier}, nil
+	}
+	set, err = newApp(t, s, f, ring).SetPhoneNumber(t.Context(), app.SetPhoneNumberInput{PaymentID: p.ID, PhoneNumber: "7875550199"})
+	require.NoError(t, err)
+	require.Equal(t, p.PhoneNumber, set.Payment.PhoneNumber, "the answer of an earlier request is no news")
+
 	f.review = func() (workflows.ReviewOutcome, error) {
 		completed := p
 		completed.Status = payment.StatusCompleted

@@ -199,13 +199,13 @@ func (a *App) Payment(ctx context.Context, id string, wait time.Duration) (payme
 	return record.Payment, nil
 }
 
-// became is the payment after an update: as the update answers it or, where it
-// does not, as the store has it.
-func (a *App) became(ctx context.Context, id string, answered *payment.Payment) (payment.Payment, error) {
-	if answered != nil {
+// became is a payment after an update: as the update answers it, unless that was
+// an earlier request's update and the payment has changed since.
+func (a *App) became(ctx context.Context, before payment.Payment, answered *payment.Payment) (payment.Payment, error) {
+	if answered != nil && !answered.UpdatedAt.Before(before.UpdatedAt) {
 		return *answered, nil
 	}
-	return a.Payment(ctx, id, 0)
+	return a.Payment(ctx, before.ID, 0)
 }
 
 // Payments returns one page of payments, newest first.
@@ -227,7 +227,7 @@ func (a *App) CancelPayment(ctx context.Context, id string) (payment.Payment, er
 		if err != nil && !unfinished(err) {
 			return p, fromFlows(err)
 		}
-		if p, err = a.became(ctx, id, outcome.Payment); err != nil {
+		if p, err = a.became(ctx, p, outcome.Payment); err != nil {
 			return p, err
 		}
 	}
@@ -272,7 +272,7 @@ func (a *App) SetPhoneNumber(ctx context.Context, in SetPhoneNumberInput) (Phone
 	if err != nil && !unfinished(err) {
 		return PhoneNumberSet{}, fromFlows(err)
 	}
-	p, readErr := a.became(ctx, p.ID, outcome.Payment)
+	p, readErr := a.became(ctx, p, outcome.Payment)
 	switch {
 	case readErr != nil:
 		return PhoneNumberSet{}, readErr

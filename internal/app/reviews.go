@@ -40,7 +40,8 @@ func (a *App) Reviews(ctx context.Context, filter ledger.ReviewFilter) (Page[pay
 
 // DecidePayment records what became of a payment that needs a review.
 func (a *App) DecidePayment(ctx context.Context, d Decision) (DecidedPayment, error) {
-	if _, err := a.Payment(ctx, d.PaymentID, 0); err != nil {
+	p, err := a.Payment(ctx, d.PaymentID, 0)
+	if err != nil {
 		return DecidedPayment{}, err
 	}
 	outcome, pending, err := a.decide(ctx, d, func(ctx context.Context, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error) {
@@ -49,7 +50,7 @@ func (a *App) DecidePayment(ctx context.Context, d Decision) (DecidedPayment, er
 	if err != nil {
 		return DecidedPayment{}, err
 	}
-	p, err := a.became(ctx, d.PaymentID, outcome.Payment)
+	p, err = a.became(ctx, p, outcome.Payment)
 	if err == nil {
 		err = notTaken(outcome, &Error{PaymentID: p.ID, Status: p.Status})
 	}
@@ -75,7 +76,7 @@ func (a *App) DecideRefund(ctx context.Context, d Decision) (DecidedRefund, erro
 	if err != nil {
 		return DecidedRefund{}, err
 	}
-	if outcome.Refund != nil {
+	if outcome.Refund != nil && of.CompletedAt == nil { // else that was an earlier request's decision
 		of = *outcome.Refund
 	} else if of, err = a.refundOf(ctx, d.PaymentID, d.RefundID); err != nil {
 		return DecidedRefund{}, err
