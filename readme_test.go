@@ -43,20 +43,14 @@ import (
 	"github.com/cobropay/cobro/worker"
 )
 
-func main() {
-	if err := run(context.Background()); err != nil {
-		log.Fatal(err)
-	}
-}
-
 func sendReceipt(_ context.Context, p payment.Payment) error {
 	fmt.Println("receipt:", p.Reference, p.Total, p.Status)
 	return nil
 }
 
-func run(ctx context.Context) error {
-%s	return err
-}
+func main() {
+	ctx := context.Background()
+%s}
 `
 	testAround = `package main
 

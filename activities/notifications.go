@@ -27,12 +27,12 @@ type ReceiverFunc func(ctx context.Context, n payment.Notification) error
 
 // Receiver is a merchant's code with the event that it wants.
 type Receiver struct {
-	Event payment.Event
-	Name  string // 1 to 60 of a-z, 0-9 and hyphens, such as "send-receipt"
-	Func  ReceiverFunc
+	Event payment.Event // required
+	Name  string        // required: 1 to 60 of a-z, 0-9 and hyphens, such as "send-receipt"
+	Func  ReceiverFunc  // required
 
 	// Timeout bounds one attempt. Zero means DefaultReceiverTimeout. A Func that
-	// goes on after its context has ended counts as failed, and runs beside its
+	// goes on after its context has ended counts as failed, and runs alongside its
 	// next attempt.
 	Timeout time.Duration
 	// Retry says how it is tried again; zero fields mean the defaults.
@@ -90,9 +90,8 @@ func (n *Notifications) All() []Receiver { return slices.Clone(n.receivers) }
 // attempts.
 const typePermanent = "permanent"
 
-// Permanent wraps an error of a receiver that no further attempt can mend: the
-// delivery is failed at once instead of being tried for days. Permanent(nil) is
-// nil.
+// Permanent wraps an error of a receiver that retrying cannot fix: the delivery
+// fails immediately instead of being tried for days. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil

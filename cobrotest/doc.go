@@ -17,7 +17,7 @@
 //	}
 //
 // [Deliver] gives every receiver each event that it is for, twice, and fails
-// the test where one minds. [Notification] makes a single one, for a test that
+// the test if one returns an error. [Notification] makes a single one, for a test that
 // calls a receiver by itself.
 //
 // A receiver that fails does not fail a [Shop]'s test, since failing may be

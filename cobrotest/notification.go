@@ -19,7 +19,7 @@ func opening() time.Time { return time.Date(2026, time.November, 2, 13, 30, 0, 0
 //
 // They are of five sales of $25.00: order-1042 was completed, got $5.00
 // back and was refused the rest, and its fee differs in ATH Móvil's report;
-// order-1043 was cancelled on the phone; order-1044 expired; and of order-1045
+// order-1043 was canceled on the phone; order-1044 expired; and of order-1045
 // ATH Móvil does not say whether it was debited.
 func Notification(event payment.Event, changes ...func(*payment.Notification)) payment.Notification {
 	n := payment.Notification{Version: payment.NotificationVersion, Event: event, Sequence: 2}

@@ -110,7 +110,7 @@ func (s *Shop) Pay(total string, changes ...func(*payment.Request)) payment.Paym
 	return s.sell(total, confirms, payment.StatusCompleted, changes)
 }
 
-// Cancel sells to a customer who cancels, and returns the cancelled payment.
+// Cancel sells to a customer who cancels, and returns the canceled payment.
 func (s *Shop) Cancel(total string, changes ...func(*payment.Request)) payment.Payment {
 	s.t.Helper()
 	return s.sell(total, cancels, payment.StatusCancelled, changes)

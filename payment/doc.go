@@ -9,8 +9,8 @@
 //	   └────────┴─────────┴──▶ cancelled · expired · failed
 //
 // One function, [Next], owns every transition; nobody assigns a status by
-// hand. What moves a payment is a [Fact], and a fact is always the gateway's
-// own answer, never a webhook's claim. "Needs review" is a flag beside the
+// hand. What moves a payment is a [Fact], and a fact is the gateway's own
+// answer or, in review, a person's recorded decision, never a webhook's claim. "Needs review" is a flag beside the
 // status, not a status.
 //
 // # Events

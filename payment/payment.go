@@ -25,7 +25,7 @@ type Payment struct {
 	RefundedAmount     money.Amount  // the sum of completed refunds, computed by the store
 	Customer           Customer
 
-	Failure     *Failure // why it failed or was cancelled
+	Failure     *Failure // why it failed or was canceled
 	NeedsReview bool     // an outcome that only a person or time can settle
 
 	ExpiresAt   time.Time
@@ -38,19 +38,19 @@ type Payment struct {
 // of workflow inputs, where ExpiresIn counts nanoseconds.
 type Request struct {
 	Reference   string        `json:"reference,omitempty"`    // the merchant's order, in clear: no personal data
-	Total       money.Amount  `json:"total"`                  // what the customer pays
+	Total       money.Amount  `json:"total"`                  // required: $1.00 to $1,500.00, what the customer pays
 	Subtotal    *money.Amount `json:"subtotal,omitempty"`     // shown to the customer
 	Tax         *money.Amount `json:"tax,omitempty"`          // shown to the customer
 	PhoneNumber private.Text  `json:"phone_number,omitempty"` // ten digits; empty when it is given later
 	Metadata1   private.Text  `json:"metadata1,omitempty"`    // the merchant's, at most 40 characters
 	Metadata2   private.Text  `json:"metadata2,omitempty"`    // the merchant's, at most 40 characters
 	Items       []Item        `json:"items,omitempty"`
-	ExpiresIn   time.Duration `json:"expires_in"` // whole seconds from the request to the deadline
+	ExpiresIn   time.Duration `json:"expires_in"` // required: 120 to 600 whole seconds, from the request to the deadline
 }
 
 // Item is a line of the sale, as the customer's app shows it.
 type Item struct {
-	Name        private.Text  `json:"name"`
+	Name        private.Text  `json:"name"` // required
 	Description private.Text  `json:"description"`
 	Quantity    int           `json:"quantity"`
 	Price       money.Amount  `json:"price"`
@@ -69,7 +69,7 @@ type Customer struct {
 func (c Customer) IsZero() bool { return c == Customer{} }
 
 // Failure says why a payment or a refund failed, or why a payment was
-// cancelled.
+// canceled.
 type Failure struct {
 	// Code is stable and meant for programs: one of the Failure constants or
 	// a code of the gateway such as "BTRA_0044".
@@ -83,7 +83,7 @@ const (
 	FailureCancelledByCustomer = "cancelled_by_customer"
 	FailureCancelledByMerchant = "cancelled_by_merchant"
 	FailureCancelledElsewhere  = "cancelled_elsewhere" // before Cobro, by a system that did not write down by whom
-	FailureGatewayUnavailable  = "gateway_unavailable" // surely nothing happened at the gateway
+	FailureGatewayUnavailable  = "gateway_unavailable" // nothing happened at the gateway
 	FailureGatewayNoAnswer     = "gateway_no_answer"   // a ticket may exist that nobody can authorize
 	FailureGatewayRefused      = "gateway_refused"     // refused without a code
 	FailureStale               = "stale"               // work began too long after the request

@@ -32,7 +32,7 @@
 //
 // # Settings
 //
-// Beside a running dev the program needs no settings: [ConfigFromEnv] reads dev's
+// Next to a running dev the program needs no settings: [ConfigFromEnv] reads dev's
 // data folder. In production set COBRO_STORE and COBRO_KEY_FILE to the database
 // and the keys of "cobro worker", and TEMPORAL_ADDRESS to the same Temporal.
 //
