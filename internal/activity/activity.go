@@ -15,6 +15,7 @@ package activity
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -70,9 +71,34 @@ type Binding struct {
 	function any
 }
 
-// Bind lets a function do the activity's work.
+// Bind lets a function do the activity's work. An error of [ClassRecord] then says
+// whether trying again can help.
 func (d Def[In, Out]) Bind(do func(context.Context, In) (Out, error)) Binding {
-	return Binding{Definition: d, function: do}
+	if d.class != ClassRecord {
+		return Binding{Definition: d, function: do}
+	}
+	return Binding{Definition: d, function: func(ctx context.Context, in In) (Out, error) {
+		out, err := do(ctx, in)
+		return out, lasting(err)
+	}}
+}
+
+// typeUnreadable is the type of an error about something stored that cannot be
+// read, today and tomorrow.
+const typeUnreadable = "unreadable"
+
+// lasting marks an error that no further try can heal: something is stored that
+// does not decode. The workflow task fails then, visibly, instead of repeating
+// the activity forever.
+func lasting(err error) error {
+	var (
+		syntax *json.SyntaxError
+		typed  *json.UnmarshalTypeError
+	)
+	if errors.As(err, &syntax) || errors.As(err, &typed) {
+		return temporal.NewNonRetryableApplicationError("something stored cannot be read", typeUnreadable, err)
+	}
+	return err
 }
 
 // Registry is the part of a Temporal worker, or of Temporal's test environment,

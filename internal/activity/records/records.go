@@ -4,11 +4,9 @@ package records
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	sdk "go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/temporal"
 
 	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/failpoint"
@@ -71,39 +69,13 @@ type Records struct {
 // Bindings lists the activities.
 func (r *Records) Bindings() []activity.Binding {
 	return []activity.Binding{
-		bind(activity.RecordPayment, r.RecordPayment), bind(activity.ReserveRefund, r.ReserveRefund),
-		bind(activity.RecordRefund, r.RecordRefund), bind(activity.TakeRefund, r.TakeRefund),
-		bind(activity.BookExternalRefund, r.BookExternalRefund), bind(activity.RefundContext, r.RefundContext),
-		bind(activity.FillPayer, r.FillPayer), bind(activity.RecordMismatch, r.RecordMismatch),
-		bind(activity.RecordDeliveries, r.RecordDeliveries), bind(activity.ReopenDelivery, r.ReopenDelivery),
-		bind(activity.SettleEvent, r.SettleEvent), bind(activity.LookUpPayment, r.LookUpPayment),
+		activity.RecordPayment.Bind(r.RecordPayment), activity.ReserveRefund.Bind(r.ReserveRefund),
+		activity.RecordRefund.Bind(r.RecordRefund), activity.TakeRefund.Bind(r.TakeRefund),
+		activity.BookExternalRefund.Bind(r.BookExternalRefund), activity.RefundContext.Bind(r.RefundContext),
+		activity.FillPayer.Bind(r.FillPayer), activity.RecordMismatch.Bind(r.RecordMismatch),
+		activity.RecordDeliveries.Bind(r.RecordDeliveries), activity.ReopenDelivery.Bind(r.ReopenDelivery),
+		activity.SettleEvent.Bind(r.SettleEvent), activity.LookUpPayment.Bind(r.LookUpPayment),
 	}
-}
-
-// bind binds a function whose errors say whether trying again can help.
-func bind[In, Out any](d activity.Def[In, Out], do func(context.Context, In) (Out, error)) activity.Binding {
-	return d.Bind(func(ctx context.Context, in In) (Out, error) {
-		out, err := do(ctx, in)
-		return out, lasting(err)
-	})
-}
-
-// typeUnreadable is the type of an error about something stored that cannot be
-// read, today and tomorrow.
-const typeUnreadable = "unreadable"
-
-// lasting marks an error that no further try can heal: something is stored that
-// does not decode. The workflow task fails then, visibly, instead of repeating
-// the activity for ever.
-func lasting(err error) error {
-	var (
-		syntax *json.SyntaxError
-		typed  *json.UnmarshalTypeError
-	)
-	if errors.As(err, &syntax) || errors.As(err, &typed) {
-		return temporal.NewNonRetryableApplicationError("something stored cannot be read", typeUnreadable, err)
-	}
-	return err
 }
 
 // RecordPayment does [activity.RecordPayment].
