@@ -11,6 +11,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -84,8 +85,5 @@ func run(args []string) error {
 	for _, rest := range printed { // of what was killed
 		fmt.Print(rest)
 	}
-	if err := lines.Err(); err != nil {
-		return err
-	}
-	return test.Wait()
+	return errors.Join(lines.Err(), test.Wait())
 }
