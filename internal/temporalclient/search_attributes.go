@@ -1,6 +1,7 @@
 package temporalclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,35 +45,35 @@ func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	defer cancel()
 	operator := c.OperatorService()
 	want := SearchAttributes()
+	var missing map[string]enumspb.IndexedValueType
+	var added error
 	for {
 		listed, err := operator.ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 		if forbidden(err) {
 			return fmt.Errorf("we may not list the search attributes of namespace %q: %w; let this API key or certificate do so, and see that they are there:\n%s",
 				namespace, err, commands(namespace, want))
 		}
+		if err != nil && len(missing) > 0 && ctx.Err() != nil {
+			return fmt.Errorf("namespace %q still lacks search attributes: %w; run:\n%s", namespace, cmp.Or(added, ctx.Err()), commands(namespace, missing))
+		}
 		if err != nil {
 			return fmt.Errorf("list the search attributes of namespace %q: %w", namespace, err)
 		}
-		missing, err := lacking(listed.GetCustomAttributes(), want)
+		missing, err = lacking(listed.GetCustomAttributes(), want)
 		if err != nil {
 			return fmt.Errorf("namespace %q: %w", namespace, err)
 		}
 		if len(missing) == 0 {
 			return nil
 		}
-		_, err = operator.AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
-		if forbidden(err) {
+		_, added = operator.AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
+		if forbidden(added) {
 			return fmt.Errorf("we may not add search attributes to namespace %q: %w; run this as somebody who may:\n%s",
-				namespace, err, commands(namespace, missing))
+				namespace, added, commands(namespace, missing))
 		}
 		// Another program may have added them at the same time, which is an error
 		// too. The next list shows whether they are there.
-		if !pause(ctx) {
-			if err == nil {
-				err = ctx.Err()
-			}
-			return fmt.Errorf("namespace %q still lacks search attributes: %w; run:\n%s", namespace, err, commands(namespace, missing))
-		}
+		pause(ctx)
 	}
 }
 

@@ -41,7 +41,9 @@ type frontend struct {
 	listError  error // the answer to ListSearchAttributes
 	pollers    map[string]int
 	attributes map[string]enumspb.IndexedValueType
-	deaf       bool // adding search attributes has no effect
+	deaf       bool            // adding search attributes has no effect
+	listed     func(times int) // called at each ListSearchAttributes
+	lists      int
 	signals    []*workflowservice.SignalWorkflowExecutionRequest
 	headers    metadata.MD
 }
@@ -97,6 +99,10 @@ func (f *frontend) SignalWorkflowExecution(_ context.Context, request *workflows
 }
 
 func (f *frontend) ListSearchAttributes(context.Context, *operatorservice.ListSearchAttributesRequest) (*operatorservice.ListSearchAttributesResponse, error) {
+	f.lists++
+	if f.listed != nil {
+		f.listed(f.lists)
+	}
 	return &operatorservice.ListSearchAttributesResponse{CustomAttributes: f.attributes}, f.listError
 }
 
@@ -304,12 +310,28 @@ func TestPolledNamesQueuesWithoutAWorker(t *testing.T) {
 
 func TestEnsureSearchAttributesWaitsUntilTheyAreListed(t *testing.T) {
 	t.Parallel()
-	c := dial(t, &frontend{deaf: true})
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // enough for the first answer on a busy machine
-	defer cancel()
-	err := temporalclient.EnsureSearchAttributes(ctx, c, "shop")
-	require.ErrorContains(t, err, "NeedsReview")
-	require.ErrorIs(t, err, context.DeadlineExceeded)
+	tests := map[string]struct {
+		addError error
+		want     string
+	}{
+		"they are added":     {nil, "context canceled"},
+		"they are not added": {status.Error(codes.Unavailable, "no leader"), "no leader"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			f := &frontend{deaf: true, addError: tt.addError}
+			f.listed = func(times int) {
+				if times == 3 {
+					cancel()
+				}
+			}
+			err := temporalclient.EnsureSearchAttributes(ctx, dial(t, f), "shop")
+			require.ErrorContains(t, err, "NeedsReview")
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
 }
 
 func TestLoadOptions(t *testing.T) {
