@@ -380,7 +380,7 @@ func refusedCalls() []refusedCall {
 		{code: "BTRA_0025", why: "from is after to", status: 400, call: reportingOn("2025-12-08 01:00:00", "2025-12-08 00:00:00")},
 		{code: "BTRA_0026", why: "31 days", status: 400, call: reportingOn("2025-11-01 00:00:00", "2025-12-02 00:00:00")},
 		{code: "BTRA_0047", why: "from is to come", status: 400, call: reportingOn("2025-12-09 00:00:00", "2025-12-09 01:00:00")},
-		{code: "BTRA_0048", why: "to is to come", status: 400, call: reportingOn("2025-12-08 00:00:00", "2025-12-09 00:00:00")},
+		{code: "BTRA_0048", why: "to is tomorrow", status: 400, call: reportingOn("2025-12-08 00:00:00", "2025-12-09 00:00:00")},
 		{code: "BTRA_0019", why: "report without a date", status: 400, call: func(w *world) answer {
 			return w.call(http.MethodGet, "/transactions/v4/transactionReport", searching(nil), nil)
 		}},
@@ -587,6 +587,26 @@ func TestReport(t *testing.T) {
 	require.Equal(t, "REFUND", rows[2]["transactionType"])
 	require.Equal(t, "wrong size", rows[2]["message"])
 	require.InDelta(t, 4, rows[2]["total"], 0)
+	var today []object
+	require.NoError(t, json.Unmarshal(reportingOn("2025-12-08 00:00:00", "2025-12-08 23:59:59")(w).body, &today))
+	require.Equal(t, rows, today, "to the end of a day that is not over, as clients ask")
+}
+
+// The fraction of a second is always .0, whenever something happens.
+func TestLegacyTimesHaveNoFraction(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2025, 12, 8, 20, 30, 49, 678_000_000, time.UTC)
+	w := start(t, athmovilsim.Config{
+		Now: func() time.Time { return at }, Settings: athmovilsim.Settings{RefundDate: athmovilsim.RefundDateNaive},
+	})
+	_, reference := w.pay(nil)
+	require.Equal(t, "2025-12-08 16:30:49", w.listener.next(t)["transactionDate"])
+	require.Equal(t, "2025-12-08 16:30:49.0", w.refund(reference, "1.00").data(t)["refund"].(object)["date"])
+	w.listener.next(t)
+	require.Equal(t, "2025-12-08 16:30:49.0", reportRows(t, w)[0]["date"])
+	require.Equal(t, "2025-12-08 16:30:49.0", searchingFor(object{"referenceNumber": reference, "message": ""})(w).object(t)["date"])
+	w.post("/_sim/webhooks", object{"kind": "simulated"})
+	require.Equal(t, "2025-12-08 16:30:49.0", w.listener.next(t)["date"])
 }
 
 func TestSearch(t *testing.T) {
@@ -614,6 +634,7 @@ func TestSearch(t *testing.T) {
 			require.Equal(t, "5010", got.code(t))
 		case 1:
 			require.Equal(t, "ECOMMERCE", got.object(t)["transactionType"])
+			require.Contains(t, got.object(t), "totalRefundedAmount", "a report spells it differently")
 		default:
 			var rows []object
 			require.NoError(t, json.Unmarshal(got.body, &rows))

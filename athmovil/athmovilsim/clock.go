@@ -11,11 +11,12 @@ import (
 //nolint:gochecknoglobals // never modified
 var puertoRico = time.FixedZone("AST", -4*60*60)
 
-// The three forms of a time (docs/athmovil.md §3).
+// The forms of a time (docs/athmovil.md §3). The older calls and events add
+// oldFraction, whatever the fraction was.
 const (
-	naiveTime    = "2006-01-02 15:04:05"
-	naiveTimeOld = "2006-01-02 15:04:05.0"
-	tokenTime    = "Mon Jan 02 15:04:05 MST 2006"
+	naiveTime   = "2006-01-02 15:04:05"
+	oldFraction = ".0"
+	tokenTime   = "Mon Jan 02 15:04:05 MST 2006"
 )
 
 // clock is the simulator's time: the real time plus an offset, or a stopped time.

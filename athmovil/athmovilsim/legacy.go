@@ -2,7 +2,6 @@ package athmovilsim
 
 import (
 	"crypto/subtle"
-	"slices"
 	"strings"
 	"time"
 )
@@ -41,18 +40,24 @@ func (s *Simulator) report(c call, now time.Time) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	rows := s.rowsOf(b)
-	if len(rows) == 0 {
+	found := s.transactionsOf(b)
+	if len(found) == 0 {
 		return effect{}, refuse(codeNoRecords)
 	}
-	rows = slices.DeleteFunc(rows, func(r reportRow) bool { return r.at.Before(from) || r.at.After(to) })
+	var rows []reportRow
+	for _, t := range found {
+		if !t.at.Before(from) && !t.at.After(to) {
+			rows = append(rows, reportRow{t, decimal(t.refunded)})
+		}
+	}
 	if len(rows) == 0 {
 		return effect{}, refuse(codeNothingInRange)
 	}
 	return effect{answer: rows}, nil
 }
 
-// reportRange reads the range of a report, up to the end of the last second.
+// reportRange reads the range of a report, up to the end of the last second. It may
+// end later today, as clients ask for whole days, but not tomorrow.
 func (s *Simulator) reportRange(f fields, now time.Time) (from, to time.Time, err error) {
 	parseDate := func(name, code string) (time.Time, error) {
 		value, err := f.required(name)
@@ -72,12 +77,14 @@ func (s *Simulator) reportRange(f fields, now time.Time) (from, to time.Time, er
 		return from, to, err
 	}
 	days := s.config.Settings.ReportDays
+	today := now.In(puertoRico)
+	tomorrow := time.Date(today.Year(), today.Month(), today.Day()+1, 0, 0, 0, 0, puertoRico)
 	switch {
 	case !from.Before(to):
 		err = refuse(codeFromAfterTo)
 	case from.After(now):
 		err = refuse(codeFutureFrom)
-	case to.After(now):
+	case !to.Before(tomorrow):
 		err = refuse(codeFutureTo)
 	case to.Sub(from) >= time.Duration(days)*24*time.Hour:
 		err = refuse(codeRangeTooLong, days)
@@ -118,7 +125,12 @@ func (s *Simulator) search(c call, _ time.Time) (effect, error) {
 		}
 		wanted["total"] = sum.String()
 	}
-	rows := slices.DeleteFunc(s.rowsOf(b), func(r reportRow) bool { return !r.matches(wanted) })
+	var rows []foundRow
+	for _, t := range s.transactionsOf(b) {
+		if t.matches(wanted) {
+			rows = append(rows, foundRow{t, decimal(t.refunded)})
+		}
+	}
 	switch len(rows) {
 	case 0:
 		return effect{}, refuse(codeLegacyUnknown)

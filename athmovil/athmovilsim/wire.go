@@ -195,6 +195,21 @@ func (s *Simulator) refundDate(at time.Time) string {
 
 // reportRow is one row of a report (docs/athmovil.md §1.8).
 type reportRow struct {
+	legacyTransaction
+
+	TotalRefundAmount decimal `json:"totalRefundAmount"` // no "ed", as documented
+}
+
+// foundRow is what a search finds: a row of a report that spells one key
+// differently (docs/athmovil.md §1.9).
+type foundRow struct {
+	legacyTransaction
+
+	TotalRefundedAmount decimal `json:"totalRefundedAmount"`
+}
+
+// legacyTransaction is what the www host says of a transaction.
+type legacyTransaction struct {
 	TransactionType    string       `json:"transactionType"`
 	Status             string       `json:"status"`
 	Date               string       `json:"date"`
@@ -209,12 +224,12 @@ type reportRow struct {
 	Subtotal           decimal      `json:"subtotal"`
 	Fee                decimal      `json:"fee"`
 	NetAmount          decimal      `json:"netAmount"`
-	TotalRefundAmount  decimal      `json:"totalRefundAmount"` // no "ed", as documented
 	Metadata1          string       `json:"metadata1"`
 	Metadata2          string       `json:"metadata2"`
 	Items              []reportItem `json:"items"`
 
-	at time.Time
+	at       time.Time
+	refunded cents
 }
 
 type reportItem struct {
@@ -234,30 +249,30 @@ func reportItems(items []item) []reportItem {
 	return rows
 }
 
-// rowsOf returns a business's transactions, oldest first.
-func (s *Simulator) rowsOf(b Business) []reportRow {
-	var rows []reportRow
+// transactionsOf returns a business's transactions, oldest first.
+func (s *Simulator) transactionsOf(b Business) []legacyTransaction {
+	var rows []legacyTransaction
 	for _, t := range s.state.all() {
 		if t.Business != b.PublicToken || t.Status != statusCompleted {
 			continue
 		}
-		rows = append(rows, paymentRow(t))
+		rows = append(rows, paymentOf(t))
 		if s.config.Settings.ReportOmitsRefunds {
 			continue
 		}
 		for _, r := range t.Refunds {
-			rows = append(rows, refundRow(t, r))
+			rows = append(rows, refundOf(t, r))
 		}
 	}
-	slices.SortStableFunc(rows, func(a, b reportRow) int {
+	slices.SortStableFunc(rows, func(a, b legacyTransaction) int {
 		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.DailyTransactionID, b.DailyTransactionID))
 	})
 	return rows
 }
 
-func paymentRow(t ticket) reportRow {
+func paymentOf(t ticket) legacyTransaction {
 	payer := customerOf(t.Phone)
-	return reportRow{
+	return legacyTransaction{
 		TransactionType:    "ECOMMERCE",
 		Status:             string(t.Status),
 		Date:               naiveOld(t.CompletedAt),
@@ -271,20 +286,20 @@ func paymentRow(t ticket) reportRow {
 		Subtotal:           decimal(t.SubTotal),
 		Fee:                decimal(t.Fee),
 		NetAmount:          decimal(t.net()),
-		TotalRefundAmount:  decimal(t.refunded()),
 		Metadata1:          t.Metadata1,
 		Metadata2:          t.Metadata2,
 		Items:              reportItems(t.Items),
 		at:                 t.CompletedAt,
+		refunded:           t.refunded(),
 	}
 }
 
-// refundRow is a refund as a row of its own. That is a guess, as there is no sample
+// refundOf is a refund as a row of its own. That is a guess, as there is no sample
 // (docs/athmovil.md §1.8). Like the captured webhook, the row does not say which
 // payment it belongs to.
-func refundRow(t ticket, r refund) reportRow {
+func refundOf(t ticket, r refund) legacyTransaction {
 	payer := customerOf(t.Phone)
-	return reportRow{
+	return legacyTransaction{
 		TransactionType:    "REFUND",
 		Status:             string(statusCompleted),
 		Date:               naiveOld(r.At),
@@ -300,8 +315,8 @@ func refundRow(t ticket, r refund) reportRow {
 	}
 }
 
-// matches reports whether the row has every value of a search.
-func (r reportRow) matches(wanted map[string]string) bool {
+// matches reports whether the transaction has every value of a search.
+func (r legacyTransaction) matches(wanted map[string]string) bool {
 	have := map[string]string{
 		"referenceNumber":    strings.TrimSpace(r.ReferenceNumber),
 		"dailyTransactionID": strconv.Itoa(r.DailyTransactionID),
@@ -330,7 +345,7 @@ func naive(at time.Time) string {
 }
 
 // naiveOld writes a time as the older calls and events do (docs/athmovil.md §3).
-func naiveOld(at time.Time) string { return at.In(puertoRico).Format(naiveTimeOld) }
+func naiveOld(at time.Time) string { return at.In(puertoRico).Format(naiveTime) + oldFraction }
 
 // dailyText writes a daily id as the newer calls do: at least four digits, padded
 // with zeros, or nothing if there is none (docs/athmovil.md §3).
