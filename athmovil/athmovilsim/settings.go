@@ -23,6 +23,10 @@ const DefaultBusinessName = "Café Cobro"
 // (docs/athmovil.md §1.1).
 const DefaultMinTimeout = 120 * time.Second
 
+// ObservedWebhookDelay is between the two to three seconds that a completed event
+// came after its debit (docs/athmovil.md §4.1). The programs wait that long.
+const ObservedWebhookDelay = 2500 * time.Millisecond
+
 // defaultReportDays is the longest range of a report. It is a guess: the
 // documentation says "%s days" without a number (docs/athmovil.md §1.8).
 const defaultReportDays = 31
@@ -92,7 +96,8 @@ const (
 )
 
 // Settings has one choice for each question that docs/athmovil.md §6.3 lists as
-// unknown. The zero value is the default that §6.3 proposes.
+// unknown. The zero value is the default that §6.3 proposes. Each field is a flag
+// of cmd/athmovil-sim.
 type Settings struct {
 	// HTTPStatus overrides the HTTP status of error codes such as "BTRA_0031".
 	HTTPStatus map[string]int
@@ -133,7 +138,8 @@ type Settings struct {
 	WebhookRetries int
 
 	// WebhookDelay is how long an event waits, by the simulator's clock, before
-	// it is sent. Two to three seconds were observed (docs/athmovil.md §4.1).
+	// it is sent. Zero sends it at once, which suits most tests; production was
+	// seen to take [ObservedWebhookDelay].
 	WebhookDelay time.Duration
 
 	// LongTimeout says what happens to a timeout above 600 seconds. Empty means

@@ -39,6 +39,30 @@ type flags struct {
 	BusinessName  string        `help:"The name that customers see."`
 	MinTimeout    time.Duration `default:"120s" help:"The shortest timeout that a ticket may ask for, 1s or more."`
 	Seed          uint64        `help:"Seed of the faults that have a probability."`
+
+	Guesses guesses `embed:"" group:"What is a guess"`
+}
+
+// guesses are [athmovilsim.Settings] as flags: the same fields in the same order, so
+// that one without a flag does not compile.
+type guesses struct {
+	HTTPStatus             map[string]int          `name:"http-status" placeholder:"CODE=STATUS" help:"HTTP status of an error code, such as BTRA_0031=404; several are separated by semicolons."`
+	AuthorizeTwiceSucceeds bool                    `help:"Authorizing a completed ticket returns it again."`
+	CancelTwiceSucceeds    bool                    `help:"A canceled ticket can be canceled again."`
+	ForeignTicketIsNamed   bool                    `help:"Another business's ticket is BTRA_0008, not BTRA_0031."`
+	ConfirmStopsTimer      bool                    `help:"A confirmed ticket does not expire."`
+	ExpiredTokenIs0402     bool                    `name:"expired-token-is-0402" help:"An expired auth token is BTRA_0402, not token.expired."`
+	RefundEchoesReference  bool                    `help:"A refund has the reference number of its payment."`
+	RefundDate             athmovilsim.RefundDate  `enum:"millis,seconds,naive" default:"millis" help:"Form of a refund's date: ${enum}."`
+	MerchantCancelIsSilent bool                    `help:"No event is sent if the merchant cancels."`
+	WebhookRetries         int                     `default:"0" help:"How often an event that got no 2xx is sent again."`
+	WebhookDelay           time.Duration           `default:"${webhook_delay}" help:"How long an event waits before it is sent; 0s for tests."`
+	LongTimeout            athmovilsim.LongTimeout `enum:"accepted,clamped,refused" default:"accepted" help:"What happens to a timeout above 600 seconds: ${enum}."`
+	PhoneAtAnyTime         bool                    `help:"A phone number can be set on a ticket that is not open."`
+	FeeRoundsDown          bool                    `help:"The fee is rounded down, not half up."`
+	PlainFees              bool                    `help:"Fees have no float noise."`
+	ReportDays             int                     `default:"31" help:"Longest range of a report, in days."`
+	ReportOmitsRefunds     bool                    `help:"A report lists payments only."`
 }
 
 // environment is the prefix of every environment variable.
@@ -64,6 +88,7 @@ func parse(args []string, getenv func(string) string, stdout, stderr io.Writer) 
 		kong.Name("athmovil-sim"),
 		kong.Description("Simulates the ATH Móvil Business gateway for tests. Every flag is also an environment variable: "+
 			environment+"CONTROL_LISTEN for --control-listen. A secret can be in a file whose name is in a variable: "+environment+"WEBHOOK_URL_FILE."),
+		kong.Vars{"webhook_delay": athmovilsim.ObservedWebhookDelay.String()},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { done = true }),
 		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
@@ -122,6 +147,7 @@ func serve(ctx context.Context, settings flags, stdout, stderr io.Writer) (err e
 		Journal:      settings.Journal,
 		MinTimeout:   settings.MinTimeout,
 		Seed:         settings.Seed,
+		Settings:     athmovilsim.Settings(settings.Guesses),
 		Logger:       logger,
 	})
 	if err != nil {

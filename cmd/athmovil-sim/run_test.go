@@ -16,8 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/cobropay/cobro/athmovil/athmovilsim"
 )
 
 // asProgram makes the test binary run as the program, so that a test can kill it.
@@ -145,6 +148,8 @@ func TestInvalidCommandLineExplainsItself(t *testing.T) {
 		want []string
 	}{
 		{"unknown flag", []string{"--port", "1"}, exitUsage, []string{"unknown flag --port", "--help"}},
+		{"not a choice", []string{"--refund-date", "lunar"}, exitUsage, []string{"--refund-date"}},
+		{"not an error code", anywhere("--http-status", "BTRA_1234=409"), exitFailure, []string{"BTRA_1234"}},
 		{"not a duration", anywhere("--min-timeout", "soon"), exitUsage, []string{"--min-timeout"}},
 		{"too short", anywhere("--min-timeout", "1ms", "--webhook-url", "nowhere"), exitFailure, []string{"MinTimeout", "WebhookURL"}},
 		{"gateway's port is taken", []string{"--listen", busy, "--control-listen", "127.0.0.1:0"}, exitFailure, []string{busy, "--listen"}},
@@ -186,6 +191,45 @@ func TestHelpListsFlags(t *testing.T) {
 		require.Contains(t, stdout.String(), flag)
 	}
 	require.Empty(t, stderr.String())
+}
+
+// Each guess that the simulator's README lists is a flag, and has the default that
+// is listed.
+func TestEachGuessIsAFlag(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile(filepath.Join("..", "..", "athmovil", "athmovilsim", "README.md"))
+	require.NoError(t, err)
+	_, section, _ := strings.Cut(string(content), "## What is a guess\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var listed []string
+	for _, row := range regexp.MustCompile("(?m)^\\| .+ \\| .+ \\| `--([^`]+)` \\|$").FindAllStringSubmatch(section, -1) {
+		listed = append(listed, row[1])
+	}
+	var stdout, stderr bytes.Buffer
+	var parsed flags
+	parser, err := kong.New(&parsed, kong.Vars{"webhook_delay": "1s"})
+	require.NoError(t, err)
+	var known []string
+	for _, flag := range parser.Model.Flags {
+		if flag.Group != nil {
+			known = append(known, flag.Name)
+		}
+	}
+	require.ElementsMatch(t, known, listed)
+
+	environment := func(name string) string {
+		return map[string]string{
+			"ATHSIM_EXPIRED_TOKEN_IS_0402": "true", "ATHSIM_HTTP_STATUS": "BTRA_0031=404;BTRA_0032=400", "ATHSIM_WEBHOOK_DELAY": "3s",
+		}[name]
+	}
+	got, _, done := parse([]string{"--webhook-delay", "0s", "--long-timeout", "refused", "--report-omits-refunds"}, environment, &stdout, &stderr)
+	require.False(t, done, stderr.String())
+	require.Equal(t, athmovilsim.Settings{
+		HTTPStatus: map[string]int{"BTRA_0031": 404, "BTRA_0032": 400}, ExpiredTokenIs0402: true, RefundDate: athmovilsim.RefundDateMillis,
+		LongTimeout: athmovilsim.LongTimeoutRefused, ReportDays: 31, ReportOmitsRefunds: true,
+	}, athmovilsim.Settings(got.Guesses))
+	got, _, _ = parse(nil, nothing, &stdout, &stderr)
+	require.Equal(t, athmovilsim.ObservedWebhookDelay, got.Guesses.WebhookDelay)
 }
 
 // A debit that was answered is in the books after kill -9 and a restart.

@@ -33,6 +33,7 @@ const (
 var quick = []string{
 	"COBRO_TIMING_DETAILS=1s", "COBRO_TIMING_POLL_FIRST=100ms", "COBRO_TIMING_POLL_MOST=300ms",
 	"COBRO_TIMING_HEARTBEAT=2s", "COBRO_CALL_TIMEOUT=3s", "COBRO_TIMING_SETTLE=1s", "COBRO_TIMING_CANCEL_MARGIN=1s",
+	"COBRO_GATEWAY_WEBHOOK_DELAY=0s",
 }
 
 // traced are the settings of processes whose spans are collected.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"time"
 	_ "time/tzdata" // the gateway's times are America/Puerto_Rico on any machine
 
 	"github.com/alecthomas/kong"
@@ -21,18 +22,19 @@ import (
 // flags is the command line. Each flag is a setting, which has its default and
 // its help from the table of settings.
 type flags struct {
-	Data                 string `default:"${COBRO_DATA_default}" env:"COBRO_DATA" help:"Folder that keeps everything."`
-	Listen               string `default:"${COBRO_LISTEN_default}" env:"COBRO_LISTEN" help:"${COBRO_LISTEN_help}"`
-	OpsListen            string `default:"${COBRO_OPS_LISTEN_default}" env:"COBRO_OPS_LISTEN" help:"${COBRO_OPS_LISTEN_help}"`
-	TemporalListen       string `default:"${COBRO_TEMPORAL_LISTEN_default}" env:"COBRO_TEMPORAL_LISTEN" help:"${COBRO_TEMPORAL_LISTEN_help}"`
-	TemporalUIListen     string `name:"temporal-ui-listen" default:"${COBRO_TEMPORAL_UI_LISTEN_default}" env:"COBRO_TEMPORAL_UI_LISTEN" help:"${COBRO_TEMPORAL_UI_LISTEN_help}"`
-	GatewayListen        string `default:"${COBRO_GATEWAY_LISTEN_default}" env:"COBRO_GATEWAY_LISTEN" help:"${COBRO_GATEWAY_LISTEN_help}"`
-	GatewayControlListen string `default:"${COBRO_GATEWAY_CONTROL_LISTEN_default}" env:"COBRO_GATEWAY_CONTROL_LISTEN" help:"${COBRO_GATEWAY_CONTROL_LISTEN_help}"`
-	Gateway              string `default:"${COBRO_GATEWAY_default}" env:"COBRO_GATEWAY" help:"${COBRO_GATEWAY_help}"`
-	Only                 string `enum:",temporal" default:"" env:"COBRO_ONLY" help:"${COBRO_ONLY_help}"`
-	TemporalStore        string `env:"COBRO_TEMPORAL_STORE" help:"${COBRO_TEMPORAL_STORE_help}"`
-	LogFormat            string `enum:"${COBRO_LOG_FORMAT_words}" default:"${COBRO_LOG_FORMAT_default}" env:"COBRO_LOG_FORMAT" help:"${COBRO_LOG_FORMAT_help}"`
-	LogLevel             string `enum:"${COBRO_LOG_LEVEL_words}" default:"${COBRO_LOG_LEVEL_default}" env:"COBRO_LOG_LEVEL" help:"${COBRO_LOG_LEVEL_help}"`
+	Data                 string        `default:"${COBRO_DATA_default}" env:"COBRO_DATA" help:"Folder that keeps everything."`
+	Listen               string        `default:"${COBRO_LISTEN_default}" env:"COBRO_LISTEN" help:"${COBRO_LISTEN_help}"`
+	OpsListen            string        `default:"${COBRO_OPS_LISTEN_default}" env:"COBRO_OPS_LISTEN" help:"${COBRO_OPS_LISTEN_help}"`
+	TemporalListen       string        `default:"${COBRO_TEMPORAL_LISTEN_default}" env:"COBRO_TEMPORAL_LISTEN" help:"${COBRO_TEMPORAL_LISTEN_help}"`
+	TemporalUIListen     string        `name:"temporal-ui-listen" default:"${COBRO_TEMPORAL_UI_LISTEN_default}" env:"COBRO_TEMPORAL_UI_LISTEN" help:"${COBRO_TEMPORAL_UI_LISTEN_help}"`
+	GatewayListen        string        `default:"${COBRO_GATEWAY_LISTEN_default}" env:"COBRO_GATEWAY_LISTEN" help:"${COBRO_GATEWAY_LISTEN_help}"`
+	GatewayControlListen string        `default:"${COBRO_GATEWAY_CONTROL_LISTEN_default}" env:"COBRO_GATEWAY_CONTROL_LISTEN" help:"${COBRO_GATEWAY_CONTROL_LISTEN_help}"`
+	GatewayWebhookDelay  time.Duration `default:"${COBRO_GATEWAY_WEBHOOK_DELAY_default}" env:"COBRO_GATEWAY_WEBHOOK_DELAY" help:"${COBRO_GATEWAY_WEBHOOK_DELAY_help}"`
+	Gateway              string        `default:"${COBRO_GATEWAY_default}" env:"COBRO_GATEWAY" help:"${COBRO_GATEWAY_help}"`
+	Only                 string        `enum:",temporal" default:"" env:"COBRO_ONLY" help:"${COBRO_ONLY_help}"`
+	TemporalStore        string        `env:"COBRO_TEMPORAL_STORE" help:"${COBRO_TEMPORAL_STORE_help}"`
+	LogFormat            string        `enum:"${COBRO_LOG_FORMAT_words}" default:"${COBRO_LOG_FORMAT_default}" env:"COBRO_LOG_FORMAT" help:"${COBRO_LOG_FORMAT_help}"`
+	LogLevel             string        `enum:"${COBRO_LOG_LEVEL_words}" default:"${COBRO_LOG_LEVEL_default}" env:"COBRO_LOG_LEVEL" help:"${COBRO_LOG_LEVEL_help}"`
 }
 
 // gateways that the flag knows by name.

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/cobropay/cobro/athmovil/athmovilsim"
 )
 
 // An empty address would be every address of this machine.
@@ -13,6 +15,7 @@ func TestEmptyFlagsAndVariablesHaveTheirDefaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:8080", want.Listen)
 	require.Equal(t, "text", want.LogFormat)
+	require.Equal(t, athmovilsim.ObservedWebhookDelay, want.GatewayWebhookDelay, "as athmovil-sim has it")
 	got, err := parse([]string{"--listen", "", "--ops-listen=", "--only", ""}, func(string) string { return "" })
 	require.NoError(t, err)
 	require.Equal(t, want, got)

@@ -203,6 +203,7 @@ func (s *stack) startSimulator(ctx context.Context) error {
 	simulator, err := athmovilsim.New(athmovilsim.Config{
 		PublicToken: s.publicKey, PrivateToken: s.privateKey.Reveal(), WebhookURL: s.addresses.WebhookURL,
 		Journal: s.folder.file("simulator.jsonl"), MinTimeout: simulatorExpiry, Logger: s.logger,
+		Settings: athmovilsim.Settings{WebhookDelay: s.flags.GatewayWebhookDelay},
 	})
 	if err != nil {
 		return err

@@ -315,7 +315,8 @@ func (s *System) command(part Part) *exec.Cmd {
 		return cmd
 	case Simulator:
 		return exec.Command(program("athmovil-sim"), "--listen", listen(s.at.Gateway), "--control-listen", listen(s.at.Control),
-			"--webhook-url", s.at.WebhookURL, "--journal", filepath.Join(s.folder, "simulator.jsonl"), "--min-timeout", "1s")
+			"--webhook-url", s.at.WebhookURL, "--journal", filepath.Join(s.folder, "simulator.jsonl"), "--min-timeout", "1s",
+			"--webhook-delay", "0s")
 	case Worker:
 		cmd := exec.Command(program("cobro"), "worker")
 		cmd.Env = s.workerEnv()

@@ -251,6 +251,8 @@ func (s *Settings) table() []Setting {
 		{Name: "COBRO_GATEWAY_LISTEN", Of: DevProgram, Default: "127.0.0.1:8090", kind: listen, Help: "Address of the simulated ATH Móvil."},
 		{Name: "COBRO_GATEWAY_CONTROL_LISTEN", Of: DevProgram, Default: "127.0.0.1:8091", kind: listen,
 			Help: "Address of the simulator's control surface and the customer's phone."},
+		{Name: "COBRO_GATEWAY_WEBHOOK_DELAY", Of: DevProgram, Default: "2.5s", kind: pause,
+			Help: "How long the simulator's events take, as they do from ATH Móvil; 0s for tests."},
 		{Name: "COBRO_ONLY", Of: DevProgram, kind: text, Help: "Start this part alone: temporal."},
 	}
 }
