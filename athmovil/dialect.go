@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"time"
@@ -59,15 +60,15 @@ func parseArray(body []byte) ([]json.RawMessage, bool) {
 	return elements, true
 }
 
-// find returns the value of the first name that has one. Null and "" count as
-// absent.
+// find returns the value of the first name that has one. Null and a blank string
+// count as absent.
 func (o *object) find(names ...string) json.RawMessage {
 	var found json.RawMessage
 	for _, name := range names {
 		raw, ok := o.raw[name]
 		switch {
 		case !ok:
-		case string(raw) == "null" || string(raw) == `""`:
+		case isBlank(raw):
 			o.read[name] = true
 		case found == nil:
 			o.read[name] = true
@@ -75,6 +76,11 @@ func (o *object) find(names ...string) json.RawMessage {
 		}
 	}
 	return found
+}
+
+func isBlank(raw json.RawMessage) bool {
+	text, ok := scalar(raw)
+	return ok && text == "" || string(raw) == "null"
 }
 
 // markUnreadable records that a field has a value that cannot be read.
@@ -90,8 +96,8 @@ func (o *object) normalize(name, value string) {
 	}
 }
 
-// scalar returns the text of a JSON string or number, trimmed. It returns false
-// for any other value.
+// scalar returns the text of a JSON string, trimmed, or of a number, plain. It
+// returns false for any other value.
 func scalar(raw json.RawMessage) (string, bool) {
 	if len(raw) == 0 {
 		return "", true
@@ -103,14 +109,37 @@ func scalar(raw json.RawMessage) (string, bool) {
 			return "", false
 		}
 		return strings.TrimSpace(text), true
-	case c == '-' || c >= '0' && c <= '9':
-		return string(raw), true
+	case isNumber(string(raw)):
+		return plain(string(raw)), true
 	default:
 		return "", false
 	}
 }
 
-// text reads a string, or a number as written.
+// isNumber reports whether text is a JSON number.
+func isNumber(text string) bool {
+	return text != "" && (text[0] == '-' || isDigit(text[0])) && json.Valid([]byte(text))
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// plain writes a whole JSON number in digits: 7.875551234E9 and 7875551234.0 are
+// 7875551234, as writers of numbers choose their form by size. Any other number
+// stays as it is written, like one that would be long.
+func plain(number string) string {
+	const longest, longestExponent = 40, 2 // characters
+	_, exponent, _ := strings.Cut(strings.ToLower(number), "e")
+	if len(number) > longest || len(strings.TrimLeft(exponent, "+-")) > longestExponent {
+		return number
+	}
+	value, ok := new(big.Rat).SetString(number)
+	if !ok || !value.IsInt() {
+		return number
+	}
+	return value.Num().String()
+}
+
+// text reads a string, or a number.
 func (o *object) text(names ...string) string {
 	raw := o.find(names...)
 	text, ok := scalar(raw)
@@ -175,7 +204,8 @@ func (o *object) date(names ...string) time.Time {
 }
 
 // phone returns ten digits, or the text as written if it is not a number in
-// Puerto Rico or the United States. 0 means no number (docs/athmovil.md §3).
+// Puerto Rico or the United States. A number of JSON may be in a string. 0 means no
+// number (docs/athmovil.md §3).
 func (o *object) phone(names ...string) private.Text {
 	raw := o.find(names...)
 	text, ok := scalar(raw)
@@ -183,23 +213,33 @@ func (o *object) phone(names ...string) private.Text {
 		o.markUnreadable(names[0], raw)
 		return ""
 	}
+	numeric := isNumber(text)
+	if numeric {
+		text = plain(text)
+	}
 	if strings.Trim(text, "0") == "" {
 		return ""
 	}
-	if digits, err := ParsePhone(text); err == nil {
+	digits, err := ParsePhone(text)
+	if err == nil && (!numeric || strings.Trim(text, "0123456789") == "") { // a point or a minus in a number separates no digits
 		text = digits
 	}
 	o.normalize(names[0], text)
 	return private.Text(text)
 }
 
+// flag reads true or 1, and false, 0 or nothing, in a string or not.
 func (o *object) flag(names ...string) bool {
 	raw := o.find(names...)
-	switch strings.ToLower(strings.Trim(string(raw), `"`)) {
-	case "true":
+	text, ok := scalar(raw)
+	if !ok {
+		text = string(raw) // true and false themselves
+	}
+	switch strings.ToLower(text) {
+	case "true", "1":
 		o.normalize(names[0], "true")
 		return true
-	case "false", "":
+	case "false", "0", "":
 		return false
 	default:
 		o.markUnreadable(names[0], raw)

@@ -29,6 +29,9 @@ func addWire(f *testing.F, pattern string) {
 func FuzzParseWebhook(f *testing.F) {
 	addWire(f, "webhook.*.json")
 	addWire(f, "error.*")
+	for _, one := range foreignWebhooks(f) {
+		f.Add(one.body())
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		event, err := athmovil.ParseWebhook(body)
 		if event.Kind == "" {
@@ -81,6 +84,28 @@ func FuzzAmount(f *testing.F) {
 	})
 }
 
+// FuzzPhoneNumber reads any JSON value as a phone number: ten digits are the same
+// as a number, with an exponent, and as a text.
+func FuzzPhoneNumber(f *testing.F) {
+	for _, seed := range []string{`7.875551234E9`, `"7.875551234E9"`, `17875551234`, `0`, `-1`, `787555.1234`, `"+1 787 555 1234"`, `1e999`, `[]`} {
+		f.Add(seed)
+	}
+	read := func(value string) string {
+		event, _ := athmovil.ParseWebhook([]byte(`{"phoneNumber":` + value + `}`)) // any refusal leaves it empty
+		return string(event.PhoneNumber)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		phone := read(value)
+		if digits, err := athmovil.ParsePhone(phone); err != nil || digits != phone || phone[0] == '0' {
+			return
+		}
+		require.Equal(t, phone, read(phone))
+		require.Equal(t, phone, read(`"`+phone+`"`))
+		require.Equal(t, phone, read(phone[:1]+"."+phone[1:]+"E9"))
+		require.Equal(t, phone, read(phone+".0"))
+	})
+}
+
 func FuzzParseTime(f *testing.F) {
 	for _, seed := range []string{
 		"2020-01-01 12:00:00", "2020-01-01 12:00:00.0", "2020-01-01T12:00:00.123456789", "2020-01-01T12:00:00Z",
@@ -101,7 +126,7 @@ func FuzzParseTime(f *testing.F) {
 }
 
 func FuzzParsePhone(f *testing.F) {
-	for _, seed := range []string{"7875551234", "(787) 555-1234", "+1-787-555-1234", "0", "", "12345678901"} {
+	for _, seed := range []string{"7875551234", "(787) 555-1234", "+1-787-555-1234", "0", "", "12345678901", "+4532123456"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -110,7 +135,7 @@ func FuzzParsePhone(f *testing.F) {
 			require.ErrorIs(t, err, athmovil.ErrPhone)
 			return
 		}
-		again, err := athmovil.ParsePhone("+1 (" + digits[:3] + ") " + digits[3:6] + "-" + digits[6:])
+		again, err := athmovil.ParsePhone("(" + digits[:3] + ") " + digits[3:6] + "-" + digits[6:])
 		require.NoError(t, err)
 		require.Equal(t, digits, again)
 	})

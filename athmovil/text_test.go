@@ -58,7 +58,7 @@ func TestParsePhone(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"7875551234", "787-555-1234", " 787-555-1234 ", "(787) 555-1234", "787.555.1234",
-		"+1-787-555-1234", "1 787 555 1234", "17875551234", "+7875551234",
+		"+1-787-555-1234", "1 787 555 1234", "17875551234",
 	} {
 		got, err := athmovil.ParsePhone(text)
 		require.NoError(t, err, text)
@@ -66,6 +66,7 @@ func TestParsePhone(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "0", "123", "27875551234", "787555abcd", "787555123", "117875551234", "787+5551234", "٧٨٧٥٥٥١٢٣٤", "7875551234x5",
+		"+7875551234", "+45 32 12 34 56", "10123456789", "11875551234", "17871551234", // of other countries, or of none
 	} {
 		_, err := athmovil.ParsePhone(text)
 		require.ErrorIs(t, err, athmovil.ErrPhone, text)

@@ -2,8 +2,12 @@ package relay_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -121,5 +125,56 @@ func TestReceivedEventWakesTheRelay(t *testing.T) {
 		require.Equal(t, began, r.relayed[0].at, "the bubble's clock has not moved")
 		cancel()
 		require.NoError(t, <-ended)
+	})
+}
+
+// TestForeignWebhooks: what becomes of every vector of athmovil/testdata/foreign,
+// where a payment of ours has its ticket.
+func TestForeignWebhooks(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile(filepath.Join("..", "..", "athmovil", "testdata", "foreign", "webhooks.json"))
+	require.NoError(t, err)
+	var vectors []struct {
+		Name, Body string
+		Base64     []byte
+		Verdict    ledger.EventVerdict
+	}
+	require.NoError(t, json.Unmarshal(content, &vectors))
+	synctest.Test(t, func(t *testing.T) {
+		r := newRelay(t)
+		ours := r.payment("ours", "34231295-269d-11f0-a323-6f23e0bf3a42")
+		digests := make([]string, len(vectors))
+		for i, tt := range vectors {
+			body := tt.Base64
+			if body == nil {
+				body = []byte(strings.ReplaceAll(tt.Body, "PAYMENT_ID", ours.ID))
+			}
+			malformed, err := r.over(r.store).Receive(t.Context(), body, nil)
+			require.NoError(t, err)
+			require.Equal(t, tt.Verdict == ledger.EventMalformed, malformed, tt.Name)
+			if claim, err := athmovil.ParseWebhook(body); errors.Is(err, athmovil.ErrNotObject) {
+				digests[i] = athmovil.RawDigest(body)
+			} else {
+				digests[i] = claim.Digest()
+			}
+		}
+		stop := r.run()
+		settle(time.Minute)
+		stop()
+		verdicts := map[string]ledger.EventVerdict{}
+		for filter := (ledger.GatewayEventFilter{Limit: 100}); ; {
+			events, next, err := r.store.GatewayEvents(t.Context(), filter)
+			require.NoError(t, err)
+			for _, event := range events {
+				verdicts[event.Digest] = event.Verdict
+			}
+			if next == (ledger.Cursor{}) {
+				break
+			}
+			filter.After = next
+		}
+		for i, tt := range vectors {
+			require.Equal(t, tt.Verdict, verdicts[digests[i]], tt.Name)
+		}
 	})
 }
