@@ -108,13 +108,19 @@ func (s *Server) readObject(c *gin.Context) (object, error) {
 	return parseObject(body)
 }
 
-// readBody reads a body up to the cap.
+// readBody reads a merchant's body.
 func (s *Server) readBody(c *gin.Context) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, s.cfg.MaxBody))
+	return readAtMost(c, s.cfg.MaxBody)
+}
+
+// readAtMost reads a body of at most limit bytes. Of a longer one it returns the
+// beginning, and an error of the kind bodyTooLarge.
+func readAtMost(c *gin.Context, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, &app.Error{Kind: bodyTooLarge, Fields: payment.FieldErrors{{Field: "body", Rule: ruleBytes(tooLarge.Limit)}}}
+		return body, &app.Error{Kind: bodyTooLarge, Fields: payment.FieldErrors{{Field: "body", Rule: ruleBytes(tooLarge.Limit)}}}
 	case err != nil:
 		return nil, &app.Error{Kind: bodyMalformed, Err: err} // the sender broke off
 	}

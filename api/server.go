@@ -47,8 +47,8 @@ type Config struct {
 	Metrics http.Handler
 	// Watch follows requests; nil means that nobody does.
 	Watch Watcher
-	// MaxBody is the most bytes that a body may have. Zero means
-	// [DefaultMaxBody].
+	// MaxBody is the most bytes that a merchant's body may have. Zero means
+	// [DefaultMaxBody]. A webhook may have [relay.MaxBody].
 	MaxBody int64
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time

@@ -3,6 +3,7 @@ package api
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/cobropay/cobro/internal/app"
+	"github.com/cobropay/cobro/internal/relay"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -23,7 +25,12 @@ func (s *Server) receiveWebhook(c *gin.Context) error {
 	if err := s.webhooks.admit(c.Param("secret"), c.Request.RemoteAddr); err != nil {
 		return err
 	}
-	body, err := s.readBody(c)
+	body, err := readAtMost(c, relay.MaxBody)
+	if refused, ok := errors.AsType[*app.Error](err); ok && refused.Kind == bodyTooLarge {
+		if err := s.cfg.Relay.ReceiveTooLarge(c.Request.Context(), body, worthKeeping(c.Request)); err != nil {
+			return app.Unavailable(err)
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -159,9 +159,28 @@ func TestUnreadableWebhooksAreHintsAllTheSame(t *testing.T) {
 
 func TestWebhookBodyOverTheCap(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(cfg *configs) { cfg.api.MaxBody = 100 })
-	w.requireProblem(w.do("POST", webhookPath, `{"message":"`+strings.Repeat("m", 100)+`"}`), 413, "body_too_large")
-	require.Empty(t, w.events(""))
+	w := newWorld(t)
+	event := func(bytes int) string {
+		head, tail := `{"transactionType":"ecommerce","message":"`, `"}`
+		return head + strings.Repeat("m", bytes-len(head)-len(tail)) + tail
+	}
+	require.Equal(t, http.StatusOK, w.do("POST", webhookPath, event(relay.MaxBody)).status)
+	require.Len(t, w.events(ledger.EventPending), 1)
+	for range 2 {
+		w.requireProblem(w.do("POST", webhookPath, event(relay.MaxBody+1)), 413, "body_too_large")
+	}
+	kept := w.events(ledger.EventTooLarge)
+	require.Len(t, kept, 1)
+	require.Equal(t, 2, kept[0].Deliveries)
+	require.Equal(t, event(relay.MaxBody)[:64<<10], string(kept[0].Body), "cut")
+	require.Equal(t, "longer than 1048576 bytes: the first 65536 are kept", kept[0].Effect)
+	require.NotNil(t, kept[0].SettledAt, "and handed to nobody")
+}
+
+func TestLargeWebhookThatCannotBeStored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(cfg *configs) { cfg.relay.Store = broken{cfg.relay.Store} })
+	w.requireProblem(w.do("POST", webhookPath, strings.Repeat(" ", relay.MaxBody+1)), 503, "temporarily_unavailable")
 }
 
 func TestWrongWebhookSecrets(t *testing.T) {

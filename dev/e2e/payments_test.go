@@ -363,3 +363,39 @@ func TestGatewayOutageReturns503(t *testing.T) {
 	require.Len(t, listed.Payments, 1)
 	require.Equal(t, "failed", listed.Payments[0].Status)
 }
+
+// The largest sale that the API accepts, of characters that JSON escapes six times
+// as long: its webhook is accepted, and so its payer is known.
+func TestLargestSaleIsToldByItsWebhook(t *testing.T) {
+	t.Parallel()
+	const limit = 64 << 10 // bytes of a request
+	request := m{"total": "25.00", "phone_number": "7875550100", "items": []m{}}
+	size := func() int {
+		body, err := json.Marshal(request)
+		require.NoError(t, err)
+		return len(strings.ReplaceAll(string(body), `\u003c`, "<"))
+	}
+	var items []m
+	for range payment.MaxItems {
+		items = append(items, m{"name": "<", "description": "", "metadata": "", "quantity": 1, "price": "0.25"})
+	}
+	request["items"] = items
+	for i, left := 0, limit-size(); left > 0; i++ {
+		for _, field := range []string{"name", "description", "metadata"} {
+			text := items[i][field].(string)
+			more := min(left, payment.MaxItemText-len(text))
+			items[i][field] = text + strings.Repeat("<", more)
+			left -= more
+		}
+	}
+	require.Equal(t, limit, size())
+	body, err := json.Marshal(request)
+	require.NoError(t, err)
+	got := system.merchant(t, http.MethodPost, "/v1/payments", bytes.ReplaceAll(body, []byte(`\u003c`), []byte("<")))
+	require.Equal(t, http.StatusCreated, got.status, "%s", got.body)
+	paid := system.await(t, as[sale](t, got).ID, "completed")
+	require.NotNil(t, paid.Customer.Name, "the webhook said who paid")
+	require.Equal(t, "Alma Rosario", *paid.Customer.Name)
+	sent := send(t, http.MethodGet, system.at.GatewayControl+"/_sim/webhooks", nil, nil)
+	require.Contains(t, string(sent.body), paid.EcommerceID)
+}

@@ -52,12 +52,13 @@ const (
 	EventUnmatched EventVerdict = "unmatched" // no payment of ours; tried again when a ticket is recorded
 	EventIgnored   EventVerdict = "ignored"   // a test, a donation or a "Pay a Business" payment
 	EventMalformed EventVerdict = "malformed" // not a JSON object, or unreadable
+	EventTooLarge  EventVerdict = "too_large" // longer than any event about a sale of ours; its beginning is kept
 )
 
 // EventVerdicts returns all verdicts.
 func EventVerdicts() []EventVerdict {
 	return []EventVerdict{
 		EventPending, EventSignalled, EventLate, EventApplied, EventKnown,
-		EventRefuted, EventUnmatched, EventIgnored, EventMalformed,
+		EventRefuted, EventUnmatched, EventIgnored, EventMalformed, EventTooLarge,
 	}
 }

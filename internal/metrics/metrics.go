@@ -122,7 +122,7 @@ func (m *Metrics) startAtZero(programs []string) {
 	}
 	for _, verdict := range []ledger.EventVerdict{
 		ledger.EventSignalled, ledger.EventLate, ledger.EventApplied, ledger.EventKnown, ledger.EventRefuted,
-		ledger.EventUnmatched, ledger.EventIgnored, ledger.EventMalformed,
+		ledger.EventUnmatched, ledger.EventIgnored, ledger.EventMalformed, ledger.EventTooLarge,
 	} {
 		m.verdicts.WithLabelValues(string(verdict))
 	}
