@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -79,30 +80,43 @@ func TestConfigFromDev(t *testing.T) {
 		require.Equal(t, "dev.json", cfg.KeyFile)
 	})
 
-	t.Run("its simulator, unless a setting says anything of the gateway", func(t *testing.T) {
+	t.Run("its gateway", func(t *testing.T) {
 		t.Parallel()
-		folder := t.TempDir()
-		write := func(control string) {
-			addresses := `{"temporal":"127.0.0.1:3","store":"sqlite:dev.db","gateway":"http://127.0.0.1:5","public_token":"public","private_token":"simulated",` +
-				`"gateway_control":"` + control + `"}`
-			require.NoError(t, os.WriteFile(filepath.Join(folder, "addresses.json"), []byte(addresses), 0o600))
-		}
-		write("http://127.0.0.1:6")
-		cfg, err := worker.ConfigFromEnv(getenv(map[string]string{"COBRO_DATA": folder}))
-		require.NoError(t, err)
-		require.Equal(t, []string{"http://127.0.0.1:5", "http://127.0.0.1:5", "public", "simulated"},
-			[]string{cfg.GatewayURL, cfg.GatewayReportURL, cfg.PublicToken, cfg.PrivateToken.Reveal()})
-		for _, name := range []string{
-			"COBRO_GATEWAY_URL", "COBRO_GATEWAY_REPORT_URL", "COBRO_ATHM_PUBLIC_TOKEN", "COBRO_ATHM_PRIVATE_TOKEN", "COBRO_STORE", "TEMPORAL_ADDRESS", "",
+		const ours, other, real = "http://127.0.0.1:5", "http://127.0.0.1:6", ""
+		simulator := `"gateway":"` + ours + `","public_token":"public","private_token":"sample"`
+		for _, tt := range []struct {
+			name, dev string
+			env       map[string]string
+			want      []string // the two addresses and tokens; nil: refused
+		}{
+			{"its own simulator", simulator + `,"gateway_control":"` + other + `"`, nil, []string{ours, ours, "public", "sample"}},
+			{"a simulator elsewhere", simulator, nil, []string{ours, ours, "public", "sample"}},
+			{"with tokens of one's own", `"gateway":"` + ours + `"`,
+				map[string]string{"COBRO_ATHM_PUBLIC_TOKEN": "p", "COBRO_ATHM_PRIVATE_TOKEN": "s"}, []string{ours, ours, "p", "s"}},
+			{"tokens alone do not mean the real one", simulator,
+				map[string]string{"COBRO_ATHM_PUBLIC_TOKEN": "p", "COBRO_ATHM_PRIVATE_TOKEN": "s"}, []string{ours, ours, "p", "s"}},
+			{"both addresses", simulator,
+				map[string]string{"COBRO_GATEWAY_URL": other, "COBRO_GATEWAY_REPORT_URL": other}, []string{other, other, "", ""}},
+			{"one address of two", simulator, map[string]string{"COBRO_GATEWAY_URL": other}, nil},
+			{"the other address", simulator, map[string]string{"COBRO_GATEWAY_REPORT_URL": other}, nil},
+			{"the real one", `"gateway":""`, map[string]string{"COBRO_ATHM_PUBLIC_TOKEN": "p", "COBRO_ATHM_PRIVATE_TOKEN": "s"}, nil},
+			{"another database", simulator, map[string]string{"COBRO_STORE": "sqlite:x.db"}, []string{real, real, "", ""}},
+			{"another Temporal", simulator, map[string]string{"TEMPORAL_ADDRESS": "x"}, []string{real, real, "", ""}},
 		} {
-			if name == "" {
-				write("") // dev has another gateway than its own simulator
-				name = "OTHER"
+			folder := t.TempDir()
+			addresses := `{"temporal":"127.0.0.1:3","store":"sqlite:dev.db","key_file":"dev.json",` + tt.dev + `}`
+			require.NoError(t, os.WriteFile(filepath.Join(folder, "addresses.json"), []byte(addresses), 0o600))
+			env := map[string]string{"COBRO_DATA": folder}
+			maps.Copy(env, tt.env)
+			cfg, err := worker.ConfigFromEnv(getenv(env))
+			require.NoError(t, err, tt.name)
+			if tt.want != nil {
+				require.Equal(t, tt.want, []string{cfg.GatewayURL, cfg.GatewayReportURL, cfg.PublicToken, cfg.PrivateToken.Reveal()}, tt.name)
+				continue
 			}
-			cfg, err := worker.ConfigFromEnv(getenv(map[string]string{"COBRO_DATA": folder, name: "x"}))
-			require.NoError(t, err)
-			require.NotEqual(t, "http://127.0.0.1:5", cfg.GatewayURL, name)
-			require.NotEqual(t, "simulated", cfg.PrivateToken.Reveal(), name)
+			cfg.Payments, cfg.PublicToken, cfg.PrivateToken = true, "p", private.NewToken("s")
+			cfg.StartTimeout = time.Nanosecond // it is refused before anything is waited for
+			require.ErrorContains(t, worker.Run(t.Context(), cfg, nil), "set both addresses", tt.name)
 		}
 	})
 

@@ -98,8 +98,8 @@ type Config struct {
 // ConfigFromEnv reads a Config from the environment; getenv is usually
 // [os.Getenv]. Without COBRO_STORE and TEMPORAL_ADDRESS it takes what is missing
 // from a running dev, whose data folder is COBRO_DATA or .cobro in the current
-// folder. It takes ATH Móvil's address and tokens from there only where that is
-// dev's simulator.
+// folder. ATH Móvil is then called where dev calls it, and the real one only where
+// both addresses are given.
 //
 //	COBRO_STORE, COBRO_KEY_FILE, COBRO_RECEIVER_HOST,
 //	COBRO_ATHM_PUBLIC_TOKEN, COBRO_ATHM_PRIVATE_TOKEN,

@@ -38,8 +38,16 @@ func (c *doctorCommand) Run(p *program) error {
 		temporal = temporalclient.Options{} // the problems of the settings say so
 	}
 	read, _ := settings.Read(settings.Doctor, p.settings.getenv) // so do they of what cannot be read
+	problems := p.problems(settings.Everything)
+	dev, err := settings.ReadDev(p.settings.getenv)
+	if err == nil {
+		err = read.CallGatewayOf(dev)
+	}
+	if err != nil {
+		return err
+	}
 	findings := doctor.Run(p.ctx, doctor.Config{
-		Problems: p.problems(settings.Everything),
+		Problems: problems,
 		Store:    read.Store, KeyFile: read.KeyFile, MerchantID: read.MerchantID,
 		Temporal:    temporal,
 		PublicToken: read.PublicToken, PrivateToken: read.PrivateToken,

@@ -38,6 +38,11 @@ func (p *program) withApp(needs opening, use func(*app.App) error) (err error) {
 	if needs.gateway && cfg.Gateway.PrivateToken.IsZero() {
 		return errors.New("no private token: set COBRO_ATHM_PRIVATE_TOKEN")
 	}
+	if needs.gateway {
+		if err := cfg.CheckGateway(); err != nil {
+			return err
+		}
+	}
 	read, wrong := settings.Read(settings.API, p.settings.getenv)
 	if err := settings.Join(wrong); err != nil && needs.temporal {
 		return err

@@ -459,9 +459,24 @@ func TestCommandsFindARunningDev(t *testing.T) {
 		require.Equal(t, 1, code, args)
 		require.Contains(t, stderr, says, "another installation")
 	}
-	delete(dev, "gateway")
 	delete(dev, "gateway_control")
+	announce() // as with the address of a simulator elsewhere, with tokens of one's own
+	tokens := with(beside, "COBRO_ATHM_PUBLIC_TOKEN", dev["public_token"], "COBRO_ATHM_PRIVATE_TOKEN", dev["private_token"])
+	code, _, stderr = cobro(t, tokens, "reconcile", "--dry-run", "--from", "2026-01-31")
+	require.Zero(t, code, "it has asked that simulator: %s", stderr)
+	delete(dev, "gateway")
+	delete(dev, "public_token")
+	delete(dev, "private_token")
 	announce() // as with --gateway live
+	tokens = with(tokens, "COBRO_WEBHOOK_SECRET", webhookSecret, "COBRO_GATEWAY_REPORT_URL", "http://127.0.0.1:1")
+	for _, named := range []string{"http://127.0.0.1:1", ""} {
+		tokens["COBRO_GATEWAY_REPORT_URL"] = named
+		for _, args := range []string{"reconcile --dry-run --from 2026-01-31", "worker", "webhook subscribe --url http://127.0.0.1:1 --allow-private", "doctor"} {
+			code, _, stderr = cobro(t, tokens, strings.Fields(args)...)
+			require.Equal(t, 1, code, args)
+			require.Contains(t, stderr, "COBRO_GATEWAY_URL is not set", args)
+		}
+	}
 	for says, args := range commands {
 		code, _, stderr := cobro(t, beside, args...)
 		require.Equal(t, 1, code, args)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,13 @@ func (c *webhookSubscribe) Run(p *program) error {
 		return err
 	}
 	read, _ := settings.Read(settings.Subscribe, p.settings.getenv) // the check has found no problem
+	dev, err := settings.ReadDev(p.settings.getenv)
+	if err == nil {
+		err = read.CallGatewayOf(dev)
+	}
+	if err != nil {
+		return err
+	}
 	client, err := athmovil.New(athmovil.Config{
 		PublicToken: read.PublicToken, PrivateToken: read.PrivateToken,
 		BaseURL: read.GatewayURL, ReportBaseURL: read.GatewayReportURL, Timeout: c.Timeout,
@@ -66,8 +74,12 @@ func (c *webhookSubscribe) Run(p *program) error {
 	if c.JSON {
 		return writeJSON(p.stdout, subscribed{Listener: shown, Events: "all"})
 	}
-	_, err = fmt.Fprintf(p.stdout, "ATH Móvil sends all events of this business to %s now, and to nobody else.\n"+
-		"Check that they arrive: press the test button in the ATH Business app, or run cobro doctor\n", shown)
+	gateway := "ATH Móvil"
+	if read.GatewayURL != "" {
+		gateway += " at " + settings.WithoutCredentials(cmp.Or(read.GatewayReportURL, athmovil.DefaultReportBaseURL))
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s sends all events of this business to %s now, and to nobody else.\n"+
+		"Check that they arrive: press the test button in the ATH Business app, or run cobro doctor\n", gateway, shown)
 	return err
 }
 

@@ -185,8 +185,17 @@ func (s *stack) chooseGateway(ctx context.Context) error {
 		}
 	default:
 		s.addresses.Gateway = s.flags.Gateway
+		s.shareTokens()
 	}
 	return nil
+}
+
+// shareTokens gives a simulator's sample tokens to commands beside us. Others are
+// somebody's, and are not for a file.
+func (s *stack) shareTokens() {
+	if s.publicKey == athmovilsim.DefaultPublicToken && s.privateKey.Reveal() == athmovilsim.DefaultPrivateToken {
+		s.addresses.PublicToken, s.addresses.PrivateToken = athmovilsim.DefaultPublicToken, athmovilsim.DefaultPrivateToken
+	}
 }
 
 func (s *stack) startSimulator(ctx context.Context) error {
@@ -213,10 +222,7 @@ func (s *stack) startSimulator(ctx context.Context) error {
 	s.serveSimulator(control, simulator.Control())
 	s.addresses.Gateway = "http://" + gateway.Addr().String()
 	s.addresses.GatewayControl = "http://" + control.Addr().String()
-	if s.publicKey == athmovilsim.DefaultPublicToken && s.privateKey.Reveal() == athmovilsim.DefaultPrivateToken {
-		// For commands beside us. Others are somebody's, and are not for a file.
-		s.addresses.PublicToken, s.addresses.PrivateToken = athmovilsim.DefaultPublicToken, athmovilsim.DefaultPrivateToken
-	}
+	s.shareTokens()
 	return nil
 }
 

@@ -18,7 +18,6 @@ import (
 	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
-	"github.com/cobropay/cobro/private"
 )
 
 // Config says what a process runs and what it runs on. Package worker says what
@@ -41,12 +40,14 @@ type Config struct {
 	Started     func()
 
 	getenv func(string) string // of secrets that the endpoints file names; nil means os.Getenv
+	// unnamed is why ATH Móvil cannot be called unless Gateway gets both addresses.
+	unnamed error
 }
 
 // ConfigFromEnv reads a Config from COBRO_… and TEMPORAL_… variables. Where
 // neither COBRO_STORE nor TEMPORAL_ADDRESS is set, the data folder of a running
-// dev fills what is missing: COBRO_DATA, or .cobro in the current folder. The
-// gateway and its tokens are filled from it only where that is dev's simulator.
+// dev fills what is missing: COBRO_DATA, or .cobro in the current folder. Calls to ATH
+// Móvil then go where dev's go, and to the real one only where the variables name it.
 //
 // Each field has its variable; docs/operations.md lists them with their defaults.
 // A secret NAME may be in the file that NAME_FILE names. Every mistake is
@@ -60,6 +61,13 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	problems = append(problems, err)
 	traces, err := tracing.LoadOptions(getenv)
 	problems = append(problems, err)
+	dev, err := settings.ReadDev(raw)
+	problems = append(problems, err)
+	unnamed := read.CallGatewayOf(dev)
+	if dev != (settings.Dev{}) {
+		temporal.Address, temporal.Namespace = dev.Temporal, dev.Namespace
+		read.Store, read.KeyFile = dev.Store, dev.KeyFile
+	}
 	cfg := Config{
 		Config: process.Config{
 			Store: read.Store, KeyFile: read.KeyFile, Temporal: temporal, StartTimeout: read.StartTimeout, Tracing: traces,
@@ -69,27 +77,18 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 			Timeout: read.CallTimeout, CallsPerSecond: rate.Limit(read.CallsPerSecond),
 		},
 		Host: read.ReceiverHost, Waiting: read.Waiting, ReconcileAt: read.ReconcileAt, Endpoints: read.Endpoints,
-		StopTimeout: read.StopTimeout, OpsListen: read.OpsListen, getenv: getenv,
+		StopTimeout: read.StopTimeout, OpsListen: read.OpsListen, getenv: getenv, unnamed: unnamed,
 	}
-	dev, err := settings.ReadDev(raw)
-	cfg.fillFrom(dev)
-	problems = append(problems, err)
 	return cfg, errors.Join(problems...)
 }
 
-// fillFrom fills in what a running dev says. Its simulator and the simulator's
-// tokens go together: where a setting says anything of the gateway, the settings
-// say it all.
-func (c *Config) fillFrom(dev settings.Dev) {
-	if dev == (settings.Dev{}) {
-		return
+// CheckGateway returns why ATH Móvil cannot be called: nobody named the real one in
+// the folder of a dev.
+func (c *Config) CheckGateway() error {
+	if c.Gateway.BaseURL != "" && c.Gateway.ReportBaseURL != "" {
+		return nil // a program has set them since
 	}
-	c.Temporal.Address, c.Temporal.Namespace = dev.Temporal, dev.Namespace
-	c.Store, c.KeyFile = dev.Store, dev.KeyFile
-	if g := &c.Gateway; g.BaseURL == "" && g.ReportBaseURL == "" && g.PublicToken == "" && g.PrivateToken.IsZero() {
-		g.BaseURL, g.ReportBaseURL = dev.Gateway, dev.Gateway
-		g.PublicToken, g.PrivateToken = dev.PublicToken, private.NewToken(dev.PrivateToken)
-	}
+	return c.unnamed
 }
 
 // validate reports at once everything that is missing or wrong for a process with
@@ -113,7 +112,7 @@ func (c *Config) validate(receivers int) error {
 		require(err == nil, `worker: the time of the reconciliation must be like "02:00", or "off": fix COBRO_RECONCILE_AT`)
 		require(c.Gateway.PublicToken != "", "worker: no public token: set COBRO_ATHM_PUBLIC_TOKEN")
 		require(!c.Gateway.PrivateToken.IsZero(), "worker: no private token: set COBRO_ATHM_PRIVATE_TOKEN")
-		problems = append(problems, c.checkEndpoints())
+		problems = append(problems, c.CheckGateway(), c.checkEndpoints())
 	}
 	return errors.Join(problems...)
 }

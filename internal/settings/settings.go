@@ -235,7 +235,7 @@ func (s *Settings) table() []Setting {
 			Help: "The lowest level that is logged."},
 
 		{Name: "COBRO_API_URL", Of: Review, Default: "http://" + DefaultListen, kind: webAddress, Help: "Address of cobro api."},
-		{Name: "COBRO_DATA", Of: besideDev | Review | DevProgram, Default: ".cobro", kind: path,
+		{Name: "COBRO_DATA", Of: besideDev | Review | Subscribe | Doctor | DevProgram, Default: ".cobro", kind: path,
 			Help: "Data folder of a running dev, which gives what is not set here."},
 		{Name: "TEMPORAL_…", Of: connected, kind: family,
 			Help: "Where Temporal is, as every Temporal tool reads it: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…, or a profile."},
