@@ -107,7 +107,7 @@ var layers = map[string]struct {
 		"internal/djangoathm", "internal/doctor", "internal/flows", "internal/ledger", "internal/outbound", "internal/process", "internal/runner",
 		"internal/seal", "internal/serve", "internal/settings", "internal/store", "internal/telemetry", "internal/temporalclient", "internal/tracing",
 	}, "flags and wiring"},
-	"cmd/athmovil-sim":    {[]string{"athmovil/athmovilsim", "internal/commandline", "internal/telemetry"}, "flags and wiring"},
+	"cmd/athmovil-sim":    {[]string{"athmovil/athmovilsim", "private", "internal/commandline", "internal/telemetry"}, "flags and wiring"},
 	"examples/receivers":  {[]string{"worker", "activities", "payment"}, "what a merchant may import"},
 	"examples/receipts":   {[]string{"worker", "activities", "payment", "money"}, "what a merchant may import"},
 	"examples/orders":     {[]string{"worker", "activities", "payment"}, "what a merchant may import"},

@@ -2,6 +2,9 @@ package athmovil
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -50,9 +53,11 @@ type ReportRow struct {
 
 // RowError is a row of a report that cannot be read.
 type RowError struct {
-	Index           int    // from 0
-	ReferenceNumber string // empty if it cannot be read
-	Err             error  // names the fields, never their values
+	Index           int       // from 0
+	ReferenceNumber string    // empty if it cannot be read
+	Date            time.Time // in [Location]; zero if it cannot be read
+	Digest          string    // of all that the row says: the same in every report that has it
+	Err             error     // names the fields, never their values
 }
 
 // Error implements the error interface.
@@ -73,17 +78,24 @@ func ParseReport(body []byte) (Report, error) {
 	for i, element := range elements {
 		o, err := parseObject(element)
 		if err != nil {
-			report.Quarantined = append(report.Quarantined, RowError{Index: i, Err: err})
+			report.Quarantined = append(report.Quarantined, RowError{Index: i, Digest: digestOf(element), Err: err})
 			continue
 		}
 		row := readRow(o)
 		if err := o.completeRow(); err != nil {
-			report.Quarantined = append(report.Quarantined, RowError{Index: i, ReferenceNumber: row.ReferenceNumber, Err: err})
+			report.Quarantined = append(report.Quarantined, RowError{
+				Index: i, ReferenceNumber: row.ReferenceNumber, Date: row.Date, Digest: digestOf(element), Err: err,
+			})
 			continue
 		}
 		report.Rows = append(report.Rows, row)
 	}
 	return report, nil
+}
+
+func digestOf(element json.RawMessage) string {
+	sum := sha256.Sum256([]byte(canonical(element)))
+	return hex.EncodeToString(sum[:])
 }
 
 // parseSearch reads the response to a search: an object for one match, an array

@@ -10,7 +10,7 @@
 // JSON carries the real text, because API responses and notifications contain
 // it, and so do workflow histories, encrypted.
 //
-// [Token] is a secret, such as an API key. Make one with [NewToken]. It prints as
+// [Token] is a secret, such as an API key. Make one with [NewToken] or [ReadFile]. It prints as
 // [Mark] too, and it cannot be marshaled at all. The one place that sends it
 // calls [Token.Reveal], which is easy to search for.
 //
@@ -22,6 +22,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"strings"
 )
 
 // Mark is what logs and error messages show in place of a private value. An
@@ -45,6 +47,28 @@ type Token struct{ secret string }
 
 // NewToken wraps secret.
 func NewToken(secret string) Token { return Token{secret: secret} }
+
+// maxFile is the largest file that [ReadFile] takes, in bytes.
+const maxFile = 64 << 10
+
+// ReadFile reads a secret from a file, as container platforms mount them. One line
+// break at the end does not belong to it. A file of more than 64 KiB is an error:
+// nobody's secret is that long, and a device may have no end.
+func ReadFile(path string) (Token, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return Token{}, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return Token{}, err
+	}
+	if len(data) > maxFile {
+		return Token{}, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	}
+	return Token{secret: strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")}, nil
+}
 
 // Reveal returns the secret itself, for the one place that sends it.
 func (t Token) Reveal() string { return t.secret }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,4 +51,19 @@ func TestJSONCarriesTextButNoToken(t *testing.T) {
 	_, err = json.Marshal(map[string]any{"token": private.NewToken(canary)})
 	require.ErrorIs(t, err, private.ErrMarshal)
 	require.NotContains(t, err.Error(), canary)
+}
+
+func TestReadFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "secret")
+	for content, want := range map[string]string{"": "", canary: canary, canary + "\n": canary, canary + "\r\n": canary, " a\n\n": " a\n"} {
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		got, err := private.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, want, got.Reveal())
+	}
+	_, err := private.ReadFile("/dev/zero")
+	require.EqualError(t, err, "/dev/zero is larger than 65536 bytes")
+	_, err = private.ReadFile(path + "-not-there")
+	require.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -7,14 +7,17 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // controlRoutes returns the control API and the phone page. Pages of other origins
-// cannot post to it, so no website can confirm a developer's payments.
+// cannot post to it, and neither can a page whose name its owner has pointed here,
+// so no website can confirm a developer's payments.
 func (s *Simulator) controlRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_sim/tickets", s.listTickets)
@@ -34,7 +37,26 @@ func (s *Simulator) controlRoutes() http.Handler {
 	mux.HandleFunc("GET /_sim/clock", s.showClock)
 	mux.HandleFunc("POST /_sim/clock", s.setClock)
 	s.phoneRoutes(mux)
-	return http.NewCrossOriginProtection().Handler(mux)
+	return byKnownName(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// byKnownName refuses requests by a name that strangers can own. A page under such a
+// name that points here is of our origin to the browser that shows it. Strangers own
+// no address, no name without a dot, and none that is reserved for private use.
+func byKnownName(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		top := strings.ToLower(host[strings.LastIndex(host, ".")+1:])
+		reserved := slices.Contains([]string{"localhost", "internal", "local", "test"}, top) || host == "example.com" // of httptest
+		if strings.Contains(host, ".") && !reserved && net.ParseIP(host) == nil {
+			http.Error(w, "use the address of the simulator, such as 127.0.0.1, and not the name "+strconv.Quote(host), http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // ticketView is a ticket in the control API.

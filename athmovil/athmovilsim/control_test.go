@@ -3,6 +3,7 @@ package athmovilsim_test
 import (
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
@@ -321,4 +322,24 @@ func TestLogDropsOldestEntries(t *testing.T) {
 	}
 	require.True(t, slices.IsSorted(numbers))
 	require.InDelta(t, athmovilsim.LogLimit+1, numbers[len(numbers)-1], 0)
+}
+
+// A page of a stranger whose name points here is of our origin to a browser.
+func TestNamesOfStrangersAreRefused(t *testing.T) {
+	t.Parallel()
+	w := start(t, athmovilsim.Config{})
+	ticket := w.create(nil)
+	for host, want := range map[string]int{
+		"evil.example": http.StatusMisdirectedRequest, "evil.example:8091": http.StatusMisdirectedRequest, "127.0.0.1.evil.example": http.StatusMisdirectedRequest,
+		"localhost:8091": http.StatusOK, "simulator:8091": http.StatusOK, "dev.localhost": http.StatusOK, "host.docker.internal": http.StatusOK,
+		"127.0.0.1": http.StatusOK, "10.0.0.7:8091": http.StatusOK, "[::1]:8091": http.StatusOK, "[::ffff:127.0.0.1]:8091": http.StatusOK,
+	} {
+		for _, path := range []string{"/", "/_sim/tickets/" + ticket.id} {
+			request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+			request.Host = host
+			response := httptest.NewRecorder()
+			w.sim.Control().ServeHTTP(response, request)
+			require.Equal(t, want, response.Code, host+path)
+		}
+	}
 }

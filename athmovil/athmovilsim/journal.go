@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -61,16 +62,19 @@ func openJournal(path string, replay func(change)) (*journal, error) {
 	if path == "" {
 		return &journal{}, nil
 	}
-	_, err := os.Stat(path)
+	info, err := os.Stat(path)
 	fresh := errors.Is(err, os.ErrNotExist)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("journal %s: is not a regular file", path)
+	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	if err := file.Chmod(0o600); err != nil { // it may have been created by hand
+	if err := replayFile(file, replay); err != nil {
 		return nil, errors.Join(fmt.Errorf("journal %s: %w", path, err), file.Close())
 	}
-	if err := replayFile(file, replay); err != nil {
+	if err := file.Chmod(0o600); err != nil { // it may have been created by hand
 		return nil, errors.Join(fmt.Errorf("journal %s: %w", path, err), file.Close())
 	}
 	if fresh {
@@ -87,6 +91,9 @@ func replayFile(file *os.File, replay func(change)) error {
 	content, err := io.ReadAll(file)
 	if err != nil {
 		return err
+	}
+	if first := `{"version":`; !strings.HasPrefix(first, string(content[:min(len(content), len(first))])) {
+		return errors.New("is not a journal; name another file")
 	}
 	good := 0
 	for line := 1; good < len(content); line++ {

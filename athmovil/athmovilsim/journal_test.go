@@ -118,19 +118,32 @@ func TestEveryJournalPrefixIsConsistent(t *testing.T) {
 func TestUnreadableJournalIsRefused(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ content, want string }{
-		{"not json\n{\"version\":1}\n", "line 1 is not readable"},
+		{"not json\n{\"version\":1}\n", "is not a journal"},
+		{"somebody's notes, in half a line", "is not a journal"},
 		{"{\"version\":1}\n{\"ticket\":7}\n{}\n", "line 2 is not readable"},
 		{"{\"version\":2}\n", "version 2"},
-		{"{\"clock\":{}}\n", "version 0"},
+		{"{\"version\":1\n", "line 1 is not readable"},
+		{"{\"clock\":{}}\n", "is not a journal"},
 		{"{\"version\":1,\"key\":\"bm90IGEga2V5\"}\n", "signing key"},
 	}
 	for _, tt := range tests {
 		path := filepath.Join(t.TempDir(), "gateway.journal")
 		require.NoError(t, os.WriteFile(path, []byte(tt.content), 0o600))
+		require.NoError(t, os.Chmod(path, 0o644))
 		_, err := athmovilsim.New(athmovilsim.Config{Journal: path})
 		require.ErrorContains(t, err, tt.want)
+		left, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, tt.content, string(left))
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		if tt.want == "is not a journal" {
+			require.Equal(t, os.FileMode(0o644), info.Mode().Perm(), "it is somebody else's file")
+		}
 	}
-	_, err := athmovilsim.New(athmovilsim.Config{Journal: filepath.Join(t.TempDir(), "no", "such", "folder")})
+	_, err := athmovilsim.New(athmovilsim.Config{Journal: t.TempDir()})
+	require.ErrorContains(t, err, "is not a regular file")
+	_, err = athmovilsim.New(athmovilsim.Config{Journal: filepath.Join(t.TempDir(), "no", "such", "folder")})
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/cobropay/cobro/athmovil/athmovilsim"
 	"github.com/cobropay/cobro/internal/commandline"
 	"github.com/cobropay/cobro/internal/telemetry"
+	"github.com/cobropay/cobro/private"
 )
 
 // Exit codes.
@@ -117,7 +118,7 @@ func variable(flag string) string {
 
 // setting returns a flag's value from its environment variable, or from the file that
 // the variable with _FILE names, as container platforms mount secrets. It returns nil
-// if neither is set.
+// if neither says anything.
 func setting(flag string, getenv func(string) string) (any, error) {
 	if value := getenv(variable(flag)); value != "" {
 		return value, nil
@@ -126,11 +127,14 @@ func setting(flag string, getenv func(string) string) (any, error) {
 	if path == "" {
 		return nil, nil
 	}
-	content, err := os.ReadFile(path)
+	content, err := private.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s_FILE: %w", variable(flag), err)
 	}
-	return strings.TrimRight(string(content), "\r\n"), nil
+	if content.IsZero() {
+		return nil, nil
+	}
+	return content.Reveal(), nil
 }
 
 // serve runs the simulator until ctx ends.

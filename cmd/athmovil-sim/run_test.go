@@ -173,8 +173,11 @@ func TestInvalidCommandLineExplainsItself(t *testing.T) {
 func TestAFlagSetToNothingIsNotSet(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
+	empty := filepath.Join(t.TempDir(), "empty")
+	require.NoError(t, os.WriteFile(empty, []byte("\n"), 0o600))
+	byFile := func(name string) string { return map[string]string{"ATHSIM_LISTEN_FILE": empty}[name] }
 	for _, args := range [][]string{{"--listen", "", "--control-listen="}, nil} {
-		got, _, done := parse(args, nothing, &stdout, &stderr)
+		got, _, done := parse(args, byFile, &stdout, &stderr)
 		require.False(t, done, stderr.String())
 		require.Equal(t, "127.0.0.1:8090", got.Listen)
 		require.Equal(t, "127.0.0.1:8091", got.ControlListen)

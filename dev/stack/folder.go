@@ -72,7 +72,7 @@ type secretsFile struct {
 
 func (f *folder) secrets() (secrets, error) {
 	path := f.file("secrets.json")
-	data, err := os.ReadFile(path)
+	data, err := private.ReadFile(path)
 	var kept secretsFile
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -83,7 +83,7 @@ func (f *folder) secrets() (secrets, error) {
 	case err != nil:
 		return secrets{}, err
 	default:
-		if err := json.Unmarshal(data, &kept); err != nil {
+		if err := json.Unmarshal([]byte(data.Reveal()), &kept); err != nil {
 			return secrets{}, fmt.Errorf("%s: %w", path, err)
 		}
 	}

@@ -460,6 +460,25 @@ func TestUIServesPageAndAPI(t *testing.T) {
 	require.Contains(t, string(body), `"2592000s"`, "thirty days of retention")
 }
 
+// A page of a stranger whose name points here is of our origin to a browser.
+func TestUIRefusesNamesOfStrangers(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]int{
+		"evil.example:8233": http.StatusMisdirectedRequest, "evil.example": http.StatusMisdirectedRequest,
+		"localhost:8233": http.StatusOK, "127.0.0.1:8233": http.StatusOK, "[::1]:8233": http.StatusOK,
+	} {
+		for _, path := range []string{"/", "/api/v1/namespaces/" + one.server.Namespace()} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, one.ui.URL()+path, nil)
+			require.NoError(t, err)
+			request.Host = host
+			response, err := http.DefaultClient.Do(request)
+			require.NoError(t, err)
+			require.NoError(t, response.Body.Close())
+			require.Equal(t, want, response.StatusCode, host+path)
+		}
+	}
+}
+
 func TestStartUIRejectsUnusableOptions(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -5,15 +5,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
+	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/temporalio/ui-server/v2/server"
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+	"github.com/temporalio/ui-server/v2/server/api"
 	uiconfig "github.com/temporalio/ui-server/v2/server/config"
-	"github.com/temporalio/ui-server/v2/server/server_options"
+	"github.com/temporalio/ui-server/v2/server/csrf"
+	"github.com/temporalio/ui-server/v2/server/headers"
+	"github.com/temporalio/ui-server/v2/server/route"
+	"github.com/temporalio/ui-server/v2/ui"
 )
 
 // UIOptions configure [StartUI].
@@ -42,14 +49,14 @@ type UIOptions struct {
 // UI is a running web interface.
 type UI struct {
 	address netip.AddrPort
-	server  *server.Server
+	server  *http.Server
 	stopped chan struct{} // closed when the server's goroutine has ended
 	stop    sync.Once
 }
 
-// StartUI starts Temporal's web interface and returns when it answers. It has
-// no authentication, and fetches neither news nor new versions. A taken
-// port is a [*PortTakenError]. The caller calls [UI.Stop].
+// StartUI starts Temporal's web interface. It has no authentication, answers no
+// request that comes by the name of another host, and fetches neither news nor new
+// versions. A taken port is a [*PortTakenError]. The caller calls [UI.Stop].
 func StartUI(ctx context.Context, o UIOptions) (*UI, error) {
 	if o.TemporalAddress == "" {
 		return nil, errors.New("temporal UI: UIOptions.TemporalAddress is required")
@@ -58,32 +65,76 @@ func StartUI(ctx context.Context, o UIOptions) (*UI, error) {
 	if err != nil {
 		return nil, err
 	}
-	ui := &UI{
+	handler, err := handleUI(&uiconfig.Config{
+		TemporalGRPCAddress: o.TemporalAddress,
+		EnableUI:            true,
+		DefaultNamespace:    cmp.Or(o.Namespace, defaultNamespace),
+		DisableNewsFetch:    true,
+		Codec:               uiconfig.Codec{Endpoint: o.CodecEndpoint},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("temporal UI: %w", err)
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address.String())
+	if err != nil {
+		return nil, &PortTakenError{Address: address.String(), Flag: o.ListenFlag, Err: unwrapOp(err)}
+	}
+	started := &UI{
 		address: address,
-		server: server.NewServer(server_options.WithConfigProvider(&uiconfig.Config{
-			TemporalGRPCAddress: o.TemporalAddress,
-			Host:                bracketed(address.Addr()),
-			Port:                int(address.Port()),
-			EnableUI:            true,
-			DefaultNamespace:    cmp.Or(o.Namespace, defaultNamespace),
-			DisableNewsFetch:    true,
-			HideLogs:            true,
-			Codec:               uiconfig.Codec{Endpoint: o.CodecEndpoint},
-			// There is no TLS here, and browsers keep a Secure cookie away from
-			// http://127.0.0.1.
-			CORS: uiconfig.CORS{CookieInsecure: true},
-		})),
+		server:  &http.Server{Handler: byOwnName(handler), ReadHeaderTimeout: 10 * time.Second},
 		stopped: make(chan struct{}),
 	}
 	go func() { // Stop waits for it
-		defer close(ui.stopped)
-		_ = ui.server.Start() // nil after Stop; anything else ends the process
+		defer close(started.stopped)
+		_ = started.server.Serve(listener) // after Stop; a listener on loopback does not break
 	}()
-	if err := ui.awaitReady(ctx); err != nil {
-		ui.Stop()
+	return started, nil
+}
+
+// handleUI does what the interface's own server does, which can be given neither a
+// listener nor a handler in front of it.
+func handleUI(cfg *uiconfig.Config) (http.Handler, error) {
+	provider, err := uiconfig.NewConfigProviderWithRefresh(cfg)
+	if err != nil {
 		return nil, err
 	}
-	return ui, nil
+	assets, err := ui.Assets()
+	if err != nil {
+		return nil, err
+	}
+	if assets, err = fs.Sub(assets, "local"); err != nil {
+		return nil, err
+	}
+	// There is no TLS here, and browsers keep a Secure cookie away from
+	// http://127.0.0.1.
+	const secureCookie = false
+	e := echo.New()
+	e.Use(middleware.Recover(), middleware.Gzip(), middleware.Secure(),
+		csrf.EnsureTokenCookie(secureCookie), middleware.CSRFWithConfig(csrf.MiddlewareConfig(provider, secureCookie)))
+	route.SetHealthRoute(e)
+	forwarded := []api.Middleware{headers.WithForwardHeaders([]string{"Caller-Type"})}
+	if err := errors.Join(route.SetAPIRoutes(e, provider, forwarded), route.SetUIRoutes(e, "", assets, provider)); err != nil {
+		return nil, err
+	}
+	route.SetRenderRoute(e, "/")
+	return e, nil
+}
+
+// byOwnName refuses requests by any other name than localhost. A page whose name its
+// owner has pointed to 127.0.0.1 is of our origin to the browser that shows it, and
+// could end workflows. Addresses cannot be pointed elsewhere.
+func byOwnName(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		if !strings.EqualFold(host, "localhost") && net.ParseIP(strings.Trim(host, "[]")) == nil {
+			http.Error(w, "open the Temporal UI as http://127.0.0.1 or http://localhost, with its port", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // URL returns the address to open, without a slash at the end.
@@ -99,51 +150,7 @@ func (ui *UI) Origins() []string {
 // nothing; concurrent calls wait.
 func (ui *UI) Stop() {
 	ui.stop.Do(func() {
-		ui.server.Stop()
+		_ = ui.server.Close() // who is cut sees it
 		<-ui.stopped
 	})
-}
-
-func (ui *UI) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	browser := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for {
-		err := healthy(ctx, browser, ui.URL()+"/healthz")
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("temporal UI is not ready: %w", cmp.Or(err, ctx.Err()))
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
-
-func healthy(ctx context.Context, browser *http.Client, url string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	response, err := browser.Do(request)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, response.Body)
-	if err := errors.Join(err, response.Body.Close()); err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", url, response.Status)
-	}
-	return nil
-}
-
-// bracketed is how the interface wants a host: it appends a colon and the port.
-func bracketed(host netip.Addr) string {
-	if host.Is6() {
-		return "[" + host.String() + "]"
-	}
-	return host.String()
 }

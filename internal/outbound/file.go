@@ -299,11 +299,11 @@ func (r *reader) secret(text string) (private.Token, error) {
 			return private.Token{}, fmt.Errorf("the variable %s is not set", name)
 		}
 	} else if path, ok := strings.CutPrefix(text, "file:"); ok {
-		read, err := os.ReadFile(path)
+		read, err := private.ReadFile(path)
 		if err != nil {
 			return private.Token{}, err
 		}
-		text = string(read)
+		text = read.Reveal()
 	}
 	return parseSecret(text)
 }

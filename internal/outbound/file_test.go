@@ -111,6 +111,7 @@ func TestLoadReportsMistakes(t *testing.T) {
 		{"a long secret", secrets("[whsec_" + strings.Repeat("Y2Fu", 21) + "YXI=]"), "24 to 64 bytes, and this one has 65"},
 		{"a variable that is not set", secrets(`["env:NOBODYS"]`), "the variable NOBODYS is not set"},
 		{"a file that is not there", secrets(`["file:/none/such"]`), "/none/such"},
+		{"a file without an end", secrets(`["file:/dev/zero"]`), "is larger than"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

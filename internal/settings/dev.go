@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/cobropay/cobro/private"
@@ -43,7 +42,7 @@ func ReadDev(getenv func(string) string) (Dev, error) {
 	}
 	named := getenv("COBRO_DATA")
 	path := filepath.Join(cmp.Or(named, ".cobro"), "addresses.json")
-	data, err := os.ReadFile(path)
+	data, err := private.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && named == "" {
 		return Dev{}, nil // no dev here; whoever needs something says what is missing
 	}
@@ -55,7 +54,7 @@ func ReadDev(getenv func(string) string) (Dev, error) {
 
 		Simulator string `json:"gateway_control"`
 	}
-	if err := json.Unmarshal(data, &dev); err != nil {
+	if err := json.Unmarshal([]byte(data.Reveal()), &dev); err != nil {
 		return Dev{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if dev.Simulator == "" {

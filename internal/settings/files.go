@@ -2,17 +2,14 @@ package settings
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"strings"
+
+	"github.com/cobropay/cobro/private"
 )
 
-const (
-	fileSuffix = "_FILE"
-	// maxSecret bounds what is read of a file, in bytes.
-	maxSecret = 64 << 10
-)
+const fileSuffix = "_FILE"
 
 // Files lets every secret NAME be in the file that NAME_FILE names, as container
 // platforms mount them. One line break at its end does not count. A file that
@@ -33,26 +30,9 @@ func Files(getenv func(string) string) func(string) string {
 		if value != "" || !secrets[name] || getenv(name+fileSuffix) == "" {
 			return value
 		}
-		value, _ = readSecret(getenv(name + fileSuffix))
-		return value
+		read, _ := private.ReadFile(getenv(name + fileSuffix))
+		return read.Reveal()
 	}
-}
-
-func readSecret(path string) (string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
-	if err != nil {
-		return "", err
-	}
-	if len(data) > maxSecret {
-		return "", fmt.Errorf("%s is larger than %d bytes", path, maxSecret)
-	}
-	value := strings.TrimSuffix(string(data), "\n")
-	return strings.TrimSuffix(value, "\r"), nil
 }
 
 // CheckFiles reports what is wrong with the files of secrets, for programs that
@@ -77,11 +57,11 @@ func checkFile(s Setting, getenv func(string) string) []Problem {
 	case getenv(s.Name) != "":
 		return []Problem{{Setting: name, Problem: "is set beside " + s.Name, Do: "remove one of the two"}}
 	}
-	value, err := readSecret(file)
+	value, err := private.ReadFile(file)
 	if err != nil {
 		return []Problem{{Setting: name, Problem: "names a file that cannot be read: " + err.Error(), Do: "fix the path, or let this program's user read it"}}
 	}
-	if value == "" {
+	if value.IsZero() {
 		return []Problem{{Setting: name, Problem: "names an empty file", Do: "put the secret into " + file}}
 	}
 	info, err := os.Stat(file)

@@ -83,6 +83,7 @@ func TestMistakes(t *testing.T) {
 		"a secret here and there":   {map[string]string{"COBRO_API_KEY_FILE": "/x"}, "beside COBRO_API_KEY", "remove one", false},
 		"a secret in no file":       {map[string]string{"COBRO_API_KEY": "", "COBRO_API_KEY_FILE": "/nowhere/key"}, "cannot be read", "fix the path", false},
 		"a directory for a secret":  {map[string]string{"COBRO_API_KEY": "", "COBRO_API_KEY_FILE": "/"}, "cannot be read", "fix the path", false},
+		"a device for a secret":     {map[string]string{"COBRO_API_KEY": "", "COBRO_API_KEY_FILE": "/dev/zero"}, "cannot be read", "fix the path", false},
 		"a negative duration":       {map[string]string{"COBRO_WAIT": "-1s"}, "not a duration", `"30s"`, false},
 		"the webhooks' address":     {map[string]string{"COBRO_PUBLIC_URL": "https://pay.example/webhooks/athmovil/" + canary}, "path of the webhooks", "end it before", false},
 		"credentials in an address": {map[string]string{"COBRO_PUBLIC_URL": "https://me:" + canary + "@pay.example"}, "not an address", "https://", false},

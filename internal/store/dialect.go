@@ -6,6 +6,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -30,11 +31,13 @@ type dialect struct {
 	migrating  lock.SessionLocker // keeps two migrations apart; nil where a file's lock does
 	// create makes an empty database where a missing one can be made.
 	create func(dsn string) error
-	// open returns the pool of writers and that of readers.
+	// open returns the pool of writers and that of readers, and changes nothing.
 	open func(dsn string) (writer, readers *sql.DB, err error)
 	// check refuses a database that cannot keep this package's promises, and
 	// may be nil.
 	check func(ctx context.Context, db *sql.DB) error
+	// adopt settles how a database of ours is kept, and may be nil.
+	adopt func(ctx context.Context, dsn string, writer *sql.DB) error
 	// passing reports whether an error is transient: the same transaction may
 	// succeed when it is retried.
 	passing func(error) bool
@@ -75,6 +78,7 @@ func sqlite() dialect {
 		hasTable:   `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
 		create:     createSQLite,
 		open:       openSQLite,
+		adopt:      adoptSQLite,
 		// Writers wait for the file in SQLite's busy handler; no other error is
 		// worth a retry.
 		passing: func(error) bool { return false },
@@ -90,12 +94,9 @@ func openSQLite(dsn string) (writer, readers *sql.DB, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if err := checkSQLiteFile(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("there is no database yet: run cobro migrate: %w", err)
 	} else if err != nil {
-		return nil, nil, err
-	}
-	if err := restrict(path); err != nil {
 		return nil, nil, err
 	}
 	// One writer per process: its transactions queue in Go, where waiting is
@@ -117,20 +118,68 @@ func createSQLite(dsn string) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	return file.Close()
 }
 
-// restrict makes a database file readable by its owner only. SQLite gives its
-// journal the same permissions.
-func restrict(path string) error {
-	if err := os.Chmod(path, 0o600); err != nil {
-		return fmt.Errorf("keep others from the store's file: %w", err)
+// sqliteMagic begins every file of SQLite that is not empty.
+const sqliteMagic = "SQLite format 3\x00"
+
+// checkSQLiteFile returns an error unless a file can be a database: one that
+// COBRO_STORE names by mistake must stay as it is.
+func checkSQLiteFile(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	head := make([]byte, len(sqliteMagic))
+	switch n, err := io.ReadFull(file, head); {
+	case errors.Is(err, io.EOF): // empty, as createSQLite makes it
+		return nil
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return err
+	case string(head[:n]) != sqliteMagic:
+		return fmt.Errorf("%s is not a database", path)
 	}
 	return nil
+}
+
+// adoptSQLite makes a database file readable by its owner only, unless it is
+// another program's.
+func adoptSQLite(ctx context.Context, dsn string, writer *sql.DB) error {
+	path, err := sqlitePath(dsn)
+	if err != nil {
+		return err
+	}
+	var tables, ours int
+	if err := writer.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(CASE WHEN name = $1 THEN 1 END) FROM sqlite_master`, schemaTable).
+		Scan(&tables, &ours); err != nil {
+		return err
+	}
+	if tables > 0 && ours == 0 {
+		return fmt.Errorf("%s is a database of another program", path)
+	}
+	for _, part := range []string{"", "-wal", "-shm"} { // SQLite gives later ones the mode of the first
+		if err := os.Chmod(path+part, 0o600); err != nil && !(part != "" && errors.Is(err, fs.ErrNotExist)) {
+			return fmt.Errorf("keep others from the store's file: %w", err)
+		}
+	}
+	_, err = writer.ExecContext(ctx, `PRAGMA journal_mode = WAL`) // the file remembers it
+	return err
 }
 
 func sqlitePath(dsn string) (string, error) {
@@ -151,7 +200,6 @@ func sqliteURI(path string, settings url.Values) string {
 	for name, value := range map[string]string{
 		"mode":          "rw", // a missing file is an error, not a new database
 		"_busy_timeout": "5000",
-		"_journal_mode": "WAL",
 		"_synchronous":  "FULL",
 		"_foreign_keys": "1",
 		"_dqs":          "0",

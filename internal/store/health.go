@@ -30,6 +30,11 @@ func Await(ctx context.Context, cfg Config, wait time.Duration) (*Store, error) 
 	defer cancel()
 	for told := false; ; told = true {
 		s, err := Open(ctx, cfg)
+		if err == nil && s.dialect.adopt != nil {
+			if err = s.dialect.adopt(ctx, cfg.DSN, s.writer); err != nil {
+				return nil, errors.Join(fmt.Errorf("open the store: %w", err), s.Close())
+			}
+		}
 		if err == nil || errors.Is(err, fs.ErrNotExist) || newer(err) || refused(err) {
 			return s, err
 		}

@@ -52,6 +52,11 @@ func migrate(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(d.hint(err), readers.Close(), writer.Close()) }()
+	if d.adopt != nil {
+		if err := d.adopt(ctx, cfg.DSN, writer); err != nil {
+			return err
+		}
+	}
 
 	files, err := fs.Sub(migrationFiles, d.migrations)
 	if err != nil {

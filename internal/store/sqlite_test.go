@@ -140,12 +140,50 @@ func TestMigrateSaysWhatItDid(t *testing.T) {
 	require.Contains(t, log.String(), `msg="store migrated" schema=1`)
 }
 
+// What COBRO_STORE names by mistake stays as it is.
+func TestFilesOfOthersStayAsTheyAre(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	text, short, other := filepath.Join(folder, "text"), filepath.Join(folder, "short"), filepath.Join(folder, "other.db")
+	require.NoError(t, os.WriteFile(text, []byte("not a database, and longer than its first bytes"), 0o600))
+	require.NoError(t, os.WriteFile(short, []byte("SQLite"), 0o600))
+	db := raw(t, store.Config{DSN: other})
+	_, err := db.ExecContext(t.Context(), `CREATE TABLE theirs (id INTEGER)`)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	for file, want := range map[string]string{
+		text: "is not a database", short: "is not a database", other: "of another program", folder: "is not a regular file",
+	} {
+		require.NoError(t, os.Chmod(file, 0o755))
+		before, err := os.Stat(file)
+		require.NoError(t, err)
+		content, _ := os.ReadFile(file) // of a folder there is none
+		cfg := store.Config{DSN: "sqlite:" + file, Sealer: storetest.NewSealer(t)}
+		require.ErrorContains(t, store.Migrate(t.Context(), cfg), want, file)
+		_, err = store.Open(t.Context(), cfg)
+		require.Error(t, err, file)
+		after, err := os.Stat(file)
+		require.NoError(t, err)
+		require.Equal(t, before.Mode(), after.Mode(), file)
+		left, _ := os.ReadFile(file)
+		require.Equal(t, content, left, file)
+	}
+}
+
 func TestFilesAreTheOwnersAlone(t *testing.T) {
 	t.Parallel()
 	cfg := migrated(t)
 	require.NoError(t, os.Chmod(path(cfg), 0o644))
-	s := open(t, cfg)
-	_, err := s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_1")})
+	opened, err := store.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	require.NoError(t, opened.Close())
+	info, err := os.Stat(path(cfg))
+	require.NoError(t, err)
+	require.Equal(t, fs.FileMode(0o644), info.Mode().Perm(), "to open it changes nothing")
+	s, err := store.Await(t.Context(), cfg, time.Minute)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	_, err = s.RecordPayment(t.Context(), ledger.Change{Record: sample("pay_1")})
 	require.NoError(t, err)
 	files, err := filepath.Glob(filepath.Join(filepath.Dir(path(cfg)), "*"))
 	require.NoError(t, err)

@@ -103,7 +103,8 @@ const defaultTimeout = 5 * time.Second
 // Open opens a database that [Migrate] has brought to this program's schema.
 // The error is a [*SchemaError] if it has another schema, an
 // [io/fs.ErrNotExist] if the file is missing, and an [ErrUnreachable] if it
-// does not answer. The caller closes the store.
+// does not answer. It leaves a SQLite file as it is, its mode included; [Migrate]
+// and [Await] make it readable by its owner only. The caller closes the store.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Sealer == nil {
 		return nil, errors.New("open the store: a sealer is required")

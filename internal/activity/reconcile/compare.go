@@ -100,9 +100,14 @@ func (c *comparison) missingThere(p payment.Payment) {
 	}
 }
 
-// unreadable notes a row that was set aside.
+// unreadable notes a row that was set aside. Its id is that of its content: its place
+// in the report changes.
 func (c *comparison) unreadable(row athmovil.RowError) {
-	c.add(payment.MismatchUnreadableRow, nil, row.ReferenceNumber, "", fmt.Sprintf("%s, row %d: %v", c.day, row.Index, row.Err))
+	c.found = append(c.found, payment.Mismatch{
+		ID:   ledger.DeriveMismatchID(payment.MismatchUnreadableRow, row.ReferenceNumber, row.Digest),
+		Kind: payment.MismatchUnreadableRow, ReferenceNumber: row.ReferenceNumber, Source: payment.FoundByReconciliation,
+		Theirs: fmt.Sprintf("%s, row %d: %v", c.day, row.Index, row.Err),
+	})
 }
 
 // paymentIDIn finds our payment's id in a row's metadata; it was put into the

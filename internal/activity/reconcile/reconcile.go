@@ -5,6 +5,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	sdk "go.temporal.io/sdk/activity"
@@ -75,9 +76,13 @@ func (r *Reconcile) CompareSpan(ctx context.Context, in activity.CompareSpanInpu
 	if err != nil {
 		return activity.CompareSpanResult{}, gateway.Error(err)
 	}
-	result := activity.CompareSpanResult{Quarantined: len(report.Quarantined)}
+	unreadable, err := r.unreadable(ctx, in, report.Quarantined)
+	if err != nil {
+		return activity.CompareSpanResult{}, err
+	}
+	result := activity.CompareSpanResult{Quarantined: len(unreadable)}
 	c := newComparison(in.From.In(athmovil.Location()).Format(time.DateOnly))
-	for _, row := range report.Quarantined {
+	for _, row := range unreadable {
 		c.unreadable(row)
 	}
 	for _, row := range report.Rows {
@@ -112,6 +117,36 @@ func (r *Reconcile) CompareSpan(ctx context.Context, in activity.CompareSpanInpu
 	result.Mismatches = c.found[:min(len(c.found), maxMismatches)]
 	result.Omitted = len(c.found) - len(result.Mismatches)
 	return result, nil
+}
+
+// unreadable returns the rows of a span itself that cannot be read, out of those of a
+// wider report. Of rows whose date is what cannot be read, only a report of the span
+// alone tells.
+func (r *Reconcile) unreadable(ctx context.Context, in activity.CompareSpanInput, wider []athmovil.RowError) ([]athmovil.RowError, error) {
+	var found []athmovil.RowError
+	undated := func(row athmovil.RowError) bool { return row.Date.IsZero() }
+	for _, row := range wider {
+		if !undated(row) && !row.Date.Before(in.From) && row.Date.Before(in.To) {
+			found = append(found, row)
+		}
+	}
+	last := in.To.Add(-time.Second) // a report has the rows of its last second
+	if now := r.now(); last.After(now) {
+		last = now
+	}
+	if !slices.ContainsFunc(wider, undated) || !in.From.Before(last) {
+		return found, nil
+	}
+	report, err := r.Client.TransactionReport(ctx, in.From, last)
+	if err != nil {
+		return nil, gateway.Error(err)
+	}
+	for _, row := range report.Quarantined {
+		if undated(row) {
+			found = append(found, row)
+		}
+	}
+	return found, nil
 }
 
 // heartbeat says that the work goes on; a dry run has nobody to say it to.

@@ -2,9 +2,11 @@ package reconcile_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,4 +138,67 @@ func TestRefundsInReviewAreAllOfThem(t *testing.T) {
 	got, err := r.RefundsInReview(t.Context(), activity.None{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"ref_3", "ref_1"}, got.RefundIDs)
+}
+
+// nobody is a store without payments.
+type nobody struct{ reconcile.Store }
+
+func (nobody) CompletedPayments(context.Context, time.Time, time.Time, ledger.Cursor, int) ([]payment.Payment, error) {
+	return nil, nil
+}
+
+// A report is asked for with some minutes on both sides, so the rows there are in two.
+func TestUnreadableRowsBelongToOneSpan(t *testing.T) {
+	t.Parallel()
+	midnight := time.Date(2026, time.March, 2, 0, 0, 0, 0, athmovil.Location())
+	rows := []struct {
+		at   time.Time // as the gateway knows
+		text string
+	}{
+		{midnight.Add(-5 * time.Minute), `{"date":"2026-03-01 23:55:00","referenceNumber":"rn-1"}`},
+		{midnight.Add(-time.Minute), `"no row at all"`},
+		{midnight.Add(-time.Second), `{"date":"soon","referenceNumber":"rn-2"}`},
+		{midnight, `{"referenceNumber":"rn-3"}`},
+		{midnight.Add(5 * time.Minute), `{"date":"2026-03-02 00:05:00.0","referenceNumber":"rn-4"}`},
+		{midnight.Add(13 * time.Hour), `{"referenceNumber":"rn-5"}`},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var asked struct{ FromDate, ToDate string }
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		var listed []string
+		for _, row := range rows {
+			if at := row.at.Format(time.DateTime); at >= asked.FromDate && at <= asked.ToDate {
+				listed = append(listed, row.text)
+			}
+		}
+		_, _ = fmt.Fprintf(w, "[%s]", strings.Join(listed, ","))
+	}))
+	t.Cleanup(server.Close)
+	client, err := athmovil.New(athmovil.Config{
+		PublicToken: "public", PrivateToken: private.NewToken("secret"), BaseURL: server.URL, ReportBaseURL: server.URL,
+	})
+	require.NoError(t, err)
+	t.Cleanup(client.CloseIdleConnections)
+	r := &reconcile.Reconcile{Client: client, Store: nobody{}, Now: func() time.Time { return midnight.AddDate(0, 0, 7) }}
+
+	told := map[string][]string{} // references by the mismatch's id
+	count := func(from, to time.Time) (references []string) {
+		got, err := r.CompareSpan(t.Context(), activity.CompareSpanInput{From: from.UTC(), To: to.UTC()})
+		require.NoError(t, err)
+		require.Len(t, got.Mismatches, got.Quarantined)
+		for _, m := range got.Mismatches {
+			require.Equal(t, payment.MismatchUnreadableRow, m.Kind)
+			told[m.ID] = append(told[m.ID], m.ReferenceNumber)
+			references = append(references, m.ReferenceNumber)
+		}
+		return references
+	}
+	require.ElementsMatch(t, []string{"rn-1", "", "rn-2"}, count(midnight.Add(-time.Hour), midnight))
+	require.ElementsMatch(t, []string{"rn-3", "rn-4"}, count(midnight, midnight.Add(time.Hour)))
+	require.Len(t, told, 5)
+	require.Len(t, count(midnight, midnight.AddDate(0, 0, 1)), 3, "in another span, at another place of the report")
+	require.Len(t, told, 6, "a row is told once")
 }
