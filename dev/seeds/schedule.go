@@ -10,9 +10,10 @@ import (
 
 // schedule is everything that will happen. The same seed always has the same one.
 type schedule struct {
-	Seed    uint64   `json:"seed"`
-	Sales   []sale   `json:"sales"`
-	Outages []outage `json:"outages"`
+	Seed      uint64    `json:"seed"`
+	Sales     []sale    `json:"sales"`
+	Outages   []outage  `json:"outages"`
+	Forgeries []forgery `json:"forgeries"`
 }
 
 // sale is one payment and what happens to it.
@@ -27,7 +28,6 @@ type sale struct {
 	Decision  string        `json:"decision"`         // what the customer does
 	After     time.Duration `json:"after"`            // how long after the payment was opened
 	Cancel    time.Duration `json:"cancel,omitempty"` // when the merchant cancels
-	Forged    bool          `json:"forged,omitempty"`
 	Refunds   []refund      `json:"refunds,omitempty"`
 	InApp     []int64       `json:"in_app,omitempty"` // refunds made in the ATH Business app once the outages are over
 }
@@ -70,6 +70,7 @@ func plan(seed uint64) schedule {
 			At: moment(r, length), Part: testcluster.Parts()[r.IntN(len(testcluster.Parts()))], Kill: r.IntN(4) > 0, For: moment(r, time.Second),
 		})
 	}
+	s.Forgeries = drawForgeries(r, len(s.Sales))
 	return s
 }
 
@@ -111,7 +112,6 @@ func drawSale(r *rand.Rand, i int) sale {
 	if r.IntN(8) == 0 {
 		s.Cancel = moment(r, 2*time.Second) + time.Millisecond
 	}
-	s.Forged = r.IntN(6) == 0
 	for j := range r.IntN(3) {
 		back := refund{Key: fmt.Sprintf("%s-back-%d", s.Key, j), Cents: 1 + r.Int64N(s.Cents), Times: 1 + r.IntN(3)}
 		if r.IntN(3) == 0 {

@@ -32,7 +32,7 @@ func (s *System) Export(ctx context.Context, folder string) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	return e.eachWorkflow(ctx, func(id, kind string, _ enumspb.WorkflowExecutionStatus) error {
+	return e.eachWorkflow(ctx, func(id, kind string, _ enumspb.WorkflowExecutionStatus, _ int64) error {
 		return e.write(ctx, id, filepath.Join(folder, kind+"."+strings.ReplaceAll(id, "/", "-")+".json"))
 	})
 }

@@ -27,6 +27,9 @@ type Merchant struct {
 	refunds  map[string]payment.Refund // guarded by mu
 	posted   []string                  // webhooks answered with 200; guarded by mu
 	received map[string]int            // notifications, by id; guarded by mu
+	// mismatches are the notifications of mismatches by payment and id, "" for those
+	// that concern none; guarded by mu.
+	mismatches map[string]map[string]bool
 }
 
 // M is a JSON object.
@@ -34,17 +37,23 @@ type M map[string]any
 
 // NewMerchant returns a merchant of a system.
 func NewMerchant(s *System) *Merchant {
-	return &Merchant{System: s, payments: map[string]payment.Status{}, refunds: map[string]payment.Refund{}, received: map[string]int{}}
+	return &Merchant{
+		System: s, payments: map[string]payment.Status{}, refunds: map[string]payment.Refund{}, received: map[string]int{},
+		mismatches: map[string]map[string]bool{},
+	}
 }
 
-// call is one HTTP request.
+// call is one HTTP request. A body that is no []byte is sent as JSON.
 func call(ctx context.Context, method, url string, header http.Header, body any) (int, []byte, error) {
 	var reader io.Reader = http.NoBody
-	if body != nil {
-		data, err := json.Marshal(body)
-		if err != nil {
+	data, raw := body.([]byte)
+	if body != nil && !raw {
+		var err error
+		if data, err = json.Marshal(body); err != nil {
 			return 0, nil, err
 		}
+	}
+	if body != nil {
 		reader = bytes.NewReader(data)
 	}
 	request, err := http.NewRequestWithContext(ctx, method, url, reader)
@@ -60,8 +69,8 @@ func call(ctx context.Context, method, url string, header http.Header, body any)
 		return 0, nil, err
 	}
 	defer func() { _ = response.Body.Close() }() // it was read
-	data, err := io.ReadAll(response.Body)
-	return response.StatusCode, data, err
+	answer, err := io.ReadAll(response.Body)
+	return response.StatusCode, answer, err
 }
 
 // Ask calls the API until the answer is final: neither a broken connection nor a
@@ -254,15 +263,19 @@ func (s *System) Fault(ctx context.Context, fault M) error {
 	return err
 }
 
-// Post posts a webhook once, as the gateway does, and remembers an accepted one.
-func (m *Merchant) Post(ctx context.Context, body M) error {
-	status, _, err := call(ctx, http.MethodPost, m.System.Addresses().WebhookURL, nil, body)
-	if err != nil || status != http.StatusOK {
-		return nil // the gateway does not retry either
+// Post posts a webhook once, as the gateway does, and remembers an accepted one. A
+// body that is no []byte is sent as JSON.
+func (m *Merchant) Post(ctx context.Context, body any) error {
+	data, raw := body.([]byte)
+	if !raw {
+		var err error
+		if data, err = json.Marshal(body); err != nil {
+			return err
+		}
 	}
-	data, err := json.Marshal(body)
-	if err != nil {
-		return err
+	status, _, err := call(ctx, http.MethodPost, m.System.Addresses().WebhookURL, nil, data)
+	if err != nil || status != http.StatusOK {
+		return nil //nolint:nilerr // the gateway does not retry either
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -27,6 +27,12 @@ func (m *Merchant) receive(_ context.Context, n payment.Notification) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.received[n.ID]++
+	if n.Mismatch != nil {
+		if m.mismatches[n.Mismatch.PaymentID] == nil {
+			m.mismatches[n.Mismatch.PaymentID] = map[string]bool{}
+		}
+		m.mismatches[n.Mismatch.PaymentID][n.ID] = true
+	}
 	return nil
 }
 
