@@ -89,6 +89,9 @@ func newProcess(ctx workflow.Context, in ProcessPaymentInput) (*process, error) 
 	if p.reviewCase, err = newReviewCase(ctx, in.PaymentID, "", func() bool { return p.ended }, p.describe); err != nil {
 		return nil, err
 	}
+	if err := p.notifier.install(ctx); err != nil {
+		return nil, err
+	}
 	if err := workflow.SetUpdateHandler(ctx, UpdateAwaitTicket, p.handleAwaitTicket); err != nil {
 		return nil, err
 	}
@@ -583,5 +586,4 @@ func (p *process) needReview(ctx workflow.Context, cause payment.ReviewCause) {
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Needs a review: ATH Móvil has not decided; looks every %s.", p.timing.Review))
 	p.upsert(ctx, SearchNeedsReview.ValueSet(true))
 	p.announce(ctx, payment.EventNeedsReview)
-	p.notifier.writeInBackground(ctx)
 }

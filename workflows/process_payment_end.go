@@ -141,16 +141,10 @@ func (p *process) finish(ctx workflow.Context) error {
 			p.write(ctx) // details that came too late for the notification still reach the store
 		}
 		p.contradictions(ctx)
-		if p.notifier.hasEnded() {
-			if err := p.notifier.write(ctx); err != nil {
-				return err
-			}
-			continue
-		}
 		if over() {
 			return nil
 		}
-		if err := workflow.Await(ctx, func() bool { return p.events.Len() > 0 || p.notifier.hasEnded() || over() }); err != nil {
+		if err := workflow.Await(ctx, func() bool { return p.events.Len() > 0 || over() }); err != nil {
 			return err
 		}
 	}

@@ -251,6 +251,20 @@ func TestRefund(t *testing.T) {
 			want: done,
 		},
 		{
+			name: "what a receiver came to is seen long before the end",
+			script: func(s *fixture) {
+				s.gateway.refunded(money.FromCents(5_00)) // elsewhere, so that it is booked and told first
+				s.gateway.script(refund, answer{err: unknown(), executes: true})
+				s.at(time.Minute, func() {
+					require.Equal(s.t, payment.RefundPending, s.refundRow().Status)
+					require.Equal(s.t, payment.DeliveryDelivered, s.delivery(payment.EventRefundCompleted, books).Status)
+				})
+			},
+			want: expectation{
+				status: payment.RefundCompleted, events: "refund_completed refund_completed", sent: 1, credited: money.FromCents(15_00),
+			},
+		},
+		{
 			name: "another refund is in the way for a while",
 			script: func(s *fixture) {
 				s.reserve(otherID, "other", money.FromCents(5_00))

@@ -135,7 +135,7 @@ type Flows interface {
 	ReviewPayment(ctx context.Context, paymentID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
 	ReviewRefund(ctx context.Context, refundID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
 	SettleRefund(ctx context.Context, updateID string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error)
-	Redeliver(ctx context.Context, d payment.Delivery) error
+	Redeliver(ctx context.Context, d payment.Delivery) (ledger.Redelivery, error)
 	Drop(ctx context.Context, workflowID string, deliveryIDs []string) error
 	ReconcileDay(ctx context.Context, in workflows.ReconcileDayInput) (workflows.ReconcileDayResult, error)
 }
