@@ -122,6 +122,8 @@ func (f *flowFuncs) ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEv
 	return f.late(ctx, in)
 }
 
+func (f *flowFuncs) BacklogAge(context.Context) (time.Duration, error) { return 0, nil }
+
 func (f *flowFuncs) Redeliver(ctx context.Context, d payment.Delivery) (ledger.Redelivery, error) {
 	if f.again == nil {
 		f.t.Error("a notification was sent again")

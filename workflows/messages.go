@@ -30,6 +30,9 @@ type TicketOutcome struct {
 	// Fingerprint is that of the request that made Payment, which another
 	// request with the same key may have joined.
 	Fingerprint string `json:"fingerprint,omitempty"`
+	// Waited is how long the workflow waited for a worker before it began, by the
+	// server's clock.
+	Waited time.Duration `json:"waited,omitempty"`
 }
 
 // CancelOutcome answers UpdateCancel with what became of the payment.

@@ -282,6 +282,25 @@ func (f *Flows) Drop(ctx context.Context, workflowID string, deliveryIDs []strin
 	return f.signal(ctx, workflowID, workflows.SignalDeliveries, workflows.DeliveryOrder{Drop: deliveryIDs})
 }
 
+// BacklogAge returns the age of the oldest workflow task that no worker has taken
+// yet: zero where workers keep up.
+func (f *Flows) BacklogAge(ctx context.Context) (time.Duration, error) {
+	queue, err := f.client.DescribeTaskQueueEnhanced(ctx, client.DescribeTaskQueueEnhancedOptions{
+		TaskQueue: workflows.TaskQueue, TaskQueueTypes: []client.TaskQueueType{client.TaskQueueTypeWorkflow}, ReportStats: true,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	var oldest time.Duration
+	//lint:ignore SA1019 the SDK has the statistics nowhere else
+	for _, version := range queue.VersionsInfo { //nolint:staticcheck // as above
+		if stats := version.TypesInfo[client.TaskQueueTypeWorkflow].Stats; stats != nil {
+			oldest = max(oldest, stats.ApproximateBacklogAge)
+		}
+	}
+	return oldest, nil
+}
+
 func (f *Flows) signal(ctx context.Context, workflowID, name string, value any) error {
 	return f.delivered(ctx, workflowID, f.client.SignalWorkflow(ctx, workflowID, "", name, value))
 }

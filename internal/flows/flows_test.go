@@ -15,12 +15,14 @@ import (
 	failurepb "go.temporal.io/api/failure/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	updatepb "go.temporal.io/api/update/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
@@ -137,6 +139,18 @@ func (s *temporalServer) DescribeWorkflowExecution(context.Context, *workflowser
 		return nil, serviceerror.ToStatus(s.describe).Err()
 	}
 	return &workflowservice.DescribeWorkflowExecutionResponse{}, nil
+}
+
+func (s *temporalServer) DescribeTaskQueue(_ context.Context, in *workflowservice.DescribeTaskQueueRequest) (*workflowservice.DescribeTaskQueueResponse, error) {
+	s.requests <- in
+	if s.describe != nil {
+		return nil, serviceerror.ToStatus(s.describe).Err()
+	}
+	return &workflowservice.DescribeTaskQueueResponse{VersionsInfo: map[string]*taskqueuepb.TaskQueueVersionInfo{"": {
+		TypesInfo: map[int32]*taskqueuepb.TaskQueueTypeInfo{int32(enumspb.TASK_QUEUE_TYPE_WORKFLOW): {
+			Stats: &taskqueuepb.TaskQueueStats{ApproximateBacklogAge: durationpb.New(7 * time.Second)},
+		}},
+	}}}, nil
 }
 
 func (s *temporalServer) GetWorkflowExecutionHistory(context.Context, *workflowservice.GetWorkflowExecutionHistoryRequest) (*workflowservice.GetWorkflowExecutionHistoryResponse, error) {
@@ -448,6 +462,23 @@ func TestRedeliver(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestBacklogAge(t *testing.T) {
+	t.Parallel()
+	server := &temporalServer{}
+	f := newFlows(t, server)
+	age, err := f.BacklogAge(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 7*time.Second, age)
+	asked, ok := (<-server.requests).(*workflowservice.DescribeTaskQueueRequest)
+	require.True(t, ok)
+	require.True(t, asked.ReportStats)
+	require.Equal(t, workflows.TaskQueue, asked.TaskQueue.Name)
+
+	server.describe = serviceerror.NewNamespaceNotFound("default")
+	_, err = f.BacklogAge(t.Context())
+	require.ErrorIs(t, err, flows.ErrUnavailable)
 }
 
 func TestDropOfAWorkflowThatHasEnded(t *testing.T) {
