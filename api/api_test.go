@@ -67,7 +67,7 @@ type flowFuncs struct {
 	refund func(context.Context, workflows.RefundPaymentInput) (workflows.RefundOutcome, error)
 	relay  func(context.Context, string, workflows.GatewayEvent) error
 	late   func(context.Context, workflows.ApplyLateEventInput) error
-	again  func(context.Context, payment.Delivery) error
+	again  func(context.Context, payment.Delivery) (ledger.Redelivery, error)
 	settle func(ctx context.Context, updateID string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error)
 	review func(ctx context.Context, id, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
 }
@@ -122,10 +122,12 @@ func (f *flowFuncs) ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEv
 	return f.late(ctx, in)
 }
 
-func (f *flowFuncs) Redeliver(ctx context.Context, d payment.Delivery) error {
+func (f *flowFuncs) BacklogAge(context.Context) (time.Duration, error) { return 0, nil }
+
+func (f *flowFuncs) Redeliver(ctx context.Context, d payment.Delivery) (ledger.Redelivery, error) {
 	if f.again == nil {
 		f.t.Error("a notification was sent again")
-		return flows.ErrUnavailable
+		return "", flows.ErrUnavailable
 	}
 	return f.again(ctx, d)
 }

@@ -76,11 +76,14 @@ func (s *Server) logRequest(c *gin.Context, took time.Duration) {
 		}
 	}
 	level := slog.LevelInfo
-	if cause, ok := c.Get(logCause); ok {
-		attrs = append(attrs, slog.Any("error", cause))
-	}
 	if c.Writer.Status() >= http.StatusInternalServerError {
 		level = slog.LevelError
+	}
+	if cause, ok := c.Get(logCause); ok {
+		attrs = append(attrs, slog.Any("error", cause))
+		if err, ok := cause.(error); ok && errors.Is(err, app.ErrOverloaded) { // there may be thousands, and a metric counts them
+			level = slog.LevelWarn
+		}
 	}
 	// The line is written even where the request's context has ended.
 	s.cfg.Logger.LogAttrs(context.WithoutCancel(c.Request.Context()), level, "request", attrs...)

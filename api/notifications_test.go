@@ -119,17 +119,27 @@ func TestRedeliver(t *testing.T) {
 	_, _, failed := w.told()
 	path := "/v1/notifications/" + failed + "/redeliver"
 	var ordered []string
-	w.flows.again = func(_ context.Context, d payment.Delivery) error {
+	says := ledger.SentAgain
+	w.flows.again = func(_ context.Context, d payment.Delivery) (ledger.Redelivery, error) {
 		ordered = append(ordered, d.ID)
-		return nil
+		return says, nil
 	}
-	got := w.do("POST", path, "", "Idempotency-Key", "k")
-	require.Equal(t, 202, got.status, got.body)
-	require.Contains(t, got.body, failed)
-	require.Equal(t, []string{failed}, ordered)
+	for _, says = range []ledger.Redelivery{ledger.SentAgain, ledger.TriedNow, ledger.LeftAlone} {
+		ordered = nil
+		got := w.do("POST", path, "", "Idempotency-Key", "k")
+		require.Equal(t, 202, got.status, got.body)
+		require.Equal(t, []string{failed}, ordered)
+		var answered struct{ ID, Redelivery string }
+		require.NoError(t, json.Unmarshal([]byte(got.body), &answered))
+		require.Equal(t, failed, answered.ID)
+		require.Equal(t, string(says), answered.Redelivery)
+	}
 
-	w.flows.again = func(context.Context, payment.Delivery) error { return flows.ErrUnavailable }
-	w.requireProblem(w.do("POST", path, ""), 503, "temporarily_unavailable")
+	for _, err := range []error{flows.ErrUnavailable, flows.ErrStillWorking} { // no worker decided in time
+		w.flows.again = func(context.Context, payment.Delivery) (ledger.Redelivery, error) { return "", err }
+		w.requireProblem(w.do("POST", path, ""), 503, "temporarily_unavailable")
+	}
+	w.flows.again = nil
 	w.requireProblem(w.do("POST", path, "", "Idempotency-Key", `"`), 400, "idempotency_key_malformed")
 	w.requireProblem(w.do("POST", "/v1/notifications/ntf_unknown/redeliver", ""), 404, "notification_not_found")
 }

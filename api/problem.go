@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -25,6 +26,10 @@ const (
 	mediaType        app.Kind = "unsupported_media_type"
 	rateLimited      app.Kind = "rate_limited"
 )
+
+// statusClientGone is what logs and metrics show where the client hung up: it is
+// no error of the server's.
+const statusClientGone = 499
 
 // statusOf is the one table from refusals to statuses.
 func statusOf(k app.Kind) int {
@@ -101,6 +106,9 @@ type brokenRule struct {
 func (s *Server) refuse(c *gin.Context, err error) {
 	e := refusalOf(err)
 	status, code := statusOf(e.Kind), codeOf(e.Kind)
+	if status == http.StatusServiceUnavailable && errors.Is(c.Request.Context().Err(), context.Canceled) {
+		status = statusClientGone
+	}
 	c.Set(logCode, code)
 	if e.Err != nil {
 		c.Set(logCause, e.Err)

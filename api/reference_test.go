@@ -249,7 +249,7 @@ func exemplary(t *testing.T, operation string) *world {
 	w.opens()
 	w.refunds(payment.RefundCompleted)
 	w.decides(workflows.ReviewOutcome{}, nil)
-	w.flows.again = func(context.Context, payment.Delivery) error { return nil }
+	w.flows.again = func(context.Context, payment.Delivery) (ledger.Redelivery, error) { return ledger.SentAgain, nil }
 	w.flows.cancel = func(context.Context, string) (workflows.CancelOutcome, error) {
 		p.Status = payment.StatusCancelled
 		w.record(p, 3, "f")

@@ -29,6 +29,9 @@ func applyLateEvent(ctx workflow.Context, in ApplyLateEventInput) (ApplyLateEven
 		return ApplyLateEventResult{}, temporal.NewNonRetryableApplicationError("the workflow's id is not its event's", "invalid", nil)
 	}
 	l := lateEvent{input: in, timing: in.Timing.withDefaults(), signaled: make(map[string]bool)}
+	if err := l.notifier.install(ctx); err != nil {
+		return ApplyLateEventResult{}, err
+	}
 	// What was begun is finished, so the workflow's cancellation is not heard.
 	result, err := l.run(detached(ctx))
 	if err != nil {

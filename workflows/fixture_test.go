@@ -204,6 +204,16 @@ func (s *fixture) requireStored(result any) {
 	}
 }
 
+// requireRefused holds an update to the type of the error that it was refused
+// with.
+func (s *fixture) requireRefused(id, kind string) {
+	s.t.Helper()
+	require.Contains(s.t, s.answers, id)
+	var refused *temporal.ApplicationError
+	require.ErrorAs(s.t, s.answers[id].err, &refused)
+	require.Equal(s.t, kind, refused.Type())
+}
+
 // answer returns what an update that succeeded came to.
 func answerOf[T any](s *fixture, id string) T {
 	s.t.Helper()

@@ -30,6 +30,9 @@ type TicketOutcome struct {
 	// Fingerprint is that of the request that made Payment, which another
 	// request with the same key may have joined.
 	Fingerprint string `json:"fingerprint,omitempty"`
+	// Waited is how long the workflow waited for a worker before it began, by the
+	// server's clock.
+	Waited time.Duration `json:"waited,omitempty"`
 }
 
 // CancelOutcome answers UpdateCancel with what became of the payment.
@@ -209,19 +212,37 @@ func (t Timing) withDefaults() Timing {
 	}
 }
 
-// DeliveryOrder is a person's order about notifications that are on their way,
-// by their ids. Those that are not are ignored, except that a dropped one is
-// noted in any case.
+// DeliveryOrder is a person's order to give notifications up, by their ids. One
+// that is not on its way is noted as dropped in any case.
 type DeliveryOrder struct {
 	Drop []string `json:"drop,omitempty"` // their receiver was removed
-	Now  []string `json:"now,omitempty"`  // try at once, whatever the next pause is
 }
+
+// DeliverNowRequest asks for an attempt at once, whatever the next pause is.
+type DeliverNowRequest struct {
+	NotificationID string `json:"notification_id"`
+}
+
+// DeliverNowOutcome answers UpdateDeliverNow.
+type DeliverNowOutcome struct {
+	Trying bool `json:"trying"` // false where the delivery has ended in this moment
+}
+
+// Types of the errors that UpdateDeliverNow is refused with.
+const (
+	// NotInFlight says that the workflow does not deliver the notification, or no
+	// longer.
+	NotInFlight = "not_in_flight"
+	// HurriedEnough says that it does, and has been asked too often already: it
+	// goes on by the receiver's retry policy.
+	HurriedEnough = "hurried_enough"
+)
 
 // RedeliverNotificationInput starts RedeliverNotification.
 type RedeliverNotificationInput struct {
 	NotificationID string `json:"notification_id"`
-	// Left is the workflow that has ended without having delivered, or empty: then
-	// only what has ended is sent again.
+	// Left is the workflow that had the delivery and has it no longer, or empty:
+	// then only what has ended is sent again.
 	Left string `json:"left,omitempty"`
 }
 

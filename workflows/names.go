@@ -66,6 +66,9 @@ const (
 	SignalGatewayEvent = "GatewayEvent"
 	// SignalReportAnswered of RefundPayment carries a ReportAnswered.
 	SignalReportAnswered = "ReportAnswered"
+	// UpdateDeliverNow of every workflow that tells receivers takes a
+	// DeliverNowRequest and returns a DeliverNowOutcome.
+	UpdateDeliverNow = "DeliverNow"
 	// SignalDeliveries of every workflow that tells receivers carries a
 	// DeliveryOrder.
 	SignalDeliveries = "Deliveries"

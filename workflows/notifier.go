@@ -10,14 +10,15 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// notifier notifies receivers, each in a coroutine of its own, and writes the
-// outcomes to the store.
+// notifier notifies receivers, each in a coroutine of its own, and writes each
+// outcome to the store when it happens.
 type notifier struct {
 	running   int                  // coroutines
-	writing   int                  // writes under way
+	writing   bool                 // a coroutine writes outcomes
 	inFlight  map[string]*inFlight // by the notification's id
-	ended     []payment.Delivery   // outcomes that are not written yet
+	ended     []payment.Delivery   // outcomes that no write has taken yet
 	listening bool
+	hurried   int // orders to deliver now that were followed
 }
 
 // inFlight is one notification that is being delivered.
@@ -26,40 +27,68 @@ type inFlight struct {
 	end  payment.DeliveryStatus // set by an order that ends the delivery
 }
 
-// listen takes people's orders about deliveries, from the first call on.
+// install installs the handler of orders to deliver now, before anything can
+// block.
+func (n *notifier) install(ctx workflow.Context) error {
+	n.inFlight = make(map[string]*inFlight)
+	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateDeliverNow, n.deliverNow,
+		workflow.UpdateHandlerOptions{Validator: n.validateDeliverNow})
+}
+
+// maxHurried bounds the orders that one workflow follows: each adds to its
+// history.
+const maxHurried = 100
+
+// validateDeliverNow refuses an order that nothing comes of, so that it leaves
+// no trace in the history.
+func (n *notifier) validateDeliverNow(in DeliverNowRequest) error {
+	switch _, ok := n.inFlight[in.NotificationID]; {
+	case !ok:
+		return temporal.NewApplicationError("the notification is not on its way", NotInFlight)
+	case n.hurried >= maxHurried:
+		return temporal.NewApplicationError("the workflow has followed enough of these orders", HurriedEnough)
+	default:
+		return nil
+	}
+}
+
+// deliverNow ends the pause before a delivery's next attempt.
+func (n *notifier) deliverNow(_ workflow.Context, in DeliverNowRequest) (DeliverNowOutcome, error) {
+	f, ok := n.inFlight[in.NotificationID]
+	if ok {
+		n.hurried++
+		f.stop()
+	}
+	return DeliverNowOutcome{Trying: ok}, nil
+}
+
+// listen takes orders to drop deliveries, from the first call on.
 func (n *notifier) listen(ctx workflow.Context) {
 	if n.listening {
 		return
 	}
-	n.listening, n.inFlight = true, make(map[string]*inFlight)
+	n.listening = true
 	orders := workflow.GetSignalChannel(ctx, SignalDeliveries)
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for {
 			var order DeliveryOrder
 			orders.Receive(ctx, &order)
-			n.follow(ctx, order)
+			n.drop(ctx, order.Drop)
 		}
 	})
 }
 
-// follow carries an order out.
-func (n *notifier) follow(ctx workflow.Context, order DeliveryOrder) {
-	for _, id := range order.Drop {
+// drop ends deliveries. One that is not in flight is noted in any case: it may
+// have failed.
+func (n *notifier) drop(ctx workflow.Context, ids []string) {
+	for _, id := range ids {
 		if f, ok := n.inFlight[id]; ok {
 			f.end = payment.DeliveryDropped
 			f.stop()
 			continue
 		}
 		ended := now(ctx)
-		n.ended = append(n.ended, payment.Delivery{ID: id, Status: payment.DeliveryDropped, EndedAt: &ended})
-	}
-	if len(order.Drop) > 0 {
-		n.writeInBackground(ctx)
-	}
-	for _, id := range order.Now {
-		if f, ok := n.inFlight[id]; ok {
-			f.stop()
-		}
+		n.end(ctx, payment.Delivery{ID: id, Status: payment.DeliveryDropped, EndedAt: &ended})
 	}
 }
 
@@ -104,40 +133,30 @@ func already(announced ledger.Announced) func(workflow.Context) (ledger.Announce
 	return func(workflow.Context) (ledger.Announced, error) { return announced, nil }
 }
 
-// writeInBackground writes outcomes as they come, until none is outstanding: the
-// workflow may have nothing else to write for days.
-func (n *notifier) writeInBackground(ctx workflow.Context) {
+// finish returns when every delivery has ended, every outcome is written and
+// every handler has answered.
+func (n *notifier) finish(ctx workflow.Context) error {
+	return workflow.Await(ctx, func() bool { return n.atRest() && workflow.AllHandlersFinished(ctx) })
+}
+
+// end takes an outcome and sees to it that it is written. One write at a time
+// takes all that have come meanwhile.
+func (n *notifier) end(ctx workflow.Context, outcome payment.Delivery) {
+	n.ended = append(n.ended, outcome)
+	if n.writing {
+		return
+	}
+	n.writing = true
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		if err := n.finish(ctx); err != nil {
-			workflow.GetLogger(ctx).Info("deliveries are written later", "error", err)
+		defer func() { n.writing = false }()
+		for len(n.ended) > 0 {
+			outcomes := n.ended
+			n.ended = nil
+			if _, err := activity.RecordDeliveries.Do(ctx, activity.RecordDeliveriesInput{Deliveries: outcomes}); err != nil {
+				return // only when the workflow is being torn down
+			}
 		}
 	})
-}
-
-// finish writes what came of every delivery. It returns when none is under way
-// and everything is written, whoever writes it.
-func (n *notifier) finish(ctx workflow.Context) error {
-	for {
-		if err := workflow.Await(ctx, func() bool { return n.hasEnded() || n.atRest() }); err != nil {
-			return err
-		}
-		if !n.hasEnded() {
-			return nil
-		}
-		if err := n.write(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-// write writes the outcomes that are not written yet.
-func (n *notifier) write(ctx workflow.Context) error {
-	ended := n.ended
-	n.ended = nil
-	n.writing++
-	_, err := activity.RecordDeliveries.Do(ctx, activity.RecordDeliveriesInput{Deliveries: ended})
-	n.writing--
-	return err
 }
 
 func (n *notifier) spawn(ctx workflow.Context, work func(workflow.Context)) {
@@ -180,12 +199,9 @@ func (n *notifier) deliver(ctx workflow.Context, what payment.Notification, r le
 	}
 	ended := now(ctx)
 	delivery.EndedAt = &ended
-	n.ended = append(n.ended, delivery)
+	n.end(ctx, delivery)
 	return delivery.Status
 }
 
-// atRest reports whether every delivery has ended, and nothing is being written.
-func (n *notifier) atRest() bool { return n.running == 0 && n.writing == 0 }
-
-// hasEnded reports whether there are outcomes to write.
-func (n *notifier) hasEnded() bool { return len(n.ended) > 0 }
+// atRest reports whether every delivery has ended and is written.
+func (n *notifier) atRest() bool { return n.running == 0 && !n.writing }

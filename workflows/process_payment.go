@@ -58,14 +58,15 @@ type process struct {
 	pendingEvents []GatewayEvent // completed events that wait for the gateway's word
 	asks          workflow.Channel
 
-	settled        bool         // the ticket's row, or the failure's, is written
-	inProgressID   string       // see TicketOutcome
-	workflowErr    func() error // of the workflow's own context: not nil once it is cancelled
-	cancelAsked    bool         // before any Authorize was scheduled
-	cancelAccepted bool         // the gateway took the merchant's cancel before the deadline
-	authorizing    bool         // from the first Authorize on, a cancel only learns its outcome
-	ended          bool         // the terminal row is written
-	contradicted   bool         // a contradicting event was recorded
+	waited         time.Duration // see TicketOutcome
+	settled        bool          // the ticket's row, or the failure's, is written
+	inProgressID   string        // see TicketOutcome
+	workflowErr    func() error  // of the workflow's own context: not nil once it is cancelled
+	cancelAsked    bool          // before any Authorize was scheduled
+	cancelAccepted bool          // the gateway took the merchant's cancel before the deadline
+	authorizing    bool          // from the first Authorize on, a cancel only learns its outcome
+	ended          bool          // the terminal row is written
+	contradicted   bool          // a contradicting event was recorded
 }
 
 // newProcess installs every handler before anything can block.
@@ -81,12 +82,16 @@ func newProcess(ctx workflow.Context, in ProcessPaymentInput) (*process, error) 
 		events:      workflow.GetSignalChannel(ctx, SignalGatewayEvent),
 		asks:        workflow.NewBufferedChannel(ctx, 1),
 		workflowErr: ctx.Err,
+		waited:      max(0, workflow.Now(ctx).Sub(workflow.GetInfo(ctx).WorkflowStartTime)),
 	}
 	if got := workflow.GetInfo(ctx).WorkflowExecution.ID; got != PaymentWorkflowID(in.PaymentID) {
 		return nil, temporal.NewNonRetryableApplicationError("the workflow's id is not its payment's", "invalid", nil)
 	}
 	var err error
 	if p.reviewCase, err = newReviewCase(ctx, in.PaymentID, "", func() bool { return p.ended }, p.describe); err != nil {
+		return nil, err
+	}
+	if err := p.notifier.install(ctx); err != nil {
 		return nil, err
 	}
 	if err := workflow.SetUpdateHandler(ctx, UpdateAwaitTicket, p.handleAwaitTicket); err != nil {
@@ -583,5 +588,4 @@ func (p *process) needReview(ctx workflow.Context, cause payment.ReviewCause) {
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Needs a review: ATH Móvil has not decided; looks every %s.", p.timing.Review))
 	p.upsert(ctx, SearchNeedsReview.ValueSet(true))
 	p.announce(ctx, payment.EventNeedsReview)
-	p.notifier.writeInBackground(ctx)
 }

@@ -141,16 +141,10 @@ func (p *process) finish(ctx workflow.Context) error {
 			p.write(ctx) // details that came too late for the notification still reach the store
 		}
 		p.contradictions(ctx)
-		if p.notifier.hasEnded() {
-			if err := p.notifier.write(ctx); err != nil {
-				return err
-			}
-			continue
-		}
 		if over() {
 			return nil
 		}
-		if err := workflow.Await(ctx, func() bool { return p.events.Len() > 0 || p.notifier.hasEnded() || over() }); err != nil {
+		if err := workflow.Await(ctx, func() bool { return p.events.Len() > 0 || over() }); err != nil {
 			return err
 		}
 	}
@@ -161,7 +155,7 @@ func (p *process) handleAwaitTicket(ctx workflow.Context) (TicketOutcome, error)
 	if err := workflow.Await(detached(ctx), func() bool { return p.settled }); err != nil {
 		return TicketOutcome{}, err
 	}
-	return TicketOutcome{Payment: p.recorder.stored, InProgressID: p.inProgressID, Fingerprint: p.fingerprint}, nil
+	return TicketOutcome{Payment: p.recorder.stored, InProgressID: p.inProgressID, Fingerprint: p.fingerprint, Waited: p.waited}, nil
 }
 
 // describe puts the payment into the answer to a person's decision.

@@ -927,9 +927,16 @@ func TestReceivers(t *testing.T) {
 		})
 		id := ledger.NotificationID(paymentID, payment.EventCreated, 1, host, "printer")
 		s.at(10*time.Second, func() {
-			s.env.SignalWorkflow(workflows.SignalDeliveries, workflows.DeliveryOrder{Now: []string{id, "ntf_unknown"}})
+			s.ask(workflows.UpdateDeliverNow, "now", workflows.DeliverNowRequest{NotificationID: id})
+			s.ask(workflows.UpdateDeliverNow, "unknown", workflows.DeliverNowRequest{NotificationID: "ntf_unknown"})
 		})
-		s.at(20*time.Second, func() { require.Len(t, s.inbox.received("printer"), 2, "not in an hour") })
+		s.at(20*time.Second, func() {
+			require.Len(t, s.inbox.received("printer"), 2, "not in an hour")
+			require.True(t, answerOf[workflows.DeliverNowOutcome](s, "now").Trying)
+			s.requireRefused("unknown", workflows.NotInFlight)
+			s.ask(workflows.UpdateDeliverNow, "delivered", workflows.DeliverNowRequest{NotificationID: id})
+		})
+		s.at(25*time.Second, func() { s.requireRefused("delivered", workflows.NotInFlight) })
 		s.at(30*time.Second, s.confirms)
 		s.process()
 		s.checkAlways()
@@ -937,6 +944,41 @@ func TestReceivers(t *testing.T) {
 		require.Equal(t, payment.DeliveryDelivered, d.Status)
 		require.Equal(t, id, d.ID)
 		require.Equal(t, 2, d.Attempts)
+	})
+
+	t.Run("one that is wanted now too often", func(t *testing.T) {
+		t.Parallel()
+		s := newFixture(t)
+		s.receivers.Add(activities.Receiver{
+			Event: payment.EventCreated, Name: "printer", Func: s.inbox.receiver("printer", failures(1000)...),
+			Retry: payment.Retry{First: time.Hour, For: 2 * time.Hour},
+		})
+		id := ledger.NotificationID(paymentID, payment.EventCreated, 1, host, "printer")
+		for i := range 101 {
+			s.at(time.Duration(10+i)*time.Second, func() {
+				s.ask(workflows.UpdateDeliverNow, fmt.Sprint(i), workflows.DeliverNowRequest{NotificationID: id})
+			})
+		}
+		s.at(5*time.Minute, s.confirms)
+		s.process()
+		s.checkAlways()
+		require.True(t, answerOf[workflows.DeliverNowOutcome](s, "99").Trying)
+		s.requireRefused("100", workflows.HurriedEnough)
+		require.Equal(t, payment.DeliveryFailed, s.delivery(payment.EventCreated, "printer").Status)
+	})
+
+	t.Run("each outcome is seen when it happens", func(t *testing.T) {
+		t.Parallel()
+		s := newFixture(t)
+		s.receivers.On(payment.EventCreated, "printer", s.inbox.receiver("printer", activities.Permanent(errors.New("no ink"))))
+		s.at(10*time.Second, func() {
+			require.Equal(t, payment.DeliveryDelivered, s.delivery(payment.EventCreated, books).Status)
+			require.Equal(t, payment.DeliveryFailed, s.delivery(payment.EventCreated, "printer").Status)
+			require.NotNil(t, s.delivery(payment.EventCreated, books).EndedAt)
+		})
+		s.at(5*time.Minute, s.confirms)
+		s.process()
+		s.checkAlways()
 	})
 
 	t.Run("the list changes", func(t *testing.T) {

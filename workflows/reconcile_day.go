@@ -53,6 +53,9 @@ func reconcile(ctx workflow.Context, in ReconcileDayInput) (ReconcileDayResult, 
 	r := reconcileDay{timing: in.Timing.withDefaults(), day: day, result: payment.Reconciliation{
 		RunID: workflow.GetInfo(ctx).WorkflowExecution.RunID, Day: day.Format(time.DateOnly), StartedAt: now(ctx),
 	}}
+	if err := r.notifier.install(ctx); err != nil {
+		return ReconcileDayResult{}, err
+	}
 	// What was found is announced, so the workflow ignores its own cancellation.
 	if err := r.run(detached(ctx)); err != nil {
 		return ReconcileDayResult{}, err

@@ -161,6 +161,31 @@ func TestReconcileDay(t *testing.T) {
 			require.Equal(t, want, s.delivery(payment.EventReconciliationMismatch, name).Status, name)
 		}
 	})
+	t.Run("what a receiver came to is seen, and can be hurried, while the day is still compared", func(t *testing.T) {
+		t.Parallel()
+		s := newFixture(t)
+		s.paid()
+		s.receivers.Add(activities.Receiver{
+			Event: payment.EventReconciliationMismatch, Name: "printer", Func: s.inbox.receiver("printer", failures(1)...),
+			Retry: payment.Retry{First: time.Hour},
+		})
+		r := misses()
+		r.look = func(activity.LookForRefundsInput) (activity.LookForRefundsResult, error) {
+			return activity.LookForRefundsResult{}, temporal.NewApplicationError("timed out", "unknown") // three tries, with pauses
+		}
+		seen := false
+		s.at(500*time.Millisecond, func() {
+			seen = true
+			require.False(t, s.env.IsWorkflowCompleted())
+			require.Equal(t, payment.DeliveryDelivered, s.delivery(payment.EventReconciliationMismatch, books).Status)
+			n := s.inbox.received("printer")[0]
+			s.ask(workflows.UpdateDeliverNow, "now", workflows.DeliverNowRequest{NotificationID: n.ID})
+		})
+		s.at(time.Minute, func() { require.Len(t, s.inbox.received("printer"), 2, "not in an hour") })
+		s.reconcile(r, day)
+		require.True(t, seen)
+		require.True(t, answerOf[workflows.DeliverNowOutcome](s, "now").Trying)
+	})
 	t.Run("a refund in review hears what a whole report says", func(t *testing.T) {
 		t.Parallel()
 		s := newFixture(t)

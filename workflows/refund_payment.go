@@ -63,6 +63,9 @@ func newRefund(ctx workflow.Context, in RefundPaymentInput) (*refund, error) {
 	if r.reviewCase, err = newReviewCase(ctx, in.PaymentID, in.RefundID, func() bool { return r.ended }, r.describe); err != nil {
 		return nil, err
 	}
+	if err := r.notifier.install(ctx); err != nil {
+		return nil, err
+	}
 	return r, workflow.SetUpdateHandler(ctx, UpdateAwaitRefund, func(ctx workflow.Context) (RefundOutcome, error) {
 		err := workflow.Await(detached(ctx), func() bool { return r.settled })
 		return r.outcome(), err
@@ -94,16 +97,7 @@ func (r *refund) run(ctx workflow.Context) error {
 		}
 	}
 	r.settled, r.ended = true, true
-	return r.finish(ctx)
-}
-
-// finish returns when every receiver was notified, every outcome is written and
-// every handler has answered.
-func (r *refund) finish(ctx workflow.Context) error {
-	if err := r.notifier.finish(ctx); err != nil {
-		return err
-	}
-	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+	return r.notifier.finish(ctx)
 }
 
 // reserve asks for the right to send the refund. While another refund of the
@@ -397,7 +391,6 @@ func (r *refund) needReview(ctx workflow.Context, before, after money.Amount) er
 		return err
 	}
 	err := r.announce(ctx, payment.EventNeedsReview)
-	r.notifier.writeInBackground(ctx)
 	r.settled = true
 	return err
 }

@@ -95,6 +95,21 @@ func (s *fixture) refundRow() payment.Refund {
 	return r.Refund
 }
 
+// TestDeliveriesBeforeARefundEnds: what a receiver came to is seen while the
+// refund itself is still watched.
+func TestDeliveriesBeforeARefundEnds(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	s.paid()
+	s.gateway.refunded(money.FromCents(5_00)) // elsewhere, so that it is booked and told first
+	s.gateway.script(activity.Refund.Name(), answer{err: unknown(), executes: true})
+	s.at(time.Minute, func() {
+		require.Equal(t, payment.RefundPending, s.refundRow().Status)
+		require.Equal(t, payment.DeliveryDelivered, s.delivery(payment.EventRefundCompleted, books).Status)
+	})
+	require.Equal(t, payment.RefundCompleted, s.refund().Refund.Status)
+}
+
 func TestRefund(t *testing.T) {
 	t.Parallel()
 	refund := activity.Refund.Name()

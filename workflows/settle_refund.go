@@ -41,6 +41,9 @@ func settleRefund(ctx workflow.Context, in SettleRefundInput) (ReviewOutcome, er
 		return *outcome, workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 	}
 	r := abandoned(ctx, in, taken)
+	if err := r.notifier.install(ctx); err != nil {
+		return ReviewOutcome{}, err
+	}
 	request := &decisionRequest{ReviewRequest: in.Word}
 	r.weigh(ctx, request)
 	if request.answer.Refused == "" {
@@ -50,7 +53,7 @@ func settleRefund(ctx workflow.Context, in SettleRefundInput) (ReviewOutcome, er
 	}
 	r.describe(request.answer)
 	outcome = request.answer
-	return *outcome, r.finish(ctx)
+	return *outcome, r.notifier.finish(ctx)
 }
 
 // abandoned is a refund as its workflow has left it, with its review.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/cobropay/cobro/internal/app"
@@ -95,7 +96,7 @@ func (c *redeliverCommand) Run(p *program) error {
 	if c.Event != "" && !payment.IsEvent(payment.Event(c.Event)) {
 		return errors.New("no such event; the events are " + payment.EventNames())
 	}
-	var sent []payment.Delivery
+	var sent []app.Redelivered
 	err := p.withApp(opening{temporal: !c.DryRun}, func(a *app.App) (err error) {
 		sent, err = a.RedeliverAll(p.ctx, ledger.DeliveryFilter{
 			Host: c.Host, Receiver: c.Receiver, Event: payment.Event(c.Event), Status: payment.DeliveryStatus(c.Status),
@@ -110,18 +111,34 @@ func (c *redeliverCommand) Run(p *program) error {
 		return writeJSON(p.stdout, neverNull(sent))
 	}
 	table := newTable(p.stdout)
-	fmt.Fprintln(table, "NOTIFICATION\tPAYMENT\tEVENT\tRECEIVER\tTOLD AT\tWAS")
+	fmt.Fprintln(table, "NOTIFICATION\tPAYMENT\tEVENT\tRECEIVER\tTOLD AT\tWAS\tIS")
 	for _, d := range sent {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s/%s\t%s\t%s\n", d.ID, dash(d.PaymentID), d.Event, d.Host, d.Receiver,
-			d.CreatedAt.Format(time.RFC3339), d.Status)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s/%s\t%s\t%s\t%s\n", d.ID, dash(d.PaymentID), d.Event, d.Host, d.Receiver,
+			d.CreatedAt.Format(time.RFC3339), d.Status, dash(ordered(d.Redelivery)))
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	done := "sent again"
-	if c.DryRun {
-		done = "would be sent again"
-	}
-	_, err = fmt.Fprintf(p.stdout, "%d %s\n", len(sent), done)
+	_, err = fmt.Fprintln(p.stdout, redelivered(sent, c.DryRun))
 	return err
 }
+
+// redelivered sums orders up.
+func redelivered(sent []app.Redelivered, dryRun bool) string {
+	if dryRun {
+		return fmt.Sprintf("%d would be sent again", len(sent))
+	}
+	counts := map[ledger.Redelivery]int{}
+	for _, d := range sent {
+		counts[d.Redelivery]++
+	}
+	text := fmt.Sprintf("%d %s", counts[ledger.SentAgain], ordered(ledger.SentAgain))
+	for _, r := range []ledger.Redelivery{ledger.TriedNow, ledger.LeftAlone} {
+		if counts[r] > 0 {
+			text += fmt.Sprintf(", %d %s", counts[r], ordered(r))
+		}
+	}
+	return text
+}
+
+func ordered(r ledger.Redelivery) string { return strings.ReplaceAll(string(r), "_", " ") }

@@ -200,8 +200,8 @@ const (
 	recordPauseMax = time.Minute
 )
 
-// hopeless reports whether trying again cannot help: the activity said so, or
-// what it answered does not decode.
+// hopeless reports whether trying again cannot help: the activity said so, it
+// panicked, or what it answered does not decode.
 func hopeless(err error) bool {
 	var (
 		application *temporal.ApplicationError
@@ -213,7 +213,9 @@ func hopeless(err error) bool {
 	switch {
 	case errors.As(err, &application):
 		return application.NonRetryable()
-	case errors.As(err, &failed), errors.As(err, &timeout), errors.As(err, &canceled), errors.As(err, &panicked):
+	case errors.As(err, &panicked):
+		return true
+	case errors.As(err, &failed), errors.As(err, &timeout), errors.As(err, &canceled):
 		return false
 	default: // no failure of the activity, so one of reading its result
 		return true

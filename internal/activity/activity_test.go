@@ -121,6 +121,12 @@ func TestAHopelessWriteFailsTheWorkflowTask(t *testing.T) {
 		require.ErrorContains(t, err, "something stored cannot be read")
 		require.Equal(t, 1, tries)
 	})
+	t.Run("the activity panics", func(t *testing.T) {
+		t.Parallel()
+		tries, err := run(t, activity.ReopenDelivery, func(int) (activity.ReopenDeliveryResult, error) { panic("a nil map") })
+		require.ErrorContains(t, err, "a nil map")
+		require.Equal(t, 1, tries)
+	})
 	t.Run("its result does not decode", func(t *testing.T) {
 		t.Parallel()
 		var suite testsuite.WorkflowTestSuite

@@ -135,17 +135,19 @@ type Flows interface {
 	ReviewPayment(ctx context.Context, paymentID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
 	ReviewRefund(ctx context.Context, refundID, updateID string, in workflows.ReviewRequest) (workflows.ReviewOutcome, error)
 	SettleRefund(ctx context.Context, updateID string, in workflows.SettleRefundInput) (workflows.ReviewOutcome, error)
-	Redeliver(ctx context.Context, d payment.Delivery) error
+	Redeliver(ctx context.Context, d payment.Delivery) (ledger.Redelivery, error)
 	Drop(ctx context.Context, workflowID string, deliveryIDs []string) error
 	ReconcileDay(ctx context.Context, in workflows.ReconcileDayInput) (workflows.ReconcileDayResult, error)
+	BacklogAge(ctx context.Context) (time.Duration, error)
 }
 
 // App is every use case. Make one with [New]. It is safe for concurrent use and
 // holds nothing that needs closing.
 type App struct {
-	cfg   Config
-	store Store
-	flows Flows
+	cfg     Config
+	store   Store
+	flows   Flows
+	creates *creates
 }
 
 // New returns an App, or an error that names everything that is wrong with the
@@ -179,7 +181,7 @@ func New(cfg Config) (*App, error) {
 	if cfg.Entropy == nil {
 		cfg.Entropy = rand.Reader
 	}
-	return &App{cfg: cfg, store: cfg.Store, flows: cfg.Flows}, nil
+	return &App{cfg: cfg, store: cfg.Store, flows: cfg.Flows, creates: newCreates(cfg.Now, cfg.Flows.BacklogAge)}, nil
 }
 
 // Page is one page of a list.

@@ -35,7 +35,7 @@ type workflow struct {
 	refund  func(workflows.RefundPaymentInput) (workflows.RefundOutcome, error)
 	review  func() (workflows.ReviewOutcome, error)
 	drop    func(workflowID string, ids []string) error
-	resend  func(payment.Delivery) error
+	resend  func(payment.Delivery) (ledger.Redelivery, error)
 	day     func(workflows.ReconcileDayInput) (workflows.ReconcileDayResult, error)
 	settled []workflows.SettleRefundInput
 }
@@ -73,7 +73,9 @@ func (w *workflow) Drop(_ context.Context, workflowID string, ids []string) erro
 	return w.drop(workflowID, ids)
 }
 
-func (w *workflow) Redeliver(_ context.Context, d payment.Delivery) error { return w.resend(d) }
+func (w *workflow) Redeliver(_ context.Context, d payment.Delivery) (ledger.Redelivery, error) {
+	return w.resend(d)
+}
 
 func (w *workflow) ReconcileDay(_ context.Context, in workflows.ReconcileDayInput) (workflows.ReconcileDayResult, error) {
 	return w.day(in)
@@ -400,13 +402,18 @@ func TestRemovedReceiversDropTheirDeliveries(t *testing.T) {
 	require.Len(t, dropped.Items, 1, "the running workflow notes its own")
 	require.Equal(t, "workflow-ended", dropped.Items[0].WorkflowID)
 
-	f.resend = func(payment.Delivery) error { return flows.ErrUnavailable }
+	f.resend = func(payment.Delivery) (ledger.Redelivery, error) { return "", flows.ErrUnavailable }
 	_, err = a.RedeliverAll(t.Context(), ledger.DeliveryFilter{Status: payment.DeliveryDropped}, false)
 	requireKind(t, err, app.KindUnavailable)
 	require.ErrorContains(t, err, dropped.Items[0].ID)
 	listed, err := a.RedeliverAll(t.Context(), ledger.DeliveryFilter{Status: payment.DeliveryDropped}, true)
 	require.NoError(t, err)
-	require.Equal(t, dropped.Items, listed, "a dry run sends nothing")
+	require.Equal(t, []app.Redelivered{{Delivery: dropped.Items[0]}}, listed, "a dry run sends nothing")
+
+	f.resend = func(payment.Delivery) (ledger.Redelivery, error) { return ledger.SentAgain, nil }
+	sent, err := a.RedeliverAll(t.Context(), ledger.DeliveryFilter{Status: payment.DeliveryDropped}, false)
+	require.NoError(t, err)
+	require.Equal(t, []app.Redelivered{{Delivery: dropped.Items[0], Redelivery: ledger.SentAgain}}, sent)
 }
 
 func TestDaysAreReconciledOneAfterAnother(t *testing.T) {

@@ -45,37 +45,53 @@ func (a *App) delivery(ctx context.Context, id string) (payment.Delivery, error)
 	return d, fromStore(err)
 }
 
-// orderTimeout is how long a workflow may take to accept a request that nobody
-// waits the outcome of.
+// orderTimeout is how long a workflow may take to decide an order.
 const orderTimeout = 5 * time.Second
 
+// Redelivered is a notification that was ordered to be sent again. Its JSON is
+// the API's.
+type Redelivered struct {
+	payment.Delivery
+	Redelivery ledger.Redelivery `json:"redelivery,omitempty"` // empty where nothing was ordered
+}
+
 // Redeliver sends a notification now, under its own id, whatever came of it
-// before. One that is on its way is tried at once. The same request twice is one.
-func (a *App) Redeliver(ctx context.Context, id string) (payment.Delivery, error) {
+// before. One that is on its way is tried at once. It returns the notification as
+// it stands, which may be as it stood.
+func (a *App) Redeliver(ctx context.Context, id string) (Redelivered, error) {
 	d, err := a.delivery(ctx, id)
 	if err != nil {
-		return d, err
+		return Redelivered{}, err
 	}
+	redelivery, err := a.redeliver(ctx, d)
+	if err != nil {
+		return Redelivered{}, err
+	}
+	d, err = a.delivery(ctx, id)
+	return Redelivered{d, redelivery}, err
+}
+
+func (a *App) redeliver(ctx context.Context, d payment.Delivery) (ledger.Redelivery, error) {
 	ordering, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
-	if err := a.flows.Redeliver(ordering, d); err != nil {
-		return d, fromFlows(err)
-	}
-	return a.delivery(ctx, id)
+	redelivery, err := a.flows.Redeliver(ordering, d)
+	return redelivery, fromFlows(err)
 }
 
 // RedeliverAll sends every notification again that a filter selects, and returns
 // them as they stood. With dryRun it only lists them.
-func (a *App) RedeliverAll(ctx context.Context, filter ledger.DeliveryFilter, dryRun bool) ([]payment.Delivery, error) {
-	var found []payment.Delivery
+func (a *App) RedeliverAll(ctx context.Context, filter ledger.DeliveryFilter, dryRun bool) ([]Redelivered, error) {
+	var found []Redelivered
 	err := a.eachPage(ctx, filter, func(deliveries []payment.Delivery) error {
 		for _, d := range deliveries {
+			one := Redelivered{Delivery: d}
 			if !dryRun {
-				if err := a.flows.Redeliver(ctx, d); err != nil {
-					return fmt.Errorf("notification %s: %w", d.ID, fromFlows(err))
+				var err error
+				if one.Redelivery, err = a.redeliver(ctx, d); err != nil {
+					return fmt.Errorf("notification %s: %w", d.ID, err)
 				}
 			}
-			found = append(found, d)
+			found = append(found, one)
 		}
 		return nil
 	})

@@ -82,11 +82,20 @@ func (a *App) open(ctx context.Context, in workflows.ProcessPaymentInput) (ledge
 		return known, nil
 	}
 
+	place, err := a.creates.enter(ctx)
+	if err != nil {
+		return ledger.Record{}, err
+	}
+	defer place.leave()
 	waiting, cancel := context.WithTimeout(ctx, a.cfg.Wait)
 	defer cancel()
 	failpoint.Reach(failpoint.OpenBefore)
+	asked := a.now()
 	outcome, err := a.flows.OpenPayment(waiting, in)
 	failpoint.Reach(failpoint.OpenAfter)
+	if err == nil && outcome.Payment != nil && outcome.Payment.CreatedAt.Equal(in.CreatedAt) { // and no earlier request's
+		place.began(asked.Sub(in.CreatedAt) + outcome.Waited)
+	}
 	switch {
 	case errors.Is(err, flows.ErrUnavailable):
 		refusal := Unavailable(err)

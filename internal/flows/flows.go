@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
@@ -229,18 +230,19 @@ func (f *Flows) ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventI
 	return f.delivered(ctx, id, err)
 }
 
-// Redeliver has a notification sent now: by the workflow that sends it, where it
-// is on its way, and otherwise by one of its own. It returns once the request is
-// taken.
-func (f *Flows) Redeliver(ctx context.Context, d payment.Delivery) error {
-	in := workflows.RedeliverNotificationInput{NotificationID: d.ID}
-	if d.Status == payment.DeliveryPending {
-		err := f.signal(ctx, d.WorkflowID, workflows.SignalDeliveries, workflows.DeliveryOrder{Now: []string{d.ID}})
-		if !errors.Is(err, ErrEnded) {
-			return err
+// Redeliver has a notification sent now and says how. The workflow that has it
+// decides, whatever the store says of it: where the notification is on its way,
+// that workflow tries at once, and otherwise one of its own sends it again.
+func (f *Flows) Redeliver(ctx context.Context, d payment.Delivery) (ledger.Redelivery, error) {
+	if d.WorkflowID != "" {
+		switch redelivery, err := f.deliverNow(ctx, d); {
+		case err == nil && redelivery != "":
+			return redelivery, nil
+		case err != nil && !errors.Is(err, ErrEnded):
+			return "", err
 		}
-		in.Left = d.WorkflowID // ended, by a person's hand, without having delivered
 	}
+	in := workflows.RedeliverNotificationInput{NotificationID: d.ID, Left: d.WorkflowID}
 	id := workflows.RedeliveryWorkflowID(d.ID)
 	_, err := f.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: workflows.TaskQueue,
@@ -248,13 +250,55 @@ func (f *Flows) Redeliver(ctx context.Context, d payment.Delivery) error {
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		StaticSummary:            fmt.Sprintf("%s to %s/%s", d.Event, d.Host, d.Receiver),
 	}, workflows.RedeliverNotificationName, in)
-	return f.delivered(ctx, id, err)
+	if err := f.delivered(ctx, id, err); err != nil {
+		return "", err
+	}
+	return ledger.SentAgain, nil
+}
+
+// deliverNow asks the workflow that has the notification. Empty where it does not
+// deliver it any more.
+func (f *Flows) deliverNow(ctx context.Context, d payment.Delivery) (ledger.Redelivery, error) {
+	outcome, err := ask[workflows.DeliverNowOutcome](ctx, f, client.UpdateWorkflowOptions{
+		WorkflowID: d.WorkflowID, UpdateName: workflows.UpdateDeliverNow,
+		Args: []any{workflows.DeliverNowRequest{NotificationID: d.ID}},
+	})
+	var refused *temporal.ApplicationError
+	switch {
+	case err == nil && outcome.Trying:
+		return ledger.TriedNow, nil
+	case errors.As(err, &refused) && refused.Type() == workflows.NotInFlight:
+		return "", nil
+	case errors.As(err, &refused) && refused.Type() == workflows.HurriedEnough:
+		return ledger.LeftAlone, nil
+	default:
+		return "", err
+	}
 }
 
 // Drop has a workflow give up deliveries that are on their way. [ErrEnded] where
 // it has closed.
 func (f *Flows) Drop(ctx context.Context, workflowID string, deliveryIDs []string) error {
 	return f.signal(ctx, workflowID, workflows.SignalDeliveries, workflows.DeliveryOrder{Drop: deliveryIDs})
+}
+
+// BacklogAge returns the age of the oldest workflow task that no worker has taken
+// yet: zero where workers keep up.
+func (f *Flows) BacklogAge(ctx context.Context) (time.Duration, error) {
+	queue, err := f.client.DescribeTaskQueueEnhanced(ctx, client.DescribeTaskQueueEnhancedOptions{
+		TaskQueue: workflows.TaskQueue, TaskQueueTypes: []client.TaskQueueType{client.TaskQueueTypeWorkflow}, ReportStats: true,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	var oldest time.Duration
+	//lint:ignore SA1019 the SDK has the statistics nowhere else
+	for _, version := range queue.VersionsInfo { //nolint:staticcheck // as above
+		if stats := version.TypesInfo[client.TaskQueueTypeWorkflow].Stats; stats != nil {
+			oldest = max(oldest, stats.ApproximateBacklogAge)
+		}
+	}
+	return oldest, nil
 }
 
 func (f *Flows) signal(ctx context.Context, workflowID, name string, value any) error {

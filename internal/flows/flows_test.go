@@ -15,11 +15,14 @@ import (
 	failurepb "go.temporal.io/api/failure/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	updatepb "go.temporal.io/api/update/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/cobropay/cobro/internal/flows"
 	"github.com/cobropay/cobro/internal/ledger"
@@ -136,6 +139,18 @@ func (s *temporalServer) DescribeWorkflowExecution(context.Context, *workflowser
 		return nil, serviceerror.ToStatus(s.describe).Err()
 	}
 	return &workflowservice.DescribeWorkflowExecutionResponse{}, nil
+}
+
+func (s *temporalServer) DescribeTaskQueue(_ context.Context, in *workflowservice.DescribeTaskQueueRequest) (*workflowservice.DescribeTaskQueueResponse, error) {
+	s.requests <- in
+	if s.describe != nil {
+		return nil, serviceerror.ToStatus(s.describe).Err()
+	}
+	return &workflowservice.DescribeTaskQueueResponse{VersionsInfo: map[string]*taskqueuepb.TaskQueueVersionInfo{"": {
+		TypesInfo: map[int32]*taskqueuepb.TaskQueueTypeInfo{int32(enumspb.TASK_QUEUE_TYPE_WORKFLOW): {
+			Stats: &taskqueuepb.TaskQueueStats{ApproximateBacklogAge: durationpb.New(7 * time.Second)},
+		}},
+	}}}, nil
 }
 
 func (s *temporalServer) GetWorkflowExecutionHistory(context.Context, *workflowservice.GetWorkflowExecutionHistoryRequest) (*workflowservice.GetWorkflowExecutionHistoryResponse, error) {
@@ -396,37 +411,78 @@ func TestFlowsWithoutTemporal(t *testing.T) {
 	require.ErrorIs(t, f.RelayEvent(ctx, "pay_1", workflows.GatewayEvent{Digest: "d"}), flows.ErrUnavailable)
 }
 
-func TestRedeliverAsksTheWorkflowThatSends(t *testing.T) {
+// TestRedeliver: the workflow that has the notification decides, however the
+// store says that it stands.
+func TestRedeliver(t *testing.T) {
+	t.Parallel()
+	refusal := func(kind string) *failurepb.Failure {
+		return temporal.GetDefaultFailureConverter().ErrorToFailure(temporal.NewApplicationError("no", kind))
+	}
+	for _, tt := range []struct {
+		name   string
+		server *temporalServer
+		want   ledger.Redelivery
+		err    error
+		starts bool
+	}{
+		{name: "on its way", server: &temporalServer{result: workflows.DeliverNowOutcome{Trying: true}}, want: ledger.TriedNow},
+		{name: "ended in this moment", server: &temporalServer{result: workflows.DeliverNowOutcome{}}, want: ledger.SentAgain, starts: true},
+		{name: "ended, in a workflow that runs", server: &temporalServer{failure: refusal(workflows.NotInFlight)}, want: ledger.SentAgain, starts: true},
+		{name: "asked too often", server: &temporalServer{failure: refusal(workflows.HurriedEnough)}, want: ledger.LeftAlone},
+		{name: "its workflow has ended", server: &temporalServer{update: serviceerror.NewNotFound("ended")}, want: ledger.SentAgain, starts: true},
+		{name: "its workflow ended meanwhile", server: &temporalServer{failure: refusal("AcceptedUpdateCompletedWorkflow")}, want: ledger.SentAgain, starts: true},
+		{name: "Temporal has lost its database", server: &temporalServer{update: serviceerror.NewNamespaceNotFound("default")}, err: flows.ErrUnavailable},
+		{name: "no worker decides", server: &temporalServer{update: serviceerror.NewWorkflowNotReady("no worker")}, err: flows.ErrStillWorking},
+	} {
+		for _, status := range payment.DeliveryStatuses() {
+			t.Run(tt.name+" "+string(status), func(t *testing.T) {
+				t.Parallel()
+				server := &temporalServer{result: tt.server.result, failure: tt.server.failure, update: tt.server.update}
+				f := newFlows(t, server)
+				d := payment.Delivery{ID: "ntf_1", Status: status, WorkflowID: "pay_1", Event: payment.EventCompleted, Host: "shop", Receiver: "book"}
+				got, err := f.Redeliver(t.Context(), d)
+				require.ErrorIs(t, err, tt.err)
+				require.Equal(t, tt.want, got)
+				asked, ok := (<-server.requests).(*workflowservice.UpdateWorkflowExecutionRequest)
+				require.True(t, ok)
+				require.Equal(t, "pay_1", asked.WorkflowExecution.WorkflowId)
+				require.Equal(t, workflows.DeliverNowRequest{NotificationID: "ntf_1"},
+					decode[workflows.DeliverNowRequest](t, asked.Request.Input.Args.Payloads[0]))
+				if !tt.starts {
+					require.Empty(t, server.requests, "one workflow sends it")
+					return
+				}
+				started, ok := (<-server.requests).(*workflowservice.StartWorkflowExecutionRequest)
+				require.True(t, ok)
+				require.Equal(t, "redeliver/ntf_1", started.WorkflowId)
+				require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, started.WorkflowIdConflictPolicy)
+				require.Equal(t, "payment_completed to shop/book", decode[string](t, started.UserMetadata.Summary))
+				require.Equal(t, workflows.RedeliverNotificationInput{NotificationID: "ntf_1", Left: "pay_1"},
+					decode[workflows.RedeliverNotificationInput](t, started.Input.Payloads[0]))
+			})
+		}
+	}
+}
+
+func TestBacklogAge(t *testing.T) {
 	t.Parallel()
 	server := &temporalServer{}
 	f := newFlows(t, server)
-	d := payment.Delivery{ID: "ntf_1", Status: payment.DeliveryPending, WorkflowID: "pay_1", Event: payment.EventCompleted, Host: "shop", Receiver: "book"}
-	require.NoError(t, f.Redeliver(t.Context(), d))
-	signalled, ok := (<-server.requests).(*workflowservice.SignalWorkflowExecutionRequest)
+	age, err := f.BacklogAge(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 7*time.Second, age)
+	asked, ok := (<-server.requests).(*workflowservice.DescribeTaskQueueRequest)
 	require.True(t, ok)
-	require.Equal(t, "pay_1", signalled.WorkflowExecution.WorkflowId)
-	require.Equal(t, workflows.DeliveryOrder{Now: []string{"ntf_1"}}, decode[workflows.DeliveryOrder](t, signalled.Input.Payloads[0]))
-	require.Empty(t, server.requests, "one workflow sends it")
+	require.True(t, asked.ReportStats)
+	require.Equal(t, workflows.TaskQueue, asked.TaskQueue.Name)
 
-	d.Status = payment.DeliveryFailed
-	require.NoError(t, f.Redeliver(t.Context(), d))
-	started, ok := (<-server.requests).(*workflowservice.StartWorkflowExecutionRequest)
-	require.True(t, ok)
-	require.Equal(t, "redeliver/ntf_1", started.WorkflowId)
-	require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, started.WorkflowIdConflictPolicy)
-	require.Equal(t, "payment_completed to shop/book", decode[string](t, started.UserMetadata.Summary))
-	require.Equal(t, workflows.RedeliverNotificationInput{NotificationID: "ntf_1"}, decode[workflows.RedeliverNotificationInput](t, started.Input.Payloads[0]))
+	server.describe = serviceerror.NewNamespaceNotFound("default")
+	_, err = f.BacklogAge(t.Context())
+	require.ErrorIs(t, err, flows.ErrUnavailable)
 }
 
-func TestRedeliverReplacesAWorkflowThatEndedWithoutDelivering(t *testing.T) {
+func TestDropOfAWorkflowThatHasEnded(t *testing.T) {
 	t.Parallel()
-	server := &temporalServer{update: serviceerror.NewNotFound("terminated")}
-	f := newFlows(t, server)
-	require.NoError(t, f.Redeliver(t.Context(), payment.Delivery{ID: "ntf_1", Status: payment.DeliveryPending, WorkflowID: "pay_1"}))
-	<-server.requests // the signal
-	started, ok := (<-server.requests).(*workflowservice.StartWorkflowExecutionRequest)
-	require.True(t, ok)
-	require.Equal(t, workflows.RedeliverNotificationInput{NotificationID: "ntf_1", Left: "pay_1"},
-		decode[workflows.RedeliverNotificationInput](t, started.Input.Payloads[0]))
+	f := newFlows(t, &temporalServer{update: serviceerror.NewNotFound("ended")})
 	require.ErrorIs(t, f.Drop(t.Context(), "pay_1", []string{"ntf_1"}), flows.ErrEnded)
 }

@@ -34,6 +34,23 @@ type Reopened struct {
 	Receiver     Receiver             `json:"receiver"`
 }
 
+// Redelivery is what an order to send a notification again comes to. It is part
+// of the API: never rename a value.
+type Redelivery string
+
+// What an order comes to.
+const (
+	// SentAgain says that the delivery had ended, and that the receiver is called
+	// again, with its own retries.
+	SentAgain Redelivery = "sent_again"
+	// TriedNow says that the notification was on its way, and that the next attempt
+	// is made at once.
+	TriedNow Redelivery = "tried_now"
+	// LeftAlone says that it was on its way and that its next attempt comes when it
+	// is due: the same was asked too often.
+	LeftAlone Redelivery = "left_alone"
+)
+
 // DeliveryPendingError refuses to send again what is being sent.
 type DeliveryPendingError struct {
 	WorkflowID string // that sends it

@@ -60,6 +60,7 @@ type Metrics struct {
 	unknown  *prometheus.CounterVec
 	sdk      *sdkMetrics
 	backlog  *backlog
+	creates  *creates
 }
 
 // Buckets in seconds. People take seconds or minutes, machines take milliseconds.
@@ -94,11 +95,12 @@ func New(programs ...string) *Metrics {
 		unknown: counters(unknownOutcomes+"_total", "Calls that may have moved money or made a ticket, with an outcome that is not known.", "operation"),
 		sdk:     newSDKMetrics(),
 		backlog: newBacklog(),
+		creates: newCreates(),
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.build, m.requests, m.answers, m.payments, m.confirm, m.complete, m.verdicts, m.attempts,
-		m.calls, m.latency, m.waits, m.unknown, m.sdk, m.backlog,
+		m.calls, m.latency, m.waits, m.unknown, m.sdk, m.backlog, m.creates,
 	)
 	m.startAtZero(programs)
 	return m

@@ -91,6 +91,7 @@ func exercised(t *testing.T) *metrics.Metrics {
 	m := metrics.New(metrics.ProgramAPI, metrics.ProgramWorker)
 	m.RequestAnswered("POST", "/v1/payments", "201", time.Second)
 	m.GatewayCalled(athmovil.Call{Op: athmovil.OpFind, Duration: time.Second})
+	m.WatchCreates(func() metrics.Creates { return metrics.Creates{Limit: 100, Opening: 2, Refused: 1} })
 	m.ReceiverCalled(ledger.Receiver{Host: "shop", Event: payment.EventCompleted, Name: "book"}, true)
 	m.WatchStore(t.Context(), &fakeStore{backlog: store.Backlog{
 		Notifications: []ledger.DeliveryCount{{Host: "shop", Event: payment.EventCompleted, Receiver: "book", Status: payment.DeliveryFailed, Count: 1}},

@@ -65,9 +65,9 @@ func (e *Endpoints) Deliver(ctx context.Context, arguments converter.EncodedValu
 			Category: temporal.ApplicationErrorCategoryBenign, Cause: err, // its text may hold what it could not read
 		})
 	}
-	attempt := int(sdk.GetInfo(ctx).Attempt)
-	return endpointError(attempt, deliver(ctx, n, e.Attempts, e.Now, func(ctx context.Context) (*ledger.Answer, error) {
-		endpoint, err := e.find(sdk.GetInfo(ctx).ActivityType.Name)
+	info := sdk.GetInfo(ctx)
+	return endpointError(info, deliver(ctx, n, e.Attempts, e.Now, func(ctx context.Context) (*ledger.Answer, error) {
+		endpoint, err := e.find(info.ActivityType.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -99,7 +99,7 @@ func (e *Endpoints) find(activityName string) (outbound.Endpoint, error) {
 
 // endpointError adds to the error of a delivery whether, and when at the
 // earliest, it is tried again.
-func endpointError(attempt int, err error) error {
+func endpointError(info sdk.Info, err error) error {
 	var failure *outbound.Error
 	switch {
 	case !errors.As(err, &failure):
@@ -108,9 +108,23 @@ func endpointError(attempt int, err error) error {
 		return activities.Permanent(failure)
 	default: // a pause of zero leaves it to the receiver's ways of trying again
 		return temporal.NewApplicationErrorWithOptions(failure.Error(), typeReceiver, temporal.ApplicationErrorOptions{
-			Category: temporal.ApplicationErrorCategoryBenign, NextRetryDelay: failure.RetryDelay(attempt), Cause: failure,
+			Category: temporal.ApplicationErrorCategoryBenign, NextRetryDelay: failure.RetryDelay(int(info.Attempt), pauseAfter(info)), Cause: failure,
 		})
 	}
+}
+
+// pauseAfter is how long Temporal waits after an attempt by the activity's own
+// retry policy.
+func pauseAfter(info sdk.Info) time.Duration {
+	policy := info.RetryPolicy
+	if policy == nil {
+		return 0
+	}
+	pause := policy.InitialInterval
+	for n := int32(1); n < info.Attempt && pause < policy.MaximumInterval; n++ {
+		pause = time.Duration(float64(pause) * policy.BackoffCoefficient)
+	}
+	return min(pause, policy.MaximumInterval)
 }
 
 // LeftOver returns those of the known receivers that are endpoints of host, and

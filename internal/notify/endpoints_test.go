@@ -84,7 +84,7 @@ func TestEndpointDelivery(t *testing.T) {
 		{name: "refused", activity: "payment_completed/webhook-shop", file: true, status: 422, store: &attempts{}, says: `endpoint "shop" answered 422`},
 		{name: "gone", activity: "payment_completed/webhook-shop", file: true, status: 410, store: &attempts{}, says: "answered 410 Gone", permanent: true},
 		{name: "busy", activity: "payment_completed/webhook-shop", file: true, status: 503, retry: "90", store: &attempts{}, says: "answered 503", pause: 90 * time.Second},
-		{name: "busy for a day", activity: "payment_completed/webhook-shop", file: true, status: 429, retry: "86400", store: &attempts{}, says: "answered 429", pause: time.Hour},
+		{name: "busy for a day", activity: "payment_completed/webhook-shop", file: true, status: 429, retry: "86400", store: &attempts{}, says: "answered 429", pause: 24 * time.Hour},
 		{name: "an endpoint that is not in the file", activity: "payment_completed/webhook-books", file: true, store: &attempts{}, says: `endpoint "books" is not in the endpoints file: put it back, or remove it with "cobro receiver remove"`},
 		{name: "an event that it no longer wants", activity: "payment_created/webhook-shop", file: true, store: &attempts{}, says: `endpoint "shop" no longer wants payment_created`},
 		{name: "no file", activity: "payment_completed/webhook-shop", store: &attempts{}, says: "set COBRO_ENDPOINTS"},
@@ -160,6 +160,25 @@ func TestEndpointDelivery(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAnEndpointCannotCauseManyAttempts: what Retry-After asks for each time adds
+// no attempt to those of the policy's week.
+func TestAnEndpointCannotCauseManyAttempts(t *testing.T) {
+	t.Parallel()
+	policy := &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Hour}
+	attempts := func(asked time.Duration) (n int) {
+		for left := 7 * 24 * time.Hour; left > 0; {
+			n++
+			pause := notify.PauseAfter(activity.Info{Attempt: int32(n), RetryPolicy: policy})
+			left -= max(pause, (&outbound.Error{RetryAfter: asked}).RetryDelay(n, pause))
+		}
+		return n
+	}
+	require.Equal(t, 179, attempts(0))
+	require.Equal(t, 179, attempts(time.Second))
+	require.Equal(t, 84, attempts(2*time.Hour))
+	require.Zero(t, notify.PauseAfter(activity.Info{Attempt: 3}), "no policy")
 }
 
 func TestEndpointDeliveryOfSomethingElse(t *testing.T) {

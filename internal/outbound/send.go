@@ -29,7 +29,7 @@ import (
 
 const (
 	// MaxRetryAfter is the longest delay that an endpoint may ask for.
-	MaxRetryAfter = time.Hour
+	MaxRetryAfter = 24 * time.Hour
 	// MaxInFlight is how many notifications may be in flight to one endpoint. With
 	// no limit, an endpoint that hangs would take the slots of all others.
 	MaxInFlight = 100
@@ -83,10 +83,15 @@ func (e *Error) Error() string { return fmt.Sprintf("endpoint %q %s", e.Endpoint
 func (e *Error) Unwrap() error { return e.cause }
 
 // RetryDelay returns how long to wait after this attempt, which was number n,
-// from 1. Zero means that the endpoint asked for nothing and the receiver's retry
-// policy decides.
-func (e *Error) RetryDelay(n int) time.Duration {
+// from 1, where the receiver's retry policy would wait for policy. What the
+// endpoint asks for only ever lengthens that: one that asks for a second each
+// time would be called 600,000 times in a week. Zero means that the policy
+// decides.
+func (e *Error) RetryDelay(n int, policy time.Duration) time.Duration {
 	if !e.Busy {
+		if e.RetryAfter <= policy {
+			return 0
+		}
 		return e.RetryAfter
 	}
 	delay := busyFirst
@@ -267,7 +272,8 @@ func (s *Sender) check(e Endpoint, response *http.Response) error {
 }
 
 // retryAfter reads the header in its two forms, seconds and a date. Zero means
-// that it is missing or invalid, or that the date has passed.
+// that it is missing or invalid, or that the date has passed. A date is met by
+// the endpoint's clock too, where the response has its Date.
 func (s *Sender) retryAfter(header http.Header) time.Duration {
 	text := strings.TrimSpace(header.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(text, 10, 63); err == nil {
@@ -279,7 +285,14 @@ func (s *Sender) retryAfter(header http.Header) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return max(0, min(at.Sub(s.now()).Round(time.Second), MaxRetryAfter))
+	left := at.Sub(s.now())
+	if theirs, err := http.ParseTime(header.Get("Date")); err == nil {
+		left = max(left, at.Sub(theirs))
+	}
+	if whole := left.Truncate(time.Second); whole < left {
+		left = whole + time.Second // never early
+	}
+	return max(0, min(left, MaxRetryAfter))
 }
 
 // unreachable says why there was no response. Unlike errors of net/http, it quotes

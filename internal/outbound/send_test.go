@@ -49,9 +49,9 @@ func TestSendClassifiesResponses(t *testing.T) {
 		{"503 with a date", 503, now.Add(90 * time.Second).Format(http.TimeFormat), &outbound.Error{RetryAfter: 90 * time.Second}, "1m30s"},
 		{"503 with a past date", 503, now.Add(-time.Hour).Format(http.TimeFormat), &outbound.Error{}, "answered 503"},
 		{"503 with an hour", 503, "3600", &outbound.Error{RetryAfter: time.Hour}, "1h0m0s"},
-		{"503 with a day", 503, "86400", &outbound.Error{RetryAfter: time.Hour}, "1h0m0s"},
-		{"503 with a far date", 503, now.AddDate(1, 0, 0).Format(http.TimeFormat), &outbound.Error{RetryAfter: time.Hour}, "1h0m0s"},
-		{"503 with very many seconds", 503, strings.Repeat("9", 40), &outbound.Error{RetryAfter: time.Hour}, "1h0m0s"},
+		{"503 with a day", 503, "86400", &outbound.Error{RetryAfter: 24 * time.Hour}, "24h0m0s"},
+		{"503 with a far date", 503, now.AddDate(1, 0, 0).Format(http.TimeFormat), &outbound.Error{RetryAfter: 24 * time.Hour}, "24h0m0s"},
+		{"503 with very many seconds", 503, strings.Repeat("9", 40), &outbound.Error{RetryAfter: 24 * time.Hour}, "24h0m0s"},
 		{"503 with zero seconds", 503, "0", &outbound.Error{}, "answered 503"},
 		{"503 with negative seconds", 503, "-5", &outbound.Error{}, "answered 503"},
 		{"503 with nonsense", 503, "soon", &outbound.Error{}, "answered 503"},
@@ -60,6 +60,7 @@ func TestSendClassifiesResponses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			shop := openShop(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Date", now.Format(http.TimeFormat))
 				if tt.retryAfter != "" {
 					w.Header().Set("Retry-After", tt.retryAfter)
 				}
@@ -81,6 +82,57 @@ func TestSendClassifiesResponses(t *testing.T) {
 			require.Equal(t, tt.want.RetryAfter, got.RetryAfter)
 			require.ErrorContains(t, err, tt.says)
 		})
+	}
+}
+
+// TestRetryAfterIsNeverMetEarly: a date is met by the endpoint's clock and by
+// ours, whichever is later, and not a part of a second before.
+func TestRetryAfterIsNeverMetEarly(t *testing.T) {
+	t.Parallel()
+	due := now.Add(time.Minute)
+	for _, tt := range []struct {
+		name        string
+		ours, their time.Time
+		want        time.Duration
+	}{
+		{"the clocks agree", now, now, time.Minute},
+		{"within a second", now.Add(600 * time.Millisecond), now.Add(time.Second), time.Minute},
+		{"ours is ahead", now.Add(50 * time.Second), now, time.Minute},
+		{"ours is past the date", now.Add(time.Hour), now, time.Minute},
+		{"ours is behind", now.Add(-time.Hour), now, time.Hour + time.Minute},
+		{"the endpoint says nothing of its clock", now.Add(10 * time.Second), time.Time{}, 50 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			shop := openShop(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Date"] = nil // none of net/http's own
+				if !tt.their.IsZero() {
+					w.Header().Set("Date", tt.their.Format(http.TimeFormat))
+				}
+				w.Header().Set("Retry-After", due.Format(http.TimeFormat))
+				w.WriteHeader(http.StatusServiceUnavailable)
+			})
+			sender := newSender(t, outbound.Options{Now: func() time.Time { return tt.ours }})
+			_, err := sender.Send(t.Context(), shop.endpoint(), example(t, payment.EventCompleted))
+			var got *outbound.Error
+			require.ErrorAs(t, err, &got)
+			require.Equal(t, tt.want, got.RetryAfter)
+		})
+	}
+}
+
+// TestRetryAfterOnlyLengthensAPause: the retry policy is the least.
+func TestRetryAfterOnlyLengthensAPause(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ asked, policy, want time.Duration }{
+		{0, time.Minute, 0},
+		{time.Second, time.Minute, 0},
+		{time.Minute, time.Minute, 0},
+		{time.Hour, time.Minute, time.Hour},
+		{time.Second, 0, time.Second},
+	} {
+		failure := &outbound.Error{RetryAfter: tt.asked}
+		require.Equal(t, tt.want, failure.RetryDelay(1, tt.policy), "%s where the policy waits %s", tt.asked, tt.policy)
 	}
 }
 
@@ -206,7 +258,7 @@ func TestHangingEndpointDoesNotBlockOthers(t *testing.T) {
 	require.ErrorAs(t, err, &failure)
 	require.True(t, failure.Busy)
 	for n, want := range map[int]time.Duration{1: 5 * time.Second, 2: 10 * time.Second, 6: 160 * time.Second, 7: 5 * time.Minute, 1000: 5 * time.Minute} {
-		require.Equal(t, want, failure.RetryDelay(n), n)
+		require.Equal(t, want, failure.RetryDelay(n, time.Hour), n)
 	}
 	require.ErrorContains(t, err, "in flight")
 

@@ -72,7 +72,7 @@ func TestRegisteredNames(t *testing.T) {
 		add(queue, "activity", slices.Collect(maps.Keys(r.activities))...)
 	}
 	add(workflows.TaskQueue, "update", workflows.UpdateAwaitTicket, workflows.UpdateAwaitSettlement, workflows.UpdateCancel, workflows.UpdateSetPhoneNumber,
-		workflows.UpdateAwaitRefund, workflows.UpdateReview)
+		workflows.UpdateAwaitRefund, workflows.UpdateReview, workflows.UpdateDeliverNow)
 	add(workflows.TaskQueue, "signal", workflows.SignalGatewayEvent, workflows.SignalReportAnswered, workflows.SignalDeliveries)
 	add(workflows.NotifyQueue("cobro"), "activity", workflows.ReceiverActivity("{event}", "webhook-{endpoint}"))
 	add("-", "search attribute", slices.Collect(maps.Keys(temporalclient.SearchAttributes()))...)

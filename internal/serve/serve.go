@@ -107,6 +107,7 @@ func (cfg *Config) run(ctx context.Context, p *process.Process) error {
 	if err != nil {
 		return err
 	}
+	p.Metrics.WatchCreates(func() metrics.Creates { return metrics.Creates(useCases.Creates()) })
 	events, err := relay.New(relay.Config{Store: p.Store, Flows: reach, Timing: cfg.Timing, Watch: watch, Logger: p.Logger})
 	if err != nil {
 		return err

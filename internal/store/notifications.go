@@ -110,7 +110,8 @@ func (s *Store) nextSequence(ctx context.Context, tx *sql.Tx, paymentID string) 
 // RecordDeliveries writes the status of deliveries. It never goes backward:
 // delivered is final, a dropped delivery can still become delivered, and a
 // failed one can become dropped or delivered. Only [Store.ReopenDelivery] makes
-// one pending again.
+// one pending again. An outcome that names its workflow counts only while the
+// delivery is that workflow's: another one may have been given it to send again.
 func (s *Store) RecordDeliveries(ctx context.Context, deliveries []payment.Delivery) error {
 	return s.write(ctx, "record deliveries", func(ctx context.Context, tx *sql.Tx) error {
 		for _, d := range deliveries {
@@ -153,13 +154,21 @@ func (s *Store) putDelivery(ctx context.Context, tx *sql.Tx, subject string, d p
 	}
 	_, err = exec(ctx, tx, `
 		UPDATE notifications SET status = $2, last_error_sealed = COALESCE($3, last_error_sealed), ended_at = $4
-		WHERE id = $1 AND (status = 'pending' OR status = 'failed' AND $2 = 'dropped' OR status <> 'delivered' AND $2 = 'delivered')`,
-		d.ID, d.Status, lastError, microsOrNull(d.EndedAt))
+		WHERE id = $1 AND ($5 = '' OR workflow_id = $5) AND (status = 'pending' OR status = 'failed' AND $2 = 'dropped' OR status <> 'delivered' AND $2 = 'delivered')`,
+		d.ID, d.Status, lastError, microsOrNull(d.EndedAt), d.WorkflowID)
 	return err
 }
 
-// RecordAttempt records a call of a receiver and its result. Recording the same
-// attempt again changes nothing.
+// Of a delivery's attempts only the first and the last are kept: a receiver may
+// be called hundreds of times in its week, and thousands where people send again.
+const (
+	keptFirstAttempts = 10
+	keptLastAttempts  = 40
+)
+
+// RecordAttempt records a call of a receiver and its result, and forgets one
+// between the first 10 and the last 40. Recording the same attempt again changes
+// nothing.
 func (s *Store) RecordAttempt(ctx context.Context, a ledger.Attempt) error {
 	var to ledger.Receiver
 	fresh, err := commit(ctx, s, "record an attempt of "+a.DeliveryID, func(ctx context.Context, tx *sql.Tx) (bool, error) {
@@ -182,20 +191,35 @@ func (s *Store) RecordAttempt(ctx context.Context, a ledger.Attempt) error {
 			return false, sealed.err
 		}
 		inserted, err := insert(ctx, tx, "notification_attempts", row)
-		if err != nil || !inserted || a.Error == "" {
+		if err != nil || !inserted {
 			return inserted, err
 		}
-		last := s.sealing("notifications", a.DeliveryID)
-		text := last.text("last_error", a.Error)
-		if last.err != nil {
-			return false, last.err
-		}
-		_, err = exec(ctx, tx, `UPDATE notifications SET last_error_sealed = $2 WHERE id = $1`, a.DeliveryID, text)
-		return true, err
+		return true, s.countAttempt(ctx, tx, a)
 	})
 	if fresh {
 		s.observer.ReceiverCalled(to, a.Error != "")
 	}
+	return err
+}
+
+// countAttempt counts an attempt that was just added, and makes room for it.
+func (s *Store) countAttempt(ctx context.Context, tx *sql.Tx, a ledger.Attempt) error {
+	sealed := s.sealing("notifications", a.DeliveryID)
+	lastError := sealed.text("last_error", a.Error)
+	if sealed.err != nil {
+		return sealed.err
+	}
+	var attempts int
+	err := tx.QueryRowContext(ctx, `
+		UPDATE notifications SET attempts = attempts + 1, last_error_sealed = COALESCE($2, last_error_sealed)
+		WHERE id = $1 RETURNING attempts`, a.DeliveryID, lastError).Scan(&attempts)
+	if err != nil || attempts <= keptFirstAttempts+keptLastAttempts {
+		return err
+	}
+	_, err = exec(ctx, tx, `
+		DELETE FROM notification_attempts WHERE notification_id = $1 AND (execution, number) IN (
+			SELECT execution, number FROM notification_attempts WHERE notification_id = $1
+			ORDER BY at, execution, number LIMIT 1 OFFSET $2)`, a.DeliveryID, keptFirstAttempts)
 	return err
 }
 
@@ -204,7 +228,7 @@ func attemptPlace(deliveryID, execution string, number int) string {
 	return fmt.Sprintf("%s/%s/%d", deliveryID, execution, number)
 }
 
-// Attempts returns the calls of a delivery's receiver, oldest first.
+// Attempts returns the calls of a delivery's receiver that are kept, oldest first.
 func (s *Store) Attempts(ctx context.Context, deliveryID string) ([]ledger.Attempt, error) {
 	return read(ctx, s, "list the attempts of "+deliveryID, func(ctx context.Context, q queryer) ([]ledger.Attempt, error) {
 		return list(ctx, q, s.scanAttempt, `
@@ -305,8 +329,7 @@ func (s *Store) told(ctx context.Context, q queryer, id string) (payment.Notific
 }
 
 const deliveryColumns = `
-	n.id, n.payment_id, n.refund_id, n.event, n.host, n.receiver, n.sequence, n.status,
-	(SELECT COUNT(*) FROM notification_attempts a WHERE a.notification_id = n.id),
+	n.id, n.payment_id, n.refund_id, n.event, n.host, n.receiver, n.sequence, n.status, n.attempts,
 	n.last_error_sealed, n.created_at, n.ended_at, n.workflow_id`
 
 // Deliveries returns the notifications of a payment and of its refunds, in the

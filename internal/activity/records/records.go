@@ -167,6 +167,10 @@ func (r *Records) RecordMismatch(ctx context.Context, mismatch payment.Mismatch)
 
 // RecordDeliveries does [activity.RecordDeliveries].
 func (r *Records) RecordDeliveries(ctx context.Context, in activity.RecordDeliveriesInput) (activity.None, error) {
+	by := workflowID(ctx)
+	for i := range in.Deliveries {
+		in.Deliveries[i].WorkflowID = by
+	}
 	return activity.None{}, r.Store.RecordDeliveries(ctx, in.Deliveries)
 }
 

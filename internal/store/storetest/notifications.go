@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -157,6 +158,14 @@ func deliveries(t *testing.T, open Opener) {
 	attempts, err := s.Attempts(ctx, d.ID)
 	require.NoError(t, err)
 	require.Equal(t, made, attempts)
+	for n := 4; n <= 60; n++ {
+		attempt(n, "no ink", nil)
+	}
+	want(payment.DeliveryPending, 60, "no ink")
+	attempts, err = s.Attempts(ctx, d.ID)
+	require.NoError(t, err)
+	require.Equal(t, slices.Concat(made[:10], made[20:]), attempts, "the first 10 and the last 40")
+	attempt(61, "no ink for Valeria", nil)
 
 	ended := noon().Add(time.Minute)
 	outcome := func(status payment.DeliveryStatus, lastError private.Text) {
@@ -170,16 +179,16 @@ func deliveries(t *testing.T, open Opener) {
 	}
 	outcome(payment.DeliveryFailed, "no ink at all")
 	outcome(payment.DeliveryPending, "after the end")
-	want(payment.DeliveryFailed, 3, "no ink at all")
+	want(payment.DeliveryFailed, 61, "no ink at all")
 	outcome(payment.DeliveryDropped, "gone")
-	want(payment.DeliveryDropped, 3, "gone")
+	want(payment.DeliveryDropped, 61, "gone")
 	outcome(payment.DeliveryPending, "after the end")
 	outcome(payment.DeliveryFailed, "after the end")
-	want(payment.DeliveryDropped, 3, "gone")
+	want(payment.DeliveryDropped, 61, "gone")
 	outcome(payment.DeliveryDelivered, "")
-	want(payment.DeliveryDelivered, 3, "gone")
+	want(payment.DeliveryDelivered, 61, "gone")
 	outcome(payment.DeliveryFailed, "after the end")
-	want(payment.DeliveryDelivered, 3, "gone")
+	want(payment.DeliveryDelivered, 61, "gone")
 }
 
 func redeliveries(t *testing.T, open Opener) {
@@ -219,6 +228,11 @@ func redeliveries(t *testing.T, open Opener) {
 	require.Equal(t, payment.DeliveryPending, d.Status)
 	require.Equal(t, "redeliver/"+id, d.WorkflowID)
 	require.Nil(t, d.EndedAt)
+	late := payment.Delivery{ID: id, Status: payment.DeliveryDelivered, EndedAt: &ended, WorkflowID: paid.Payment.ID}
+	require.NoError(t, s.RecordDeliveries(ctx, []payment.Delivery{late}))
+	d, err = s.Delivery(ctx, id)
+	require.NoError(t, err)
+	require.Equal(t, payment.DeliveryPending, d.Status, "the workflow that had it is not heard any more")
 	require.NoError(t, s.RecordDeliveries(ctx, []payment.Delivery{{ID: id, Status: payment.DeliveryDelivered, EndedAt: &ended}}))
 
 	// A receiver that was removed can still be asked for.

@@ -138,6 +138,7 @@ CREATE TABLE notifications (
     sequence          BIGINT NOT NULL,
     status            TEXT COLLATE "C" NOT NULL CHECK (status IN ('pending', 'delivered', 'failed', 'dropped')),
     workflow_id       TEXT COLLATE "C" NOT NULL, -- that delivers, or delivered last
+    attempts          BIGINT NOT NULL DEFAULT 0, -- all of them; notification_attempts keeps the first and the last
     last_error_sealed BYTEA,
     created_at        BIGINT NOT NULL,
     ended_at          BIGINT

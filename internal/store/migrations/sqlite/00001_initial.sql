@@ -134,6 +134,7 @@ CREATE TABLE notifications (
     sequence          INTEGER NOT NULL,
     status            TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'failed', 'dropped')),
     workflow_id       TEXT NOT NULL, -- that delivers, or delivered last
+    attempts          INTEGER NOT NULL DEFAULT 0, -- all of them; notification_attempts keeps the first and the last
     last_error_sealed BLOB,
     created_at        INTEGER NOT NULL,
     ended_at          INTEGER

@@ -1,0 +1,4 @@
+package notify
+
+// PauseAfter is pauseAfter, for the tests.
+var PauseAfter = pauseAfter
