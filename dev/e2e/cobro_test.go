@@ -32,7 +32,7 @@ const (
 // quick are the timings of these tests: those of production, scaled down.
 var quick = []string{
 	"COBRO_TIMING_DETAILS=1s", "COBRO_TIMING_POLL_FIRST=100ms", "COBRO_TIMING_POLL_MOST=300ms",
-	"COBRO_TIMING_HEARTBEAT=2s", "COBRO_CALL_TIMEOUT=3s", "COBRO_TIMING_SETTLE=1s", "COBRO_TIMING_CANCEL_MARGIN=1s",
+	"COBRO_CALL_TIMEOUT=3s", "COBRO_TIMING_SETTLE=1s", "COBRO_TIMING_CANCEL_MARGIN=1s",
 }
 
 // traced are the settings of processes whose spans are collected.
