@@ -55,6 +55,7 @@ var layers = map[string]struct {
 	}, "what can be done, whoever asks: no HTTP, and stores and workflows come in through interfaces"},
 	"internal/flows":    {[]string{"workflows", "payment", "money", "internal/temporalclient"}, "the one client of the workflows; it knows no store"},
 	"internal/relay":    {[]string{"workflows", "payment", "private", "athmovil", "internal/failpoint", "internal/flows", "internal/ledger"}, "gateway events: made durable, handed over; no HTTP"},
+	"internal/poller":   {[]string{"internal/activity", "internal/failpoint", "internal/flows", "internal/ledger"}, "looks at open tickets; what it knows of stores, the gateway and workflows comes in through interfaces"},
 	"internal/activity": {[]string{"payment", "money", "private", "internal/ledger"}, "definitions alone: what workflows may ask for, and nothing of how it is done"},
 	"internal/activity/gateway": {[]string{
 		"athmovil", "payment", "money", "private", "internal/activity", "internal/failpoint", "internal/ledger",
@@ -96,7 +97,7 @@ var layers = map[string]struct {
 	"internal/runner": {[]string{
 		"workflows", "activities", "athmovil", "private", "internal/activity", "internal/activity/gateway", "internal/activity/reconcile",
 		"internal/activity/records", "internal/flows", "internal/ledger", "internal/metrics", "internal/notify", "internal/operations", "internal/outbound",
-		"internal/process", "internal/settings", "internal/temporalclient", "internal/tracing",
+		"internal/poller", "internal/process", "internal/settings", "internal/temporalclient", "internal/tracing",
 	}, "runs the Temporal workers of one process"},
 	"internal/serve": {[]string{
 		"api", "workflows", "private", "internal/app", "internal/flows", "internal/metrics", "internal/process", "internal/relay", "internal/settings",

@@ -46,6 +46,8 @@ const (
 )
 
 const (
+	pollFirst    = time.Second // between looks at a ticket
+	pollMost     = 5 * time.Second
 	betweenSales = time.Minute
 	stuck        = time.Minute    // of real time, in which nothing happened
 	undecided    = 24 * time.Hour // until somebody decides a review
@@ -217,8 +219,8 @@ func (s *Shop) run(id, name string, input, result any) {
 	env.SetWorkerOptions(sdk.Options{Interceptors: []interceptor.WorkerInterceptor{&environment{over: over}}})
 	env.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: id, TaskQueue: workflows.TaskQueue})
 	calls := &gateway.Gateway{Client: s.gateway, Locks: s.db, Now: s.Now}
-	runner.RegisterPayments(env, calls, &records.Records{Store: s.db}, &reconcile.Reconcile{Client: s.gateway, Store: s.db, Now: s.Now})
-	env.RegisterActivityWithOptions(s.awaitDecision(env, calls), sdkactivity.RegisterOptions{Name: activity.AwaitDecision.Name()})
+	tickets := &poller{s: s, env: env, calls: calls}
+	runner.RegisterPayments(env, calls, &records.Records{Store: s.db, Tickets: tickets}, &reconcile.Reconcile{Client: s.gateway, Store: s.db, Now: s.Now})
 	notify.Register(logging{s: s, env: env}, s.receivers.All(), s.db, s.Now)
 	s.decideReviews(env)
 
@@ -274,29 +276,50 @@ func (s *Shop) decideReviews(env *testsuite.TestWorkflowEnvironment) {
 	}, undecided)
 }
 
-// awaitDecision is the gateway's activity of that name on the clock that is
-// skipped: the real one waits between its looks.
-func (s *Shop) awaitDecision(
-	env *testsuite.TestWorkflowEnvironment, calls *gateway.Gateway,
-) func(context.Context, activity.AwaitDecisionInput) (activity.Ticket, error) {
-	return func(ctx context.Context, in activity.AwaitDecisionInput) (activity.Ticket, error) {
-		token, pause := sdkactivity.GetInfo(ctx).TaskToken, in.First
-		var look func()
-		look = func() {
-			seen, err := calls.FindTicket(s.t.Context(), activity.TicketInput{EcommerceID: in.EcommerceID})
-			left := in.Until.Sub(env.Now())
-			if err == nil && left > 0 && (seen.Status == activity.TicketOpen || !seen.Status.Known()) {
-				env.RegisterDelayedCallback(look, min(left, pause))
-				pause = min(pause*5/4, in.Most)
-				return
-			}
-			if err := env.CompleteActivity(token, seen, err); err != nil {
-				s.t.Errorf("tell what the customer decided: %v", err)
-			}
-		}
-		env.RegisterDelayedCallback(look, 0)
-		return activity.Ticket{}, sdkactivity.ErrResultPending
+// poller is the poller on the clock that is skipped: the real one waits between
+// its looks.
+type poller struct {
+	s     *Shop
+	env   *testsuite.TestWorkflowEnvironment
+	calls *gateway.Gateway
+
+	mu       sync.Mutex
+	watching bool                  // guarded by mu
+	told     activity.TicketStatus // guarded by mu
+}
+
+// Watch implements [records.Tickets].
+func (p *poller) Watch(t ledger.OpenTicket) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.watching {
+		p.watching = true
+		p.lookIn(t, pollFirst)
 	}
+}
+
+// Forget implements [records.Tickets].
+func (p *poller) Forget(string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watching = false
+}
+
+// lookIn looks after a pause, and again after longer ones.
+func (p *poller) lookIn(t ledger.OpenTicket, pause time.Duration) {
+	p.env.RegisterDelayedCallback(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !p.watching || !p.env.Now().Before(t.ExpiresAt) {
+			return
+		}
+		seen, err := p.calls.FindTicket(p.s.t.Context(), activity.TicketInput{EcommerceID: t.EcommerceID})
+		if err == nil && seen.Status.Known() && seen.Status != activity.TicketOpen && seen.Status != p.told {
+			p.told = seen.Status
+			p.env.SignalWorkflow(workflows.SignalTicketSeen, nil)
+		}
+		p.lookIn(t, min(pause*5/4, pollMost))
+	}, pause)
 }
 
 // logging registers receivers that say in the test's log why they failed, once

@@ -30,7 +30,7 @@ func TestConfigFromEnv(t *testing.T) {
 		"COBRO_STORE": "sqlite:cobro.db", "COBRO_KEY_FILE": "keys.json", "COBRO_RECEIVER_HOST": "shop",
 		"COBRO_ATHM_PUBLIC_TOKEN": "public", "COBRO_ATHM_PRIVATE_TOKEN": "secret",
 		"COBRO_GATEWAY_URL": "http://127.0.0.1:1", "COBRO_GATEWAY_REPORT_URL": "http://127.0.0.1:2",
-		"COBRO_CALL_TIMEOUT": "7s", "COBRO_STOP_TIMEOUT": "8s", "COBRO_WAITING": "9", "COBRO_CALLS_PER_SECOND": "10",
+		"COBRO_CALL_TIMEOUT": "7s", "COBRO_STOP_TIMEOUT": "8s", "COBRO_TIMING_POLL_FIRST": "9s", "COBRO_TIMING_POLL_MOST": "11s", "COBRO_CALLS_PER_SECOND": "10",
 		"COBRO_OPS_LISTEN": "127.0.0.1:4", "TEMPORAL_ADDRESS": "127.0.0.1:3", "TEMPORAL_NAMESPACE": "payments",
 		"COBRO_ENDPOINTS": "endpoints.yaml",
 	}))
@@ -45,7 +45,8 @@ func TestConfigFromEnv(t *testing.T) {
 	require.Equal(t, "http://127.0.0.1:2", cfg.GatewayReportURL)
 	require.Equal(t, 7*time.Second, cfg.CallTimeout)
 	require.Equal(t, 8*time.Second, cfg.StopTimeout)
-	require.Equal(t, 9, cfg.Waiting)
+	require.Equal(t, 9*time.Second, cfg.PollFirst)
+	require.Equal(t, 11*time.Second, cfg.PollMost)
 	require.True(t, cfg.CallsPerSecond == rate.Limit(10)) //nolint:testifylint // a whole number is exact
 	require.Equal(t, "127.0.0.1:3", cfg.TemporalAddress)
 	require.Equal(t, "payments", cfg.TemporalNamespace)
@@ -55,11 +56,11 @@ func TestConfigFromEnv(t *testing.T) {
 func TestConfigFromEnvMistakes(t *testing.T) {
 	t.Parallel()
 	_, err := worker.ConfigFromEnv(getenv(map[string]string{
-		"COBRO_STORE": "x", "COBRO_CALL_TIMEOUT": "soon", "COBRO_STOP_TIMEOUT": "later", "COBRO_WAITING": "many", "COBRO_CALLS_PER_SECOND": "0.5",
+		"COBRO_STORE": "x", "COBRO_CALL_TIMEOUT": "soon", "COBRO_STOP_TIMEOUT": "later", "COBRO_TIMING_POLL_MOST": "many", "COBRO_CALLS_PER_SECOND": "0.5",
 		"OTEL_TRACES_EXPORTER": "zipkin",
 	}))
 	require.ErrorContains(t, err, "OTEL_TRACES_EXPORTER")
-	for _, name := range []string{"COBRO_CALL_TIMEOUT", "COBRO_STOP_TIMEOUT", "COBRO_WAITING", "COBRO_CALLS_PER_SECOND"} {
+	for _, name := range []string{"COBRO_CALL_TIMEOUT", "COBRO_STOP_TIMEOUT", "COBRO_TIMING_POLL_MOST", "COBRO_CALLS_PER_SECOND"} {
 		require.ErrorContains(t, err, name+" is not a")
 	}
 }
@@ -178,7 +179,7 @@ func TestEveryConfigFieldReachesTheRunnerAndComesBack(t *testing.T) {
 	t.Parallel()
 	cfg := worker.Config{
 		Store: "a", KeyFile: "b", Host: "c", Payments: true, PublicToken: "d", PrivateToken: private.NewToken("e"),
-		TemporalAddress: "f", TemporalNamespace: "g", GatewayURL: "h", GatewayReportURL: "i", CallTimeout: 1, CallsPerSecond: 2, Waiting: 3,
+		TemporalAddress: "f", TemporalNamespace: "g", GatewayURL: "h", GatewayReportURL: "i", CallTimeout: 1, CallsPerSecond: 2, PollFirst: 3, PollMost: 4,
 		ReconcileAt: "j", StartTimeout: 4, Endpoints: "k", StopTimeout: 5, OpsListen: "l", Logger: slog.Default(), Now: time.Now, Started: func() {},
 	}
 	given, taken := reflect.ValueOf(cfg), reflect.ValueOf(worker.RoundTrip(cfg))

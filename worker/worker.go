@@ -59,9 +59,11 @@ type Config struct {
 	// CallsPerSecond is the most calls to ATH Móvil that this process makes in a
 	// second. Zero means no limit.
 	CallsPerSecond rate.Limit
-	// Waiting is how many customers this process waits for at once. Zero means
-	// 10,000.
-	Waiting int
+	// PollFirst is the pause between the first looks at an open ticket. It grows to
+	// PollMost while nothing happens. Zero means 1 second, and 5 seconds for
+	// PollMost.
+	PollFirst time.Duration
+	PollMost  time.Duration
 	// ReconcileAt is the time of day in Puerto Rico at which yesterday is compared
 	// with ATH Móvil's report, such as "02:00". "off" means never. Empty means
 	// 02:00.
@@ -104,8 +106,8 @@ type Config struct {
 //	COBRO_STORE, COBRO_KEY_FILE, COBRO_RECEIVER_HOST,
 //	COBRO_ATHM_PUBLIC_TOKEN, COBRO_ATHM_PRIVATE_TOKEN,
 //	COBRO_GATEWAY_URL, COBRO_GATEWAY_REPORT_URL, COBRO_CALL_TIMEOUT,
-//	COBRO_CALLS_PER_SECOND, COBRO_WAITING, COBRO_START_TIMEOUT, COBRO_STOP_TIMEOUT,
-//	COBRO_RECONCILE_AT, COBRO_ENDPOINTS, COBRO_DATA, COBRO_OPS_LISTEN,
+//	COBRO_CALLS_PER_SECOND, COBRO_TIMING_POLL_FIRST, COBRO_TIMING_POLL_MOST,
+//	COBRO_START_TIMEOUT, COBRO_STOP_TIMEOUT, COBRO_RECONCILE_AT, COBRO_ENDPOINTS, COBRO_DATA, COBRO_OPS_LISTEN,
 //	TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…,
 //	OTEL_… (docs/telemetry.md)
 //
@@ -123,7 +125,7 @@ func fromRunner(c runner.Config) Config {
 		Payments: c.Payments, PublicToken: c.Gateway.PublicToken, PrivateToken: c.Gateway.PrivateToken,
 		TemporalAddress: c.Temporal.Address, TemporalNamespace: c.Temporal.Namespace,
 		GatewayURL: c.Gateway.BaseURL, GatewayReportURL: c.Gateway.ReportBaseURL, CallTimeout: c.Gateway.Timeout,
-		CallsPerSecond: c.Gateway.CallsPerSecond, Waiting: c.Waiting, ReconcileAt: c.ReconcileAt,
+		CallsPerSecond: c.Gateway.CallsPerSecond, PollFirst: c.PollFirst, PollMost: c.PollMost, ReconcileAt: c.ReconcileAt,
 		StartTimeout: c.StartTimeout, Endpoints: c.Endpoints, StopTimeout: c.StopTimeout,
 		OpsListen: c.OpsListen, Logger: c.Logger, Now: c.Now, Started: c.Started,
 		environment: c,
@@ -137,7 +139,8 @@ func (c *Config) runner() runner.Config {
 	r.Payments, r.Gateway.PublicToken, r.Gateway.PrivateToken = c.Payments, c.PublicToken, c.PrivateToken
 	r.Temporal.Address, r.Temporal.Namespace = c.TemporalAddress, c.TemporalNamespace
 	r.Gateway.BaseURL, r.Gateway.ReportBaseURL, r.Gateway.Timeout = c.GatewayURL, c.GatewayReportURL, c.CallTimeout
-	r.Gateway.CallsPerSecond, r.Waiting, r.ReconcileAt = c.CallsPerSecond, c.Waiting, c.ReconcileAt
+	r.Gateway.CallsPerSecond, r.ReconcileAt = c.CallsPerSecond, c.ReconcileAt
+	r.PollFirst, r.PollMost = c.PollFirst, c.PollMost
 	r.StartTimeout, r.Endpoints, r.StopTimeout = c.StartTimeout, c.Endpoints, c.StopTimeout
 	r.OpsListen, r.Logger, r.Now, r.Started = c.OpsListen, c.Logger, c.Now, c.Started
 	return r

@@ -7,6 +7,15 @@
 // after it has closed. SettleRefund takes a person's word on a refund whose own
 // workflow is gone. ReconcileDay compares a day with the gateway's report.
 //
+// # Waiting
+//
+// A workflow does not poll. The worker's poller looks at its ticket, and signals it
+// once for each status that is not OPEN; the signal says nothing, so the workflow
+// looks itself. It names its ticket with the row that opens, before that is
+// written, and again every minute, so that neither a worker nor a store that dies
+// leaves it alone. It looks unasked at the deadline, after a cancel, after an
+// unknown outcome, and while it is in review.
+//
 // # Races
 //
 // Two things that happen at once have one declared outcome, whatever their
@@ -33,6 +42,7 @@
 //	Authorize's answer is lost                   looks until COMPLETED, or over, or CONFIRM for longer than
 //	                                             a call lasts; then it was not executed and is sent again
 //	somebody else authorized                     completed, with the gateway's reference
+//	the poller sees what a look denies           nothing is decided; a look a minute later, and at the deadline
 //	a webhook before the create answer           kept; handed over once the ticket is recorded
 //	a completed webhook before the debit         kept; its payer counts when it agrees with the answer
 //	a completed webhook after completion         within the moment: the notification carries its payer;

@@ -136,8 +136,7 @@ func (s *fixture) execute(workflowID, name string, input any) {
 	calls := &gateway.Gateway{}
 	workflows.Register(s.env)
 	activity.Register(s.env, calls.Bindings()...)
-	activity.Register(s.env, activity.AwaitDecision.Bind(calls.AwaitDecision))
-	activity.Register(s.env, (&records.Records{Store: s.records}).Bindings()...)
+	activity.Register(s.env, (&records.Records{Store: s.records, Tickets: s.gateway}).Bindings()...)
 	activity.Register(s.env, (&reconcile.Reconcile{Store: s.db}).Bindings()...)
 	require.NoError(s.t, s.receivers.Err())
 	notify.Register(s.env, s.receivers.All(), s.db, s.env.Now)

@@ -14,7 +14,9 @@ import (
 
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/activity"
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
+	"github.com/cobropay/cobro/workflows"
 )
 
 // What the fake gateway answers with.
@@ -33,8 +35,8 @@ const (
 type fakeGateway struct {
 	env *testsuite.TestWorkflowEnvironment
 
-	// latency is how long a call takes, and poll how long it takes until a
-	// waiting poll sees a change.
+	// latency is how long a call takes, and poll how long it takes until the
+	// workflow knows of a change: the poller sees it, and the workflow looks too.
 	latency, poll time.Duration
 
 	mu       sync.Mutex
@@ -42,7 +44,9 @@ type fakeGateway struct {
 	phone    string
 	away     bool     // no look is answered
 	parked   []func() // looks that go on when it is back
-	polls    [][]byte // task tokens of the waiting polls
+	watched  int      // how often the ticket was put before the poller
+	watching bool     // the poller looks at it
+	told     map[activity.TicketStatus]bool
 	scripted map[string][]answer
 	calls    []call
 	debits   int
@@ -64,7 +68,7 @@ type call struct {
 
 func newFakeGateway(env *testsuite.TestWorkflowEnvironment) *fakeGateway {
 	return &fakeGateway{
-		env: env, latency: 200 * time.Millisecond, poll: time.Second, scripted: make(map[string][]answer),
+		env: env, latency: 200 * time.Millisecond, poll: time.Second, scripted: make(map[string][]answer), told: make(map[activity.TicketStatus]bool),
 		ticket: activity.Ticket{Total: total, Fee: fee, NetAmount: total.Sub(fee)},
 	}
 }
@@ -107,8 +111,7 @@ func (g *fakeGateway) hook() {
 				return activity.CreateTicketResult{EcommerceID: ticketID, AuthToken: ticketToken}, nil
 			})
 		},
-		activity.FindTicket.Name():    g.find,
-		activity.AwaitDecision.Name(): g.await,
+		activity.FindTicket.Name(): g.find,
 		activity.Authorize.Name(): func(ctx context.Context, in activity.AuthorizeInput) (activity.Ticket, error) {
 			return perform(ctx, g, activity.Authorize.Name(), func() (activity.Ticket, error) { return g.authorize(in) })
 		},
@@ -201,38 +204,36 @@ func (g *fakeGateway) find(ctx context.Context, _ activity.TicketInput) (activit
 	return activity.Ticket{}, sdk.ErrResultPending
 }
 
-// await answers once the ticket is no longer open, as a poll would find out. A
-// scripted answer ends the wait early.
-func (g *fakeGateway) await(ctx context.Context, in activity.AwaitDecisionInput) (activity.Ticket, error) {
-	token := sdk.GetInfo(ctx).TaskToken
+// Watch makes the fake the poller too.
+func (g *fakeGateway) Watch(t ledger.OpenTicket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.calls = append(g.calls, call{name: activity.AwaitDecision.Name(), at: g.env.Now().UTC()})
-	if queue := g.scripted[activity.AwaitDecision.Name()]; len(queue) > 0 {
-		how := queue[0]
-		g.scripted[activity.AwaitDecision.Name()] = queue[1:]
-		g.env.RegisterDelayedCallback(func() {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.complete(token, g.seen(), how.err)
-		}, how.after)
-		return activity.Ticket{}, sdk.ErrResultPending
+	if t.EcommerceID != ticketID || t.PaymentID != paymentID {
+		panic("another ticket is watched: " + t.EcommerceID)
 	}
-	g.polls = append(g.polls, token)
-	g.env.RegisterDelayedCallback(g.answerPolls, g.poll)
-	return activity.Ticket{}, sdk.ErrResultPending
+	g.watched++
+	g.watching = true
+	g.env.RegisterDelayedCallback(g.look, max(0, g.poll-g.latency))
 }
 
-func (g *fakeGateway) answerPolls() {
+// Forget ends what Watch began.
+func (g *fakeGateway) Forget(string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.away || g.ticket.Status == activity.TicketOpen || !g.ticket.Status.Known() {
+	g.watching = false
+}
+
+// look is the poller's: it tells the workflow of each status once, as the server
+// lets it.
+func (g *fakeGateway) look() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	status := g.ticket.Status
+	if !g.watching || g.away || status == activity.TicketOpen || !status.Known() || g.told[status] {
 		return
 	}
-	for _, token := range g.polls {
-		g.complete(token, g.seen(), nil)
-	}
-	g.polls = nil
+	g.told[status] = true
+	g.env.SignalWorkflow(workflows.SignalTicketSeen, nil)
 }
 
 // seen is the ticket as a look finds it now.
@@ -257,7 +258,7 @@ func (g *fakeGateway) change(status activity.TicketStatus) {
 	if status == activity.TicketCompleted {
 		g.ticket.ReferenceNumber, g.ticket.DailyTransactionID = reference, dailyID
 	}
-	g.env.RegisterDelayedCallback(g.answerPolls, g.poll)
+	g.env.RegisterDelayedCallback(g.look, max(0, g.poll-g.latency))
 }
 
 // refunded changes the total of refunds from outside.
@@ -278,7 +279,7 @@ func (g *fakeGateway) back() {
 	g.mu.Lock()
 	parked := g.parked
 	g.away, g.parked = false, nil
-	g.env.RegisterDelayedCallback(g.answerPolls, g.poll)
+	g.env.RegisterDelayedCallback(g.look, max(0, g.poll-g.latency))
 	g.mu.Unlock()
 	for _, look := range parked {
 		look()

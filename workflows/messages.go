@@ -163,13 +163,11 @@ type Timing struct {
 	Grace time.Duration `json:"grace,omitempty"`
 	// Stale is how long after the request work may begin. Default 30 s.
 	Stale time.Duration `json:"stale,omitempty"`
-	// PollFirst is the pause between the first polls; it grows to PollMost.
-	// Defaults 1 s and 5 s.
+	// PollFirst is the pause between the first looks of a payment that has to be
+	// closed or whose debit is unknown; it grows to PollMost. A worker's poller
+	// has its own. Defaults 1 s and 5 s.
 	PollFirst time.Duration `json:"poll_first,omitempty"`
 	PollMost  time.Duration `json:"poll_most,omitempty"`
-	// Heartbeat is how long a waiting poller may be silent before another
-	// worker takes over. Default 30 s.
-	Heartbeat time.Duration `json:"heartbeat,omitempty"`
 	// Call is the gateway client's timeout for one call; a ticket that is
 	// still confirmed longer than this after an authorization was sent was not
 	// authorized by it. Default 30 s.
@@ -188,7 +186,7 @@ type Timing struct {
 func DefaultTiming() Timing {
 	return Timing{
 		Details: 10 * time.Second, CancelMargin: 5 * time.Second, Grace: 15 * time.Minute, Stale: 30 * time.Second,
-		PollFirst: time.Second, PollMost: 5 * time.Second, Heartbeat: 30 * time.Second, Call: 30 * time.Second,
+		PollFirst: time.Second, PollMost: 5 * time.Second, Call: 30 * time.Second,
 		Settle: 2 * time.Minute, Review: time.Hour,
 	}
 }
@@ -203,7 +201,6 @@ func (t Timing) withDefaults() Timing {
 		Stale:        cmp.Or(t.Stale, standard.Stale),
 		PollFirst:    cmp.Or(t.PollFirst, standard.PollFirst),
 		PollMost:     cmp.Or(t.PollMost, standard.PollMost),
-		Heartbeat:    cmp.Or(t.Heartbeat, standard.Heartbeat),
 		Call:         cmp.Or(t.Call, standard.Call),
 		Settle:       cmp.Or(t.Settle, standard.Settle),
 		Review:       cmp.Or(t.Review, standard.Review),

@@ -14,9 +14,6 @@ const (
 	// TaskQueue runs the workflows, their local activities and the calls to
 	// the gateway.
 	TaskQueue = "cobro"
-	// AwaitQueue runs AwaitDecision alone, with its own slots, so that ten
-	// thousand waiting customers never queue before an authorization.
-	AwaitQueue = "cobro-await"
 
 	notifyQueuePrefix = "notify-"
 )
@@ -64,6 +61,9 @@ const (
 	// SignalGatewayEvent of ProcessPayment carries a GatewayEvent. RefundPayment
 	// takes it too, as a sign that another refund of its payment may exist.
 	SignalGatewayEvent = "GatewayEvent"
+	// SignalTicketSeen of ProcessPayment says that the ticket is no longer open. It
+	// carries nothing: the workflow looks itself.
+	SignalTicketSeen = "TicketSeen"
 	// SignalReportAnswered of RefundPayment carries a ReportAnswered.
 	SignalReportAnswered = "ReportAnswered"
 	// UpdateDeliverNow of every workflow that tells receivers takes a

@@ -46,17 +46,6 @@ func (t Timing) callOptions(summary string) workflow.ActivityOptions {
 	}
 }
 
-// awaiting returns a context for AwaitDecision, which waits until the deadline
-// and has slots of its own.
-func (t Timing) awaiting(ctx workflow.Context, left time.Duration) workflow.Context {
-	options := t.callOptions("waits for the customer")
-	options.TaskQueue = AwaitQueue
-	options.StartToCloseTimeout = left + t.Call + answerMargin
-	options.HeartbeatTimeout = t.Heartbeat
-	options.RetryPolicy.MaximumInterval = max(t.PollMost, t.PollFirst)
-	return workflow.WithActivityOptions(ctx, options)
-}
-
 // reporting returns a context for activities that ask for reports or look at
 // many payments.
 func (t Timing) reporting(ctx workflow.Context, summary string) workflow.Context {

@@ -24,7 +24,7 @@ func TestTimingDefaults(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, Timing{
 		Details: 10 * time.Second, CancelMargin: 5 * time.Second, Grace: 15 * time.Minute, Stale: 30 * time.Second,
-		PollFirst: time.Second, PollMost: 5 * time.Second, Heartbeat: 30 * time.Second, Call: 30 * time.Second,
+		PollFirst: time.Second, PollMost: 5 * time.Second, Call: 30 * time.Second,
 		Settle: 2 * time.Minute, Review: time.Hour,
 	}, Timing{}.withDefaults())
 	mine := Timing{Details: time.Millisecond, ForbidSecondAuthorize: true}.withDefaults()

@@ -54,6 +54,7 @@ type process struct {
 	recorder      recorder
 	notifier      notifier
 	reviewCase    *reviewCase
+	ticketSeen    workflow.ReceiveChannel
 	events        workflow.ReceiveChannel
 	pendingEvents []GatewayEvent // completed events that wait for the gateway's word
 	asks          workflow.Channel
@@ -79,6 +80,7 @@ func newProcess(ctx workflow.Context, in ProcessPaymentInput) (*process, error) 
 			CreatedAt: created, UpdatedAt: created, ExpiresAt: created.Add(in.Request.ExpiresIn),
 		},
 		fingerprint: in.Fingerprint,
+		ticketSeen:  workflow.GetSignalChannel(ctx, SignalTicketSeen),
 		events:      workflow.GetSignalChannel(ctx, SignalGatewayEvent),
 		asks:        workflow.NewBufferedChannel(ctx, 1),
 		workflowErr: ctx.Err,
@@ -208,9 +210,9 @@ func (p *process) createTicket(ctx workflow.Context) error {
 	}
 }
 
-// awaitDecision waits for a poll's answer, a webhook's hint to look, the
-// merchant's cancel, or the deadline. It returns when the payment is terminal
-// or has to be closed.
+// awaitDecision waits for the poller's word that the ticket is no longer open, a
+// webhook's hint to look, the merchant's cancel, or the deadline. It returns when
+// the payment is terminal or has to be closed.
 func (p *process) awaitDecision(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "Waits for the customer to confirm, until "+p.payment.ExpiresAt.Format(time.RFC3339)+".")
 	// Workers may have been away until after the deadline; then there is nothing
@@ -223,46 +225,64 @@ func (p *process) awaitDecision(ctx workflow.Context) error {
 	if left == 0 {
 		return nil
 	}
-	polling, stopPolling := workflow.WithCancel(ctx)
-	defer stopPolling()
-	poll := activity.AwaitDecision.Start(p.timing.awaiting(polling, left), activity.AwaitDecisionInput{
-		EcommerceID: p.payment.EcommerceID, Until: p.payment.ExpiresAt, First: p.timing.PollFirst, Most: p.timing.PollMost,
-	}).Future
+	again := workflow.NewTimer(ctx, watchEvery) // not cancelled either
+	told := false                               // by the poller, and no look has agreed yet
 	looks := lookCoalescer{look: func(ctx workflow.Context) workflow.Future { return p.find(ctx).Future }}
 	var seen activity.Ticket
 	for {
 		answered, closing := false, false
 		sel := workflow.NewSelector(ctx)
-		if poll != nil {
-			sel.AddFuture(poll, func(f workflow.Future) {
-				answered, poll = f.Get(ctx, &seen) == nil, nil
-			})
-		}
 		if looks.underway != nil {
 			sel.AddFuture(looks.underway, func(f workflow.Future) {
 				answered = f.Get(ctx, &seen) == nil
 				looks.done(ctx)
 			})
 		}
+		sel.AddReceive(p.ticketSeen, func(c workflow.ReceiveChannel, _ bool) {
+			for c.ReceiveAsync(nil) {
+			}
+			told = true
+			looks.ask(ctx)
+		})
 		sel.AddReceive(p.events, func(workflow.ReceiveChannel, bool) {
 			p.drain()
 			looks.ask(ctx)
 		})
 		sel.AddReceive(p.asks, func(c workflow.ReceiveChannel, _ bool) { c.ReceiveAsync(nil) })
+		sel.AddFuture(again, func(workflow.Future) {
+			p.watchTicket(ctx)
+			if told { // the poller tells each status once
+				looks.ask(ctx)
+			}
+			again = workflow.NewTimer(ctx, watchEvery)
+		})
 		sel.AddFuture(deadline, func(workflow.Future) { closing = true })
 		sel.Select(ctx)
 		if p.withdrawn() || closing {
 			return nil
 		}
 		if answered {
-			if seen.Status == activity.TicketConfirmed {
-				stopPolling()
-			}
 			if err := p.see(ctx, seen); err != nil || p.payment.Status.Terminal() {
 				return err
 			}
 		}
 	}
+}
+
+// watchEvery is how often a waiting payment puts its ticket before a poller again:
+// the one that had it may have died, with a store that never had the row.
+const watchEvery = time.Minute
+
+// watchTicket puts the ticket before the poller of the worker that runs this.
+func (p *process) watchTicket(ctx workflow.Context) {
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		_, err := activity.WatchTicket.Do(ctx, activity.WatchTicketInput{
+			PaymentID: p.payment.ID, EcommerceID: p.payment.EcommerceID, Until: p.payment.ExpiresAt,
+		})
+		if err != nil {
+			workflow.GetLogger(ctx).Error("ticket not watched", "payment_id", p.payment.ID, "error", err)
+		}
+	})
 }
 
 // lookCoalescer turns any number of webhooks into at most one look under way and

@@ -142,6 +142,8 @@ func (p *process) finish(ctx workflow.Context) error {
 		}
 		p.contradictions(ctx)
 		if over() {
+			for p.ticketSeen.ReceiveAsync(nil) { // of a look that the end overtook
+			}
 			return nil
 		}
 		if err := workflow.Await(ctx, func() bool { return p.events.Len() > 0 || over() }); err != nil {

@@ -122,13 +122,48 @@ func TestHappyPath(t *testing.T) {
 			},
 		},
 		{
-			name: "a poll that ends early is no decision",
+			name: "what the poller saw is looked at, and not taken for it",
 			script: func(s *fixture) {
-				s.gateway.script(activity.AwaitDecision.Name(), answer{after: 30 * time.Second})
+				s.at(30*time.Second, func() { s.env.SignalWorkflow(workflows.SignalTicketSeen, nil) })
 				s.at(40*time.Second, s.confirms)
 				s.at(50*time.Second, func() { s.event(genuine()) })
 			},
 			path: completed, events: eventsCompleted, authorizes: 1,
+			also: func(s *fixture) {
+				require.Equal(s.t, []time.Time{start.Add(30 * time.Second), start.Add(40800 * time.Millisecond)}, s.gateway.times(activity.FindTicket.Name()))
+			},
+		},
+		{
+			name: "a look that lags behind the poller's is repeated",
+			script: func(s *fixture) {
+				s.at(30*time.Second, func() {
+					s.gateway.told[activity.TicketConfirmed] = true // and so is never told again
+					s.env.SignalWorkflow(workflows.SignalTicketSeen, nil)
+				})
+				s.at(31*time.Second, s.confirms)
+			},
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
+			also: func(s *fixture) {
+				require.Equal(s.t, start.Add(60400*time.Millisecond), s.gateway.times(activity.Authorize.Name())[0])
+			},
+		},
+		{
+			name: "the worker dies while the store is away: another poller is found within a minute",
+			script: func(s *fixture) {
+				s.at(100*time.Millisecond, func() { s.records.away.Store(true) })
+				s.at(10*time.Second, func() { s.gateway.Forget(paymentID) }) // what a worker remembers is gone
+				s.at(20*time.Second, s.confirms)
+				s.at(15*time.Minute, func() { s.records.away.Store(false) })
+			},
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
+			also: func(s *fixture) {
+				require.LessOrEqual(s.t, s.gateway.times(activity.Authorize.Name())[0].Sub(start), 62*time.Second)
+			},
+		},
+		{
+			name: "a ticket comes before a poller every minute",
+			path: "pending open expired", events: "payment_created payment_expired", cancels: 1,
+			also: func(s *fixture) { require.Equal(s.t, 10, s.gateway.watched, "with its row, and nine times more") },
 		},
 		{
 			name: "somebody else debited",
@@ -222,14 +257,13 @@ func TestNobodyConfirms(t *testing.T) {
 				s.gateway.script(activity.CreateTicket.Name(), answer{after: 20 * time.Minute})
 			},
 			path: "pending open expired", events: "payment_created payment_expired", cancels: 1,
-			also: func(s *fixture) { require.Zero(s.t, s.gateway.count(activity.AwaitDecision.Name())) },
 		},
 		{
 			name: "the deadline finds the ticket open, and cancels it",
 			path: "pending open expired", events: "payment_created payment_expired", cancels: 1,
 			also: func(s *fixture) {
-				require.Equal(s.t, []string{activity.AwaitDecision.Name(), activity.FindTicket.Name(), activity.CancelTicket.Name(), activity.FindTicket.Name()},
-					s.gateway.order(activity.AwaitDecision.Name()))
+				require.Equal(s.t, []string{activity.FindTicket.Name(), activity.CancelTicket.Name(), activity.FindTicket.Name()},
+					s.gateway.order(activity.FindTicket.Name()))
 				require.Equal(s.t, start.Add(10*time.Minute), s.gateway.times(activity.FindTicket.Name())[0])
 			},
 		},

@@ -53,7 +53,7 @@ func (c *doctorCommand) Run(p *program) error {
 		PublicToken: read.PublicToken, PrivateToken: read.PrivateToken,
 		GatewayURL: read.GatewayURL, GatewayReportURL: read.GatewayReportURL,
 		WebhookSecret: read.WebhookSecret, PublicURL: c.PublicURL,
-		Queues: []string{workflows.TaskQueue, workflows.AwaitQueue}, Timeout: c.Timeout,
+		Queues: []string{workflows.TaskQueue}, Timeout: c.Timeout,
 	})
 	found := examined{doctor.Worst(findings), findings}
 	if c.JSON {

@@ -251,10 +251,10 @@ func TestConfigCheckShowsWhereThingsComeFrom(t *testing.T) {
 
 func TestAStartShowsEveryProblemAtOnce(t *testing.T) {
 	t.Parallel()
-	env := map[string]string{"COBRO_STORE": "sqlite:x.db", "COBRO_TIMING_GRACE": "long", "COBRO_WAITING": "many", "COBRO_CODEC_ORIGINS": "nowhere"}
+	env := map[string]string{"COBRO_STORE": "sqlite:x.db", "COBRO_TIMING_GRACE": "long", "COBRO_CALLS_PER_SECOND": "many", "COBRO_CODEC_ORIGINS": "nowhere"}
 	for program, want := range map[string][]string{
 		"api":    {"COBRO_KEY_FILE is not set", "COBRO_API_KEY is not set", "COBRO_WEBHOOK_SECRET is not set", "COBRO_TIMING_GRACE is not a duration", "COBRO_CODEC_ORIGINS holds"},
-		"worker": {"COBRO_KEY_FILE is not set", "COBRO_ATHM_PUBLIC_TOKEN is not set", "COBRO_ATHM_PRIVATE_TOKEN is not set", "COBRO_WAITING is not a whole number"},
+		"worker": {"COBRO_KEY_FILE is not set", "COBRO_ATHM_PUBLIC_TOKEN is not set", "COBRO_ATHM_PRIVATE_TOKEN is not set", "COBRO_CALLS_PER_SECOND is not a whole number"},
 	} {
 		code, _, stderr := cobro(t, env, program)
 		require.Equal(t, 1, code, stderr)

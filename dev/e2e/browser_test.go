@@ -98,7 +98,7 @@ func TestTemporalUIShowsDecodedPayment(t *testing.T) {
 		"$25.00 · order-1042", // the summary
 		"Workflow Execution Started", opened.ID, `"payment_id"`,
 		"CreateTicket", "asks for $25.00",
-		"AwaitDecision", "waits for the customer",
+		"TicketSeen", "FindTicket", "looks at the ticket",
 		"Authorize", "debits $25.00",
 		"payment_completed/log", "notifies cobro",
 		`{"status":"completed"}`, // the result

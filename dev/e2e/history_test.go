@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/enums/v1"
@@ -79,12 +80,7 @@ func closedTask(t *testing.T, c client.Client, workflowID string) bool {
 	t.Helper()
 	described, err := c.DescribeWorkflowExecution(t.Context(), workflowID, "")
 	require.NoError(t, err)
-	for _, pending := range described.GetPendingActivities() {
-		if pending.GetActivityType().GetName() != "AwaitDecision" {
-			return false
-		}
-	}
-	return described.GetPendingWorkflowTask() == nil
+	return len(described.GetPendingActivities()) == 0 && described.GetPendingWorkflowTask() == nil
 }
 
 func TestStoreOutageDoesNotStopDebit(t *testing.T) {
@@ -112,4 +108,40 @@ func TestStoreOutageDoesNotStopDebit(t *testing.T) {
 	require.NoError(t, held.Close())
 	c.await(t, opened.ID, "completed")
 	c.requireBooks(t, opened.EcommerceID, []string{"8.00"}, nil)
+}
+
+// Whoever dies while a customer decides, another worker looks at the ticket: soon
+// where the store has its row, and within a minute where the store was away when
+// the row was to be written.
+func TestTicketOfAKilledWorkerIsLookedAt(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		forget string // what the store never got
+		within time.Duration
+	}{
+		"the row is there":          {"", 30 * time.Second},
+		"the row was never written": {`UPDATE payments SET status = 'pending', ecommerce_id = '', revision = 1`, 90 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCobro(t)
+			opened := c.open(t, m{"total": "7.00"})
+			c.kill()
+			if tt.forget != "" {
+				db, err := sql.Open("sqlite", strings.TrimPrefix(c.at.Store, "sqlite:"))
+				require.NoError(t, err)
+				_, err = db.ExecContext(t.Context(), tt.forget)
+				require.NoError(t, err)
+				require.NoError(t, db.Close())
+			}
+			require.NoError(t, c.start())
+			c.phone(t, "confirm", opened.EcommerceID)
+			require.Eventually(t, func() bool {
+				debits, _ := c.booked(t, opened.EcommerceID)
+				return len(debits) == 1
+			}, tt.within, interval)
+			c.await(t, opened.ID, "completed")
+			c.requireBooks(t, opened.EcommerceID, []string{"7.00"}, nil)
+		})
+	}
 }

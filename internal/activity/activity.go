@@ -39,8 +39,8 @@ const (
 	ClassMoveMoney Class = "moveMoney"
 	// ClassAsk is one attempt, followed by a look.
 	ClassAsk Class = "ask"
-	// ClassRecord is an idempotent write or read of the store, as a local
-	// activity; [Def.Do] repeats it until it succeeds.
+	// ClassRecord is an idempotent write or read of the store, or of what the
+	// worker remembers, as a local activity; [Def.Do] repeats it until it succeeds.
 	ClassRecord Class = "record"
 	// ClassReport is tried three times and then set aside, visibly: the gateway's
 	// report is known to time out, and the rest of the day goes on without it.

@@ -13,9 +13,6 @@ var (
 	CreateTicket = Def[CreateTicketInput, CreateTicketResult]{"CreateTicket", ClassCreate}
 	// FindTicket looks.
 	FindTicket = Def[TicketInput, Ticket]{"FindTicket", ClassRead}
-	// AwaitDecision looks again and again until the ticket is no longer open, or
-	// until the deadline, and returns the last look.
-	AwaitDecision = Def[AwaitDecisionInput, Ticket]{"AwaitDecision", ClassRead}
 	// Authorize debits the customer.
 	Authorize = Def[AuthorizeInput, Ticket]{"Authorize", ClassMoveMoney}
 	// CancelTicket asks the gateway to cancel a ticket that was not authorized.
@@ -31,6 +28,9 @@ var (
 	// RecordPayment writes one step of a payment's life. A reference that is in
 	// use is an answer, not an error.
 	RecordPayment = Def[ledger.Change, RecordPaymentResult]{"RecordPayment", ClassRecord}
+	// WatchTicket puts a ticket before the poller of the worker that runs it. It
+	// needs no store.
+	WatchTicket = Def[WatchTicketInput, None]{"WatchTicket", ClassRecord}
 	// ReserveRefund asks for the right to send a refund. A refusal is an answer.
 	ReserveRefund = Def[ledger.Reservation, ReserveRefundResult]{"ReserveRefund", ClassRecord}
 	// RecordRefund writes one step of a refund's life.
@@ -77,8 +77,8 @@ var (
 // own, and not among them.
 func All() []Definition {
 	return []Definition{
-		CreateTicket, FindTicket, AwaitDecision, Authorize, CancelTicket, SetPhoneNumber, Refund,
-		RecordPayment, ReserveRefund, RecordRefund, TakeRefund, BookExternalRefund, RefundContext, FillPayer, RecordMismatch,
+		CreateTicket, FindTicket, Authorize, CancelTicket, SetPhoneNumber, Refund,
+		RecordPayment, WatchTicket, ReserveRefund, RecordRefund, TakeRefund, BookExternalRefund, RefundContext, FillPayer, RecordMismatch,
 		RecordDeliveries, ReopenDelivery, SettleEvent, LookUpPayment,
 		CompareSpan, LookForRefunds, SearchReport, RefundsInReview, RecordReconciliation,
 	}

@@ -64,14 +64,6 @@ type Ticket struct {
 	SeenAt             time.Time    `json:"seen_at"` // by the worker's clock
 }
 
-// AwaitDecisionInput asks to be told when a ticket is no longer open.
-type AwaitDecisionInput struct {
-	EcommerceID string        `json:"ecommerce_id"`
-	Until       time.Time     `json:"until"` // when to give up waiting
-	First       time.Duration `json:"first"` // pause after the first look
-	Most        time.Duration `json:"most"`  // the longest pause
-}
-
 // AuthorizeInput debits a confirmed ticket.
 type AuthorizeInput struct {
 	EcommerceID string       `json:"ecommerce_id"`

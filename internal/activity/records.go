@@ -1,6 +1,8 @@
 package activity
 
 import (
+	"time"
+
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
@@ -12,6 +14,13 @@ type RecordPaymentResult struct {
 	// InUseBy is the unfinished payment that has the same reference; then
 	// nothing was written.
 	InUseBy string `json:"in_use_by,omitempty"`
+}
+
+// WatchTicketInput names the ticket of an open payment.
+type WatchTicketInput struct {
+	PaymentID   string    `json:"payment_id"`
+	EcommerceID string    `json:"ecommerce_id"`
+	Until       time.Time `json:"until"` // the payment's deadline
 }
 
 // ReserveRefundResult answers ReserveRefund; exactly one field is set.

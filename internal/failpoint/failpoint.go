@@ -16,6 +16,8 @@ const (
 	CreateAfter     Point = "create-after"
 	FindBefore      Point = "find-before"
 	FindAfter       Point = "find-after"
+	SeenBefore      Point = "seen-before" // the poller found the ticket no longer open; its workflow does not know
+	SeenAfter       Point = "seen-after"
 	AuthorizeBefore Point = "authorize-before"
 	AuthorizeAfter  Point = "authorize-after"
 	CancelBefore    Point = "cancel-before"
@@ -50,7 +52,7 @@ const (
 // Points lists every point.
 func Points() []Point {
 	return []Point{
-		CreateBefore, CreateAfter, FindBefore, FindAfter, AuthorizeBefore, AuthorizeAfter, CancelBefore, CancelAfter,
+		CreateBefore, CreateAfter, FindBefore, FindAfter, SeenBefore, SeenAfter, AuthorizeBefore, AuthorizeAfter, CancelBefore, CancelAfter,
 		PhoneBefore, PhoneAfter, RefundBefore, RefundAfter,
 		RecordBefore, RecordAfter, ReserveBefore, ReserveAfter, RecordRefundBefore, RecordRefundAfter, BookBefore, BookAfter,
 		NotifyBefore, NotifyAfter,

@@ -211,6 +211,13 @@ func (f *Flows) RelayEvent(ctx context.Context, paymentID string, event workflow
 	return f.signal(ctx, workflows.PaymentWorkflowID(paymentID), workflows.SignalGatewayEvent, event)
 }
 
+// TicketSeen tells the payment's workflow that its ticket is no longer open, once
+// for each status. [ErrEnded] where the workflow has closed.
+func (f *Flows) TicketSeen(ctx context.Context, paymentID, status string) error {
+	ctx = temporalclient.WithSignalRequestID(ctx, paymentID+"/"+status)
+	return f.signal(ctx, workflows.PaymentWorkflowID(paymentID), workflows.SignalTicketSeen, nil)
+}
+
 // ApplyLateEvent starts the workflow of an event that no payment's own workflow
 // takes, once for each digest.
 func (f *Flows) ApplyLateEvent(ctx context.Context, in workflows.ApplyLateEventInput) error {

@@ -310,6 +310,14 @@ func TestFlowsAsk(t *testing.T) {
 	require.Equal(t, "GatewayEvent", signalled.SignalName)
 	require.Equal(t, "pay_1", signalled.WorkflowExecution.WorkflowId)
 	require.Equal(t, event, decode[workflows.GatewayEvent](t, signalled.Input.Payloads[0]))
+
+	require.NoError(t, f.TicketSeen(t.Context(), "pay_1", "CONFIRM"))
+	signalled, ok = (<-server.requests).(*workflowservice.SignalWorkflowExecutionRequest)
+	require.True(t, ok)
+	require.Equal(t, "pay_1/CONFIRM", signalled.RequestId, "each status is told once")
+	require.Equal(t, "TicketSeen", signalled.SignalName)
+	require.Equal(t, "pay_1", signalled.WorkflowExecution.WorkflowId)
+	require.Nil(t, decode[any](t, signalled.Input.Payloads[0]), "it carries nothing")
 }
 
 func TestFlowsTranslateErrors(t *testing.T) {
@@ -388,6 +396,7 @@ func TestFlowsTranslateErrors(t *testing.T) {
 			}
 			if tt.signal != nil {
 				require.ErrorIs(t, f.RelayEvent(bounded(tt.signal), "pay_1", workflows.GatewayEvent{Digest: "d"}), tt.signal)
+				require.ErrorIs(t, f.TicketSeen(bounded(tt.signal), "pay_1", "CONFIRM"), tt.signal)
 			}
 		})
 	}

@@ -58,6 +58,9 @@ type Metrics struct {
 	latency  *prometheus.HistogramVec
 	waits    *prometheus.HistogramVec
 	unknown  *prometheus.CounterVec
+	tickets  prometheus.Gauge
+	looks    *prometheus.CounterVec
+	late     prometheus.Histogram
 	sdk      *sdkMetrics
 	backlog  *backlog
 	creates  *creates
@@ -93,6 +96,11 @@ func New(programs ...string) *Metrics {
 		waits: histograms("cobro_gateway_wait_seconds", "How long calls to ATH Móvil waited for their turn.",
 			machineBuckets, "lane"),
 		unknown: counters(unknownOutcomes+"_total", "Calls that may have moved money or made a ticket, with an outcome that is not known.", "operation"),
+		tickets: prometheus.NewGauge(prometheus.GaugeOpts{Name: "cobro_poller_tickets", Help: "Open tickets that this process looks at."}),
+		looks:   counters("cobro_poller_looks_total", "Looks at open tickets.", "outcome"),
+		late: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "cobro_poller_late_seconds", Help: "How late looks at open tickets began.", Buckets: machineBuckets,
+		}),
 		sdk:     newSDKMetrics(),
 		backlog: newBacklog(),
 		creates: newCreates(),
@@ -100,7 +108,7 @@ func New(programs ...string) *Metrics {
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.build, m.requests, m.answers, m.payments, m.confirm, m.complete, m.verdicts, m.attempts,
-		m.calls, m.latency, m.waits, m.unknown, m.sdk, m.backlog, m.creates,
+		m.calls, m.latency, m.waits, m.unknown, m.tickets, m.looks, m.late, m.sdk, m.backlog, m.creates,
 	)
 	m.startAtZero(programs)
 	return m
@@ -229,6 +237,15 @@ func (m *Metrics) GatewayCalled(call athmovil.Call) {
 	m.calls.WithLabelValues(string(call.Op), outcome).Inc()
 	m.latency.WithLabelValues(string(call.Op)).Observe(max(0, call.Duration-call.Waited).Seconds())
 	m.waits.WithLabelValues(call.Op.Lane()).Observe(call.Waited.Seconds())
+}
+
+// TicketsWatched implements poller.Observer.
+func (m *Metrics) TicketsWatched(tickets int) { m.tickets.Set(float64(tickets)) }
+
+// TicketLooked implements poller.Observer.
+func (m *Metrics) TicketLooked(outcome string, late time.Duration) {
+	m.looks.WithLabelValues(outcome).Inc()
+	m.late.Observe(late.Seconds())
 }
 
 // RequestAnswered counts a request. method and route must come from the API's own

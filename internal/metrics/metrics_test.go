@@ -93,6 +93,8 @@ func exercised(t *testing.T) *metrics.Metrics {
 	m.GatewayCalled(athmovil.Call{Op: athmovil.OpFind, Duration: time.Second})
 	m.WatchCreates(func() metrics.Creates { return metrics.Creates{Limit: 100, Opening: 2, Refused: 1} })
 	m.ReceiverCalled(ledger.Receiver{Host: "shop", Event: payment.EventCompleted, Name: "book"}, true)
+	m.TicketsWatched(1)
+	m.TicketLooked("open", time.Second)
 	m.WatchStore(t.Context(), &fakeStore{backlog: store.Backlog{
 		Notifications: []ledger.DeliveryCount{{Host: "shop", Event: payment.EventCompleted, Receiver: "book", Status: payment.DeliveryFailed, Count: 1}},
 		ReconciledAt:  noon,

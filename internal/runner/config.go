@@ -18,6 +18,7 @@ import (
 	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/temporalclient"
 	"github.com/cobropay/cobro/internal/tracing"
+	"github.com/cobropay/cobro/workflows"
 )
 
 // Config says what a process runs and what it runs on. Package worker says what
@@ -32,7 +33,8 @@ type Config struct {
 	Gateway athmovil.Config
 
 	Host        string
-	Waiting     int
+	PollFirst   time.Duration
+	PollMost    time.Duration
 	ReconcileAt string
 	Endpoints   string
 	StopTimeout time.Duration
@@ -76,7 +78,7 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 			PublicToken: read.PublicToken, PrivateToken: read.PrivateToken, BaseURL: read.GatewayURL, ReportBaseURL: read.GatewayReportURL,
 			Timeout: read.CallTimeout, CallsPerSecond: rate.Limit(read.CallsPerSecond),
 		},
-		Host: read.ReceiverHost, Waiting: read.Waiting, ReconcileAt: read.ReconcileAt, Endpoints: read.Endpoints,
+		Host: read.ReceiverHost, PollFirst: read.Timing.PollFirst, PollMost: read.Timing.PollMost, ReconcileAt: read.ReconcileAt, Endpoints: read.Endpoints,
 		StopTimeout: read.StopTimeout, OpsListen: read.OpsListen, getenv: getenv, unnamed: unnamed,
 	}
 	return cfg, errors.Join(problems...)
@@ -118,7 +120,8 @@ func (c *Config) validate(receivers int) error {
 }
 
 func (c *Config) setDefaults() {
-	c.Waiting = cmp.Or(c.Waiting, settings.DefaultWaiting)
+	standard := workflows.DefaultTiming()
+	c.PollFirst, c.PollMost = cmp.Or(c.PollFirst, standard.PollFirst), cmp.Or(c.PollMost, standard.PollMost)
 	c.StopTimeout = cmp.Or(c.StopTimeout, settings.DefaultWorkerStopTimeout)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Now == nil {

@@ -20,7 +20,7 @@ func Metrics(c Config) http.Handler {
 // Stop stops workers as Run does in the end.
 func Stop(cfg Config, workers ...sdk.Worker) {
 	r := runner{cfg: cfg}
-	r.stop(workers)
+	r.stop(stopsOf(workers))
 }
 
 // ReadyChecks are those of a worker that polls some queues.

@@ -24,8 +24,3 @@ func RegisterPayments(r Registry, calls *gateway.Gateway, writes *records.Record
 	activity.Register(r, writes.Bindings()...)
 	activity.Register(r, compare.Bindings()...)
 }
-
-// RegisterAwait registers what runs on workflows.AwaitQueue.
-func RegisterAwait(r activity.Registry, calls *gateway.Gateway) {
-	activity.Register(r, activity.AwaitDecision.Bind(calls.AwaitDecision))
-}

@@ -50,12 +50,11 @@ func (r *registry) RegisterActivityWithOptions(a any, options sdk.RegisterOption
 // queues is everything that Cobro itself registers, by task queue.
 func queues() map[string]*registry {
 	calls := &gateway.Gateway{}
-	payments, await, receivers := newRegistry(), newRegistry(), newRegistry()
+	payments, receivers := newRegistry(), newRegistry()
 	runner.RegisterPayments(payments, calls, &records.Records{}, &reconcile.Reconcile{})
-	runner.RegisterAwait(await, calls)
 	notify.Register(receivers, activities.Log(slog.New(slog.DiscardHandler)).All(), nil, nil)
 	return map[string]*registry{
-		workflows.TaskQueue: payments, workflows.AwaitQueue: await, workflows.NotifyQueue("cobro"): receivers,
+		workflows.TaskQueue: payments, workflows.NotifyQueue("cobro"): receivers,
 	}
 }
 
@@ -93,10 +92,7 @@ func TestRegisteredNames(t *testing.T) {
 
 func TestEveryDefinedActivityIsRegistered(t *testing.T) {
 	t.Parallel()
-	var registered []string
-	for _, queue := range []string{workflows.TaskQueue, workflows.AwaitQueue} {
-		registered = slices.AppendSeq(registered, maps.Keys(queues()[queue].activities))
-	}
+	registered := slices.Collect(maps.Keys(queues()[workflows.TaskQueue].activities))
 	var defined []string
 	for _, d := range activity.All() {
 		defined = append(defined, d.Name())

@@ -24,6 +24,7 @@ import (
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/notify"
 	"github.com/cobropay/cobro/internal/operations"
+	"github.com/cobropay/cobro/internal/poller"
 	"github.com/cobropay/cobro/internal/process"
 	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/temporalclient"
@@ -81,7 +82,8 @@ type runner struct {
 	cfg     Config
 	process *process.Process
 	workers []sdk.Worker
-	queues  []string // of the workers
+	queues  []string       // of the workers
+	poller  *poller.Poller // nil without payments
 	failed  chan error
 
 	background context.Context // of activities; it ends when nothing waits for them any longer
@@ -94,26 +96,26 @@ func (r *runner) readyChecks() []operations.Check {
 	}})
 }
 
-// addPayments adds the workflows and the gateway's activities. Waiting for
-// customers has a queue and slots of its own.
+// addPayments adds the workflows, the gateway's activities, and the poller that
+// looks at their tickets.
 func (r *runner) addPayments(ctx context.Context) error {
 	gatewayClient, err := r.cfg.Client(r.process)
 	if err != nil {
 		return err
 	}
-	store := r.process.Store
+	store, reach := r.process.Store, flows.New(r.process.Temporal)
 	calls := &gateway.Gateway{Client: gatewayClient, Locks: store, Now: r.cfg.Now}
-
-	payments := r.add(workflows.TaskQueue, sdk.Options{})
-	RegisterPayments(payments, calls, &records.Records{Store: store}, &reconcile.Reconcile{Client: gatewayClient, Store: store, Now: r.cfg.Now})
-	if err := r.cfg.scheduleReconcile(ctx, flows.New(r.process.Temporal)); err != nil {
+	r.poller, err = poller.New(poller.Config{
+		Store: store, Gateway: calls, Flows: reach, First: r.cfg.PollFirst, Most: r.cfg.PollMost,
+		Observer: r.process.Metrics, Now: r.cfg.Now, Logger: r.cfg.Logger,
+	})
+	if err != nil {
 		return err
 	}
-	await := r.add(workflows.AwaitQueue, sdk.Options{
-		MaxConcurrentActivityExecutionSize: r.cfg.Waiting, DisableWorkflowWorker: true,
-	})
-	RegisterAwait(await, calls)
-	return nil
+	payments := r.add(workflows.TaskQueue, sdk.Options{})
+	RegisterPayments(payments, calls, &records.Records{Store: store, Tickets: r.poller},
+		&reconcile.Reconcile{Client: gatewayClient, Store: store, Now: r.cfg.Now})
+	return r.cfg.scheduleReconcile(ctx, reach)
 }
 
 // addReceivers announces a host's receivers and adds the worker that runs them.
@@ -141,17 +143,22 @@ func (r *runner) add(queue string, options sdk.Options) sdk.Worker {
 	return w
 }
 
-// run starts every worker, waits, and stops them together. The operations address
-// is answered as long as they are: the process closes it after them.
+// run starts every worker and the poller, waits, and stops them together. The
+// operations address is answered as long as they are: the process closes it after
+// them.
 func (r *runner) run(ctx context.Context) error {
 	for i, w := range r.workers {
 		if err := w.Start(); err != nil {
-			r.stop(r.workers[:i])
+			r.stop(stopsOf(r.workers[:i]))
 			return err
 		}
 	}
+	stops := stopsOf(r.workers)
+	if r.poller != nil {
+		stops = append(stops, r.poll(ctx))
+	}
 	r.cfg.Started()
-	defer r.stop(r.workers)
+	defer r.stop(stops)
 	select {
 	case <-ctx.Done():
 		return nil
@@ -160,21 +167,43 @@ func (r *runner) run(ctx context.Context) error {
 	}
 }
 
-// stop stops the workers at once rather than one after another, and waits for all
-// of them together no longer than Config.StopTimeout. One worker alone could take
-// three times as long: the SDK gives its workflow tasks, local activities and
-// activities the whole time in turn.
-func (r *runner) stop(workers []sdk.Worker) {
+// poll starts the poller and returns what stops it.
+func (r *runner) poll(ctx context.Context) (stop func()) {
+	polling, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { // waited for by stop
+		defer close(done)
+		r.poller.Run(polling)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func stopsOf(workers []sdk.Worker) []func() {
+	var stops []func()
+	for _, w := range workers {
+		stops = append(stops, w.Stop)
+	}
+	return stops
+}
+
+// stop stops the workers and the poller at once rather than one after another, and
+// waits for all of them together no longer than Config.StopTimeout. One worker
+// alone could take three times as long: the SDK gives its workflow tasks, local
+// activities and activities the whole time in turn.
+func (r *runner) stop(stops []func()) {
 	limit := time.NewTimer(r.cfg.StopTimeout)
 	defer limit.Stop()
-	done := make(chan struct{}, len(workers))
-	for _, w := range workers {
+	done := make(chan struct{}, len(stops))
+	for _, stop := range stops {
 		go func() { // waited for below, or left behind with what it waits for
-			w.Stop()
+			stop()
 			done <- struct{}{}
 		}()
 	}
-	for range workers {
+	for range stops {
 		select {
 		case <-done:
 		case <-limit.C:

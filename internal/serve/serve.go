@@ -136,7 +136,7 @@ func (cfg *Config) api(p *process.Process) api.Config {
 		Keys:          []api.APIKey{{Name: "default", Digest: api.DigestAPIKey(cfg.APIKey)}},
 		WebhookSecret: cfg.WebhookSecret,
 		Ready: append(p.ReadyChecks(), api.ReadyCheck{Name: "workers", Advisory: true, Check: func(ctx context.Context) error {
-			return temporalclient.Polled(ctx, p.Temporal, workflows.TaskQueue, workflows.AwaitQueue)
+			return temporalclient.Polled(ctx, p.Temporal, workflows.TaskQueue)
 		}}),
 		Metrics: p.Metrics.Handler(p.Logger),
 		Logger:  p.Logger,

@@ -13,6 +13,5 @@ const (
 	// Stop timeouts differ: the API's includes the drain.
 	DefaultAPIStopTimeout    = 15 * time.Second
 	DefaultWorkerStopTimeout = 10 * time.Second
-	DefaultWaiting           = 10_000  // customers, at once
 	DefaultReconcileAt       = "02:00" // in Puerto Rico
 )

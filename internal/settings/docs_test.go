@@ -95,11 +95,12 @@ func TestCommentsStateTheDefaults(t *testing.T) {
 			"Details": "Default " + spoken(timing.Details, "s"), "CancelMargin": "Default " + spoken(timing.CancelMargin, "s"),
 			"Grace": "Default " + spoken(timing.Grace, "min"), "Stale": "Default " + spoken(timing.Stale, "s"),
 			"PollFirst": "Defaults " + spoken(timing.PollFirst, "s") + " and " + spoken(timing.PollMost, "s"),
-			"Heartbeat": "Default " + spoken(timing.Heartbeat, "s"), "Call": "Default " + spoken(timing.Call, "s"),
-			"Settle": "Default " + spoken(timing.Settle, "min"), "Review": "Default " + spoken(timing.Review, "h"),
+			"Call":      "Default " + spoken(timing.Call, "s"),
+			"Settle":    "Default " + spoken(timing.Settle, "min"), "Review": "Default " + spoken(timing.Review, "h"),
 		}},
 		{"worker/worker.go", "Config", map[string]string{
-			"CallTimeout": "Zero means " + spoken(athmovil.DefaultTimeout, "seconds"), "Waiting": "Zero means 10,000",
+			"CallTimeout": "Zero means " + spoken(athmovil.DefaultTimeout, "seconds"),
+			"PollFirst":   "Zero means 1 second, and 5 seconds",
 			"ReconcileAt": "Empty means " + settings.DefaultReconcileAt, "StartTimeout": "Zero means " + spoken(temporalclient.DefaultWait, "seconds"),
 			"StopTimeout": "Zero means " + spoken(settings.DefaultWorkerStopTimeout, "seconds"),
 		}},
@@ -115,7 +116,7 @@ func TestCommentsStateTheDefaults(t *testing.T) {
 			require.Contains(t, comments[field], want, "%s: %s.%s", of.file, of.name, field)
 		}
 	}
-	require.Equal(t, 10_000, settings.DefaultWaiting)
+	require.Equal(t, [2]time.Duration{time.Second, 5 * time.Second}, [2]time.Duration{timing.PollFirst, timing.PollMost})
 }
 
 // spoken writes a duration in a unit.

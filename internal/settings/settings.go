@@ -9,7 +9,6 @@ package settings
 
 import (
 	"cmp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -134,7 +133,6 @@ type Settings struct {
 	GatewayReportURL string
 	CallTimeout      time.Duration
 	CallsPerSecond   int
-	Waiting          int
 	ReconcileAt      string
 	Endpoints        string
 	ReceiverHost     string
@@ -157,6 +155,11 @@ func (s *Settings) table() []Setting {
 	standard := workflows.DefaultTiming()
 	timing := func(name string, usual time.Duration, field *time.Duration, help string) Setting {
 		return Setting{Name: name, Of: API | DevProgram, Default: brief(usual), kind: duration, field: field, sparse: true, Help: help}
+	}
+	// Workers look at open tickets, with the pauses that an API gives its payments.
+	polling := func(s Setting) Setting {
+		s.Of |= Worker
+		return s
 	}
 	return []Setting{
 		{Name: "COBRO_STORE", Of: API | besideDev | Migrate | Doctor, Needs: API | besideDev | Migrate, kind: database, field: &s.Store,
@@ -199,8 +202,6 @@ func (s *Settings) table() []Setting {
 			Help: "How long one call to ATH Móvil may take; the same for api and worker."},
 		{Name: "COBRO_CALLS_PER_SECOND", Of: Worker | Reconcile | DevProgram, Default: "no limit", kind: count, field: &s.CallsPerSecond, sparse: true,
 			Help: "Most calls to ATH Móvil in a second, by one process."},
-		{Name: "COBRO_WAITING", Of: Worker | DevProgram, Default: strconv.Itoa(DefaultWaiting), kind: count, field: &s.Waiting,
-			Help: "How many customers one process waits for at once."},
 		{Name: "COBRO_RECONCILE_AT", Of: Worker | DevProgram, Default: DefaultReconcileAt, kind: clock, field: &s.ReconcileAt,
 			Help: "When yesterday is compared with ATH Móvil's report, in Puerto Rico; off for never."},
 		{Name: "COBRO_ENDPOINTS", Of: Worker | EndpointTest | DevProgram, Needs: EndpointTest, kind: path, field: &s.Endpoints,
@@ -224,9 +225,8 @@ func (s *Settings) table() []Setting {
 		timing("COBRO_TIMING_CANCEL_MARGIN", standard.CancelMargin, &s.Timing.CancelMargin, "How long before its deadline a ticket must be over to count as cancelled, not expired."),
 		timing("COBRO_TIMING_GRACE", standard.Grace, &s.Timing.Grace, "How long after the deadline ATH Móvil may stay undecided before a person is asked."),
 		timing("COBRO_TIMING_STALE", standard.Stale, &s.Timing.Stale, "How late after the request a payment may begin."),
-		timing("COBRO_TIMING_POLL_FIRST", standard.PollFirst, &s.Timing.PollFirst, "Pause between the first looks at an open ticket."),
-		timing("COBRO_TIMING_POLL_MOST", standard.PollMost, &s.Timing.PollMost, "Longest pause between looks at an open ticket."),
-		timing("COBRO_TIMING_HEARTBEAT", standard.Heartbeat, &s.Timing.Heartbeat, "How long a poller may be silent before another worker takes over."),
+		polling(timing("COBRO_TIMING_POLL_FIRST", standard.PollFirst, &s.Timing.PollFirst, "Pause between the first looks at a ticket; the same for api and worker.")),
+		polling(timing("COBRO_TIMING_POLL_MOST", standard.PollMost, &s.Timing.PollMost, "Longest pause between looks at a ticket; the same for api and worker.")),
 		timing("COBRO_TIMING_SETTLE", standard.Settle, &s.Timing.Settle, "How long a refund with an unknown outcome is watched before a person is asked."),
 		timing("COBRO_TIMING_REVIEW", standard.Review, &s.Timing.Review, "Pause between looks while a person is asked."),
 		{Name: "COBRO_LOG_FORMAT", Of: Anyone | DevProgram, Default: "json", dev: "text", kind: oneOf, words: []string{"text", "json"},

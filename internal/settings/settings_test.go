@@ -68,7 +68,7 @@ func TestMistakes(t *testing.T) {
 		"no duration":               {map[string]string{"COBRO_STOP_TIMEOUT": "15"}, "not a duration", `"30s"`, false},
 		"a negative drain":          {map[string]string{"COBRO_DRAIN": "-1s"}, "not a duration", `"30s"`, false},
 		"a drain without an end":    {map[string]string{"COBRO_DRAIN": "15s"}, "no less than COBRO_STOP_TIMEOUT", "10 seconds more", true},
-		"a negative number":         {map[string]string{"COBRO_WAITING": "-1"}, "not a whole number", `"100"`, false},
+		"a negative number":         {map[string]string{"COBRO_CALLS_PER_SECOND": "-1"}, "not a whole number", `"100"`, false},
 		"no address":                {map[string]string{"COBRO_PUBLIC_URL": "pay.example.com"}, "not an address", "https://", false},
 		"nothing to listen on":      {map[string]string{"COBRO_LISTEN": "8080"}, "listen on", "127.0.0.1:8080", false},
 		"no time of day":            {map[string]string{"COBRO_RECONCILE_AT": "2am"}, "not a time of day", "02:00", false},
@@ -148,7 +148,7 @@ func TestValuesShowNoSecret(t *testing.T) {
 	got := map[string]settings.Value{}
 	for _, v := range settings.Values(whole(map[string]string{
 		"COBRO_STORE":   "postgres://cobro:" + canary + "@db:5432/cobro?sslmode=verify-full&sslpassword=" + canary,
-		"COBRO_API_KEY": "", "COBRO_API_KEY_FILE": file, "COBRO_WAITING": "7",
+		"COBRO_API_KEY": "", "COBRO_API_KEY_FILE": file, "COBRO_CALLS_PER_SECOND": "7",
 		"COBRO_PUBLIC_URL": "https://pay.example/webhooks/athmovil/" + canary, "COBRO_GATEWAY_URL": "https://me:" + canary + "@sim.example/x",
 		"COBRO_GATEWAY_REPORT_URL": "https://sim.example?key=" + canary, "COBRO_API_URL": "me:" + canary + "@sim.example",
 		"COBRO_CODEC_ORIGINS": "https://ui.example,https://me:" + canary + "@ui.example,https://me:12/" + canary + "@ui.example",
@@ -157,7 +157,7 @@ func TestValuesShowNoSecret(t *testing.T) {
 		require.NotContains(t, v.Value, canary, v.Name)
 	}
 	require.Equal(t, settings.Value{Name: "COBRO_API_KEY", Value: "set, 16 to 31 characters", Source: file}, got["COBRO_API_KEY"])
-	require.Equal(t, settings.Value{Name: "COBRO_WAITING", Value: "7", Source: "environment"}, got["COBRO_WAITING"])
+	require.Equal(t, settings.Value{Name: "COBRO_CALLS_PER_SECOND", Value: "7", Source: "environment"}, got["COBRO_CALLS_PER_SECOND"])
 	require.Equal(t, settings.Value{Name: "COBRO_WAIT", Value: "10s", Source: "default"}, got["COBRO_WAIT"])
 	require.Equal(t, settings.Value{Name: "COBRO_CODEC_TOKEN", Source: "not set"}, got["COBRO_CODEC_TOKEN"])
 	require.Equal(t, "https://sim.example/[private]", got["COBRO_GATEWAY_URL"].Value)

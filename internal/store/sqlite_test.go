@@ -351,3 +351,33 @@ func TestNothingIsWrittenThatCannotBeSealed(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, events)
 }
+
+func TestOpenTicketsTellOfHints(t *testing.T) {
+	t.Parallel()
+	cfg := migrated(t)
+	s, at := open(t, cfg), time.Now().UTC().Truncate(time.Microsecond)
+	for _, id := range []string{"pay_1", "pay_2"} {
+		_, err := s.RecordPayment(t.Context(), ledger.Change{Record: ledger.Record{Revision: 1, Payment: payment.Payment{
+			ID: id, Status: payment.StatusOpen, EcommerceID: "ticket of " + id, Request: payment.Request{Total: money.FromCents(10_00)},
+			CreatedAt: at, UpdatedAt: at, ExpiresAt: at.Add(time.Minute),
+		}}})
+		require.NoError(t, err)
+	}
+	db := raw(t, cfg)
+	_, err := db.ExecContext(t.Context(), `UPDATE payments SET hinted_at = $1 WHERE id = 'pay_2'`, at.UnixMicro())
+	require.NoError(t, err)
+	got, err := s.OpenTickets(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []ledger.OpenTicket{
+		{PaymentID: "pay_1", EcommerceID: "ticket of pay_1", ExpiresAt: at.Add(time.Minute)},
+		{PaymentID: "pay_2", EcommerceID: "ticket of pay_2", ExpiresAt: at.Add(time.Minute), HintedAt: at},
+	}, got)
+
+	// Ten thousand open payments are listed every two seconds.
+	var id, parent, unused int
+	var plan string
+	require.NoError(t, db.QueryRowContext(t.Context(), `
+		EXPLAIN QUERY PLAN SELECT id, ecommerce_id, expires_at, hinted_at FROM payments
+		WHERE status = 'open' AND expires_at > 0 ORDER BY expires_at, id`).Scan(&id, &parent, &unused, &plan))
+	require.Contains(t, plan, "COVERING INDEX payments_open")
+}

@@ -12,9 +12,10 @@ import (
 
 // GatewayCalled makes the span of a call to ATH Móvil that has just ended. It is for
 // the Observe hook of athmovil.Config, which does not depend on OpenTelemetry. ATH
-// Móvil gets no trace context.
+// Móvil gets no trace context. A call that belongs to no trace, such as a look of
+// the poller's, has no span.
 func (t *Tracing) GatewayCalled(ctx context.Context, call athmovil.Call, ended time.Time) {
-	if t == nil {
+	if t == nil || !trace.SpanContextFromContext(ctx).IsValid() {
 		return
 	}
 	outcome := string(call.Kind)

@@ -7,7 +7,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -89,37 +88,6 @@ func (g *Gateway) FindTicket(ctx context.Context, in activity.TicketInput) (acti
 		return activity.Ticket{}, Error(err)
 	}
 	return g.ticket(found), nil
-}
-
-// errWorkerStopping makes Temporal hand a poll to another worker at once.
-var errWorkerStopping = errors.New("the worker is stopping; another one goes on")
-
-// AwaitDecision does [activity.AwaitDecision]. It heartbeats after each look. An
-// error, of the gateway or of a worker that stops, is retried.
-func (g *Gateway) AwaitDecision(ctx context.Context, in activity.AwaitDecisionInput) (activity.Ticket, error) {
-	for pause := in.First; ; pause = min(pause*5/4, in.Most) {
-		seen, err := g.FindTicket(ctx, activity.TicketInput{EcommerceID: in.EcommerceID})
-		if err != nil {
-			return activity.Ticket{}, err
-		}
-		left := in.Until.Sub(g.now())
-		// A status that nobody knows is no decision, so the wait goes on.
-		if decided := seen.Status.Known() && seen.Status != activity.TicketOpen; decided || left <= 0 {
-			return seen, nil
-		}
-		sdk.RecordHeartbeat(ctx)
-		// Jitter, so that tickets made together are not polled together.
-		timer := time.NewTimer(min(left, pause-rand.N(pause/4+1)))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return activity.Ticket{}, ctx.Err()
-		case <-sdk.GetWorkerStopChannel(ctx):
-			timer.Stop()
-			return activity.Ticket{}, errWorkerStopping
-		}
-	}
 }
 
 // Authorize does [activity.Authorize]. An outcome that is not known is an error

@@ -11,14 +11,12 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 
 	"github.com/cobropay/cobro/athmovil"
 	"github.com/cobropay/cobro/internal/activity"
@@ -102,7 +100,7 @@ func environment(g *gateway.Gateway) *testsuite.TestActivityEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestActivityEnvironment()
-	activity.Register(env, append(g.Bindings(), activity.AwaitDecision.Bind(g.AwaitDecision))...)
+	activity.Register(env, g.Bindings()...)
 	return env
 }
 
@@ -269,103 +267,4 @@ func TestRefundIsClaimedFirst(t *testing.T) {
 			require.Empty(t, s.asked(t), "nothing is sent")
 		})
 	}
-}
-
-func TestAwaitDecision(t *testing.T) {
-	t.Parallel()
-	const never = 24 * time.Hour // a pause that only something else ends
-	in := activity.AwaitDecisionInput{EcommerceID: ticketID, Until: now.Add(10 * time.Minute), First: time.Microsecond, Most: time.Microsecond}
-	open := transaction("OPEN", "")
-
-	for _, status := range []activity.TicketStatus{
-		activity.TicketConfirmed, activity.TicketOver, activity.TicketExpired, activity.TicketCompleted,
-	} {
-		t.Run("ends when the ticket is "+string(status), func(t *testing.T) {
-			t.Parallel()
-			s := answering(t, func(call int) (int, string) {
-				switch call {
-				case 1, 2:
-					return http.StatusOK, open
-				case 3:
-					return http.StatusOK, transaction("PAUSED", "") // a status that nobody knows
-				default:
-					return http.StatusOK, transaction(string(status), "")
-				}
-			})
-			g := gatewayAt(t, s.URL)
-			seen, err := run[activity.Ticket](environment(g), g.AwaitDecision, in)
-			require.NoError(t, err)
-			require.Equal(t, status, seen.Status)
-			require.Len(t, s.asked(t), 4)
-		})
-	}
-
-	t.Run("ends at the deadline with what it sees then", func(t *testing.T) {
-		t.Parallel()
-		var passed atomic.Int64
-		s := answering(t, func(int) (int, string) {
-			passed.Add(int64(4 * time.Minute)) // every look takes long
-			return http.StatusOK, open
-		})
-		g := gatewayAt(t, s.URL)
-		g.Now = func() time.Time { return now.Add(time.Duration(passed.Load())) }
-		seen, err := run[activity.Ticket](environment(g), g.AwaitDecision, in)
-		require.NoError(t, err)
-		require.Equal(t, activity.TicketOpen, seen.Status)
-		require.Len(t, s.asked(t), 3)
-	})
-
-	t.Run("looks once where the deadline has passed", func(t *testing.T) {
-		t.Parallel()
-		s := answering(t, always(http.StatusOK, open))
-		g := gatewayAt(t, s.URL)
-		late := in
-		late.Until, late.First, late.Most = now.Add(-time.Minute), never, never
-		seen, err := run[activity.Ticket](environment(g), g.AwaitDecision, late)
-		require.NoError(t, err)
-		require.Equal(t, activity.TicketOpen, seen.Status)
-		require.Len(t, s.asked(t), 1)
-	})
-
-	t.Run("ends with an error when the worker stops", func(t *testing.T) {
-		t.Parallel()
-		stop := make(chan struct{})
-		s := answering(t, func(int) (int, string) {
-			close(stop)
-			return http.StatusOK, open
-		})
-		g := gatewayAt(t, s.URL)
-		env := environment(g)
-		env.SetWorkerStopChannel(stop)
-		patient := in
-		patient.Until, patient.First, patient.Most = now.Add(2*never), never, never
-		_, err := run[activity.Ticket](env, g.AwaitDecision, patient)
-		require.ErrorContains(t, err, "the worker is stopping", "which Temporal retries elsewhere")
-	})
-
-	t.Run("ends when its context does", func(t *testing.T) {
-		t.Parallel()
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		s := answering(t, func(int) (int, string) {
-			time.AfterFunc(0, cancel) // after the answer, or during it: it ends either way
-			return http.StatusOK, open
-		})
-		g := gatewayAt(t, s.URL)
-		env := environment(g)
-		env.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
-		patient := in
-		patient.Until, patient.First, patient.Most = now.Add(2*never), never, never
-		_, err := run[activity.Ticket](env, g.AwaitDecision, patient)
-		require.Error(t, err)
-	})
-
-	t.Run("leaves an error of the gateway to Temporal's retries", func(t *testing.T) {
-		t.Parallel()
-		s := answering(t, always(http.StatusBadGateway, "<html>"))
-		g := gatewayAt(t, s.URL)
-		_, err := run[activity.Ticket](environment(g), g.AwaitDecision, in)
-		require.Equal(t, activity.KindUnavailable, activity.FailureOf(err).Kind)
-		require.Len(t, s.asked(t), 1)
-	})
 }

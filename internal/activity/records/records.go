@@ -60,16 +60,27 @@ type Store interface {
 	Payment(ctx context.Context, id string) (ledger.Record, error)
 }
 
+// Tickets looks at open tickets. It never blocks; internal/poller satisfies it.
+type Tickets interface {
+	// Watch begins to look at a ticket, or goes on doing so.
+	Watch(ticket ledger.OpenTicket)
+	// Forget ends that.
+	Forget(paymentID string)
+}
+
 // Records are the local activities that write to the store. Safe for
 // concurrent use as far as Store is.
 type Records struct {
 	Store Store
+	// Tickets is told of every payment that opens, and of every one that is no
+	// longer open.
+	Tickets Tickets
 }
 
 // Bindings lists the activities.
 func (r *Records) Bindings() []activity.Binding {
 	return []activity.Binding{
-		activity.RecordPayment.Bind(r.RecordPayment), activity.ReserveRefund.Bind(r.ReserveRefund),
+		activity.RecordPayment.Bind(r.RecordPayment), activity.WatchTicket.Bind(r.WatchTicket), activity.ReserveRefund.Bind(r.ReserveRefund),
 		activity.RecordRefund.Bind(r.RecordRefund), activity.TakeRefund.Bind(r.TakeRefund),
 		activity.BookExternalRefund.Bind(r.BookExternalRefund), activity.RefundContext.Bind(r.RefundContext),
 		activity.FillPayer.Bind(r.FillPayer), activity.RecordMismatch.Bind(r.RecordMismatch),
@@ -78,9 +89,15 @@ func (r *Records) Bindings() []activity.Binding {
 	}
 }
 
-// RecordPayment does [activity.RecordPayment].
+// RecordPayment does [activity.RecordPayment]. A ticket is looked at before its row
+// is written, so that a store that is away costs no sale.
 func (r *Records) RecordPayment(ctx context.Context, change ledger.Change) (activity.RecordPaymentResult, error) {
 	change.Workflow = workflowID(ctx)
+	if p := change.Record.Payment; p.Status == payment.StatusOpen {
+		r.Tickets.Watch(ledger.OpenTicket{PaymentID: p.ID, EcommerceID: p.EcommerceID, ExpiresAt: p.ExpiresAt})
+	} else {
+		r.Tickets.Forget(p.ID)
+	}
 	failpoint.Reach(failpoint.RecordBefore)
 	announced, err := r.Store.RecordPayment(ctx, change)
 	failpoint.Reach(failpoint.RecordAfter)
@@ -89,6 +106,12 @@ func (r *Records) RecordPayment(ctx context.Context, change ledger.Change) (acti
 		return activity.RecordPaymentResult{InUseBy: inUse.PaymentID}, nil
 	}
 	return activity.RecordPaymentResult{Sequence: announced.Sequence, Receivers: announced.Receivers}, err
+}
+
+// WatchTicket does [activity.WatchTicket].
+func (r *Records) WatchTicket(_ context.Context, in activity.WatchTicketInput) (activity.None, error) {
+	r.Tickets.Watch(ledger.OpenTicket{PaymentID: in.PaymentID, EcommerceID: in.EcommerceID, ExpiresAt: in.Until})
+	return activity.None{}, nil
 }
 
 // ReserveRefund does [activity.ReserveRefund].

@@ -55,6 +55,35 @@ func (r fakeStore) FillPayer(context.Context, string, payment.Customer) (bool, e
 
 func (r fakeStore) Payment(context.Context, string) (ledger.Record, error) { return r.record, r.err }
 
+// tickets is what a poller was told.
+type tickets []string
+
+func (w *tickets) Watch(t ledger.OpenTicket) {
+	*w = append(*w, fmt.Sprintf("watch %s, %s until %s", t.PaymentID, t.EcommerceID, t.ExpiresAt.Format(time.TimeOnly)))
+}
+
+func (w *tickets) Forget(paymentID string) { *w = append(*w, "forget "+paymentID) }
+
+// The poller needs no store: it is told before the row is written, and also where
+// that fails.
+func TestTicketIsWatchedWhateverBecomesOfItsRow(t *testing.T) {
+	t.Parallel()
+	until := time.Date(2026, time.March, 2, 12, 0, 0, 0, time.UTC)
+	watched := &tickets{}
+	r := &records.Records{Store: fakeStore{err: errors.New("the disk is full")}, Tickets: watched}
+	for _, status := range payment.Statuses() {
+		p := payment.Payment{ID: "pay_" + string(status), Status: status, EcommerceID: "ticket", ExpiresAt: until}
+		_, err := r.RecordPayment(t.Context(), ledger.Change{Record: ledger.Record{Payment: p}})
+		require.Error(t, err)
+	}
+	_, err := r.WatchTicket(t.Context(), activity.WatchTicketInput{PaymentID: "pay_1", EcommerceID: "ticket", Until: until})
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{
+		"forget pay_pending", "watch pay_open, ticket until 12:00:00", "forget pay_confirmed", "forget pay_completed", "forget pay_cancelled",
+		"forget pay_expired", "forget pay_failed", "watch pay_1, ticket until 12:00:00",
+	}, *watched)
+}
+
 func TestRecords(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the disk is full")
@@ -65,15 +94,15 @@ func TestRecords(t *testing.T) {
 
 	t.Run("a payment", func(t *testing.T) {
 		t.Parallel()
-		result, err := (&records.Records{Store: fakeStore{announced: ledger.Announced{Sequence: 2, Receivers: receivers}}}).RecordPayment(t.Context(), ledger.Change{})
+		result, err := (&records.Records{Tickets: &tickets{}, Store: fakeStore{announced: ledger.Announced{Sequence: 2, Receivers: receivers}}}).RecordPayment(t.Context(), ledger.Change{})
 		require.NoError(t, err)
 		require.Equal(t, activity.RecordPaymentResult{Sequence: 2, Receivers: receivers}, result)
 
-		result, err = (&records.Records{Store: fakeStore{err: inUse}}).RecordPayment(t.Context(), ledger.Change{})
+		result, err = (&records.Records{Tickets: &tickets{}, Store: fakeStore{err: inUse}}).RecordPayment(t.Context(), ledger.Change{})
 		require.NoError(t, err, "a reference in use is an answer")
 		require.Equal(t, activity.RecordPaymentResult{InUseBy: "pay_other"}, result)
 
-		_, err = (&records.Records{Store: fakeStore{err: broken}}).RecordPayment(t.Context(), ledger.Change{})
+		_, err = (&records.Records{Tickets: &tickets{}, Store: fakeStore{err: broken}}).RecordPayment(t.Context(), ledger.Change{})
 		require.ErrorIs(t, err, broken)
 	})
 

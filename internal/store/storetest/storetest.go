@@ -76,6 +76,8 @@ func Run(t *testing.T, newDatabase func(t *testing.T) Opener) {
 		{"notifications are listed", notificationLists},
 		{"receivers are never removed unasked", receivers},
 		{"what waits is counted", backlogs},
+		{"a poller is alive until it is silent", pollers},
+		{"open tickets are listed", openTickets},
 		{"a gateway event is kept once", eventOnce},
 		{"gateway events have pages", eventPages},
 		{"a lease ends", leases},
@@ -103,6 +105,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) Opener) {
 		{"an event that is sent often is added once", eventRace},
 		{"what many lease at once each leases once", crowdedLeases},
 		{"an event meets its ticket", ticketRace},
+		{"many pollers know of each other", pollerRace},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

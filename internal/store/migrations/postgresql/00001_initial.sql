@@ -46,7 +46,8 @@ CREATE TABLE payments (
     expires_at           BIGINT NOT NULL,
     created_at           BIGINT NOT NULL,
     updated_at           BIGINT NOT NULL,
-    completed_at         BIGINT
+    completed_at         BIGINT,
+    hinted_at            BIGINT -- when an event last named the payment while it was unfinished
 );
 -- One unfinished payment for each reference: the last guard of that promise.
 CREATE UNIQUE INDEX payments_unfinished_reference ON payments (reference)
@@ -60,6 +61,9 @@ CREATE INDEX payments_payer_phone ON payments (payer_phone_digest) WHERE payer_p
 CREATE INDEX payments_metadata1 ON payments (metadata1_digest) WHERE metadata1_digest <> '';
 CREATE INDEX payments_metadata2 ON payments (metadata2_digest) WHERE metadata2_digest <> '';
 CREATE INDEX payments_status ON payments (status, created_at, id);
+-- What the pollers read every two seconds, and nothing else. SQLite takes it
+-- for the status that it begins with.
+CREATE INDEX payments_open ON payments (status, expires_at, id, ecommerce_id, hinted_at) WHERE status = 'open';
 CREATE INDEX payments_completed ON payments (completed_at, id) WHERE status = 'completed';
 CREATE INDEX payments_review ON payments (created_at, id) WHERE needs_review;
 
@@ -237,7 +241,14 @@ CREATE TABLE reconciliations (
 );
 CREATE INDEX reconciliations_newest ON reconciliations (started_at, run_id);
 
+-- The workers that look at open tickets, each renewed every second.
+CREATE TABLE pollers (
+    worker  TEXT COLLATE "C" PRIMARY KEY,
+    seen_at BIGINT NOT NULL
+);
+
 -- +goose Down
+DROP TABLE pollers;
 DROP TABLE reconciliations;
 DROP TABLE mismatches;
 DROP TABLE reviews;

@@ -42,7 +42,8 @@ CREATE TABLE payments (
     expires_at           INTEGER NOT NULL,
     created_at           INTEGER NOT NULL,
     updated_at           INTEGER NOT NULL,
-    completed_at         INTEGER
+    completed_at         INTEGER,
+    hinted_at            INTEGER -- when an event last named the payment while it was unfinished
 ) STRICT;
 -- One unfinished payment for each reference: the last guard of that promise.
 CREATE UNIQUE INDEX payments_unfinished_reference ON payments (reference)
@@ -56,6 +57,9 @@ CREATE INDEX payments_payer_phone ON payments (payer_phone_digest) WHERE payer_p
 CREATE INDEX payments_metadata1 ON payments (metadata1_digest) WHERE metadata1_digest <> '';
 CREATE INDEX payments_metadata2 ON payments (metadata2_digest) WHERE metadata2_digest <> '';
 CREATE INDEX payments_status ON payments (status, created_at, id);
+-- What the pollers read every two seconds, and nothing else. SQLite takes it
+-- for the status that it begins with.
+CREATE INDEX payments_open ON payments (status, expires_at, id, ecommerce_id, hinted_at) WHERE status = 'open';
 CREATE INDEX payments_completed ON payments (completed_at, id) WHERE status = 'completed';
 CREATE INDEX payments_review ON payments (created_at, id) WHERE needs_review;
 
@@ -233,7 +237,14 @@ CREATE TABLE reconciliations (
 ) STRICT;
 CREATE INDEX reconciliations_newest ON reconciliations (started_at, run_id);
 
+-- The workers that look at open tickets, each renewed every second.
+CREATE TABLE pollers (
+    worker  TEXT PRIMARY KEY,
+    seen_at INTEGER NOT NULL
+) STRICT;
+
 -- +goose Down
+DROP TABLE pollers;
 DROP TABLE reconciliations;
 DROP TABLE mismatches;
 DROP TABLE reviews;
