@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -11,7 +12,7 @@ import (
 
 // The types of this file are stored in histories: fields are only ever added.
 
-// ProcessPaymentInput starts ProcessPayment.
+// ProcessPaymentInput starts ProcessPayment, once the payment is reserved.
 type ProcessPaymentInput struct {
 	PaymentID   string          `json:"payment_id"`
 	Fingerprint string          `json:"fingerprint"` // keyed digest of the request
@@ -20,16 +21,20 @@ type ProcessPaymentInput struct {
 	Timing      Timing          `json:"timing"`
 }
 
+// Reservation is the row that precedes the workflow. It is made by whoever starts
+// it, and again by the workflow where the store was restored meanwhile.
+func (in ProcessPaymentInput) Reservation() ledger.Record {
+	created := in.CreatedAt.UTC()
+	return ledger.Record{Fingerprint: in.Fingerprint, Payment: payment.Payment{
+		ID: in.PaymentID, Status: payment.StatusPending, Request: in.Request,
+		CreatedAt: created, UpdatedAt: created, ExpiresAt: created.Add(in.Request.ExpiresIn),
+	}}
+}
+
 // TicketOutcome answers UpdateAwaitTicket with the payment, whose row is written
 // by then.
 type TicketOutcome struct {
 	Payment *payment.Payment `json:"payment,omitempty"`
-	// InProgressID is the unfinished payment that has the same reference, where
-	// the payment's failure is FailureReferenceInUse.
-	InProgressID string `json:"in_progress_id,omitempty"`
-	// Fingerprint is that of the request that made Payment, which another
-	// request with the same key may have joined.
-	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // CancelOutcome answers UpdateCancel with what became of the payment.
@@ -50,7 +55,7 @@ type PhoneNumberOutcome struct {
 	Failure *payment.Failure `json:"failure,omitempty"`
 }
 
-// RefundPaymentInput starts RefundPayment.
+// RefundPaymentInput starts RefundPayment, once the refund is reserved.
 type RefundPaymentInput struct {
 	RefundID    string        `json:"refund_id"`
 	PaymentID   string        `json:"payment_id"`
@@ -58,10 +63,17 @@ type RefundPaymentInput struct {
 	Message     private.Text  `json:"message,omitempty"`
 	Fingerprint string        `json:"fingerprint"`
 	CreatedAt   time.Time     `json:"created_at"`
-	// WaitUntil is how long another refund of the payment may be in the way
-	// before this one is refused.
-	WaitUntil time.Time `json:"wait_until"`
-	Timing    Timing    `json:"timing"`
+	Timing      Timing        `json:"timing"`
+}
+
+// Reservation is what the refund is reserved with: by whoever starts the workflow,
+// and again by the workflow, which changes nothing unless the store was restored
+// meanwhile.
+func (in RefundPaymentInput) Reservation() ledger.Reservation {
+	return ledger.Reservation{
+		RefundID: in.RefundID, PaymentID: in.PaymentID, Amount: in.Amount, Message: in.Message,
+		Fingerprint: in.Fingerprint, At: in.CreatedAt.UTC(),
+	}
 }
 
 // RefundOutcome answers UpdateAwaitRefund and is RefundPayment's result. It has
@@ -69,9 +81,6 @@ type RefundPaymentInput struct {
 type RefundOutcome struct {
 	Refund  *payment.Refund        `json:"refund,omitempty"`
 	Refusal *payment.RefundRefusal `json:"refusal,omitempty"`
-	// Fingerprint is that of the request that made Refund, which another request
-	// with the same key may have joined.
-	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // ReviewRequest is a person's decision on a payment or a refund in review.

@@ -52,8 +52,8 @@ func (c Change) Notification() payment.Notification {
 	return n
 }
 
-// ReferenceInUseError is returned by the first write of a payment whose
-// reference has another unfinished payment. Nothing was written.
+// ReferenceInUseError refuses to keep a payment whose reference has another
+// unfinished payment. Nothing was written.
 type ReferenceInUseError struct {
 	PaymentID string // the unfinished one
 }
