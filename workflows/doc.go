@@ -55,7 +55,8 @@
 //	a refund elsewhere before ours               booked first, so that the difference afterwards is ours
 //	a refund elsewhere while ours is unsettled   its event waits until ours is settled, and counts as a sign
 //	two equal refunds elsewhere                  two bookings: each needs its own part of the total's unbooked
-//	a reset of a refund's workflow               the second run is not given the right to send
+//	a reset of a refund's workflow, or a         a try that was given the right to send is not given it
+//	restored Temporal that runs it again         again: its outcome is unknown
 //	a refund's workflow comes back, or meets     SettleRefund took the right to send from every run: nothing
 //	a person's word on what it left              is sent, and what it writes is not heard
 //

@@ -138,7 +138,7 @@ func (r *refund) execute(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "Sends the refund to ATH Móvil.")
 	for tries := 1; ; tries++ {
 		done, err := activity.Refund.Do(r.timing.calling(ctx, "gives $"+r.refund.Amount.String()+" back"), activity.RefundInput{
-			RefundID: r.refund.ID, ReferenceNumber: r.payment.ReferenceNumber, Amount: r.refund.Amount, Message: r.refund.Message,
+			RefundID: r.refund.ID, Try: tries, ReferenceNumber: r.payment.ReferenceNumber, Amount: r.refund.Amount, Message: r.refund.Message,
 		})
 		failure := activity.FailureOf(err)
 		if err != nil {
