@@ -21,7 +21,7 @@ import (
 // refunds makes the workflow settle the refund as given.
 func (w *world) refunds(status payment.RefundStatus) {
 	w.flows.refund = func(ctx context.Context, in workflows.RefundPaymentInput) (workflows.RefundOutcome, error) {
-		reserved, err := w.store.ReserveRefund(ctx, in.Reservation())
+		reserved, err := w.store.ReserveRefund(ctx, reservation(in))
 		if err != nil {
 			return workflows.RefundOutcome{}, err
 		}
@@ -40,6 +40,12 @@ func (w *world) refunds(status payment.RefundStatus) {
 			Record: ledger.RefundRecord{Refund: r, Revision: 1, Fingerprint: in.Fingerprint},
 		})
 		return workflows.RefundOutcome{Refund: &r}, err
+	}
+}
+
+func reservation(in workflows.RefundPaymentInput) ledger.Reservation {
+	return ledger.Reservation{
+		RefundID: in.RefundID, PaymentID: in.PaymentID, Amount: in.Amount, Message: in.Message, Fingerprint: in.Fingerprint, At: in.CreatedAt,
 	}
 }
 
@@ -173,7 +179,7 @@ func TestRefundWaitsForAnother(t *testing.T) {
 	other := workflows.RefundPaymentInput{RefundID: ledger.DeriveRefundID(p.ID, "other"), PaymentID: p.ID, CreatedAt: start}
 	one := money.MustParse("1.00")
 	other.Amount = &one
-	reserved, err := w.store.ReserveRefund(t.Context(), other.Reservation())
+	reserved, err := w.store.ReserveRefund(t.Context(), reservation(other))
 	require.NoError(t, err)
 
 	got := w.do("POST", path, `{"amount":"2"}`, "Idempotency-Key", "mine")

@@ -166,7 +166,7 @@ func (s *fixture) process(changes ...func(*workflows.ProcessPaymentInput)) {
 	for _, change := range changes {
 		change(&in)
 	}
-	_, err := s.db.ReservePayment(s.t.Context(), in.Reservation())
+	_, err := s.db.ReservePayment(s.t.Context(), ledger.NewRecord(in.PaymentID, in.Fingerprint, in.Request, in.CreatedAt))
 	if _, refused := errors.AsType[*ledger.ReferenceInUseError](err); !refused {
 		require.NoError(s.t, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"time"
 
-	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -19,16 +18,6 @@ type ProcessPaymentInput struct {
 	Request     payment.Request `json:"request"`
 	CreatedAt   time.Time       `json:"created_at"` // when the merchant asked; the deadline counts from it
 	Timing      Timing          `json:"timing"`
-}
-
-// Reservation is the row that precedes the workflow. It is made by whoever starts
-// it, and again by the workflow where the store was restored meanwhile.
-func (in ProcessPaymentInput) Reservation() ledger.Record {
-	created := in.CreatedAt.UTC()
-	return ledger.Record{Fingerprint: in.Fingerprint, Payment: payment.Payment{
-		ID: in.PaymentID, Status: payment.StatusPending, Request: in.Request,
-		CreatedAt: created, UpdatedAt: created, ExpiresAt: created.Add(in.Request.ExpiresIn),
-	}}
 }
 
 // TicketOutcome answers UpdateAwaitTicket with the payment, whose row is written
@@ -64,16 +53,6 @@ type RefundPaymentInput struct {
 	Fingerprint string        `json:"fingerprint"`
 	CreatedAt   time.Time     `json:"created_at"`
 	Timing      Timing        `json:"timing"`
-}
-
-// Reservation is what the refund is reserved with: by whoever starts the workflow,
-// and again by the workflow, which changes nothing unless the store was restored
-// meanwhile.
-func (in RefundPaymentInput) Reservation() ledger.Reservation {
-	return ledger.Reservation{
-		RefundID: in.RefundID, PaymentID: in.PaymentID, Amount: in.Amount, Message: in.Message,
-		Fingerprint: in.Fingerprint, At: in.CreatedAt.UTC(),
-	}
 }
 
 // RefundOutcome answers UpdateAwaitRefund and is RefundPayment's result. It has

@@ -71,7 +71,7 @@ type process struct {
 func newProcess(ctx workflow.Context, in ProcessPaymentInput) (*process, error) {
 	p := &process{
 		timing:      in.Timing.withDefaults(),
-		payment:     in.Reservation().Payment,
+		payment:     ledger.NewRecord(in.PaymentID, in.Fingerprint, in.Request, in.CreatedAt).Payment,
 		fingerprint: in.Fingerprint,
 		events:      workflow.GetSignalChannel(ctx, SignalGatewayEvent),
 		asks:        workflow.NewBufferedChannel(ctx, 1),

@@ -109,7 +109,11 @@ func (r *refund) finish(ctx workflow.Context) error {
 // reserve reads what was reserved for the refund. A store that was restored
 // meanwhile reserves it again, or refuses.
 func (r *refund) reserve(ctx workflow.Context) error {
-	result, err := activity.ReserveRefund.Do(ctx, r.input.Reservation())
+	in := r.input
+	result, err := activity.ReserveRefund.Do(ctx, ledger.Reservation{
+		RefundID: in.RefundID, PaymentID: in.PaymentID, Amount: in.Amount, Message: in.Message,
+		Fingerprint: in.Fingerprint, At: in.CreatedAt.UTC(),
+	})
 	if err != nil {
 		return err
 	}

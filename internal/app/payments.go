@@ -69,7 +69,7 @@ func (a *App) paymentInput(in OpenPaymentInput) (workflows.ProcessPaymentInput, 
 // open returns the payment that the key stands for. It reserves it first, and then
 // starts its workflow, or joins it, where the outcome is not known yet.
 func (a *App) open(ctx context.Context, in workflows.ProcessPaymentInput) (ledger.Record, error) {
-	reserved, err := a.store.ReservePayment(ctx, in.Reservation())
+	reserved, err := a.store.ReservePayment(ctx, ledger.NewRecord(in.PaymentID, in.Fingerprint, in.Request, in.CreatedAt))
 	if inUse, ok := errors.AsType[*ledger.ReferenceInUseError](err); ok {
 		return ledger.Record{}, &Error{Kind: KindReferenceInUse, PaymentID: inUse.PaymentID}
 	}

@@ -66,7 +66,9 @@ func (a *App) refundInput(in RefundInput) (workflows.RefundPaymentInput, error) 
 func (a *App) refund(ctx context.Context, in workflows.RefundPaymentInput) (payment.Refund, error) {
 	waiting, cancel := context.WithTimeout(ctx, a.cfg.Wait)
 	defer cancel()
-	reserved, err := a.reserveRefund(ctx, in.Reservation())
+	reserved, err := a.reserveRefund(ctx, ledger.Reservation{
+		RefundID: in.RefundID, PaymentID: in.PaymentID, Amount: in.Amount, Message: in.Message, Fingerprint: in.Fingerprint, At: in.CreatedAt,
+	})
 	if err != nil || reserved.Status != payment.RefundPending {
 		return reserved, err
 	}
