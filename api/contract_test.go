@@ -182,18 +182,16 @@ func (c contract) checkRequest(in *openapi3filter.RequestValidationInput, body [
 	if len(r.Header.Values("Idempotency-Key")) > 1 {
 		return errors.New("two keys")
 	}
-	if r.Method == http.MethodGet {
-		query, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil {
-			return err
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	for name, values := range query {
+		if operation.Parameters.GetByInAndName("query", name) == nil {
+			return fmt.Errorf("the document has no parameter %q", name)
 		}
-		for name, values := range query {
-			if operation.Parameters.GetByInAndName("query", name) == nil {
-				return fmt.Errorf("the document has no parameter %q", name)
-			}
-			if len(values) > 1 {
-				return fmt.Errorf("%q appears twice", name)
-			}
+		if len(values) > 1 {
+			return fmt.Errorf("%q appears twice", name)
 		}
 	}
 	if operation.RequestBody != nil && len(bytes.TrimSpace(body)) > 0 {

@@ -57,6 +57,9 @@ func (s *Server) readPaymentRequest(c *gin.Context) (payment.Request, error) {
 	return r, o.finish(s.cfg.App.ValidatePayment(r))
 }
 
+// everythingLeft is the amount of a refund of all that is left.
+const everythingLeft = "all"
+
 // readRefundRequest reads and validates the body of POST …/refunds. A nil
 // amount means all that is left.
 func (s *Server) readRefundRequest(c *gin.Context) (amount *money.Amount, message private.Text, err error) {
@@ -64,7 +67,13 @@ func (s *Server) readRefundRequest(c *gin.Context) (amount *money.Amount, messag
 	if err != nil {
 		return nil, "", err
 	}
-	amount = o.optionalAmount("amount")
+	switch value := o.required("amount").take("amount"); {
+	case value == nil, value == everythingLeft:
+	default:
+		if amount = parseAmount(value); amount == nil {
+			o.refuse("amount", ruleRefundAmount())
+		}
+	}
 	message = private.Text(o.text("message"))
 	return amount, message, o.finish(payment.ValidateRefund(amount, string(message)))
 }
@@ -253,10 +262,18 @@ func (o object) optionalAmount(name string) *money.Amount {
 	if value == nil {
 		return nil
 	}
+	amount := parseAmount(value)
+	if amount == nil {
+		o.refuse(name, ruleAmount())
+	}
+	return amount
+}
+
+// parseAmount returns nil where a value is no amount.
+func parseAmount(value any) *money.Amount {
 	text, _ := value.(string) // a number may have passed through a float64 on its way
 	amount, err := money.Parse(text)
 	if err != nil || amount.IsZero() && strings.HasPrefix(text, "-") {
-		o.refuse(name, ruleAmount())
 		return nil
 	}
 	return &amount

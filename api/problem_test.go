@@ -141,6 +141,14 @@ func (away) Payment(context.Context, string) (ledger.Record, error) {
 	return ledger.Record{}, errDisk
 }
 
+func (away) ReservePayment(context.Context, ledger.Record) (ledger.Record, error) {
+	return ledger.Record{}, errDisk
+}
+
+func (away) ReserveRefund(context.Context, ledger.Reservation) (ledger.Reserved, error) {
+	return ledger.Reserved{}, errDisk
+}
+
 func (away) Payments(context.Context, ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error) {
 	return nil, ledger.Cursor{}, errDisk
 }
@@ -155,7 +163,7 @@ func TestStoreAway(t *testing.T) {
 		w.do("POST", "/v1/payments", `{"total":"10"}`, "Idempotency-Key", "k"),
 		w.do("POST", path+"/cancel", ""),
 		w.do("PUT", path+"/phone-number", `{"phone_number":"`+phone+`"}`),
-		w.do("POST", path+"/refunds", `{}`, "Idempotency-Key", "k"),
+		w.do("POST", path+"/refunds", `{"amount":"all"}`, "Idempotency-Key", "k"),
 		w.do("GET", path+"/refunds", ""),
 	} {
 		w.requireProblem(got, 503, "temporarily_unavailable")

@@ -49,6 +49,15 @@ func readQuery(raw string, known ...string) *query {
 	return q
 }
 
+// refuseQueryOfWrites refuses every parameter of a request that writes, which says
+// all it has to say in its body: ?amount=5.00 would otherwise be ignored.
+func refuseQueryOfWrites(c *gin.Context) error {
+	if c.Request.Method == http.MethodGet {
+		return nil
+	}
+	return readQuery(c.Request.URL.RawQuery).err()
+}
+
 func (q *query) refuse(name string, rule payment.Rule) {
 	q.broken = append(q.broken, payment.FieldError{Field: quoteField(name), Rule: rule})
 }

@@ -332,6 +332,14 @@ func requireExamples(t *testing.T, spec *openapi3.T, name, body string) {
 // failed is a store that fails whatever it is asked.
 type failed struct{ database }
 
+func (failed) ReservePayment(context.Context, ledger.Record) (ledger.Record, error) {
+	return ledger.Record{}, errDisk
+}
+
+func (failed) ReserveRefund(context.Context, ledger.Reservation) (ledger.Reserved, error) {
+	return ledger.Reserved{}, errDisk
+}
+
 func (failed) Payment(context.Context, string) (ledger.Record, error) {
 	return ledger.Record{}, errDisk
 }
@@ -383,9 +391,8 @@ func TestWhatEveryOperationAnswers(t *testing.T) {
 			sick.requireProblem(sick.do(method, url, body, headers...), 503, "temporarily_unavailable")
 			sick.requireProblem(absent.do(method, url, body, headers...), 500, "internal")
 			w := exemplary(t, operation.OperationID)
-			if method == http.MethodGet {
-				w.requireProblem(w.do(method, url+"?colour=red", "", headers...), 400, "parameter_invalid")
-			} else {
+			w.requireProblem(w.do(method, url+"?colour=red", body, headers...), 400, "parameter_invalid")
+			if method != http.MethodGet {
 				w.requireProblem(w.do(method, url, `[]`, headers...), 400, "body_malformed")
 				w.requireProblem(w.do(method, url, `{"colour":"red"}`, headers...), 422, "validation_failed")
 				w.requireProblem(w.do(method, url, `{"colour":"`+strings.Repeat("r", 64<<10)+`"}`, headers...), 413, "body_too_large")

@@ -96,7 +96,7 @@ func (s *Server) routes() http.Handler {
 	e.NoRoute(s.handle(func(*gin.Context) error { return &app.Error{Kind: noRoute} }))
 	e.NoMethod(s.handle(func(*gin.Context) error { return &app.Error{Kind: methodNotAllowed} }))
 
-	v1 := e.Group("/v1", s.handle(s.authenticate))
+	v1 := e.Group("/v1", s.handle(s.authenticate), s.handle(refuseQueryOfWrites))
 	v1.POST("/payments", s.handle(s.createPayment))
 	v1.GET("/payments", s.handle(s.listPayments))
 	v1.GET("/payments/:id", s.handle(s.showPayment))

@@ -181,7 +181,7 @@ func (s *Shop) Refund(p payment.Payment, amount string) payment.Refund {
 	id, now := ledger.DeriveRefundID(p.ID, fmt.Sprintf("refund %d", s.refunded)), s.Now()
 	var outcome workflows.RefundOutcome
 	s.run(workflows.RefundWorkflowID(id), workflows.RefundPaymentName, workflows.RefundPaymentInput{
-		RefundID: id, PaymentID: p.ID, Amount: &parsed, CreatedAt: now, WaitUntil: now.Add(10 * time.Second),
+		RefundID: id, PaymentID: p.ID, Amount: &parsed, CreatedAt: now,
 	}, &outcome)
 	if outcome.Refusal != nil {
 		s.t.Fatalf("refund %s of payment %s: %v", parsed, p.ID, outcome.Refusal)

@@ -87,7 +87,6 @@ const (
 	FailureGatewayNoAnswer     = "gateway_no_answer"   // a ticket may exist that nobody can authorize
 	FailureGatewayRefused      = "gateway_refused"     // refused without a code
 	FailureStale               = "stale"               // work began too long after the request
-	FailureReferenceInUse      = "payment_in_progress" // the reference has an unfinished payment
 	FailureEnded               = "payment_ended"       // too late: the payment is terminal
 	FailureReviewed            = "review_not_executed" // a person decided that the money did not move
 	FailureNotExecuted         = "not_executed"        // a report of the gateway that covers it does not list it

@@ -1,7 +1,10 @@
 // Package workflows decides: what a payment or a refund does next, and nothing
 // else. Its code is deterministic; every side effect is an activity.
 //
-// Four workflows write. ProcessPayment owns a payment from the request to the
+// Whoever starts ProcessPayment or RefundPayment has reserved the payment or the
+// refund in the store.
+//
+// Four workflows write. ProcessPayment owns a payment from the reservation to the
 // end. RefundPayment owns one refund. ApplyLateEvent takes the events that no
 // payment's own workflow can take: those about refunds, and those that come
 // after it has closed. SettleRefund takes a person's word on a refund whose own
@@ -55,13 +58,15 @@
 //	                                             the first answer decides and ends the review
 //	the gateway is away for two days             the same; notifications and refunds wait, nothing is guessed
 //	a person's word meets the gateway's          a fresh look comes first, and what is definite wins
+//	two payments of one reference                the first to reserve it; the other is refused and keeps nothing
 //	two refunds of one payment                   one after the other: a reservation is exclusive
 //	a refund's answer is lost                    completed where the total rose by exactly the amount with
 //	                                             no sign of another refund; else a review; never sent again
 //	a refund elsewhere before ours               booked first, so that the difference afterwards is ours
 //	a refund elsewhere while ours is unsettled   its event waits until ours is settled, and counts as a sign
 //	two equal refunds elsewhere                  two bookings: each needs its own part of the total's unbooked
-//	a reset of a refund's workflow               the second run is not given the right to send
+//	a reset of a refund's workflow, or a         a try that was given the right to send is not given it
+//	restored Temporal that runs it again         again: its outcome is unknown
 //	a refund's workflow comes back, or meets     SettleRefund took the right to send from every run: nothing
 //	a person's word on what it left              is sent, and what it writes is not heard
 //

@@ -165,6 +165,10 @@ func (s *fixture) process(changes ...func(*workflows.ProcessPaymentInput)) {
 	for _, change := range changes {
 		change(&in)
 	}
+	_, err := s.db.ReservePayment(s.t.Context(), ledger.NewRecord(in.PaymentID, in.Fingerprint, in.Request, in.CreatedAt))
+	if _, refused := errors.AsType[*ledger.ReferenceInUseError](err); !refused {
+		require.NoError(s.t, err)
+	}
 	s.execute(workflows.PaymentWorkflowID(paymentID), workflows.ProcessPaymentName, in)
 	require.NoError(s.t, s.env.GetWorkflowError())
 }

@@ -11,7 +11,7 @@ import (
 
 // The types of this file are stored in histories: fields are only ever added.
 
-// ProcessPaymentInput starts ProcessPayment.
+// ProcessPaymentInput starts ProcessPayment, once the payment is reserved.
 type ProcessPaymentInput struct {
 	PaymentID   string          `json:"payment_id"`
 	Fingerprint string          `json:"fingerprint"` // keyed digest of the request
@@ -24,12 +24,6 @@ type ProcessPaymentInput struct {
 // by then.
 type TicketOutcome struct {
 	Payment *payment.Payment `json:"payment,omitempty"`
-	// InProgressID is the unfinished payment that has the same reference, where
-	// the payment's failure is FailureReferenceInUse.
-	InProgressID string `json:"in_progress_id,omitempty"`
-	// Fingerprint is that of the request that made Payment, which another
-	// request with the same key may have joined.
-	Fingerprint string `json:"fingerprint,omitempty"`
 	// Waited is how long the workflow waited for a worker before it began, by the
 	// server's clock.
 	Waited time.Duration `json:"waited,omitempty"`
@@ -53,7 +47,7 @@ type PhoneNumberOutcome struct {
 	Failure *payment.Failure `json:"failure,omitempty"`
 }
 
-// RefundPaymentInput starts RefundPayment.
+// RefundPaymentInput starts RefundPayment, once the refund is reserved.
 type RefundPaymentInput struct {
 	RefundID    string        `json:"refund_id"`
 	PaymentID   string        `json:"payment_id"`
@@ -61,10 +55,7 @@ type RefundPaymentInput struct {
 	Message     private.Text  `json:"message,omitempty"`
 	Fingerprint string        `json:"fingerprint"`
 	CreatedAt   time.Time     `json:"created_at"`
-	// WaitUntil is how long another refund of the payment may be in the way
-	// before this one is refused.
-	WaitUntil time.Time `json:"wait_until"`
-	Timing    Timing    `json:"timing"`
+	Timing      Timing        `json:"timing"`
 }
 
 // RefundOutcome answers UpdateAwaitRefund and is RefundPayment's result. It has
@@ -72,9 +63,6 @@ type RefundPaymentInput struct {
 type RefundOutcome struct {
 	Refund  *payment.Refund        `json:"refund,omitempty"`
 	Refusal *payment.RefundRefusal `json:"refusal,omitempty"`
-	// Fingerprint is that of the request that made Refund, which another request
-	// with the same key may have joined.
-	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // ReviewRequest is a person's decision on a payment or a refund in review.

@@ -61,7 +61,6 @@ type process struct {
 
 	waited         time.Duration // see TicketOutcome
 	settled        bool          // the ticket's row, or the failure's, is written
-	inProgressID   string        // see TicketOutcome
 	workflowErr    func() error  // of the workflow's own context: not nil once it is cancelled
 	cancelAsked    bool          // before any Authorize was scheduled
 	cancelAccepted bool          // the gateway took the merchant's cancel before the deadline
@@ -72,13 +71,9 @@ type process struct {
 
 // newProcess installs every handler before anything can block.
 func newProcess(ctx workflow.Context, in ProcessPaymentInput) (*process, error) {
-	created := in.CreatedAt.UTC()
 	p := &process{
-		timing: in.Timing.withDefaults(),
-		payment: payment.Payment{
-			ID: in.PaymentID, Status: payment.StatusPending, Request: in.Request,
-			CreatedAt: created, UpdatedAt: created, ExpiresAt: created.Add(in.Request.ExpiresIn),
-		},
+		timing:      in.Timing.withDefaults(),
+		payment:     ledger.NewRecord(in.PaymentID, in.Fingerprint, in.Request, in.CreatedAt).Payment,
 		fingerprint: in.Fingerprint,
 		ticketSeen:  workflow.GetSignalChannel(ctx, SignalTicketSeen),
 		events:      workflow.GetSignalChannel(ctx, SignalGatewayEvent),
@@ -132,22 +127,11 @@ func (p *process) run(ctx workflow.Context) error {
 	return p.finish(ctx)
 }
 
-// open makes the ticket. The pending row precedes the gateway's call, and the
-// open row precedes the answer to the merchant.
+// open makes the ticket. The reserved row precedes the workflow, and the open row
+// precedes the answer to the merchant.
 func (p *process) open(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "Asks ATH Móvil for a ticket.")
-	written, err := p.write(ctx).Result(ctx)
-	if err != nil {
-		return err
-	}
-	switch {
-	case written.InUseBy != "":
-		p.inProgressID = written.InUseBy
-		p.learn(ctx, payment.FactFailed, &payment.Failure{
-			Code: payment.FailureReferenceInUse, Message: "the reference has an unfinished payment, " + written.InUseBy,
-		})
-		return nil
-	case p.withdrawn():
+	if p.withdrawn() {
 		p.learn(ctx, payment.FactCancelled, cancelledByMerchant())
 		return nil
 	}

@@ -157,7 +157,7 @@ func (p *process) handleAwaitTicket(ctx workflow.Context) (TicketOutcome, error)
 	if err := workflow.Await(detached(ctx), func() bool { return p.settled }); err != nil {
 		return TicketOutcome{}, err
 	}
-	return TicketOutcome{Payment: p.recorder.stored, InProgressID: p.inProgressID, Fingerprint: p.fingerprint, Waited: p.waited}, nil
+	return TicketOutcome{Payment: p.recorder.stored, Waited: p.waited}, nil
 }
 
 // describe puts the payment into the answer to a person's decision.

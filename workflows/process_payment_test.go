@@ -305,13 +305,9 @@ func TestMerchantCancels(t *testing.T) {
 	}
 	run(t, []paymentCase{
 		{
-			name: "before the ticket is asked for",
-			script: func(s *fixture) {
-				s.storeLeaves()
-				s.at(2*time.Second, s.askCancel)
-				s.at(5*time.Second, s.storeReturns)
-			},
-			path: "pending cancelled", failure: payment.FailureCancelledByMerchant, events: "payment_failed", also: cancelled,
+			name:   "before the ticket is asked for",
+			script: func(s *fixture) { s.at(0, s.askCancel) },
+			path:   "pending cancelled", failure: payment.FailureCancelledByMerchant, events: "payment_failed", also: cancelled,
 		},
 		{
 			name: "while the ticket is asked for",
@@ -505,30 +501,33 @@ func TestCreate(t *testing.T) {
 			path:   failed, failure: payment.FailureStale, events: "payment_failed", also: ended,
 		},
 		{
-			name: "the store is away for too long",
+			name: "the store is away, and the customer is asked all the same",
 			script: func(s *fixture) {
 				create()(s)
 				s.storeLeaves()
 				s.at(40*time.Second, s.storeReturns)
 			},
-			path: failed, failure: payment.FailureStale, events: "payment_failed", also: ended,
+			path: over, failure: payment.FailureCancelledByCustomer, events: eventsFailed, creates: 1, also: opened,
 		},
 		{
-			name: "the reference has an unfinished payment",
+			// The store was restored, and has the reference's place taken.
+			name: "another payment has the reference",
 			script: func(s *fixture) {
 				create()(s)
-				other := payment.Payment{
+				other := ledger.Record{Revision: 1, Payment: payment.Payment{
 					ID: ledger.DeriveID("default", "another"), Status: payment.StatusOpen,
 					Request:   payment.Request{Reference: order, Total: total, ExpiresIn: time.Minute},
 					CreatedAt: start, UpdatedAt: start, ExpiresAt: start.Add(time.Minute),
-				}
-				_, err := s.db.RecordPayment(s.t.Context(), ledger.Change{Record: ledger.Record{Payment: other, Revision: 1}})
+				}}
+				_, err := s.db.RecordPayment(s.t.Context(), ledger.Change{Record: other})
 				require.NoError(s.t, err)
+				s.at(30*time.Second, func() {
+					other.Payment.Status, other.Revision = payment.StatusExpired, 2
+					_, err := s.db.RecordPayment(s.t.Context(), ledger.Change{Record: other})
+					require.NoError(s.t, err)
+				})
 			},
-			path: failed, failure: payment.FailureReferenceInUse, events: "payment_failed",
-			also: func(s *fixture) {
-				require.Equal(s.t, ledger.DeriveID("default", "another"), answerOf[workflows.TicketOutcome](s, "ticket").InProgressID)
-			},
+			path: over, failure: payment.FailureCancelledByCustomer, events: eventsFailed, creates: 1, also: opened,
 		},
 	})
 }

@@ -32,7 +32,7 @@ func (r *recorder) start(ctx workflow.Context) {
 		for workflow.Await(ctx, func() bool { return len(r.queue) > 0 }) == nil {
 			next := r.queue[0]
 			result, err := activity.RecordPayment.Do(ctx, next.change)
-			if err == nil && result.InUseBy == "" {
+			if err == nil {
 				r.stored = &next.change.Record.Payment
 			}
 			next.done.Set(result, err)

@@ -79,7 +79,7 @@ func (r *refund) outcome() RefundOutcome {
 	if r.refusal != nil {
 		return RefundOutcome{Refusal: r.refusal}
 	}
-	return RefundOutcome{Refund: r.stored, Fingerprint: r.input.Fingerprint}
+	return RefundOutcome{Refund: r.stored}
 }
 
 // run is the refund's life.
@@ -100,32 +100,21 @@ func (r *refund) run(ctx workflow.Context) error {
 	return r.notifier.finish(ctx)
 }
 
-// reserve asks for the right to send the refund. While another refund of the
-// payment is in the way, it asks again until the request's own deadline.
+// reserve reads what was reserved for the refund. A store that was restored
+// meanwhile reserves it again, or refuses.
 func (r *refund) reserve(ctx workflow.Context) error {
-	workflow.SetCurrentDetails(ctx, "Reserves the amount.")
-	reservation := ledger.Reservation{
-		RefundID: r.input.RefundID, PaymentID: r.input.PaymentID, Amount: r.input.Amount, Message: r.input.Message,
-		Fingerprint: r.input.Fingerprint, At: r.input.CreatedAt.UTC(),
+	in := r.input
+	result, err := activity.ReserveRefund.Do(ctx, ledger.Reservation{
+		RefundID: in.RefundID, PaymentID: in.PaymentID, Amount: in.Amount, Message: in.Message,
+		Fingerprint: in.Fingerprint, At: in.CreatedAt.UTC(),
+	})
+	if err != nil {
+		return err
 	}
-	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		result, err := activity.ReserveRefund.Do(ctx, reservation)
-		if err != nil {
-			return err
-		}
-		if result.Reserved != nil {
-			r.refund, r.stored, r.payment = result.Reserved.Refund, &result.Reserved.Refund, result.Reserved.Payment
-			r.revision = 1
-			return nil
-		}
-		if result.Refusal.Code != payment.RefusedInProgress || workflow.Now(ctx).Add(pause).After(r.input.WaitUntil) {
-			r.refusal = result.Refusal
-			return nil
-		}
-		if err := workflow.Sleep(ctx, pause); err != nil {
-			return err
-		}
+	if r.refusal = result.Refusal; r.refusal == nil {
+		r.refund, r.stored, r.payment = result.Reserved.Refund, &result.Reserved.Refund, result.Reserved.Payment
 	}
+	return nil
 }
 
 // refundTriesUnsent bounds the tries of a refund that was surely not sent.
@@ -147,7 +136,7 @@ func (r *refund) execute(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "Sends the refund to ATH Móvil.")
 	for tries := 1; ; tries++ {
 		done, err := activity.Refund.Do(r.timing.calling(ctx, "gives $"+r.refund.Amount.String()+" back"), activity.RefundInput{
-			RefundID: r.refund.ID, ReferenceNumber: r.payment.ReferenceNumber, Amount: r.refund.Amount, Message: r.refund.Message,
+			RefundID: r.refund.ID, Try: tries, ReferenceNumber: r.payment.ReferenceNumber, Amount: r.refund.Amount, Message: r.refund.Message,
 		})
 		failure := activity.FailureOf(err)
 		if err != nil {

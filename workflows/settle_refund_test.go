@@ -98,14 +98,14 @@ func TestSettleRefund(t *testing.T) {
 			s := newFixture(t)
 			s.paid()
 			s.reserve(refundID, "fingerprint", given)
-			require.NoError(t, s.db.ClaimRefund(t.Context(), refundID, run))
+			require.NoError(t, s.db.ClaimRefund(t.Context(), refundID, 1, run))
 			tt.script(s)
 			outcome := s.settlement(tt.word)
 			require.Equal(t, tt.refused, outcome.Refused)
 			require.Equal(t, tt.refused == workflows.ReviewContradicted, outcome.Says != "")
 			require.Equal(t, tt.status, s.refundRow().Status)
 			require.Equal(t, tt.events, s.inbox.events(books))
-			require.Error(t, s.db.ClaimRefund(t.Context(), refundID, run), "a run that comes back sends nothing")
+			require.Error(t, s.db.ClaimRefund(t.Context(), refundID, 2, run), "a run that comes back sends nothing")
 			if tt.refused != "" {
 				return
 			}

@@ -2,6 +2,7 @@ package testcluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -190,17 +191,16 @@ func Ended(p payment.Payment) bool { return p.Status.Terminal() }
 // Settled reports whether a payment is terminal or in review.
 func Settled(p payment.Payment) bool { return p.Status.Terminal() || p.NeedsReview }
 
-// Refund requests a refund, and remembers one that was created. An answer that
-// another refund is in progress is final for its key: nothing was refunded, and
-// the next attempt has a new key, the same for everyone who requests this refund.
+// Refund requests a refund, of all that is left where the amount is empty, and
+// remembers one that was created. While another refund is in progress, it repeats
+// the request: nothing was kept, and the key is free.
 func (m *Merchant) Refund(ctx context.Context, paymentID, key, amount string) (payment.Refund, bool, error) {
-	body := M{"message": "sorry"}
-	if amount != "" {
-		body["amount"] = amount
-	}
-	status, answer, err := m.Ask(ctx, http.MethodPost, "/v1/payments/"+paymentID+"/refunds", key, body)
-	for ; err == nil && inProgress(answer); status, answer, err = m.Ask(ctx, http.MethodPost, "/v1/payments/"+paymentID+"/refunds", key, body) {
-		key += "+"
+	body := M{"amount": cmp.Or(amount, "all"), "message": "sorry"}
+	var status int
+	var answer []byte
+	var err error
+	for again := true; again; again = err == nil && inProgress(answer) {
+		status, answer, err = m.Ask(ctx, http.MethodPost, "/v1/payments/"+paymentID+"/refunds", key, body)
 	}
 	if err != nil || status != http.StatusCreated && status != http.StatusAccepted {
 		return payment.Refund{}, false, err

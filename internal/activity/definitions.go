@@ -25,13 +25,13 @@ var (
 
 // Reads and writes of the store. Package records does them.
 var (
-	// RecordPayment writes one step of a payment's life. A reference that is in
-	// use is an answer, not an error.
+	// RecordPayment writes one step of a payment's life.
 	RecordPayment = Def[ledger.Change, RecordPaymentResult]{"RecordPayment", ClassRecord}
 	// WatchTicket puts a ticket before the poller of the worker that runs it. It
 	// needs no store.
 	WatchTicket = Def[WatchTicketInput, None]{"WatchTicket", ClassRecord}
-	// ReserveRefund asks for the right to send a refund. A refusal is an answer.
+	// ReserveRefund reads a refund's reservation. Where there is none any more, it
+	// makes it again; a refusal of that is an answer.
 	ReserveRefund = Def[ledger.Reservation, ReserveRefundResult]{"ReserveRefund", ClassRecord}
 	// RecordRefund writes one step of a refund's life.
 	RecordRefund = Def[ledger.RefundChange, ledger.Announced]{"RecordRefund", ClassRecord}

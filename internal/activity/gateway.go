@@ -80,6 +80,7 @@ type SetPhoneNumberInput struct {
 // RefundInput gives money back.
 type RefundInput struct {
 	RefundID        string       `json:"refund_id"`
+	Try             int          `json:"try"`              // from 1; each may be sent once
 	ReferenceNumber string       `json:"reference_number"` // the payment's
 	Amount          money.Amount `json:"amount"`
 	Message         private.Text `json:"message,omitempty"`

@@ -11,9 +11,6 @@ import (
 type RecordPaymentResult struct {
 	Sequence  int               `json:"sequence,omitempty"` // of the event that was announced
 	Receivers []ledger.Receiver `json:"receivers,omitempty"`
-	// InUseBy is the unfinished payment that has the same reference; then
-	// nothing was written.
-	InUseBy string `json:"in_use_by,omitempty"`
 }
 
 // WatchTicketInput names the ticket of an open payment.

@@ -8,16 +8,19 @@
 //
 // # Store first
 //
-// The store is read before a workflow is started, since Temporal forgets a key
-// when its retention ends. Reads never touch Temporal, so they work while Temporal
-// is away.
+// A request for a payment or a refund reserves it in the store, in one transaction
+// that locks what it decides on, before Temporal is called. What is refused before
+// or by that transaction keeps nothing: its key is free, and nobody is told. After
+// it the payment or refund can be read, its key stands for it as long as it exists,
+// and it ends in a state that receivers are told of, whether or not Temporal could
+// be reached. Reads never touch Temporal, so they work while Temporal is away.
 //
 // # Idempotency
 //
-// A payment's id is derived from the merchant and the idempotency key, so the
-// workflow's id is itself the lock: two requests at once with one key join the
-// same workflow. A keyed digest of the validated request, kept with the payment,
-// tells a replay from a key that is used for something else.
+// A payment's id is derived from the merchant and the idempotency key, so the row
+// and the workflow's id are themselves the lock: two requests at once with one key
+// join the same workflow. A keyed digest of the validated request, kept with the
+// payment, tells a replay from a key that is used for something else.
 package app
 
 import (
@@ -81,12 +84,17 @@ type Config struct {
 // for concurrent use.
 type Store interface {
 	Payment(ctx context.Context, id string) (ledger.Record, error)
+	// ReservePayment keeps a new payment, or returns the one with its id as it
+	// stands now. It returns a *ledger.ReferenceInUseError, having written
+	// nothing, where the reference has another unfinished payment.
+	ReservePayment(ctx context.Context, record ledger.Record) (ledger.Record, error)
 	// Payments returns one page, newest first, and the cursor of the next: the
 	// zero value at the end.
 	Payments(ctx context.Context, filter ledger.PaymentFilter) ([]payment.Payment, ledger.Cursor, error)
-	// UnfinishedByReference returns the id of the payment that is not terminal
-	// and has the reference.
-	UnfinishedByReference(ctx context.Context, reference string) (string, error)
+	// ReserveRefund keeps a new refund, or returns the one with its id and
+	// fingerprint as it stands now. It returns a *payment.RefundRefusal, having
+	// written nothing, where it must not be.
+	ReserveRefund(ctx context.Context, reservation ledger.Reservation) (ledger.Reserved, error)
 	Refund(ctx context.Context, id string) (ledger.RefundRecord, error)
 	// Refunds returns a payment's refunds, oldest first.
 	Refunds(ctx context.Context, paymentID string) ([]payment.Refund, error)

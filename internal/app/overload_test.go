@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func TestOverloadRefusesBeforeAnythingIsKept(t *testing.T) {
 		<-goOn
 		return workflows.TicketOutcome{Payment: &payment.Payment{
 			ID: in.PaymentID, Status: payment.StatusOpen, Request: in.Request, CreatedAt: in.CreatedAt,
-		}, Fingerprint: in.Fingerprint, Waited: time.Minute}, nil
+		}, Waited: time.Minute}, nil
 	}}
 	a := newApp(t, s, f, ring)
 	open := func(key string) (app.Opened, error) {
@@ -37,8 +38,8 @@ func TestOverloadRefusesBeforeAnythingIsKept(t *testing.T) {
 	}
 	var opening sync.WaitGroup
 	limit := a.Creates().Limit
-	for range limit {
-		opening.Go(func() { _, _ = open("") }) // waited for below
+	for i := range limit {
+		opening.Go(func() { _, _ = open(strconv.Itoa(i)) }) // waited for below
 		<-begun
 	}
 	_, err := open("refused")
@@ -50,7 +51,7 @@ func TestOverloadRefusesBeforeAnythingIsKept(t *testing.T) {
 	require.Equal(t, app.Creates{Limit: limit, Opening: limit, Refused: 1}, a.Creates())
 	listed, err := a.Payments(t.Context(), ledger.PaymentFilter{})
 	require.NoError(t, err)
-	require.Empty(t, listed.Items)
+	require.Len(t, listed.Items, limit, "those that were begun, and no other")
 
 	close(goOn)
 	opening.Wait()

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/cobropay/cobro/internal/failpoint"
@@ -45,7 +44,7 @@ func (a *App) OpenPayment(ctx context.Context, in OpenPaymentInput) (Opened, err
 	made, err := a.open(ctx, work)
 	opened := Opened{Payment: made.Payment}
 	if err == nil {
-		opened.Replayed, err = a.check(ctx, work, made)
+		opened.Replayed, err = check(work, made)
 	}
 	opened.Payment.ID = work.PaymentID
 	return opened, err
@@ -67,26 +66,28 @@ func (a *App) paymentInput(in OpenPaymentInput) (workflows.ProcessPaymentInput, 
 	}, err
 }
 
-// open returns the payment that the key stands for, and starts its workflow, or
-// joins it, where the store does not know the outcome yet.
+// open returns the payment that the key stands for. A new one is reserved first,
+// unless there are too many under way to begin it in time. Then its workflow is
+// started, or joined, where the outcome is not known yet.
 func (a *App) open(ctx context.Context, in workflows.ProcessPaymentInput) (ledger.Record, error) {
 	known, err := a.store.Payment(ctx, in.PaymentID)
-	switch {
-	case errors.Is(err, ledger.ErrNotFound):
-		if err := a.refuseReferenceInUse(ctx, in); err != nil {
-			return ledger.Record{}, err
-		}
-	case err != nil:
-		return ledger.Record{}, fromStore(err)
-	case known.Payment.Status != payment.StatusPending || known.Fingerprint != in.Fingerprint:
-		return known, nil
+	if !errors.Is(err, ledger.ErrNotFound) && (err != nil || decided(known, in)) {
+		return known, fromStore(err)
 	}
-
 	place, err := a.creates.enter(ctx)
 	if err != nil {
 		return ledger.Record{}, err
 	}
 	defer place.leave()
+	reserved, err := a.store.ReservePayment(ctx, ledger.NewRecord(in.PaymentID, in.Fingerprint, in.Request, in.CreatedAt))
+	if inUse, ok := errors.AsType[*ledger.ReferenceInUseError](err); ok {
+		return ledger.Record{}, &Error{Kind: KindReferenceInUse, PaymentID: inUse.PaymentID}
+	}
+	if err != nil || decided(reserved, in) {
+		return reserved, fromStore(err)
+	}
+	in.CreatedAt = reserved.Payment.CreatedAt // of the first request: the deadline counts from it
+
 	waiting, cancel := context.WithTimeout(ctx, a.cfg.Wait)
 	defer cancel()
 	failpoint.Reach(failpoint.OpenBefore)
@@ -99,53 +100,26 @@ func (a *App) open(ctx context.Context, in workflows.ProcessPaymentInput) (ledge
 	switch {
 	case errors.Is(err, flows.ErrUnavailable):
 		refusal := Unavailable(err)
-		refusal.PaymentID = in.PaymentID // without a key nothing else says whether it exists after all
-		return ledger.Record{}, refusal
+		refusal.PaymentID = in.PaymentID // it exists all the same
+		return reserved, refusal
 	case err != nil && !unfinished(err):
-		return ledger.Record{}, fromFlows(err)
-	case outcome.InProgressID != "":
-		return ledger.Record{}, &Error{Kind: KindReferenceInUse, PaymentID: outcome.InProgressID}
-	case outcome.Payment != nil && outcome.Fingerprint == in.Fingerprint:
-		return ledger.Record{Payment: *outcome.Payment, Fingerprint: outcome.Fingerprint}, nil
+		return reserved, fromFlows(err)
+	case outcome.Payment != nil:
+		reserved.Payment = *outcome.Payment
+		return reserved, nil
 	}
-	made, readErr := a.store.Payment(ctx, in.PaymentID)
-	switch {
-	case !errors.Is(readErr, ledger.ErrNotFound):
-		return made, fromStore(readErr)
-	case errors.Is(err, flows.ErrAlreadyEnded):
-		return made, fmt.Errorf("the workflow of payment %s ended and left no record", in.PaymentID)
-	default:
-		return pendingRecord(in), nil // its row is on the way
-	}
+	made, err := a.store.Payment(ctx, in.PaymentID)
+	return made, fromStore(err)
 }
 
-// refuseReferenceInUse spares a workflow that the store would refuse anyway.
-func (a *App) refuseReferenceInUse(ctx context.Context, in workflows.ProcessPaymentInput) error {
-	if in.Request.Reference == "" {
-		return nil
-	}
-	other, err := a.store.UnfinishedByReference(ctx, in.Request.Reference)
-	switch {
-	case errors.Is(err, ledger.ErrNotFound), err == nil && other == in.PaymentID:
-		return nil
-	case err != nil:
-		return fromStore(err)
-	default:
-		return &Error{Kind: KindReferenceInUse, PaymentID: other}
-	}
-}
-
-// pendingRecord is the payment whose workflow has not written anything yet.
-func pendingRecord(in workflows.ProcessPaymentInput) ledger.Record {
-	return ledger.Record{Fingerprint: in.Fingerprint, Payment: payment.Payment{
-		ID: in.PaymentID, Status: payment.StatusPending, Request: in.Request,
-		CreatedAt: in.CreatedAt, UpdatedAt: in.CreatedAt, ExpiresAt: in.CreatedAt.Add(in.Request.ExpiresIn),
-	}}
+// decided reports whether the store has the answer to a request.
+func decided(known ledger.Record, in workflows.ProcessPaymentInput) bool {
+	return known.Payment.Status != payment.StatusPending || known.Fingerprint != in.Fingerprint
 }
 
 // check answers a request, the first one or a replay, from what the payment has
 // become.
-func (a *App) check(ctx context.Context, in workflows.ProcessPaymentInput, made ledger.Record) (replayed bool, err error) {
+func check(in workflows.ProcessPaymentInput, made ledger.Record) (replayed bool, err error) {
 	if made.Fingerprint != in.Fingerprint {
 		return false, &Error{Kind: KindKeyReused}
 	}
@@ -154,13 +128,7 @@ func (a *App) check(ctx context.Context, in workflows.ProcessPaymentInput, made 
 	if p.Status != payment.StatusFailed || p.EcommerceID != "" {
 		return replayed, nil
 	}
-	refusal := unopened(p)
-	if refusal.Kind == KindReferenceInUse { // about the other payment
-		if refusal.PaymentID, err = a.store.UnfinishedByReference(ctx, p.Reference); err != nil && !errors.Is(err, ledger.ErrNotFound) {
-			return replayed, fromStore(err)
-		}
-	}
-	return replayed, refusal
+	return replayed, unopened(p)
 }
 
 // unopened says why a payment failed before the gateway made a ticket.
@@ -172,8 +140,6 @@ func unopened(p payment.Payment) *Error {
 	switch p.Failure.Code {
 	case payment.FailureGatewayUnavailable, payment.FailureGatewayNoAnswer, payment.FailureStale:
 		refusal.Kind, refusal.RetryAfter = KindGatewayUnavailable, retrySoon
-	case payment.FailureReferenceInUse:
-		return &Error{Kind: KindReferenceInUse}
 	default:
 		refusal.GatewayCode, refusal.GatewayMessage = p.Failure.Code, p.Failure.Message
 	}

@@ -34,6 +34,10 @@ var rules = map[payment.RuleCode]text{
 		`must be a string with an amount like "25.00", of at most two decimals`,
 		`debe ser un texto con una cantidad como "25.00", de dos decimales como máximo`,
 	},
+	"refund_amount": {
+		`must be "all", or a string with an amount like "25.00", of at most two decimals`,
+		`debe ser "all", o un texto con una cantidad como "25.00", de dos decimales como máximo`,
+	},
 	"whole_number":       {"must be a whole number", "debe ser un número entero"},
 	"list_of_objects":    {"must be a list of objects", "debe ser una lista de objetos"},
 	"known_field":        {"is not a known field", "no es un campo conocido"},

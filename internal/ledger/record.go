@@ -24,6 +24,15 @@ type Record struct {
 	Sequence int `json:"sequence"`
 }
 
+// NewRecord returns a payment as it is reserved, before its workflow is started:
+// pending, and with revision 0.
+func NewRecord(id, fingerprint string, request payment.Request, at time.Time) Record {
+	at = at.UTC()
+	return Record{Fingerprint: fingerprint, Payment: payment.Payment{
+		ID: id, Status: payment.StatusPending, Request: request, CreatedAt: at, UpdatedAt: at, ExpiresAt: at.Add(request.ExpiresIn),
+	}}
+}
+
 // Change is what one step of a payment's life writes to the store, all or
 // nothing. Writing it twice is the same as writing it once.
 type Change struct {
@@ -52,8 +61,8 @@ func (c Change) Notification() payment.Notification {
 	return n
 }
 
-// ReferenceInUseError is returned by the first write of a payment whose
-// reference has another unfinished payment. Nothing was written.
+// ReferenceInUseError refuses to keep a payment whose reference has another
+// unfinished payment. Nothing was written.
 type ReferenceInUseError struct {
 	PaymentID string // the unfinished one
 }

@@ -110,7 +110,7 @@ func life(b *testing.B, s *store.Store) error {
 	if err != nil {
 		return err
 	}
-	if err := s.ClaimRefund(ctx, ask.RefundID, "run"); err != nil {
+	if err := s.ClaimRefund(ctx, ask.RefundID, 1, "run"); err != nil {
 		return err
 	}
 	done := ledger.RefundRecord{Refund: granted.Refund, Revision: 1}

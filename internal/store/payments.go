@@ -19,14 +19,35 @@ import (
 // repeat it exactly to use that index.
 const unfinished = `status IN ('pending', 'open', 'confirmed')`
 
+// ReservePayment keeps a new payment before its workflow is started, and returns
+// it. Where the id is known it returns the payment as it stands now, whatever was
+// asked for. If the reference has another unfinished payment, the error is a
+// [*ledger.ReferenceInUseError], and nothing is written.
+func (s *Store) ReservePayment(ctx context.Context, r ledger.Record) (ledger.Record, error) {
+	return commit(ctx, s, "reserve payment "+r.Payment.ID, func(ctx context.Context, tx *sql.Tx) (ledger.Record, error) {
+		row, err := s.paymentRow(r)
+		if err != nil {
+			return ledger.Record{}, err
+		}
+		if _, err := insert(ctx, tx, "payments", append(row, column{"sequence", 0})); err != nil {
+			return ledger.Record{}, err
+		}
+		reserved, err := s.paymentByID(ctx, tx, r.Payment.ID)
+		if errors.Is(err, ledger.ErrNotFound) {
+			err = referenceInUse(ctx, tx, r.Payment.Reference)
+		}
+		return reserved, err
+	})
+}
+
 // RecordPayment writes one step of a payment, all or nothing, and returns the
 // sequence and the receivers of the event that it announces: the same ones on
 // every retry. A revision that is not newer than the stored one leaves the
 // payment alone, but its transitions, review and announcement are still
 // written.
 //
-// If the reference of a new payment has another unfinished payment, the error
-// is a [*ledger.ReferenceInUseError].
+// A payment that was not reserved here is inserted. If its reference has another
+// unfinished payment then, the error is a [*ledger.ReferenceInUseError].
 func (s *Store) RecordPayment(ctx context.Context, change ledger.Change) (ledger.Announced, error) {
 	p := change.Record.Payment
 	var fresh []ledger.Transition
@@ -242,14 +263,15 @@ var errMoved = errors.New("the reference became free in this moment: try again")
 
 // referenceInUse explains why a new payment was not inserted.
 func referenceInUse(ctx context.Context, q queryer, reference string) error {
-	other, err := unfinishedByReference(ctx, q, reference)
-	if errors.Is(err, ledger.ErrNotFound) {
-		return errMoved
-	}
-	if err != nil {
+	other, err := textOf(ctx, q, `SELECT id FROM payments WHERE reference = $1 AND reference <> '' AND `+unfinished, reference)
+	switch {
+	case err != nil:
 		return err
+	case other == "":
+		return errMoved
+	default:
+		return &ledger.ReferenceInUseError{PaymentID: other}
 	}
-	return &ledger.ReferenceInUseError{PaymentID: other}
 }
 
 // putTransition writes a transition and reports whether it was new.
@@ -362,21 +384,6 @@ func (s *Store) Payments(ctx context.Context, f ledger.PaymentFilter) ([]payment
 		scan:  s.scanPaymentAlone,
 		place: func(p payment.Payment) ledger.Cursor { return ledger.Cursor{CreatedAt: p.CreatedAt, ID: p.ID} },
 	}, where, f.After, f.Limit)
-}
-
-// UnfinishedByReference returns the id of the unfinished payment with the
-// merchant's reference.
-func (s *Store) UnfinishedByReference(ctx context.Context, reference string) (string, error) {
-	return read(ctx, s, "find the unfinished payment of a reference", func(ctx context.Context, q queryer) (string, error) {
-		return unfinishedByReference(ctx, q, reference)
-	})
-}
-
-func unfinishedByReference(ctx context.Context, q queryer, reference string) (string, error) {
-	var id string
-	err := q.QueryRowContext(ctx,
-		`SELECT id FROM payments WHERE reference = $1 AND reference <> '' AND `+unfinished, reference).Scan(&id)
-	return id, known(err)
 }
 
 // Transitions returns the transitions of a payment, oldest first; none for an

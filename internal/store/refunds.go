@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/money"
@@ -52,14 +53,17 @@ func (s *Store) reservedBefore(ctx context.Context, tx *sql.Tx, ask ledger.Reser
 	return before.Refund, nil
 }
 
-// ClaimRefund lets one workflow run send a refund: the first that asks, and
-// that one again. Any other run gets a [*payment.RefundRefusal] with
-// RefusedHeld. So does every run once the refund is settled, since a Temporal
-// restored from a backup may replay the same run.
-func (s *Store) ClaimRefund(ctx context.Context, refundID, runID string) error {
+// ClaimRefund gives the right to send a refund once for each of its tries, which
+// count from 1. Whoever asks for a try again, or for one before the last that was
+// given, gets a [*payment.RefundRefusal] with RefusedHeld, the same workflow run
+// too: one that was reset, or that Temporal has from a backup, does not know what
+// came of the first. So does everyone once the refund is settled or taken. by is
+// the execution that asks; only that one may hear the same answer twice.
+func (s *Store) ClaimRefund(ctx context.Context, refundID string, try int, by string) error {
 	return s.write(ctx, "claim refund "+refundID, func(ctx context.Context, tx *sql.Tx) error {
-		changed, err := exec(ctx, tx,
-			`UPDATE refunds SET sent_by = $2 WHERE id = $1 AND sent_by IN ('', $2) AND status = 'pending'`, refundID, runID)
+		changed, err := exec(ctx, tx, `
+			UPDATE refunds SET claims = $2, sent_by = $3
+			WHERE id = $1 AND status = 'pending' AND (claims < $2 OR claims = $2 AND sent_by = $3)`, refundID, try, by)
 		if err != nil || changed > 0 {
 			return err
 		}
@@ -69,6 +73,9 @@ func (s *Store) ClaimRefund(ctx context.Context, refundID, runID string) error {
 		return &payment.RefundRefusal{Code: payment.RefusedHeld}
 	})
 }
+
+// everyTry is above the number of every try.
+const everyTry = math.MaxInt32
 
 // TakeRefund takes the right to send a refund away from every workflow run: its
 // workflow is gone, and a person is about to record the outcome. by says who
@@ -88,7 +95,7 @@ func (s *Store) TakeRefund(ctx context.Context, paymentID, refundID, by string) 
 		case record.Refund.Status != payment.RefundPending:
 			return taken, &payment.RefundRefusal{Code: payment.RefusedHeld}
 		}
-		if _, err := exec(ctx, tx, `UPDATE refunds SET sent_by = $2 WHERE id = $1`, refundID, by); err != nil {
+		if _, err := exec(ctx, tx, `UPDATE refunds SET claims = $2, sent_by = $3 WHERE id = $1`, refundID, everyTry, by); err != nil {
 			return taken, err
 		}
 		of, err := s.paymentByID(ctx, tx, paymentID)
@@ -244,6 +251,7 @@ func (s *Store) insertRefund(ctx context.Context, tx *sql.Tx, r ledger.RefundRec
 		{"id", r.Refund.ID},
 		{"payment_id", r.Refund.PaymentID},
 		{"fingerprint", r.Fingerprint},
+		{"claims", 0},
 		{"sent_by", ""},
 		{"short_id", ledger.ShortRefundID(r.Refund.ID)},
 		{"amount_cents", r.Refund.Amount},

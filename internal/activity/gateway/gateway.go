@@ -6,6 +6,7 @@ package gateway
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"strings"
 	"time"
@@ -22,12 +23,13 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// RefundLocks remembers which run of a workflow may send a refund.
-// internal/store satisfies it.
+// RefundLocks remembers which tries of a refund may have been sent. internal/store
+// satisfies it.
 type RefundLocks interface {
-	// ClaimRefund gives the refund to the run, or returns a
-	// *payment.RefundRefusal with payment.RefusedHeld where another one has it.
-	ClaimRefund(ctx context.Context, refundID, runID string) error
+	// ClaimRefund gives the right to send a try, from 1, to one execution of the
+	// activity. It returns a *payment.RefundRefusal with payment.RefusedHeld where
+	// that, or a later one, was given before.
+	ClaimRefund(ctx context.Context, refundID string, try int, by string) error
 }
 
 // Gateway calls ATH Móvil. Safe for concurrent use.
@@ -119,11 +121,11 @@ func (g *Gateway) SetPhoneNumber(ctx context.Context, in activity.SetPhoneNumber
 }
 
 // Refund does [activity.Refund]. An outcome that is not known is an error of kind
-// unknown. A workflow that was reset runs again under another run id, and an
-// earlier run may have sent the refund: then nothing is sent, and the outcome is
+// unknown. A workflow that was reset, or that Temporal has from a backup, comes here
+// again for a try that may have been sent: then nothing is sent, and the outcome is
 // not known.
 func (g *Gateway) Refund(ctx context.Context, in activity.RefundInput) (activity.RefundResult, error) {
-	if err := g.claim(ctx, in.RefundID); err != nil {
+	if err := g.claim(ctx, in); err != nil {
 		return activity.RefundResult{}, err
 	}
 	failpoint.Reach(failpoint.RefundBefore)
@@ -138,15 +140,16 @@ func (g *Gateway) Refund(ctx context.Context, in activity.RefundInput) (activity
 	return activity.RefundResult{ReferenceNumber: refunded.ReferenceNumber}, nil
 }
 
-// claim asks for the right to send a refund.
-func (g *Gateway) claim(ctx context.Context, refundID string) error {
-	err := g.Locks.ClaimRefund(ctx, refundID, sdk.GetInfo(ctx).WorkflowExecution.RunID)
+// claim asks for the right to send a try of a refund.
+func (g *Gateway) claim(ctx context.Context, in activity.RefundInput) error {
+	execution := sdk.GetInfo(ctx).WorkflowExecution.RunID + " " + crand.Text()
+	err := g.Locks.ClaimRefund(ctx, in.RefundID, in.Try, execution)
 	var refusal *payment.RefundRefusal
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &refusal):
-		return failed("another run of the workflow may have sent the refund", activity.KindUnknown)
+		return failed("the refund may have been sent before", activity.KindUnknown)
 	default:
 		return failed("the refund was not claimed, so nothing was sent", activity.KindUnavailable)
 	}

@@ -232,14 +232,14 @@ func TestRefundMessage(t *testing.T) {
 	}
 }
 
-// claims is a store that lets one run send.
+// claims is a store that answers claims.
 type claims struct {
 	err  error
 	asks []string
 }
 
-func (c *claims) ClaimRefund(_ context.Context, refundID, runID string) error {
-	c.asks = append(c.asks, refundID+" by "+runID)
+func (c *claims) ClaimRefund(_ context.Context, refundID string, try int, by string) error {
+	c.asks = append(c.asks, fmt.Sprintf("try %d of %s by %s", try, refundID, by))
 	return c.err
 }
 
@@ -250,7 +250,7 @@ func TestRefundIsClaimedFirst(t *testing.T) {
 		err  error
 		kind activity.Kind
 	}{
-		{"another run has it", &payment.RefundRefusal{Code: payment.RefusedHeld}, activity.KindUnknown},
+		{"the try was claimed before", &payment.RefundRefusal{Code: payment.RefusedHeld}, activity.KindUnknown},
 		{"the store is away", errors.New("the disk is full"), activity.KindUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -260,11 +260,29 @@ func TestRefundIsClaimedFirst(t *testing.T) {
 			store := &claims{err: tt.err}
 			g.Locks = store
 			_, err := run[activity.RefundResult](environment(g), g.Refund, activity.RefundInput{
-				RefundID: refundID, ReferenceNumber: reference, Amount: money.FromCents(10_00),
+				RefundID: refundID, Try: 2, ReferenceNumber: reference, Amount: money.FromCents(10_00),
 			})
 			require.Equal(t, activity.GatewayFailure{Kind: tt.kind}, activity.FailureOf(err))
-			require.Equal(t, []string{refundID + " by default-test-run-id"}, store.asks)
+			require.Len(t, store.asks, 1)
+			require.Contains(t, store.asks[0], "try 2 of "+refundID+" by default-test-run-id ")
 			require.Empty(t, s.asked(t), "nothing is sent")
 		})
 	}
+}
+
+// A Temporal that was restored from a backup executes the same try of the same run
+// again, and must not be taken for the execution before it.
+func TestEachExecutionClaimsForItself(t *testing.T) {
+	t.Parallel()
+	s := answering(t, always(http.StatusOK, "{}"))
+	g := gatewayAt(t, s.URL)
+	store := &claims{err: &payment.RefundRefusal{Code: payment.RefusedHeld}}
+	g.Locks = store
+	for range 2 {
+		_, err := run[activity.RefundResult](environment(g), g.Refund, activity.RefundInput{
+			RefundID: refundID, Try: 1, ReferenceNumber: reference, Amount: money.FromCents(10_00),
+		})
+		require.Error(t, err)
+	}
+	require.NotEqual(t, store.asks[0], store.asks[1])
 }

@@ -18,12 +18,10 @@ import (
 // idempotent; internal/store satisfies it.
 type Store interface {
 	// RecordPayment writes a change and returns the sequence and the receivers of
-	// the event that it announces. It returns a *ledger.ReferenceInUseError,
-	// having written nothing, where the payment's reference has another
-	// unfinished payment.
+	// the event that it announces.
 	RecordPayment(ctx context.Context, change ledger.Change) (ledger.Announced, error)
-	// ReserveRefund grants one refund the right to be sent. It returns a
-	// *payment.RefundRefusal where it must not be.
+	// ReserveRefund keeps a refund, or returns the one with its id and fingerprint.
+	// It returns a *payment.RefundRefusal where it must not be.
 	ReserveRefund(ctx context.Context, r ledger.Reservation) (ledger.Reserved, error)
 	// RecordRefund writes a change of a reserved refund.
 	RecordRefund(ctx context.Context, change ledger.RefundChange) (ledger.Announced, error)
@@ -101,10 +99,6 @@ func (r *Records) RecordPayment(ctx context.Context, change ledger.Change) (acti
 	failpoint.Reach(failpoint.RecordBefore)
 	announced, err := r.Store.RecordPayment(ctx, change)
 	failpoint.Reach(failpoint.RecordAfter)
-	var inUse *ledger.ReferenceInUseError
-	if errors.As(err, &inUse) {
-		return activity.RecordPaymentResult{InUseBy: inUse.PaymentID}, nil
-	}
 	return activity.RecordPaymentResult{Sequence: announced.Sequence, Receivers: announced.Receivers}, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/log"
@@ -89,7 +90,6 @@ func TestRecords(t *testing.T) {
 	broken := errors.New("the disk is full")
 	receivers := []ledger.Receiver{{Host: "shop", Name: "books"}}
 	reserved := ledger.Reserved{Refund: payment.Refund{ID: refundID}}
-	inUse := fmt.Errorf("record payment: %w", &ledger.ReferenceInUseError{PaymentID: "pay_other"})
 	refused := &payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: "ref_other"}
 
 	t.Run("a payment", func(t *testing.T) {
@@ -97,10 +97,6 @@ func TestRecords(t *testing.T) {
 		result, err := (&records.Records{Tickets: &tickets{}, Store: fakeStore{announced: ledger.Announced{Sequence: 2, Receivers: receivers}}}).RecordPayment(t.Context(), ledger.Change{})
 		require.NoError(t, err)
 		require.Equal(t, activity.RecordPaymentResult{Sequence: 2, Receivers: receivers}, result)
-
-		result, err = (&records.Records{Tickets: &tickets{}, Store: fakeStore{err: inUse}}).RecordPayment(t.Context(), ledger.Change{})
-		require.NoError(t, err, "a reference in use is an answer")
-		require.Equal(t, activity.RecordPaymentResult{InUseBy: "pay_other"}, result)
 
 		_, err = (&records.Records{Tickets: &tickets{}, Store: fakeStore{err: broken}}).RecordPayment(t.Context(), ledger.Change{})
 		require.ErrorIs(t, err, broken)

@@ -41,8 +41,6 @@ func unknownIDs(t *testing.T, open Opener) {
 	require.ErrorIs(t, err, ledger.ErrNotFound)
 	_, err = s.Customer(ctx, "7875559999")
 	require.ErrorIs(t, err, ledger.ErrNotFound)
-	_, err = s.UnfinishedByReference(ctx, "")
-	require.ErrorIs(t, err, ledger.ErrNotFound)
 	require.ErrorIs(t, s.RecordAttempt(ctx, ledger.Attempt{DeliveryID: "ntf_unknown", Number: 1, At: noon()}), ledger.ErrNotFound)
 	_, err = s.ReopenDelivery(ctx, "ntf_unknown", "redeliver/ntf_unknown", "")
 	require.ErrorIs(t, err, ledger.ErrNotFound)
@@ -137,19 +135,19 @@ func referenceInUse(t *testing.T, open Opener) {
 
 	second := pending(t)
 	second.Payment.Reference = "order 7"
-	_, err := s.RecordPayment(ctx, ledger.Change{
+	var refused *ledger.ReferenceInUseError
+	_, err := s.ReservePayment(ctx, second)
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, first.Payment.ID, refused.PaymentID)
+	_, err = s.RecordPayment(ctx, ledger.Change{
 		Record:      second,
 		Transitions: []ledger.Transition{{PaymentID: second.Payment.ID, Sequence: 1, To: payment.StatusPending, At: noon()}},
 	})
-	var refused *ledger.ReferenceInUseError
+	refused = nil
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, first.Payment.ID, refused.PaymentID)
 	_, err = s.Payment(ctx, second.Payment.ID)
 	require.ErrorIs(t, err, ledger.ErrNotFound, "nothing was written")
-
-	id, err := s.UnfinishedByReference(ctx, "order 7")
-	require.NoError(t, err)
-	require.Equal(t, first.Payment.ID, id)
 
 	failed := second
 	failed.Payment.Status = payment.StatusFailed
@@ -158,12 +156,19 @@ func referenceInUse(t *testing.T, open Opener) {
 	first.Revision++
 	first.Payment.Status = payment.StatusExpired
 	record(ctx, t, s, first)
-	_, err = s.UnfinishedByReference(ctx, "order 7")
-	require.ErrorIs(t, err, ledger.ErrNotFound)
 
 	third := pending(t)
-	third.Payment.Reference = "order 7"
+	third.Payment.Reference, third.Revision = "order 7", 0
+	reserved, err := s.ReservePayment(ctx, third)
+	require.NoError(t, err)
+	require.Equal(t, third, reserved)
+	third.Revision, third.Payment.Status = 1, payment.StatusOpen
 	record(ctx, t, s, third)
+	other := pending(t)
+	other.Payment.ID, other.Fingerprint = third.Payment.ID, "other"
+	reserved, err = s.ReservePayment(ctx, other)
+	require.NoError(t, err)
+	require.Equal(t, third, reserved, "as it stands now, whatever is asked for")
 	for range 2 {
 		record(ctx, t, s, pending(t)) // no reference, no conflict
 	}
@@ -177,12 +182,14 @@ func referenceRace(t *testing.T, open Opener) {
 		r := pending(t)
 		r.Payment.Reference = "order 8"
 		all.Go(func() {
-			_, errs[i] = stores[i%len(stores)].RecordPayment(t.Context(), ledger.Change{Record: r})
+			_, errs[i] = stores[i%len(stores)].ReservePayment(t.Context(), r)
 		})
 	}
 	all.Wait()
-	winner, err := stores[0].UnfinishedByReference(t.Context(), "order 8")
+	found, _, err := stores[0].Payments(t.Context(), ledger.PaymentFilter{Reference: "order 8", Limit: 100})
 	require.NoError(t, err)
+	require.Len(t, found, 1)
+	winner := found[0].ID
 	won := 0
 	for _, err := range errs {
 		if err == nil {

@@ -202,14 +202,14 @@ func claimRace(t *testing.T, open Opener) {
 	paid := completed(t)
 	record(ctx, t, stores[0], paid)
 	one := ask(paid.Payment.ID, "k", nil)
-	require.ErrorIs(t, stores[0].ClaimRefund(ctx, one.RefundID, "run 1"), ledger.ErrNotFound)
+	require.ErrorIs(t, stores[0].ClaimRefund(ctx, one.RefundID, 1, "run 1"), ledger.ErrNotFound)
 	_, err := stores[0].ReserveRefund(ctx, one)
 	require.NoError(t, err)
 
 	errs := make([]error, 20)
 	var all sync.WaitGroup
 	for i := range errs {
-		all.Go(func() { errs[i] = stores[i%len(stores)].ClaimRefund(ctx, one.RefundID, fmt.Sprint("run ", i)) })
+		all.Go(func() { errs[i] = stores[i%len(stores)].ClaimRefund(ctx, one.RefundID, 1, fmt.Sprint("run ", i)) })
 	}
 	all.Wait()
 	sender := -1
@@ -221,11 +221,18 @@ func claimRace(t *testing.T, open Opener) {
 		}
 		require.Equal(t, payment.RefusedHeld, refusal(t, err).Code)
 	}
-	require.NoError(t, stores[1].ClaimRefund(ctx, one.RefundID, fmt.Sprint("run ", sender)), "the same run again")
+	first := fmt.Sprint("run ", sender)
+	held := func(try int, by, why string) {
+		t.Helper()
+		require.Equal(t, payment.RefusedHeld, refusal(t, stores[1].ClaimRefund(ctx, one.RefundID, try, by)).Code, why)
+	}
+	require.NoError(t, stores[1].ClaimRefund(ctx, one.RefundID, 1, first), "the answer was lost")
+	held(1, first+", again", "a Temporal that was restored from a backup runs it again")
+	require.NoError(t, stores[1].ClaimRefund(ctx, one.RefundID, 3, "a later try"), "the claim of the second was lost with the store")
+	held(2, "an earlier try", "it does not know of the third")
 
 	settle(ctx, t, stores[0], one.RefundID, payment.RefundCompleted)
-	err = stores[1].ClaimRefund(ctx, one.RefundID, fmt.Sprint("run ", sender))
-	require.Equal(t, payment.RefusedHeld, refusal(t, err).Code, "a Temporal that was restored from a backup runs it again")
+	held(4, "a later try", "it is settled")
 }
 
 func takenRefund(t *testing.T, open Opener) {
@@ -236,7 +243,7 @@ func takenRefund(t *testing.T, open Opener) {
 	asked := ask(paid.Payment.ID, "k", amount(2_50))
 	granted, err := s.ReserveRefund(ctx, asked)
 	require.NoError(t, err)
-	require.NoError(t, s.ClaimRefund(ctx, asked.RefundID, "run 1"))
+	require.NoError(t, s.ClaimRefund(ctx, asked.RefundID, 1, "run 1"))
 
 	for range 2 {
 		taken, err := s.TakeRefund(ctx, paid.Payment.ID, asked.RefundID, "settle")
@@ -244,8 +251,8 @@ func takenRefund(t *testing.T, open Opener) {
 		require.Equal(t, granted.Refund, taken.Refund)
 		require.Equal(t, granted.Payment, taken.Payment)
 	}
-	for _, run := range []string{"run 1", "run 2"} {
-		require.Equal(t, payment.RefusedHeld, refusal(t, s.ClaimRefund(ctx, asked.RefundID, run)).Code)
+	for try := range 3 {
+		require.Equal(t, payment.RefusedHeld, refusal(t, s.ClaimRefund(ctx, asked.RefundID, 1+try, "run 1")).Code)
 	}
 	_, err = s.TakeRefund(ctx, other.Payment.ID, asked.RefundID, "settle")
 	require.ErrorIs(t, err, ledger.ErrNotFound)

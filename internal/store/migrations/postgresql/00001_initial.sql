@@ -72,7 +72,8 @@ CREATE TABLE refunds (
     payment_id       TEXT COLLATE "C" NOT NULL REFERENCES payments (id),
     revision         BIGINT NOT NULL,
     fingerprint      TEXT COLLATE "C" NOT NULL,
-    sent_by          TEXT COLLATE "C" NOT NULL, -- the workflow run that may send it; '' while none has asked
+    claims           BIGINT NOT NULL, -- the last try that was given the right to send it; 0 while none was
+    sent_by          TEXT COLLATE "C" NOT NULL, -- the execution that was given it, or who took it; '' while none was
     short_id         TEXT COLLATE "C" NOT NULL, -- the end of the id, which events echo
     amount_cents     BIGINT NOT NULL CHECK (amount_cents > 0),
     status           TEXT COLLATE "C" NOT NULL CHECK (status IN ('pending', 'completed', 'failed')),

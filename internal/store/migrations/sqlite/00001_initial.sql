@@ -68,7 +68,8 @@ CREATE TABLE refunds (
     payment_id       TEXT NOT NULL REFERENCES payments (id),
     revision         INTEGER NOT NULL,
     fingerprint      TEXT NOT NULL,
-    sent_by          TEXT NOT NULL, -- the workflow run that may send it; '' while none has asked
+    claims           INTEGER NOT NULL, -- the last try that was given the right to send it; 0 while none was
+    sent_by          TEXT NOT NULL, -- the execution that was given it, or who took it; '' while none was
     short_id         TEXT NOT NULL, -- the end of the id, which events echo
     amount_cents     INTEGER NOT NULL CHECK (amount_cents > 0),
     status           TEXT NOT NULL CHECK (status IN ('pending', 'completed', 'failed')),
