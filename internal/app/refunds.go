@@ -150,7 +150,7 @@ func unsettled(refunds []payment.Refund, ours string) string {
 
 // pendingRefund is the refund whose workflow has not written anything yet.
 func pendingRefund(in workflows.RefundPaymentInput, of payment.Payment) ledger.RefundRecord {
-	amount := of.Total.Sub(of.RefundedAmount)
+	amount := of.Left()
 	if in.Amount != nil {
 		amount = *in.Amount
 	}
