@@ -29,7 +29,7 @@ var (
 // Reads and writes of the store. Package records does them.
 var (
 	// RecordPayment writes one step of a payment's life. A reference that is in
-	// use is an answer, not an error.
+	// use, or a debit that is another payment's, is an answer, not an error.
 	RecordPayment = Def[ledger.Change, RecordPaymentResult]{"RecordPayment", ClassRecord}
 	// ReserveRefund asks for the right to send a refund. A refusal is an answer.
 	ReserveRefund = Def[ledger.Reservation, ReserveRefundResult]{"ReserveRefund", ClassRecord}

@@ -12,6 +12,9 @@ type RecordPaymentResult struct {
 	// InUseBy is the unfinished payment that has the same reference; then
 	// nothing was written.
 	InUseBy string `json:"in_use_by,omitempty"`
+	// DebitOf is the payment that has the same reference number of the gateway;
+	// then nothing was written.
+	DebitOf string `json:"debit_of,omitempty"`
 }
 
 // ReserveRefundResult answers ReserveRefund; exactly one field is set.

@@ -20,7 +20,8 @@ type Store interface {
 	// RecordPayment writes a change and returns the sequence and the receivers of
 	// the event that it announces. It returns a *ledger.ReferenceInUseError,
 	// having written nothing, where the payment's reference has another
-	// unfinished payment.
+	// unfinished payment, and a *ledger.DebitTakenError where the gateway's
+	// reference number is another payment's.
 	RecordPayment(ctx context.Context, change ledger.Change) (ledger.Announced, error)
 	// ReserveRefund grants one refund the right to be sent. It returns a
 	// *payment.RefundRefusal where it must not be.
@@ -84,9 +85,15 @@ func (r *Records) RecordPayment(ctx context.Context, change ledger.Change) (acti
 	failpoint.Reach(failpoint.RecordBefore)
 	announced, err := r.Store.RecordPayment(ctx, change)
 	failpoint.Reach(failpoint.RecordAfter)
-	var inUse *ledger.ReferenceInUseError
-	if errors.As(err, &inUse) {
+	var (
+		inUse *ledger.ReferenceInUseError
+		taken *ledger.DebitTakenError
+	)
+	switch {
+	case errors.As(err, &inUse):
 		return activity.RecordPaymentResult{InUseBy: inUse.PaymentID}, nil
+	case errors.As(err, &taken):
+		return activity.RecordPaymentResult{DebitOf: taken.PaymentID}, nil
 	}
 	return activity.RecordPaymentResult{Sequence: announced.Sequence, Receivers: announced.Receivers}, err
 }
