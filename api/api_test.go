@@ -381,7 +381,7 @@ func (w *world) fails(code string) {
 // completed records a payment of $25.00 that was paid, with every field filled.
 func (w *world) completed(key string) payment.Payment {
 	w.t.Helper()
-	subtotal, tax, fee, net := money.MustParse("22.42"), money.MustParse("2.58"), money.MustParse("0.60"), money.MustParse("24.40")
+	captured, subtotal, tax, fee, net := money.MustParse("25.00"), money.MustParse("22.42"), money.MustParse("2.58"), money.MustParse("0.60"), money.MustParse("24.40")
 	at := start.Add(30 * time.Second)
 	p := payment.Payment{
 		ID: ledger.DeriveID("default", key), Status: payment.StatusCompleted,
@@ -394,7 +394,7 @@ func (w *world) completed(key string) payment.Payment {
 			ExpiresIn: 10 * time.Minute,
 		},
 		EcommerceID: "ticket-" + key, ReferenceNumber: "reference-" + key, DailyTransactionID: "0007",
-		Fee: &fee, NetAmount: &net,
+		Captured: &captured, Fee: &fee, NetAmount: &net,
 		Customer:  payment.Customer{Name: payerName, PhoneNumber: phone, Email: payerEmail},
 		ExpiresAt: start.Add(10 * time.Minute), CreatedAt: start, UpdatedAt: at, CompletedAt: &at,
 	}

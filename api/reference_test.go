@@ -220,9 +220,10 @@ func filled(t *testing.T, path string, item *openapi3.PathItem) string {
 func exemplary(t *testing.T, operation string) *world {
 	t.Helper()
 	w := newWorld(t)
+	captured := money.MustParse("25.00")
 	p := payment.Payment{
-		ID: ledger.DeriveID("default", "order-1042"), Status: payment.StatusCompleted,
-		Request:   payment.Request{Total: money.MustParse("25.00"), ExpiresIn: 5 * time.Minute},
+		ID: ledger.DeriveID("default", "order-1042"), Status: payment.StatusCompleted, Captured: &captured,
+		Request:   payment.Request{Total: captured, ExpiresIn: 5 * time.Minute},
 		CreatedAt: start, UpdatedAt: start, ExpiresAt: start.Add(5 * time.Minute),
 	}
 	if operation == "cancelPayment" || operation == "setPhoneNumber" {

@@ -78,8 +78,10 @@
 // A call that fails before its first byte is written, such as one whose
 // connection is refused, is unavailable. After that byte, a lost, truncated or
 // unexpected response makes the outcome unknown. Reads change nothing, so for
-// them it is unavailable. Some refusals of Authorize and Refund also follow a
-// success whose response was lost: see [Error.LookFirst].
+// them it is unavailable. An error of Authorize or Refund without a documented
+// code makes it unknown too, whatever the HTTP status. Some refusals of Authorize
+// and Refund also follow a success whose response was lost: see
+// [Error.LookFirst].
 //
 // # Privacy
 //

@@ -107,11 +107,12 @@ func (e *Error) Unwrap() error { return e.Err }
 // Is reports whether target is the sentinel of the error's kind.
 func (e *Error) Is(target error) bool { return target == e.Kind.sentinel() }
 
-// LookFirst reports whether to check with Find before believing this error: the
-// status for a sale, TotalRefundedAmount for a refund. It is true for every
-// unknown outcome. It is also true for the refusals of Authorize and Refund that
-// can follow a success whose response was lost: BTRA_0032, 0035, 0037 and 0039
-// (docs/athmovil.md §1.3).
+// LookFirst reports whether only Find tells what this error came to: the status
+// for a sale, TotalRefundedAmount for a refund. It is true for every unknown
+// outcome. It is also true for the refusals of Authorize and Refund that can
+// follow a success whose response was lost: BTRA_0032, 0035, 0037 and 0039
+// (docs/athmovil.md §1.3). Any other refusal of Authorize or Refund is worth a
+// Find too, before it is believed.
 func (e *Error) LookFirst() bool {
 	if e.Kind == KindUnknown {
 		return true
@@ -263,20 +264,22 @@ func kindOfCode(op Op, status int, errorCode string) Kind {
 		}
 		return known.kind
 	}
-	switch status {
-	case http.StatusTooManyRequests:
+	// An undocumented code may mean anything, and so does none: whether money
+	// moved is unknown. The other calls trust the HTTP status.
+	switch {
+	case op.class() == moneyCall:
+		return KindUnknown
+	case status == http.StatusTooManyRequests:
 		return KindUnavailable
-	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+	case status == http.StatusBadRequest, status == http.StatusUnprocessableEntity:
 		return KindInvalid
-	case http.StatusUnauthorized, http.StatusForbidden:
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return KindAuthentication
-	}
-	// An undocumented code may mean anything. For a call that moves money the
-	// outcome is unknown. The other calls trust the HTTP status.
-	if op.class() != moneyCall && status >= 400 && status != http.StatusRequestTimeout {
+	case status >= http.StatusBadRequest && status != http.StatusRequestTimeout:
 		return KindDeclined
+	default:
+		return op.lost()
 	}
-	return op.lost()
 }
 
 // kindWithoutEnvelope is the kind of an unsuccessful response that is not the

@@ -90,6 +90,17 @@ type RefundResult struct {
 	Unreadable []string
 }
 
+// RefundedAmountError is the cause of the error of a Refund that the gateway says
+// it executed with another amount. It is an [ErrUnknown].
+type RefundedAmountError struct {
+	Asked, Refunded money.Amount
+}
+
+// Error implements the error interface.
+func (e *RefundedAmountError) Error() string {
+	return fmt.Sprintf("requested %s, but the gateway refunded %s", e.Asked, e.Refunded)
+}
+
 func readRefund(data *object, asked money.Amount) (RefundResult, error) {
 	o := data.nested("refund")
 	if o == nil {
@@ -121,7 +132,7 @@ func readRefund(data *object, asked money.Amount) (RefundResult, error) {
 		return RefundResult{}, errors.New("the refund's status is not COMPLETED")
 	}
 	if r.Amount != asked {
-		return RefundResult{}, fmt.Errorf("requested %s, but the gateway refunded %s", asked, r.Amount)
+		return RefundResult{}, &RefundedAmountError{Asked: asked, Refunded: r.Amount}
 	}
 	return r, nil
 }

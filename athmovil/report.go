@@ -39,8 +39,8 @@ type ReportRow struct {
 	Total               money.Amount
 	SubTotal            money.Amount
 	Tax                 money.Amount
-	Fee                 money.Amount
-	NetAmount           money.Amount
+	Fee                 *money.Amount // nil if absent
+	NetAmount           *money.Amount // nil if absent
 	TotalRefundedAmount money.Amount
 	Metadata1           private.Text
 	Metadata2           private.Text
@@ -125,8 +125,8 @@ func readRow(o *object) ReportRow {
 		Total:               o.amountOrZero("total"),
 		SubTotal:            o.amountOrZero("subTotal", "subtotal"),
 		Tax:                 o.amountOrZero("tax"),
-		Fee:                 o.amountOrZero("fee"),
-		NetAmount:           o.amountOrZero("netAmount"),
+		Fee:                 o.amount("fee"),
+		NetAmount:           o.amount("netAmount"),
 		TotalRefundedAmount: o.amountOrZero("totalRefundedAmount", "totalRefundAmount"),
 		Metadata1:           o.private("metadata1"),
 		Metadata2:           o.private("metadata2"),

@@ -9,8 +9,9 @@ import (
 	"github.com/cobropay/cobro/private"
 )
 
-// TicketStatus is the status of a ticket at the gateway (docs/athmovil.md §3).
-// It may be a word that is not one of the constants: see [TicketStatus.Known].
+// TicketStatus is the status of a ticket at the gateway (docs/athmovil.md §3), in
+// capital letters. It may be a word that is not one of the constants: see
+// [TicketStatus.Known].
 type TicketStatus string
 
 // The statuses of a ticket.
@@ -38,6 +39,20 @@ func (s TicketStatus) Known() bool {
 	}
 }
 
+// readStatus reads a status in any spelling that is documented somewhere: the
+// official prose says CONFIRMED (docs/athmovil.md §3), and the webhooks of 2020
+// say cancelled (§4.2).
+func readStatus(text string) TicketStatus {
+	switch status := TicketStatus(strings.ToUpper(text)); status {
+	case "CONFIRMED":
+		return StatusConfirm
+	case "CANCELLED", "CANCELED":
+		return StatusCancel
+	default:
+		return status
+	}
+}
+
 // Ticket is the result of Create. Store it, with AuthToken encrypted: the gateway
 // never returns that token again, and without it the ticket cannot be authorized
 // (docs/athmovil.md §2).
@@ -48,7 +63,7 @@ type Ticket struct {
 
 // Transaction is the state of a ticket, the result of Find and Authorize
 // (docs/athmovil.md §1.2). Amounts are in US dollars. A field that the gateway
-// left out is zero.
+// left out is zero or nil.
 type Transaction struct {
 	Status              TicketStatus
 	EcommerceID         string
@@ -58,9 +73,9 @@ type Transaction struct {
 	Total               money.Amount
 	SubTotal            money.Amount
 	Tax                 money.Amount
-	Fee                 money.Amount
-	NetAmount           money.Amount
-	TotalRefundedAmount money.Amount // grows with each refund
+	Fee                 *money.Amount // nil if the gateway did not say, readably
+	NetAmount           *money.Amount // nil if the gateway did not say, readably
+	TotalRefundedAmount money.Amount  // grows with each refund
 	Metadata1           private.Text
 	Metadata2           private.Text
 	Items               []Item
@@ -68,8 +83,8 @@ type Transaction struct {
 	IsNonProfit         bool
 
 	// Unreadable names the fields that are present but cannot be read. They are
-	// zero. They are not an error, because a debit must count whatever its fee
-	// looks like.
+	// zero or nil. They are not an error, because a debit must count whatever its
+	// fee looks like.
 	Unreadable []string
 }
 
@@ -88,7 +103,7 @@ type Item struct {
 
 func readTransaction(o *object) (Transaction, error) {
 	t := Transaction{
-		Status:              TicketStatus(strings.ToUpper(o.text("ecommerceStatus"))),
+		Status:              readStatus(o.text("ecommerceStatus")),
 		EcommerceID:         o.text("ecommerceId", "ecommerceID"),
 		ReferenceNumber:     o.text("referenceNumber"),
 		DailyTransactionID:  o.dailyID(),
@@ -96,8 +111,8 @@ func readTransaction(o *object) (Transaction, error) {
 		Total:               o.amountOrZero("total"),
 		SubTotal:            o.amountOrZero("subTotal", "subtotal"),
 		Tax:                 o.amountOrZero("tax"),
-		Fee:                 o.amountOrZero("fee"),
-		NetAmount:           o.amountOrZero("netAmount"),
+		Fee:                 o.amount("fee"),
+		NetAmount:           o.amount("netAmount"),
 		TotalRefundedAmount: o.amountOrZero("totalRefundedAmount", "totalRefundAmount"),
 		Metadata1:           o.private("metadata1"),
 		Metadata2:           o.private("metadata2"),

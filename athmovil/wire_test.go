@@ -187,6 +187,7 @@ func TestFindReadsEveryStatus(t *testing.T) {
 			require.Equal(t, athmovil.Transaction{
 				Status: want, EcommerceID: openTicket, BusinessName: "Tdameritrade",
 				Total: money.MustParse("2.33"), SubTotal: money.MustParse("1.33"), Tax: money.MustParse("1"),
+				Fee: dollars("0"), NetAmount: dollars("0"),
 				Metadata1: "metadata1 test", Metadata2: "metadata2 test",
 				Items: []athmovil.Item{line, second},
 			}, got)
@@ -202,7 +203,7 @@ func completed() athmovil.Transaction {
 		ReferenceNumber:    "215070443-402894c185ab1be40185acfe61c2000b",
 		DailyTransactionID: "0006",
 		TransactionDate:    at(2023, 1, 13, 16, 17, 6).In(athmovil.Location()),
-		Total:              money.MustParse("1"), Fee: money.MustParse("0.60"), NetAmount: money.MustParse("0.40"),
+		Total:              money.MustParse("1"), Fee: dollars("0.60"), NetAmount: dollars("0.40"),
 		Metadata1: "metadata1 test", Metadata2: "metadata2 test",
 		Items: []athmovil.Item{{
 			Name: "First Item", Description: "This is a description.", Quantity: 1,
@@ -223,6 +224,55 @@ func TestFindReadsBothDialects(t *testing.T) {
 	older := completed()
 	older.DailyTransactionID = "6"
 	require.Equal(t, older, find("find.strings.response.json"))
+}
+
+// Every spelling that is documented somewhere is one status, and any other is
+// kept.
+func TestTicketStatusSpellings(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]athmovil.TicketStatus{
+		"CONFIRM": athmovil.StatusConfirm, "confirm": athmovil.StatusConfirm, "CONFIRMED": athmovil.StatusConfirm, "Confirmed": athmovil.StatusConfirm,
+		"EXPIRED": athmovil.StatusExpired, "expired": athmovil.StatusExpired, "Expired ": athmovil.StatusExpired,
+		"CANCEL": athmovil.StatusCancel, "cancelled": athmovil.StatusCancel, "Canceled": athmovil.StatusCancel,
+		"open": athmovil.StatusOpen, "completed": athmovil.StatusCompleted,
+		"EXPIRADO": "EXPIRADO", "paused": "PAUSED",
+	} {
+		gateway := newGateway(t, http.StatusOK, []byte(`{"status":"success","data":{"ecommerceStatus":"`+text+`","ecommerceId":"`+openTicket+`","total":1}}`))
+		got, err := newClient(t, gateway.URL).Find(t.Context(), openTicket)
+		require.NoError(t, err, text)
+		require.Equal(t, want, got.Status, text)
+		require.Equal(t, want != "EXPIRADO" && want != "PAUSED", got.Status.Known(), text)
+	}
+}
+
+// A fee that the gateway does not tell is none, and never zero.
+func TestFeesThatAreNotTold(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		fields string
+		want   *money.Amount
+	}{
+		{``, nil},
+		{`,"fee":null,"netAmount":null`, nil},
+		{`,"fee":"","netAmount":""`, nil},
+		{`,"fee":"free","netAmount":{}`, nil},
+		{`,"fee":0,"netAmount":"0.00"`, dollars("0")},
+		{`,"fee":0.0700000003,"netAmount":"0.07"`, dollars("0.07")},
+	} {
+		gateway := newGateway(t, http.StatusOK, []byte(`{"status":"success","data":{"ecommerceStatus":"COMPLETED","ecommerceId":"`+openTicket+`",
+			"total":1,"referenceNumber":"r"`+tt.fields+`}}`))
+		got, err := newClient(t, gateway.URL).Authorize(t.Context(), private.NewToken(authToken))
+		require.NoError(t, err, tt.fields)
+		require.Equal(t, tt.want, got.Fee, tt.fields)
+		require.Equal(t, tt.want, got.NetAmount, tt.fields)
+		report, err := athmovil.ParseReport([]byte(`[{"transactionType":"ECOMMERCE","status":"COMPLETED","date":"2021-07-08 00:36:39.0",
+			"referenceNumber":"r","total":1` + tt.fields + `}]`))
+		require.NoError(t, err)
+		for _, row := range report.Rows { // one with a fee that cannot be read is quarantined
+			require.Equal(t, tt.want, row.Fee, tt.fields)
+			require.Equal(t, tt.want, row.NetAmount, tt.fields)
+		}
+	}
 }
 
 func TestAuthorizeReturnsSale(t *testing.T) {
@@ -258,7 +308,7 @@ func TestRefundReturnsRefundAndSale(t *testing.T) {
 					TransactionType: "PAYMENT", Status: "COMPLETED", Date: want.date,
 					ReferenceNumber: refundReference, DailyTransactionID: want.original,
 					Name: "Valeria Herrero", PhoneNumber: "7871234567", Email: "valher@gmail.com",
-					Total: money.MustParse("1"), TotalRefundedAmount: money.MustParse("1"),
+					Total: money.MustParse("1"), Fee: dollars("0"), NetAmount: dollars("0"), TotalRefundedAmount: money.MustParse("1"),
 					Metadata1: "metadata1 test", Metadata2: "metadata2 test",
 					Items: []athmovil.Item{},
 				},
@@ -274,7 +324,7 @@ func reported() athmovil.ReportRow {
 		Date:            at(2021, 7, 8, 0, 36, 39).In(athmovil.Location()),
 		ReferenceNumber: refundReference, DailyTransactionID: "35",
 		Name: "Valeria Herrero", PhoneNumber: "7871234567", Email: "valher@gmail.com",
-		Total: money.MustParse("1"), NetAmount: money.MustParse("1"), TotalRefundedAmount: money.MustParse("1"),
+		Total: money.MustParse("1"), Fee: dollars("0"), NetAmount: dollars("1"), TotalRefundedAmount: money.MustParse("1"),
 		Metadata1: "metadata1 test", Metadata2: "metadata2 test",
 		Items: []athmovil.Item{{
 			Name: "Item", Description: "This is a description.", Quantity: 1,
@@ -305,7 +355,7 @@ func TestReportQuarantinesUnreadableRows(t *testing.T) {
 		TransactionType: "PAYMENT", Status: "COMPLETED",
 		Date:            at(2021, 7, 8, 9, 12, 44).In(athmovil.Location()),
 		ReferenceNumber: "402894d56b240610016b2e6c78a6003b", DailyTransactionID: "36",
-		Total: money.MustParse("3"), Fee: money.MustParse("0.07"), NetAmount: money.MustParse("2.93"),
+		Total: money.MustParse("3"), Fee: dollars("0.07"), NetAmount: dollars("2.93"),
 	}, got.Rows[1])
 
 	require.Len(t, got.Quarantined, 2)

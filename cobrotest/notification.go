@@ -111,9 +111,9 @@ func sale(reference string, status payment.Status, after time.Duration) payment.
 func completed() payment.Payment {
 	const after = 40 * time.Second
 	p := sale("order-1042", payment.StatusCompleted, after)
-	fee, net, at := money.FromCents(56), money.FromCents(24_44), p.CreatedAt.Add(after)
+	captured, fee, net, at := p.Total, money.FromCents(56), money.FromCents(24_44), p.CreatedAt.Add(after)
 	p.ReferenceNumber, p.DailyTransactionID = "102426403-8a36d6ba967ef82501968c5eb7376349", "0006"
-	p.Fee, p.NetAmount, p.CompletedAt = &fee, &net, &at
+	p.Captured, p.Fee, p.NetAmount, p.CompletedAt = &captured, &fee, &net, &at
 	p.Customer = payment.Customer{Name: "Benito Cruz", PhoneNumber: "7875550101", Email: "benito.cruz@example.com"}
 	return p
 }

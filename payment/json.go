@@ -24,6 +24,7 @@ type paymentJSON struct {
 	EcommerceID        *string       `json:"ecommerce_id"`
 	ReferenceNumber    *string       `json:"reference_number"`
 	DailyTransactionID *string       `json:"daily_transaction_id"`
+	Captured           *money.Amount `json:"captured_amount"`
 	Fee                *money.Amount `json:"fee"`
 	NetAmount          *money.Amount `json:"net_amount"`
 	RefundedAmount     money.Amount  `json:"refunded_amount"`
@@ -53,7 +54,7 @@ func (p Payment) MarshalJSON() ([]byte, error) {
 		Total: p.Total, Subtotal: p.Subtotal, Tax: p.Tax,
 		PhoneNumber: orNull(p.PhoneNumber), Metadata1: orNull(p.Metadata1), Metadata2: orNull(p.Metadata2),
 		Items: items, EcommerceID: orNull(p.EcommerceID), ReferenceNumber: orNull(p.ReferenceNumber),
-		DailyTransactionID: orNull(p.DailyTransactionID), Fee: p.Fee, NetAmount: p.NetAmount,
+		DailyTransactionID: orNull(p.DailyTransactionID), Captured: p.Captured, Fee: p.Fee, NetAmount: p.NetAmount,
 		RefundedAmount: p.RefundedAmount,
 		Customer: customerJSON{
 			Name: orNull(p.Customer.Name), PhoneNumber: orNull(p.Customer.PhoneNumber), Email: orNull(p.Customer.Email),
@@ -78,7 +79,7 @@ func (p *Payment) UnmarshalJSON(data []byte) error {
 			Items: w.Items, ExpiresIn: w.ExpiresAt.Sub(w.CreatedAt),
 		},
 		EcommerceID: orZero(w.EcommerceID), ReferenceNumber: orZero(w.ReferenceNumber),
-		DailyTransactionID: orZero(w.DailyTransactionID), Fee: w.Fee, NetAmount: w.NetAmount,
+		DailyTransactionID: orZero(w.DailyTransactionID), Captured: w.Captured, Fee: w.Fee, NetAmount: w.NetAmount,
 		RefundedAmount: w.RefundedAmount,
 		Customer: Customer{
 			Name: orZero(w.Customer.Name), PhoneNumber: orZero(w.Customer.PhoneNumber), Email: orZero(w.Customer.Email),

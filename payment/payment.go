@@ -20,8 +20,9 @@ type Payment struct {
 	EcommerceID        string        // the ticket's id at the gateway
 	ReferenceNumber    string        // the debit's reference at the gateway
 	DailyTransactionID string        // the debit's number of the day at the gateway
-	Fee                *money.Amount // what the gateway keeps
-	NetAmount          *money.Amount // total less fee
+	Captured           *money.Amount // what the customer was debited: Total, unless a person decided otherwise; nil until then
+	Fee                *money.Amount // what the gateway keeps; nil where it did not say
+	NetAmount          *money.Amount // captured less fee; nil where the gateway did not say
 	RefundedAmount     money.Amount  // the sum of completed refunds, computed by the store
 	Customer           Customer
 
@@ -32,6 +33,14 @@ type Payment struct {
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 	CompletedAt *time.Time
+}
+
+// Left is what can still be refunded of what was captured.
+func (p Payment) Left() money.Amount {
+	if p.Captured == nil {
+		return money.Amount{}
+	}
+	return p.Captured.Sub(p.RefundedAmount)
 }
 
 // Request is what a merchant asks for. Validate it before use. Its JSON is that
@@ -91,6 +100,7 @@ const (
 	FailureReviewed            = "review_not_executed" // a person decided that the money did not move
 	FailureNotExecuted         = "not_executed"        // a report of the gateway that covers it does not list it
 	FailureExceedsBalance      = "exceeds_balance"     // a refund made elsewhere left too little; nothing was sent
+	FailureAnswerDiffers       = "answer_differs"      // the gateway tells of another sale; no refund was sent
 )
 
 // LogValue implements [slog.LogValuer] with what may be read by everybody.

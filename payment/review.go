@@ -30,6 +30,7 @@ type ReviewCause string
 const (
 	CauseUndecided       ReviewCause = "gateway_undecided"          // no terminal answer by the end of the grace period
 	CauseSecondAuthorize ReviewCause = "second_authorize_forbidden" // surely not debited, and a setting forbids another try
+	CauseAnswerDiffers   ReviewCause = "answer_differs"             // debited, by an answer about another ticket, total or reference number
 	CauseRefundUnknown   ReviewCause = "refund_unknown"             // the gateway's total does not tell whether the refund was executed
 )
 

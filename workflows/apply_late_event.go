@@ -85,9 +85,10 @@ const refundCandidatesSince = 90 * 24 * time.Hour
 const parkFirst = 5 * time.Second
 
 // refund books a refund that was made elsewhere, where the gateway's total
-// proves one that the books do not explain. An event of our own refund tells
-// nothing new. While a refund of ours is unsettled its events are parked with
-// it.
+// proves one that the books do not explain. An event of our own completed refund
+// tells nothing new; one of a refund that we hold for failed contradicts us, and
+// is booked or recorded. While a refund of ours is unsettled its events are
+// parked with it.
 func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 	e := l.input.Event
 	if e.Total == nil || e.Total.Cmp(money.FromCents(1)) < 0 {
@@ -102,8 +103,17 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 		if err != nil {
 			return ApplyLateEventResult{}, err
 		}
-		if known.EchoOf != "" {
+		switch known.EchoStatus {
+		case payment.RefundCompleted:
 			return verdict(ledger.EventKnown, l.input.PaymentID, "tells of our own refund %s", known.EchoOf), nil
+		case payment.RefundPending: // no sign of another one: it is settled by the total
+			workflow.SetCurrentDetails(ctx, "Waits until the refund "+known.EchoOf+" is settled.")
+			if err := workflow.Sleep(ctx, pause); err != nil {
+				return ApplyLateEventResult{}, err
+			}
+			pause = min(2*pause, l.timing.Review)
+			continue
+		case payment.RefundFailed, "": // a failed one's payment is the candidate
 		}
 		if parked, err := l.park(ctx, known.Candidates, pause); err != nil {
 			return ApplyLateEventResult{}, err
@@ -116,7 +126,7 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 			return ApplyLateEventResult{}, err
 		}
 		if len(found) == 1 {
-			result, again, err := l.book(ctx, found[0])
+			result, again, err := l.book(ctx, found[0], known.EchoOf)
 			if err != nil || !again {
 				return result, err
 			}
@@ -132,6 +142,9 @@ func (l *lateEvent) refund(ctx workflow.Context) (ApplyLateEventResult, error) {
 				return ApplyLateEventResult{}, err
 			}
 			continue
+		}
+		if known.EchoOf != "" {
+			return l.contradicted(ctx, known)
 		}
 		if known.Named && len(known.Candidates) == 1 {
 			return verdict(ledger.EventKnown, known.Candidates[0].Payment.ID,
@@ -174,7 +187,7 @@ type unbookedRefund struct {
 }
 
 // unbookedOf looks at every candidate and returns those whose unbooked amount has
-// room for the event's amount.
+// room for the event's amount. A look that tells of another sale proves nothing.
 func (l *lateEvent) unbookedOf(ctx workflow.Context, candidates []ledger.RefundCandidate) ([]unbookedRefund, error) {
 	var found []unbookedRefund
 	for _, c := range candidates {
@@ -182,7 +195,7 @@ func (l *lateEvent) unbookedOf(ctx workflow.Context, candidates []ledger.RefundC
 		if err != nil {
 			return nil, err
 		}
-		if seen.TotalRefunded.Sub(c.Payment.RefundedAmount).Cmp(*l.input.Event.Total) >= 0 {
+		if otherSale(c.Payment, seen) == "" && seen.TotalRefunded.Sub(c.Payment.RefundedAmount).Cmp(*l.input.Event.Total) >= 0 {
 			found = append(found, unbookedRefund{payment: c.Payment, total: seen.TotalRefunded})
 		}
 	}
@@ -194,12 +207,16 @@ func (l *lateEvent) look(ctx workflow.Context, p payment.Payment) (activity.Tick
 	return l.timing.find(ctx, p.EcommerceID, "looks at "+p.ID).Result(ctx)
 }
 
-// book writes the refund. It asks for another look where the books have changed
-// meanwhile.
-func (l *lateEvent) book(ctx workflow.Context, r unbookedRefund) (result ApplyLateEventResult, again bool, err error) {
+// book writes the refund, which may be one that we hold for failed. It asks for
+// another look where the books have changed meanwhile.
+func (l *lateEvent) book(ctx workflow.Context, r unbookedRefund, echoOf string) (result ApplyLateEventResult, again bool, err error) {
 	e := l.input.Event
+	id := ledger.DeriveExternalRefundID(r.payment.ID, e.Digest)
+	if echoOf != "" {
+		id = ledger.DeriveEchoedRefundID(echoOf)
+	}
 	external := ledger.ExternalRefund{
-		RefundID:  ledger.DeriveExternalRefundID(r.payment.ID, e.Digest),
+		RefundID:  id,
 		PaymentID: r.payment.ID, Amount: *e.Total, Total: r.total, Source: payment.SourceExternal,
 		ReferenceNumber: e.ReferenceNumber, Message: e.Message, At: l.input.ReceivedAt.UTC(), BookedAt: now(ctx),
 	}
@@ -207,6 +224,9 @@ func (l *lateEvent) book(ctx workflow.Context, r unbookedRefund) (result ApplyLa
 	switch {
 	case err != nil:
 		return ApplyLateEventResult{}, false, err
+	case booked.Refusal == nil && echoOf != "":
+		l.notifier.announceRefund(ctx, external, booked)
+		return verdict(ledger.EventApplied, r.payment.ID, "booked %s: our own refund %s was executed after all", booked.Refund.ID, echoOf), false, nil
 	case booked.Refusal == nil:
 		l.notifier.announceRefund(ctx, external, booked)
 		return verdict(ledger.EventApplied, r.payment.ID, "booked %s, made elsewhere", booked.Refund.ID), false, nil
@@ -216,6 +236,14 @@ func (l *lateEvent) book(ctx workflow.Context, r unbookedRefund) (result ApplyLa
 		err := l.mismatch(ctx, r.payment, payment.MismatchRefunded, r.payment.RefundedAmount.String(), r.total.String())
 		return verdict(ledger.EventApplied, r.payment.ID, "recorded a difference: %s", booked.Refusal.Code), false, err
 	}
+}
+
+// contradicted records that an event tells of a refund of ours which we hold for
+// failed, and that the gateway's total does not show.
+func (l *lateEvent) contradicted(ctx workflow.Context, known ledger.RefundContext) (ApplyLateEventResult, error) {
+	p := known.Candidates[0].Payment
+	err := l.mismatch(ctx, p, payment.MismatchContradictingEvent, known.EchoOf+" "+string(known.EchoStatus), l.input.Event.claim())
+	return verdict(ledger.EventRefuted, p.ID, "our own refund %s is %s, and ATH Móvil's total does not show it", known.EchoOf, known.EchoStatus), err
 }
 
 // unmatched records a refund of no payment, or of several.
@@ -237,18 +265,23 @@ func (l *lateEvent) completed(ctx workflow.Context) (ApplyLateEventResult, error
 	}
 	e := l.input.Event
 	if p.Status == payment.StatusCompleted && e.agrees(*p) {
-		filled, err := activity.FillPayer.Do(ctx, activity.FillPayerInput{
-			PaymentID: p.ID, Payer: e.payer(),
-		})
-		if err != nil || !filled.Filled {
-			return verdict(ledger.EventKnown, p.ID, "the payment is completed, and its payer known"), err
-		}
-		return verdict(ledger.EventApplied, p.ID, "told who paid"), nil
+		return l.fill(ctx, *p)
 	}
 	return l.compare(ctx, *p)
 }
 
-// over compares a cancelled or expired event with the payment.
+// fill writes who paid, where nobody knows.
+func (l *lateEvent) fill(ctx workflow.Context, p payment.Payment) (ApplyLateEventResult, error) {
+	filled, err := activity.FillPayer.Do(ctx, activity.FillPayerInput{PaymentID: p.ID, Payer: l.input.Event.payer()})
+	if err != nil || !filled.Filled {
+		return verdict(ledger.EventKnown, p.ID, "the payment is completed, and its payer known"), err
+	}
+	return verdict(ledger.EventApplied, p.ID, "told who paid"), nil
+}
+
+// over compares a cancelled or expired event with the payment. One that does not
+// name the payment's ticket may be of another that was made for it, in an answer
+// that was lost: it contradicts nothing.
 func (l *lateEvent) over(ctx workflow.Context) (ApplyLateEventResult, error) {
 	p, err := l.payment(ctx)
 	switch {
@@ -256,6 +289,8 @@ func (l *lateEvent) over(ctx workflow.Context) (ApplyLateEventResult, error) {
 		return verdict(ledger.EventUnmatched, "", "no payment has this ticket, reference number or id"), err
 	case p.Status != payment.StatusCompleted:
 		return verdict(ledger.EventKnown, p.ID, "the payment is %s", p.Status), nil
+	case l.input.Event.EcommerceID != p.EcommerceID: // the expired event names none (docs/athmovil.md §4.2)
+		return verdict(ledger.EventKnown, p.ID, "it may be of another ticket of the payment, whose answer was lost"), nil
 	default:
 		return l.compare(ctx, *p)
 	}
@@ -271,12 +306,15 @@ func (l *lateEvent) compare(ctx workflow.Context, p payment.Payment) (ApplyLateE
 	if err != nil {
 		return ApplyLateEventResult{}, err
 	}
-	if (seen.Status == activity.TicketCompleted) != (p.Status == payment.StatusCompleted) {
-		err := l.mismatch(ctx, p, payment.MismatchStatus, string(p.Status), string(seen.Status))
-		return verdict(ledger.EventApplied, p.ID, "recorded a difference: ATH Móvil says %s", seen.Status), err
+	m := l.input.Event.mismatch(p, seen)
+	switch {
+	case m == nil: // a person completed it, and knew less
+		return l.fill(ctx, p)
+	case m.Kind == payment.MismatchStatus:
+		return verdict(ledger.EventApplied, p.ID, "recorded a difference: ATH Móvil says %s", seen.Status), l.notifier.recordMismatch(ctx, *m)
+	default:
+		return verdict(ledger.EventRefuted, p.ID, "ATH Móvil itself says %s", seen.Status), l.notifier.recordMismatch(ctx, *m)
 	}
-	err = l.mismatch(ctx, p, payment.MismatchContradictingEvent, string(p.Status), l.input.Event.claim())
-	return verdict(ledger.EventRefuted, p.ID, "ATH Móvil itself says %s", seen.Status), err
 }
 
 // payment reads the payment that the event was matched with; nil where there is
@@ -304,7 +342,26 @@ func (e GatewayEvent) names(p payment.Payment) bool {
 // agrees reports whether the event says what the authorization's answer said:
 // only then its payer's details count.
 func (e GatewayEvent) agrees(p payment.Payment) bool {
-	return e.names(p) && e.ReferenceNumber == p.ReferenceNumber && e.Total != nil && *e.Total == p.Total
+	return e.names(p) && e.ReferenceNumber == p.ReferenceNumber && e.Total != nil && p.Captured != nil && *e.Total == *p.Captured
+}
+
+// mismatch is the difference between an event and a payment that has ended, by
+// the gateway's own word on the ticket; nil where that confirms both.
+func (e GatewayEvent) mismatch(p payment.Payment, seen activity.Ticket) *payment.Mismatch {
+	m := &payment.Mismatch{
+		Kind: payment.MismatchContradictingEvent, PaymentID: p.ID, ReferenceNumber: p.ReferenceNumber,
+		Ours: string(p.Status), Theirs: e.claim(), Source: payment.FoundByEvent,
+	}
+	debited := seen.Status == activity.TicketCompleted
+	switch {
+	case debited != (p.Status == payment.StatusCompleted):
+		m.Kind, m.Theirs = payment.MismatchStatus, string(seen.Status)
+	case debited && e.Kind == string(ledger.KindPaymentCompleted) && e.names(p) &&
+		e.ReferenceNumber == seen.ReferenceNumber && e.Total != nil && *e.Total == seen.Total:
+		return nil
+	}
+	m.ID = ledger.DeriveMismatchID(m.Kind, p.ID, m.Ours, m.Theirs)
+	return m
 }
 
 func (e GatewayEvent) payer() payment.Customer {

@@ -53,6 +53,18 @@ func (s *fixture) late(event workflows.GatewayEvent, matched string) workflows.A
 	return result
 }
 
+// refundFails makes a refund of ours that we hold for failed.
+func (s *fixture) refundFails(id string, amount money.Amount) {
+	s.t.Helper()
+	s.reserve(id, "other", amount)
+	at := start.Add(time.Second)
+	_, err := s.db.RecordRefund(s.t.Context(), ledger.RefundChange{Record: ledger.RefundRecord{Revision: 2, Refund: payment.Refund{
+		ID: id, PaymentID: paymentID, Amount: amount, Status: payment.RefundFailed, Source: payment.SourceAPI, CreatedAt: start, CompletedAt: &at,
+		Failure: &payment.Failure{Code: "BTRA_0053", Message: "no such reference number"},
+	}}})
+	require.NoError(s.t, err)
+}
+
 // unfilled is the completed payment of paid without its payer.
 func (s *fixture) unfilled() {
 	s.t.Helper()
@@ -123,12 +135,51 @@ func TestApplyLateEvent(t *testing.T) {
 			event: own(5_00), matched: paymentID, verdict: ledger.EventKnown, about: paymentID, refunded: 5_00,
 		},
 		{
-			name: "an echo of our own refund that is not settled yet",
+			name: "an echo of our own refund that is not settled yet: it waits, and is no sign of another",
 			script: func(s *fixture) {
 				s.paid()
 				s.reserve(otherID, "other", money.FromCents(5_00))
+				s.gateway.refunded(money.FromCents(5_00))
+				s.at(time.Hour, func() { s.settle(otherID, money.FromCents(5_00)) })
 			},
-			event: own(5_00), matched: paymentID, verdict: ledger.EventKnown, about: paymentID,
+			event: own(5_00), matched: paymentID, verdict: ledger.EventKnown, about: paymentID, refunded: 5_00,
+		},
+		{
+			name: "an echo of our own refund that we hold for failed, and that was executed",
+			script: func(s *fixture) {
+				s.paid()
+				s.refundFails(otherID, money.FromCents(5_00))
+				s.gateway.refunded(money.FromCents(5_00))
+			},
+			event: own(5_00), matched: paymentID, verdict: ledger.EventApplied, about: paymentID, events: booked, refunded: 5_00,
+			also: func(s *fixture) {
+				r, err := s.db.Refund(s.t.Context(), ledger.DeriveEchoedRefundID(otherID))
+				require.NoError(s.t, err)
+				require.Equal(s.t, payment.SourceExternal, r.Refund.Source)
+				require.Equal(s.t, money.FromCents(20_00), s.record().Payment.Left(), "a retry cannot refund it again")
+			},
+		},
+		{
+			name: "a second echo of it, in another dialect",
+			script: func(s *fixture) {
+				s.paid()
+				s.refundFails(otherID, money.FromCents(5_00))
+				s.gateway.refunded(money.FromCents(5_00))
+				_, _, err := s.db.BookExternalRefund(s.t.Context(), ledger.ExternalRefund{
+					RefundID: ledger.DeriveEchoedRefundID(otherID), PaymentID: paymentID, Amount: money.FromCents(5_00),
+					Total: money.FromCents(5_00), Source: payment.SourceExternal, At: start, BookedAt: start,
+				})
+				require.NoError(s.t, err)
+			},
+			event: own(5_00), matched: paymentID, verdict: ledger.EventKnown, about: paymentID, refunded: 5_00,
+		},
+		{
+			name: "an echo of our own refund that failed, and that the total does not show",
+			script: func(s *fixture) {
+				s.paid()
+				s.refundFails(otherID, money.FromCents(5_00))
+			},
+			event: own(5_00), matched: paymentID, verdict: ledger.EventRefuted, about: paymentID, events: recorded,
 		},
 		{
 			name:   "of a named payment, and the books explain the total",
@@ -149,6 +200,16 @@ func TestApplyLateEvent(t *testing.T) {
 			name:   "more than what the total rose by",
 			script: func(s *fixture) { s.paid(); s.gateway.refunded(money.FromCents(4_99)) },
 			event:  refundEvent(5_00), verdict: ledger.EventUnmatched, events: recorded,
+		},
+		{
+			name: "the gateway tells of another sale, which proves nothing",
+			script: func(s *fixture) {
+				s.paid()
+				s.gateway.refunded(money.FromCents(5_00))
+				s.gateway.says(func(t *activity.Ticket) { t.ReferenceNumber = anotherDebit })
+			},
+			event: refundEvent(5_00), verdict: ledger.EventUnmatched, events: recorded,
+			also: func(s *fixture) { require.Zero(s.t, s.record().Payment.RefundedAmount) },
 		},
 		{
 			name:   "of nobody we know",
@@ -220,6 +281,52 @@ func TestApplyLateEvent(t *testing.T) {
 			script: func(s *fixture) { s.paid(); s.gateway.ticket.Status = activity.TicketOver },
 			event:  event(ledger.KindPaymentCancelled), matched: paymentID, verdict: ledger.EventApplied, about: paymentID, events: recorded,
 			also: func(s *fixture) { require.Equal(s.t, payment.StatusCompleted, s.record().Payment.Status) },
+		},
+		{
+			name:   "an expired event, which names no ticket, of a completed payment: one whose answer was lost",
+			script: func(s *fixture) { s.paid() },
+			event: func() workflows.GatewayEvent {
+				e := event(ledger.KindPaymentExpired)
+				e.EcommerceID, e.ReferenceNumber, e.PaymentID = "", "", paymentID
+				return e
+			}(),
+			matched: paymentID, verdict: ledger.EventKnown, about: paymentID,
+		},
+		{
+			name:   "a cancelled event of another ticket of a completed payment",
+			script: func(s *fixture) { s.paid() },
+			event: func() workflows.GatewayEvent {
+				e := event(ledger.KindPaymentCancelled)
+				e.EcommerceID, e.PaymentID = "1ab257f5-3837-11ed-855f-9b4af5a393ce", paymentID
+				return e
+			}(),
+			matched: paymentID, verdict: ledger.EventKnown, about: paymentID,
+		},
+		{
+			name: "a completed event that the gateway confirms, of a payment that a person completed",
+			script: func(s *fixture) {
+				s.unfilled()
+				record := s.record()
+				record.Payment.ReferenceNumber, record.Revision = "", record.Revision+1
+				_, err := s.db.RecordPayment(s.t.Context(), ledger.Change{Record: record})
+				require.NoError(s.t, err)
+			},
+			event: event(ledger.KindPaymentCompleted), matched: paymentID, verdict: ledger.EventApplied, about: paymentID,
+			also: func(s *fixture) { require.Equal(s.t, customerName, string(s.record().Payment.Customer.Name)) },
+		},
+		{
+			name: "a completed event that the gateway confirms, of a payment that we hold for failed",
+			script: func(s *fixture) {
+				s.unfilled()
+				record := s.record()
+				record.Payment.Status, record.Revision = payment.StatusFailed, record.Revision+1
+				_, err := s.db.RecordPayment(s.t.Context(), ledger.Change{Record: record})
+				require.NoError(s.t, err)
+			},
+			event: event(ledger.KindPaymentCompleted), matched: paymentID, verdict: ledger.EventApplied, about: paymentID, events: recorded,
+			also: func(s *fixture) {
+				require.Equal(s.t, payment.MismatchStatus, s.inbox.received(books)[0].Mismatch.Kind, "the event contradicts nobody")
+			},
 		},
 		{
 			name:  "of a payment that nobody knows",

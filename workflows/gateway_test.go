@@ -57,7 +57,8 @@ type fakeGateway struct {
 type answer struct {
 	after    time.Duration // instead of the latency
 	err      error
-	executes bool // it does what was asked although it answers with err
+	executes bool                   // it does what was asked although it answers with err
+	says     func(*activity.Ticket) // changes what Authorize answers
 }
 
 // call is one call that the gateway got.
@@ -69,7 +70,7 @@ type call struct {
 func newFakeGateway(env *testsuite.TestWorkflowEnvironment) *fakeGateway {
 	return &fakeGateway{
 		env: env, latency: 200 * time.Millisecond, poll: time.Second, scripted: make(map[string][]answer), told: make(map[activity.TicketStatus]bool),
-		ticket: activity.Ticket{Total: total, Fee: fee, NetAmount: total.Sub(fee)},
+		ticket: activity.Ticket{EcommerceID: ticketID, Total: total},
 	}
 }
 
@@ -156,6 +157,9 @@ func perform[T any](ctx context.Context, g *fakeGateway, name string, do func() 
 		case how.executes:
 			_, _ = do() // its answer is lost
 		}
+		if ticket, ok := any(&result).(*activity.Ticket); ok && how.says != nil {
+			how.says(ticket)
+		}
 		g.complete(token, result, err)
 	}, after)
 	var none T
@@ -240,8 +244,9 @@ func (g *fakeGateway) look() {
 func (g *fakeGateway) seen() activity.Ticket {
 	t := g.ticket
 	t.SeenAt = g.env.Now()
-	if t.Status != activity.TicketCompleted {
-		t.Fee, t.NetAmount = money.Amount{}, money.Amount{}
+	if t.Status == activity.TicketCompleted && t.Fee == nil {
+		charged, net := fee, t.Total.Sub(fee)
+		t.Fee, t.NetAmount = &charged, &net
 	}
 	return t
 }
@@ -259,6 +264,13 @@ func (g *fakeGateway) change(status activity.TicketStatus) {
 		g.ticket.ReferenceNumber, g.ticket.DailyTransactionID = reference, dailyID
 	}
 	g.env.RegisterDelayedCallback(g.look, max(0, g.poll-g.latency))
+}
+
+// says changes what the gateway says of the ticket.
+func (g *fakeGateway) says(change func(*activity.Ticket)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	change(&g.ticket)
 }
 
 // refunded changes the total of refunds from outside.

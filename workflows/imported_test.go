@@ -19,12 +19,12 @@ import (
 func (s *fixture) imported() {
 	s.t.Helper()
 	at, net := start.Add(-100*24*time.Hour), total.Sub(fee)
-	charged := fee
+	captured, charged := total, fee
 	done, err := s.db.Import(s.t.Context(), store.Import{
 		Merchant: "default", Origin: "django-athm",
 		Payment: payment.Payment{
 			ID: paymentID, Status: payment.StatusCompleted, Request: payment.Request{Total: total, Metadata1: metadata, ExpiresIn: 10 * time.Minute},
-			EcommerceID: ticketID, ReferenceNumber: reference, Fee: &charged, NetAmount: &net,
+			EcommerceID: ticketID, ReferenceNumber: reference, Captured: &captured, Fee: &charged, NetAmount: &net,
 			Customer:  payment.Customer{Name: customerName, PhoneNumber: customerPhone},
 			CreatedAt: at, UpdatedAt: at, ExpiresAt: at.Add(10 * time.Minute), CompletedAt: &at,
 		},

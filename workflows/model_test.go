@@ -150,11 +150,10 @@ func (c chance) write() {
 		name, kinds := call.name, call.kinds
 		for i := 0; i < 6 && c.oneIn(2); i++ {
 			err := kinds[c.IntN(len(kinds))]()
-			failure := activity.FailureOf(err)
 			s.gateway.script(name, answer{
 				after: time.Duration(c.IntN(35_000)) * time.Millisecond, err: err,
-				// What surely did not happen did not happen.
-				executes: !failure.Definite() && failure.Kind != activity.KindUnavailable && c.oneIn(2),
+				// What was not sent did not happen; a refusal may not be true.
+				executes: activity.FailureOf(err).Kind != activity.KindUnavailable && c.oneIn(2),
 			})
 		}
 	}
@@ -206,10 +205,9 @@ func (c chance) writeRefund() {
 	}
 	for i := 0; i < 4 && c.oneIn(2); i++ {
 		err := kinds[c.IntN(len(kinds))]()
-		failure := activity.FailureOf(err)
 		s.gateway.script(activity.Refund.Name(), answer{
 			after: time.Duration(c.IntN(35_000)) * time.Millisecond, err: err,
-			executes: !failure.Definite() && failure.Kind != activity.KindUnavailable && c.oneIn(2),
+			executes: activity.FailureOf(err).Kind != activity.KindUnavailable && c.oneIn(2),
 		})
 	}
 	moment := func() time.Duration { return time.Duration(c.IntN(600_000)) * time.Millisecond }

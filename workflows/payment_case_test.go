@@ -152,11 +152,13 @@ func (s *fixture) checkMoney(p payment.Payment) {
 		require.Zero(t, s.gateway.debits)
 		require.Nil(t, p.CompletedAt)
 		require.Empty(t, p.ReferenceNumber)
+		require.Nil(t, p.Captured)
 		return
 	}
 	require.Equal(t, 1, s.gateway.debits)
 	require.Equal(t, reference, p.ReferenceNumber)
 	require.Equal(t, dailyID, p.DailyTransactionID)
+	require.Equal(t, total, *p.Captured)
 	require.Equal(t, fee, *p.Fee)
 	require.Equal(t, total.Sub(fee), *p.NetAmount)
 	require.NotNil(t, p.CompletedAt)

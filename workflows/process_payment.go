@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -67,6 +68,9 @@ type process struct {
 	authorizing    bool          // from the first Authorize on, a cancel only learns its outcome
 	ended          bool          // the terminal row is written
 	contradicted   bool          // a contradicting event was recorded
+
+	refused *payment.Failure // why the debit was refused, unless a look says otherwise
+	said    *activity.Ticket // an answer about the debit that differs from what was asked
 }
 
 // newProcess installs every handler before anything can block.
@@ -331,6 +335,12 @@ func (p *process) decide(ctx workflow.Context, request *decisionRequest) error {
 		return nil
 	}
 	seen, err := p.timing.findOnce(ctx, p.payment.EcommerceID)
+	if err == nil && seen.Status == activity.TicketCompleted && p.said != nil {
+		p.said = &seen
+	}
+	if request.Verdict == payment.VerdictCompleted && p.said != nil && (err != nil || seen.Status == activity.TicketCompleted) {
+		return p.completeByPerson(ctx, request, *p.said)
+	}
 	if err == nil && request.Verdict == payment.VerdictNotExecuted && alive(seen) {
 		// The ticket must not be authorized after a person has said that it was not.
 		p.cancelAsked = true
@@ -348,12 +358,11 @@ func (p *process) decide(ctx workflow.Context, request *decisionRequest) error {
 			return p.see(ctx, seen)
 		}
 	}
+	if request.Verdict == payment.VerdictCompleted {
+		return p.completeByPerson(ctx, request, activity.Ticket{})
+	}
 	p.reviewCase.decide(ctx, request.byPerson())
 	request.accept()
-	if request.Verdict == payment.VerdictCompleted {
-		p.complete(ctx, activity.Ticket{})
-		return nil
-	}
 	p.learn(ctx, payment.FactFailed, &payment.Failure{
 		Code: payment.FailureReviewed, Message: "a person decided that the customer was not debited",
 	})
@@ -374,11 +383,12 @@ func (p *process) see(ctx workflow.Context, ticket activity.Ticket) error {
 		}
 		return p.authorize(ctx)
 	case activity.TicketCompleted:
-		p.complete(ctx, ticket)
+		return p.complete(ctx, ticket)
 	case activity.TicketOver, activity.TicketExpired:
 		p.over(ctx, ticket)
 	case activity.TicketOpen:
 	default: // a status that nobody knows decides nothing
+		p.reviewCase.note(ctx, "the ticket is %s", ticket.Status)
 	}
 	return nil
 }
@@ -395,17 +405,15 @@ func (p *process) authorize(ctx workflow.Context) error {
 		debited, err := activity.Authorize.Do(p.timing.calling(ctx, "debits $"+p.payment.Total.String()),
 			activity.AuthorizeInput{EcommerceID: p.payment.EcommerceID, AuthToken: p.token})
 		if err == nil {
-			p.complete(ctx, debited)
-			return nil
+			return p.complete(ctx, debited)
 		}
 		failure := activity.FailureOf(err)
 		countUnknown(ctx, opAuthorize, failure)
 		p.reviewCase.note(ctx, "Authorize, try %d: %s", tries, failure)
-		if failure.Definite() && tries == 1 {
-			p.learn(ctx, payment.FactFailed, failure.Reason())
-			return nil
-		}
 		p.write(ctx)
+		if failure.Definite() {
+			return p.refuse(ctx, failure, pause)
+		}
 		if pause, err = p.settleAuthorize(ctx, failure, pause); err != nil {
 			return err
 		}
@@ -413,18 +421,42 @@ func (p *process) authorize(ctx workflow.Context) error {
 	return nil
 }
 
+// refuse takes a refusal that the reference documents as without effect, once a
+// look agrees: COMPLETED means that the customer was debited all the same. A
+// ticket that is still alive is cancelled, since nobody will authorize it.
+func (p *process) refuse(ctx workflow.Context, failure activity.GatewayFailure, pause time.Duration) error {
+	workflow.SetCurrentDetails(ctx, "The debit was refused; looks, and closes the ticket.")
+	p.refused = failure.Reason()
+	for ; ; pause = min(2*pause, p.pauseMost()) {
+		seen, err := p.look(ctx)
+		if err != nil || p.payment.Status.Terminal() {
+			return err
+		}
+		p.reviewCase.note(ctx, "the ticket is %s", seen.Status)
+		if alive(seen) {
+			p.cancelTicket(ctx)
+			if seen, err = p.look(ctx); err != nil || p.payment.Status.Terminal() {
+				return err
+			}
+			p.reviewCase.note(ctx, "the ticket is %s", seen.Status)
+		}
+		if err := p.rest(ctx, pause); err != nil || p.payment.Status.Terminal() {
+			return err
+		}
+	}
+}
+
 // settleAuthorize looks until the payment is terminal, or until an
 // authorization that was not answered was surely not executed and may be sent
 // again: at once where nothing was sent, otherwise when the ticket is still
-// confirmed longer than a call can last. A refusal for good counts once a look
-// has shown that no earlier try was executed. It returns the next pause.
+// confirmed longer than a call can last. It returns the next pause.
 func (p *process) settleAuthorize(
 	ctx workflow.Context, failure activity.GatewayFailure, pause time.Duration,
 ) (time.Duration, error) {
 	workflow.SetCurrentDetails(ctx, "The debit's outcome is not known; looks before anything else.")
 	ended := workflow.Now(ctx)
 	executing := p.timing.Call
-	if failure.Kind == activity.KindUnavailable || failure.Definite() {
+	if failure.Kind == activity.KindUnavailable {
 		executing = 0
 	}
 	for ; ; pause = min(2*pause, p.pauseMost()) {
@@ -438,9 +470,6 @@ func (p *process) settleAuthorize(
 		p.reviewCase.note(ctx, "the ticket is %s", seen.Status)
 		switch {
 		case seen.Status != activity.TicketConfirmed || workflow.Now(ctx).Sub(ended) < executing:
-		case failure.Definite():
-			p.learn(ctx, payment.FactFailed, failure.Reason())
-			return pause, nil
 		case p.timing.ForbidSecondAuthorize:
 			p.needReview(ctx, payment.CauseSecondAuthorize)
 		default:
@@ -488,25 +517,108 @@ func (p *process) cancelTicket(ctx workflow.Context) {
 	}
 }
 
-// complete takes the gateway's word that the customer was debited.
-func (p *process) complete(ctx workflow.Context, debited activity.Ticket) {
+// complete takes the gateway's word that the customer was debited, where it says
+// so of what was asked: this ticket, this total, and a reference number that no
+// other payment has. An answer that differs never completes a payment: a person
+// is asked, and the looks go on.
+func (p *process) complete(ctx workflow.Context, debited activity.Ticket) error {
+	differs := p.differs(debited)
+	if differs == "" {
+		other, err := p.debit(ctx, debited)
+		if err != nil || other == "" {
+			return err
+		}
+		differs = fmt.Sprintf("the reference number %s is that of %s", debited.ReferenceNumber, other)
+	}
+	p.reviewCase.note(ctx, "asked for $%s; ATH Móvil says that the ticket is completed, but %s", p.payment.Total, differs)
+	looking := p.said != nil
+	p.said = &debited
+	if looking {
+		return nil
+	}
+	// From here on nothing is sent again, and a cancel only learns what comes of it.
+	p.authorizing = true
+	p.learn(ctx, payment.FactConfirmed, nil)
+	if p.reviewCase.isOpen() {
+		p.write(ctx) // the new evidence
+	}
+	p.needReview(ctx, payment.CauseAnswerDiffers)
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Needs a review: debited, but %s; looks every %s.", differs, p.timing.Review))
+	for !p.payment.Status.Terminal() {
+		if err := p.rest(ctx, p.pauseMost()); err != nil || p.payment.Status.Terminal() {
+			return err
+		}
+		if _, err := p.look(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// differs says how an answer about the debit differs from what was asked.
+func (p *process) differs(debited activity.Ticket) string {
+	switch {
+	case !strings.EqualFold(debited.EcommerceID, p.payment.EcommerceID):
+		return fmt.Sprintf("the ticket is %s, not %s", debited.EcommerceID, p.payment.EcommerceID)
+	case debited.Total != p.payment.Total:
+		return "the total is $" + debited.Total.String()
+	case debited.ReferenceNumber == "":
+		return "there is no reference number"
+	default:
+		return ""
+	}
+}
+
+// debit writes that the customer was debited. Where another payment has the
+// debit's reference number, the store says so; then nothing was written, and
+// nothing has happened.
+func (p *process) debit(ctx workflow.Context, debited activity.Ticket) (other string, err error) {
+	before, transitions, unwritten := p.payment, p.transitions, p.unwritten
 	at := now(ctx)
 	p.payment.CompletedAt = &at
-	if debited.Status != "" { // a person's word knows none of these
-		p.payment.ReferenceNumber = debited.ReferenceNumber
-		p.payment.DailyTransactionID = debited.DailyTransactionID
-		p.payment.Fee, p.payment.NetAmount = &debited.Fee, &debited.NetAmount
-	}
+	p.payment.Captured = &debited.Total
+	p.payment.ReferenceNumber = debited.ReferenceNumber
+	p.payment.DailyTransactionID = debited.DailyTransactionID
+	p.payment.Fee, p.payment.NetAmount = debited.Fee, debited.NetAmount
 	p.learn(ctx, payment.FactConfirmed, nil)
 	p.learn(ctx, payment.FactCompleted, nil)
 	p.takePayer()
+	recorded, err := p.write(ctx).Result(ctx)
+	if err == nil && recorded.DebitOf != "" {
+		p.payment, p.transitions, p.unwritten = before, transitions, unwritten
+		p.reviewCase.reopen()
+	}
+	return recorded.DebitOf, err
+}
+
+// completeByPerson takes a person's word that the customer was debited, with what
+// the gateway says of the debit, if anything: its total is what was captured.
+func (p *process) completeByPerson(ctx workflow.Context, request *decisionRequest, said activity.Ticket) error {
+	p.reviewCase.decide(ctx, request.byPerson())
+	request.accept()
+	if !strings.EqualFold(said.EcommerceID, p.payment.EcommerceID) { // nothing was said of ours
+		said = activity.Ticket{Total: p.payment.Total}
+	}
+	other, err := p.debit(ctx, said)
+	if err == nil && other != "" {
+		// A refund by that number would be the other payment's.
+		said.ReferenceNumber = ""
+		p.reviewCase.decide(ctx, request.byPerson())
+		_, err = p.debit(ctx, said)
+	}
+	return err
 }
 
 // over decides between cancelled and expired, which the gateway does not tell
-// apart (docs/athmovil.md §1.2). An event never decides it.
+// apart (docs/athmovil.md §1.2) unless it says EXPIRED. An event never decides
+// it. After a refused debit it is the refusal that ended the payment.
 func (p *process) over(ctx workflow.Context, ticket activity.Ticket) {
 	early := ticket.SeenAt.Before(p.payment.ExpiresAt.Add(-p.timing.CancelMargin))
 	switch {
+	case p.refused != nil:
+		p.learn(ctx, payment.FactFailed, p.refused)
+	case ticket.Status == activity.TicketExpired:
+		p.learn(ctx, payment.FactExpired, nil)
 	case p.cancelAccepted || early && p.cancelAsked:
 		p.learn(ctx, payment.FactCancelled, cancelledByMerchant())
 	case early:

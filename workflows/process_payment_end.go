@@ -16,7 +16,7 @@ func (p *process) announceEnd(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "The payment is "+string(p.payment.Status)+".")
 	p.describeEnd(ctx)
 	if p.payment.Status == payment.StatusCompleted {
-		p.whenWritten(ctx, p.write(ctx), p.markEnded)
+		p.markEnded() // its row is written
 		if err := p.awaitDetails(ctx); err != nil {
 			return err
 		}
@@ -109,20 +109,19 @@ func (p *process) takePayer() bool {
 }
 
 // contradictions records, once, that an event claims a debit of our ticket which
-// the gateway's own word denies.
+// the gateway's own word, asked again, denies; or that it denies our own.
 func (p *process) contradictions(ctx workflow.Context) {
 	for _, event := range p.pendingEvents {
 		if p.contradicted || !event.names(p.payment) || p.payment.Status == payment.StatusCompleted && event.agrees(p.payment) {
 			continue
 		}
 		p.contradicted = true
-		m := payment.Mismatch{
-			ID:   ledger.DeriveMismatchID(payment.MismatchContradictingEvent, p.payment.ID),
-			Kind: payment.MismatchContradictingEvent, PaymentID: p.payment.ID, ReferenceNumber: p.payment.ReferenceNumber,
-			Ours: string(p.payment.Status), Theirs: event.claim(), Source: payment.FoundByEvent,
-		}
 		p.notifier.spawn(ctx, func(ctx workflow.Context) {
-			if err := p.notifier.recordMismatch(ctx, m); err != nil {
+			seen, err := p.find(ctx).Result(ctx)
+			if m := event.mismatch(p.payment, seen); err == nil && m != nil {
+				err = p.notifier.recordMismatch(ctx, *m)
+			}
+			if err != nil {
 				workflow.GetLogger(ctx).Error("mismatch not recorded", "payment_id", p.payment.ID, "error", err)
 			}
 		})

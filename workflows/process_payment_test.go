@@ -247,9 +247,9 @@ func TestNobodyConfirms(t *testing.T) {
 			path:   "pending open expired", events: "payment_created payment_expired",
 		},
 		{
-			name:   "a state that is called expired counts like the others",
+			name:   "expired by the gateway's own word, long before the deadline",
 			script: func(s *fixture) { s.at(time.Minute, func() { s.gateway.becomes(activity.TicketExpired) }) },
-			path:   "pending open cancelled", failure: payment.FailureCancelledByCustomer, events: eventsFailed,
+			path:   "pending open expired", events: "payment_created payment_expired",
 		},
 		{
 			name: "no worker was there until after the deadline: nobody is waited for",
@@ -544,7 +544,35 @@ func TestAuthorize(t *testing.T) {
 	run(t, []paymentCase{
 		{
 			name: "declined", script: confirmed(answer{err: declined("BTRA_0044")}),
-			path: "pending open confirmed failed", failure: "BTRA_0044", events: eventsFailed, authorizes: 1,
+			path: "pending open confirmed failed", failure: "BTRA_0044", events: eventsFailed, authorizes: 1, cancels: 1,
+			also: func(s *fixture) {
+				require.Equal(s.t, activity.TicketOver, s.gateway.ticket.Status, "nobody will authorize it")
+			},
+		},
+		{
+			name: "declined, and debited all the same", script: confirmed(answer{err: declined("BTRA_0044"), executes: true}),
+			path: completed, events: eventsCompleted, authorizes: 1, anonymous: true,
+		},
+		{
+			name: "declined, and over by then",
+			script: func(s *fixture) {
+				confirmed(answer{err: declined("BTRA_0005")})(s)
+				s.at(21100*time.Millisecond, s.cancels)
+			},
+			path: "pending open confirmed failed", failure: "BTRA_0005", events: eventsFailed, authorizes: 1,
+		},
+		{
+			name: "declined, and the ticket cannot be cancelled for a while",
+			script: func(s *fixture) {
+				confirmed(answer{err: declined("BTRA_0044")})(s)
+				s.gateway.script(activity.CancelTicket.Name(), answer{err: unavailable()}, answer{err: unknown()})
+			},
+			path: "pending open confirmed failed", failure: "BTRA_0044", events: eventsFailed, authorizes: 1, cancels: 3,
+		},
+		{
+			name:   "the ticket's token has expired, and it was debited all the same",
+			script: confirmed(answer{err: gatewayError(activity.KindAuthentication, athmovil.CodeTokenExpired, false), executes: true}),
+			path:   completed, events: eventsCompleted, authorizes: 1, anonymous: true,
 		},
 		{
 			name: "the answer is lost, and the look finds the debit", script: confirmed(answer{err: unknown(), executes: true}),
@@ -604,7 +632,7 @@ func TestAuthorize(t *testing.T) {
 		},
 		{
 			name: "refused for good at the second try", script: confirmed(answer{err: unknown()}, answer{err: declined("BTRA_0045")}),
-			path: "pending open confirmed failed", failure: "BTRA_0045", events: eventsFailed, authorizes: 2,
+			path: "pending open confirmed failed", failure: "BTRA_0045", events: eventsFailed, authorizes: 2, cancels: 1,
 		},
 		{
 			name:  "a second try is forbidden, so a person is asked",

@@ -125,9 +125,16 @@ const refundTriesUnsent = 3
 func (r *refund) execute(ctx workflow.Context) error {
 	// What the gateway had refunded before is recorded in the history, to tell
 	// afterwards whether an unanswered refund was executed.
-	before, err := r.totalRefunded(ctx)
+	seen, err := r.find(ctx).Result(ctx)
 	if err != nil {
 		return err
+	}
+	before := seen.TotalRefunded
+	if differs := otherSale(r.payment, seen); differs != "" {
+		r.end(ctx, payment.RefundFailed, &payment.Failure{
+			Code: payment.FailureAnswerDiffers, Message: "what ATH Móvil says is not of this sale: " + differs + "; nothing was sent",
+		})
+		return nil
 	}
 	r.reviewCase.note(ctx, "before: ATH Móvil's total of refunds is $%s, and Cobro's $%s", before, r.payment.RefundedAmount)
 	if err := r.explain(ctx, before); err != nil || r.refund.Status != payment.RefundPending {
@@ -136,7 +143,8 @@ func (r *refund) execute(ctx workflow.Context) error {
 	workflow.SetCurrentDetails(ctx, "Sends the refund to ATH Móvil.")
 	for tries := 1; ; tries++ {
 		done, err := activity.Refund.Do(r.timing.calling(ctx, "gives $"+r.refund.Amount.String()+" back"), activity.RefundInput{
-			RefundID: r.refund.ID, Try: tries, ReferenceNumber: r.payment.ReferenceNumber, Amount: r.refund.Amount, Message: r.refund.Message,
+			RefundID: r.refund.ID, Try: tries, ReferenceNumber: r.payment.ReferenceNumber, Amount: r.refund.Amount,
+			Captured: *r.payment.Captured, Message: r.refund.Message,
 		})
 		failure := activity.FailureOf(err)
 		if err != nil {
@@ -148,8 +156,7 @@ func (r *refund) execute(ctx workflow.Context) error {
 			r.complete(ctx, done.ReferenceNumber)
 			return nil
 		case failure.Definite():
-			r.fail(ctx, failure)
-			return nil
+			return r.refuse(ctx, failure, before)
 		case failure.Kind != activity.KindUnavailable:
 			return r.settle(ctx, before)
 		case tries == refundTriesUnsent:
@@ -159,6 +166,47 @@ func (r *refund) execute(ctx workflow.Context) error {
 		if err := workflow.Sleep(ctx, time.Duration(tries)*r.timing.PollFirst); err != nil {
 			return err
 		}
+	}
+}
+
+// refuse takes a refusal that the reference documents as without effect, where
+// a look agrees: the total rose by less than the amount, so that ours is not in
+// it. Otherwise nobody knows.
+func (r *refund) refuse(ctx workflow.Context, failure activity.GatewayFailure, before money.Amount) error {
+	seen, err := r.find(ctx).Result(ctx)
+	if err != nil {
+		return err
+	}
+	r.reviewCase.note(ctx, "ATH Móvil's total of refunds is $%s", seen.TotalRefunded)
+	if !r.isOurs(ctx, seen) || seen.TotalRefunded.Sub(before).Cmp(r.refund.Amount) >= 0 {
+		return r.settle(ctx, before)
+	}
+	r.fail(ctx, failure)
+	return nil
+}
+
+// isOurs reports whether a look tells of the payment's sale, and notes how not:
+// its total of refunds proves nothing then.
+func (r *refund) isOurs(ctx workflow.Context, seen activity.Ticket) bool {
+	differs := otherSale(r.payment, seen)
+	if differs != "" {
+		r.reviewCase.note(ctx, "what ATH Móvil says is not of this sale: %s", differs)
+	}
+	return differs == ""
+}
+
+// otherSale says how a look tells of another sale than the payment's; empty
+// where it does not.
+func otherSale(p payment.Payment, seen activity.Ticket) string {
+	switch {
+	case seen.Status != activity.TicketCompleted:
+		return "the ticket is " + string(seen.Status)
+	case p.ReferenceNumber != "" && seen.ReferenceNumber != p.ReferenceNumber:
+		return "the reference number is another one"
+	case p.Captured != nil && seen.Total != *p.Captured:
+		return "the total is $" + seen.Total.String() + ", and $" + p.Captured.String() + " was captured"
+	default:
+		return ""
 	}
 }
 
@@ -196,7 +244,7 @@ func (r *refund) explain(ctx workflow.Context, before money.Amount) error {
 	} else {
 		r.notifier.announceRefund(ctx, external, result)
 	}
-	if left := r.payment.Total.Sub(before); r.refund.Amount.Cmp(left) > 0 {
+	if left := r.payment.Captured.Sub(before); r.refund.Amount.Cmp(left) > 0 {
 		r.end(ctx, payment.RefundFailed, &payment.Failure{
 			Code: payment.FailureExceedsBalance, Message: "refunds made elsewhere left $" + left.String() + "; nothing was sent",
 		})
@@ -240,6 +288,7 @@ func (r *refund) settle(ctx workflow.Context, before money.Amount) error {
 		r.drainSigns()
 		r.reviewCase.note(ctx, "ATH Móvil's total of refunds is $%s; signs of other refunds: %d", seen.TotalRefunded, len(r.signs))
 		switch increase := seen.TotalRefunded.Sub(before); {
+		case !r.isOurs(ctx, seen):
 		case increase == r.refund.Amount && len(r.signs) == 0:
 			r.complete(ctx, "")
 			return nil
@@ -292,7 +341,7 @@ func (r *refund) decide(ctx workflow.Context, request *decisionRequest, before m
 		return nil
 	}
 	seen, err := r.timing.findOnce(ctx, r.payment.EcommerceID)
-	if err == nil && r.contradicted(request.Verdict, before, seen.TotalRefunded) {
+	if err == nil && r.isOurs(ctx, seen) && r.contradicted(request.Verdict, before, seen.TotalRefunded) {
 		request.contradict("refunded in all: $" + seen.TotalRefunded.String() + ", before: $" + before.String())
 		return nil
 	}
@@ -337,12 +386,6 @@ func (r *refund) drainSigns() {
 // find looks at the ticket, for as long as that takes.
 func (r *refund) find(ctx workflow.Context) activity.Future[activity.Ticket] {
 	return r.timing.find(ctx, r.payment.EcommerceID, "looks at what was refunded")
-}
-
-// totalRefunded asks the gateway what it has refunded of the payment.
-func (r *refund) totalRefunded(ctx workflow.Context) (money.Amount, error) {
-	seen, err := r.find(ctx).Result(ctx)
-	return seen.TotalRefunded, err
 }
 
 func (r *refund) complete(ctx workflow.Context, reference string) {

@@ -32,11 +32,11 @@ func (s *fixture) paid() {
 func (s *fixture) paidBy(payer payment.Customer) {
 	s.t.Helper()
 	at, net := start.Add(-time.Hour), total.Sub(fee)
-	charged := fee
+	captured, charged := total, fee
 	p := payment.Payment{
 		ID: paymentID, Status: payment.StatusCompleted,
 		Request:     payment.Request{Reference: order, Total: total, PhoneNumber: customerPhone, ExpiresIn: 10 * time.Minute},
-		EcommerceID: ticketID, ReferenceNumber: reference, DailyTransactionID: dailyID, Fee: &charged, NetAmount: &net,
+		EcommerceID: ticketID, ReferenceNumber: reference, DailyTransactionID: dailyID, Captured: &captured, Fee: &charged, NetAmount: &net,
 		Customer: payer, CreatedAt: at, UpdatedAt: at, ExpiresAt: at.Add(10 * time.Minute), CompletedAt: &at,
 	}
 	for _, event := range []payment.Event{payment.EventCreated, payment.EventCompleted} {
@@ -157,6 +157,36 @@ func TestRefund(t *testing.T) {
 			name:   "declined",
 			script: func(s *fixture) { s.gateway.script(refund, answer{err: declined("BTRA_0053")}) },
 			want:   expectation{status: payment.RefundFailed, failure: "BTRA_0053", events: "refund_failed", sent: 1},
+		},
+		{
+			name: "declined, and credited all the same",
+			script: func(s *fixture) {
+				s.gateway.script(refund, answer{err: declined("BTRA_0053"), executes: true})
+			},
+			want: done,
+		},
+		{
+			name: "declined, while something else was refunded elsewhere",
+			script: func(s *fixture) {
+				s.gateway.script(refund, answer{after: 10 * time.Second, err: declined("BTRA_0053")})
+				s.at(5*time.Second, func() { s.gateway.refunded(money.FromCents(9_99)) })
+			},
+			want: expectation{status: payment.RefundFailed, failure: "BTRA_0053", events: "refund_failed", sent: 1, credited: money.FromCents(9_99)},
+		},
+		{
+			name:   "the look before tells of another sale, so nothing is sent",
+			script: func(s *fixture) { s.gateway.ticket.Total = money.FromCents(94) },
+			want:   expectation{status: payment.RefundFailed, failure: payment.FailureAnswerDiffers, events: "refund_failed"},
+		},
+		{
+			name: "the look afterwards tells of another sale, so it proves nothing",
+			script: func(s *fixture) {
+				s.gateway.script(refund, answer{err: unknown(), executes: true})
+				s.at(time.Minute, func() { s.gateway.says(func(t *activity.Ticket) { t.ReferenceNumber = "another" }) })
+				inReview(s, 3*time.Minute)
+				s.at(5*time.Hour, func() { s.gateway.says(func(t *activity.Ticket) { t.ReferenceNumber = reference }) })
+			},
+			want: reviewed,
 		},
 		{
 			name: "unavailable three times",

@@ -134,6 +134,14 @@ func (c *reviewCase) decide(ctx workflow.Context, decision payment.Decision) {
 	c.unsaved = true
 }
 
+// reopen takes back a decision that the store was not given.
+func (c *reviewCase) reopen() {
+	if c.review != nil && c.review.Decision != nil {
+		c.review.Decision = nil
+		c.unsaved = true
+	}
+}
+
 // take returns the review where the store was not given it as it stands.
 func (c *reviewCase) take() *payment.Review {
 	if !c.unsaved {

@@ -79,6 +79,7 @@ func (r *refund) weigh(ctx workflow.Context, request *decisionRequest) {
 	switch {
 	case err != nil:
 		r.reviewCase.note(ctx, "ATH Móvil did not say what it has refunded")
+	case !r.isOurs(ctx, seen): // which contradicts nothing
 	case r.contradicted(request.Verdict, before, seen.TotalRefunded):
 		request.contradict("refunded in all: $" + seen.TotalRefunded.String() + ", before: $" + before.String())
 		return

@@ -455,7 +455,7 @@ func respond(w http.ResponseWriter, status int, value any, err error) {
 		http.Error(w, "athmovilsim: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", jsonType)
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n')) // a caller that disconnected does not matter
 }

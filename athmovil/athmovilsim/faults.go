@@ -40,6 +40,7 @@ const (
 	faultErrorCode  faultKind = "error_code"
 	faultHTML403    faultKind = "html_403"
 	faultHTTP200    faultKind = "http_200_error"
+	faultAnswer     faultKind = "answer"
 	faultBOM        faultKind = "bom"
 	faultCutBody    faultKind = "cut_body"
 )
@@ -73,6 +74,7 @@ var faultKinds = []faultHelp{
 	{faultErrorCode, "answers with `code`, under its usual HTTP status"},
 	{faultHTML403, "answers 403 with the HTML page of a proxy"},
 	{faultHTTP200, "answers HTTP 200 with an error in the body: `code`, or `BTRA_9999`"},
+	{faultAnswer, "answers with `http_status`, `content_type` (JSON by default) and `body`, whatever they are"},
 	{faultBOM, "sends the real response after a UTF-8 byte order mark"},
 	{faultCutBody, "sends half of the real response, then closes the connection"},
 	{faultWebhookLost, "the event is never sent"},
@@ -95,6 +97,9 @@ type fault struct {
 	DelayMS     int       `json:"delay_ms,omitempty"`
 	Code        string    `json:"code,omitempty"`
 	AfterEffect bool      `json:"after_effect,omitempty"` // the call is executed before the error response
+	HTTPStatus  int       `json:"http_status,omitempty"`
+	ContentType string    `json:"content_type,omitempty"`
+	Body        string    `json:"body,omitempty"`
 
 	random *rand.Rand
 }
@@ -136,6 +141,8 @@ func (f fault) problem() error {
 		return fmt.Errorf("probability: must be a percentage, 1 to 100")
 	case f.Fault == faultDelay && f.DelayMS == 0:
 		return fmt.Errorf("delay_ms: is required for a delay")
+	case f.Fault == faultAnswer && (f.HTTPStatus < 200 || f.HTTPStatus > 599):
+		return fmt.Errorf("http_status: must be a final HTTP status, 200 to 599")
 	case f.Fault == faultErrorCode && f.Code == "", f.Code != "" && !knownCode:
 		return fmt.Errorf("code: %q is not one of %v", f.Code, codes())
 	}
@@ -272,7 +279,9 @@ func (s *Simulator) planOf(faults []fault) faultPlan {
 		case faultErrorCode:
 			r.override = s.refused(refuseWithSample(f.Code))
 		case faultHTML403:
-			r.override = &reply{status: http.StatusForbidden, html: blockedPage}
+			r.override = &reply{status: http.StatusForbidden, text: blockedPage, contentType: "text/html; charset=utf-8"}
+		case faultAnswer:
+			r.override = &reply{status: f.HTTPStatus, text: f.Body, contentType: cmp.Or(f.ContentType, jsonType)}
 		case faultHTTP200:
 			r.override = s.refused(refuseWithSample(cmp.Or(f.Code, codeInternal)))
 			r.override.status = http.StatusOK

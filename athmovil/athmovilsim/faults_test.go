@@ -35,6 +35,8 @@ func TestCallFaults(t *testing.T) {
 		{object{"fault": "html_403", "after_effect": true}, 403, "<!DOCTYPE html>", "25.00"},
 		{object{"fault": "http_200_error"}, 200, `{"status":"error","message":"Internal Error","errorcode":"BTRA_9999"`, "0.00"},
 		{object{"fault": "http_200_error", "code": "BTRA_0032"}, 200, `{"status":"error","message":"Ecommerce status is not confirm"`, "0.00"},
+		{object{"fault": "answer", "http_status": 429, "body": `{"message":"slow down"}`}, 429, `{"message":"slow down"}`, "0.00"},
+		{object{"fault": "answer", "http_status": 422, "content_type": "text/html", "body": "<p>no", "after_effect": true}, 422, "<p>no", "25.00"},
 		{object{"fault": "bom"}, 200, "\xef\xbb\xbf{\"status\":\"success\"", "25.00"},
 		{object{"fault": "cut_body"}, 200, `{"status":"success"`, "25.00"},
 	}

@@ -155,8 +155,11 @@ type reply struct {
 	status int
 	code   string // the error code, if any
 	json   any
-	html   string // sent instead of json, if not empty
+
+	contentType, text string // sent instead of json, if there is a type
 }
+
+const jsonType = "application/json"
 
 // envelope is the form of a success (docs/athmovil.md §1.0).
 type envelope struct {
@@ -207,9 +210,9 @@ func (s *Simulator) statusOf(code string) int {
 
 // writeReply sends a reply, as far as the faults allow.
 func writeReply(w http.ResponseWriter, answer *reply, plan faultPlan) {
-	body, kind := []byte(answer.html), "text/html; charset=utf-8"
-	if answer.html == "" {
-		kind = "application/json"
+	body, kind := []byte(answer.text), answer.contentType
+	if kind == "" {
+		kind = jsonType
 		var err error
 		if body, err = json.Marshal(answer.json); err != nil {
 			http.Error(w, "athmovilsim: "+err.Error(), http.StatusInternalServerError)

@@ -316,8 +316,8 @@ func (e *examiner) checkMoney(ctx context.Context) {
 		switch {
 		case len(debits) > 1:
 			e.violated("%s was debited %d times", p.ID, len(debits))
-		case p.Status == payment.StatusCompleted && (len(debits) != 1 || debits[0] != p.Total):
-			e.violated("%s is completed with %s, and the books say %v", p.ID, p.Total, debits)
+		case p.Status == payment.StatusCompleted && (p.Captured == nil || len(debits) != 1 || debits[0] != *p.Captured):
+			e.violated("%s is completed with %s, and the books say %v", p.ID, p.Captured, debits)
 		case p.Status.Terminal() && p.Status != payment.StatusCompleted && len(debits) > 0:
 			e.violated("%s is %s, and was debited %v", p.ID, p.Status, debits)
 		}

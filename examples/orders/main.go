@@ -82,7 +82,7 @@ func statusOf(p payment.Payment) (status string, standing int) {
 		return "awaiting payment", 0
 	case p.Status != payment.StatusCompleted:
 		return "not paid", 0
-	case p.RefundedAmount == p.Total:
+	case p.Left().IsZero():
 		return "refunded", 1
 	case p.RefundedAmount.IsZero():
 		return "paid", 2

@@ -61,7 +61,7 @@ func newMailer(server, from string) (mailer, error) {
 func (m mailer) receivers() *activities.Notifications {
 	n := activities.NewNotifications()
 	n.On(payment.EventCompleted, "send-receipt", func(ctx context.Context, e payment.Notification) error {
-		return m.send(ctx, e, e.Payment.Total, "Recibimos tu pago", "We received your payment")
+		return m.send(ctx, e, *e.Payment.Captured, "Recibimos tu pago", "We received your payment")
 	})
 	n.On(payment.EventRefundCompleted, "send-receipt", func(ctx context.Context, e payment.Notification) error {
 		return m.send(ctx, e, e.Refund.Amount, "Te enviamos un reembolso", "We sent you a refund")

@@ -258,7 +258,7 @@ func examples() []payment.Notification {
 		},
 	}
 	completed.ReferenceNumber, completed.DailyTransactionID = "reference-1", "0007"
-	completed.Fee, completed.NetAmount = amount("0.56"), amount("24.44")
+	completed.Captured, completed.Fee, completed.NetAmount = amount("25.00"), amount("0.56"), amount("24.44")
 	completed.Customer = payment.Customer{Name: "Canaria Rivera", PhoneNumber: "7875550999", Email: canary}
 	cancelled, expired, refunded, inReview := open, open, completed, completed
 	cancelled.Status = payment.StatusCancelled

@@ -25,7 +25,8 @@ var (
 
 // Reads and writes of the store. Package records does them.
 var (
-	// RecordPayment writes one step of a payment's life.
+	// RecordPayment writes one step of a payment's life. A debit that is another
+	// payment's is an answer, not an error.
 	RecordPayment = Def[ledger.Change, RecordPaymentResult]{"RecordPayment", ClassRecord}
 	// WatchTicket puts a ticket before the poller of the worker that runs it. It
 	// needs no store.

@@ -28,22 +28,28 @@ const (
 type GatewayFailure struct {
 	Kind    Kind   `json:"kind"`
 	Code    string `json:"code,omitempty"`    // the gateway's, such as "BTRA_0044"
-	Message string `json:"message,omitempty"` // what the code means; never the gateway's own text, which may say anything
-	// LookFirst says that the ticket may be further along than the answer
-	// admits, so that a look comes before any conclusion.
+	Message string `json:"message,omitempty"` // what the code means, or how the answer differs; never the gateway's own text, which may say anything
+	// LookFirst says that the refusal may follow an earlier success, so that it
+	// never counts by itself.
 	LookFirst bool `json:"look_first,omitempty"`
 }
 
-// String says the failure for people: its kind and the gateway's code.
+// String says the failure for people: its kind and the gateway's code, or how
+// the answer differs.
 func (f GatewayFailure) String() string {
-	if f.Code == "" {
+	switch {
+	case f.Code != "":
+		return string(f.Kind) + " (" + f.Code + ")"
+	case f.Message != "":
+		return string(f.Kind) + ": " + f.Message
+	default:
 		return string(f.Kind)
 	}
-	return string(f.Kind) + " (" + f.Code + ")"
 }
 
-// Definite reports whether the gateway refused for good, so that surely nothing
-// was done.
+// Definite reports whether the gateway refused for good, in a way that it
+// documents as without effect. Where money is concerned, a look still has to
+// agree.
 func (f GatewayFailure) Definite() bool {
 	switch f.Kind {
 	case KindDeclined, KindInvalid, KindAuthentication:

@@ -54,14 +54,15 @@ type TicketInput struct {
 
 // Ticket is what the gateway said of a ticket at one moment.
 type Ticket struct {
-	Status             TicketStatus `json:"status"`
-	ReferenceNumber    string       `json:"reference_number,omitempty"`
-	DailyTransactionID string       `json:"daily_transaction_id,omitempty"`
-	Total              money.Amount `json:"total"`
-	Fee                money.Amount `json:"fee"`
-	NetAmount          money.Amount `json:"net_amount"`
-	TotalRefunded      money.Amount `json:"total_refunded"`
-	SeenAt             time.Time    `json:"seen_at"` // by the worker's clock
+	EcommerceID        string        `json:"ecommerce_id,omitempty"`
+	Status             TicketStatus  `json:"status"`
+	ReferenceNumber    string        `json:"reference_number,omitempty"`
+	DailyTransactionID string        `json:"daily_transaction_id,omitempty"`
+	Total              money.Amount  `json:"total"`
+	Fee                *money.Amount `json:"fee,omitempty"`        // nil where the gateway did not say
+	NetAmount          *money.Amount `json:"net_amount,omitempty"` // nil where the gateway did not say
+	TotalRefunded      money.Amount  `json:"total_refunded"`
+	SeenAt             time.Time     `json:"seen_at"` // by the worker's clock
 }
 
 // AuthorizeInput debits a confirmed ticket.
@@ -83,6 +84,7 @@ type RefundInput struct {
 	Try             int          `json:"try"`              // from 1; each may be sent once
 	ReferenceNumber string       `json:"reference_number"` // the payment's
 	Amount          money.Amount `json:"amount"`
+	Captured        money.Amount `json:"captured"` // of the payment, for comparison
 	Message         private.Text `json:"message,omitempty"`
 }
 

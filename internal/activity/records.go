@@ -11,6 +11,9 @@ import (
 type RecordPaymentResult struct {
 	Sequence  int               `json:"sequence,omitempty"` // of the event that was announced
 	Receivers []ledger.Receiver `json:"receivers,omitempty"`
+	// DebitOf is the payment that has the same reference number of the gateway;
+	// then nothing was written.
+	DebitOf string `json:"debit_of,omitempty"`
 }
 
 // WatchTicketInput names the ticket of an open payment.

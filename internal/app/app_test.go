@@ -133,6 +133,9 @@ func recorded(t *testing.T, s *store.Store, key string, status payment.Status) p
 		Request:   payment.Request{Total: money.MustParse("10.00"), ExpiresIn: 10 * time.Minute},
 		ExpiresAt: start.Add(10 * time.Minute), CreatedAt: start, UpdatedAt: start,
 	}
+	if status == payment.StatusCompleted {
+		p.Captured = &p.Total
+	}
 	_, err := s.RecordPayment(t.Context(), ledger.Change{Record: ledger.Record{Payment: p, Revision: 1, Fingerprint: "f"}})
 	require.NoError(t, err)
 	return p

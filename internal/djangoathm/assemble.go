@@ -111,7 +111,8 @@ func (r *reader) sale(read *row, clients map[string]payment.Customer, sales map[
 			// ticket cannot complete after it expires.
 			ended = earlier(p.UpdatedAt, p.ExpiresAt)
 		}
-		sale.Payment.CompletedAt = &ended
+		captured := p.Total
+		sale.Payment.CompletedAt, sale.Payment.Captured = &ended, &captured
 		sale.Payment.Fee, sale.Payment.NetAmount = feeAndNet(read)
 	}
 	if err := sale.apply(facts, ended); err != nil {

@@ -74,7 +74,7 @@ func TestReadConvertsRowsToRecords(t *testing.T) {
 			Metadata1: "orden 1041", Metadata2: "recogido, sin cebolla", ExpiresIn: 10 * time.Minute,
 		},
 		EcommerceID: ticket, ReferenceNumber: "1024264001-8a36d6ba967ef82501968c5eb7376301", DailyTransactionID: "0001",
-		Fee: cents(56), NetAmount: cents(24_44),
+		Captured: cents(25_00), Fee: cents(56), NetAmount: cents(24_44),
 		Customer:  payment.Customer{Name: "María del Carmen Ñeco Rivera", PhoneNumber: "7875551234", Email: "mcneco@example.com"},
 		CreatedAt: created, UpdatedAt: time.Date(2026, time.January, 3, 15, 4, 21, 456000000, time.UTC),
 		ExpiresAt: created.Add(10 * time.Minute), CompletedAt: &completed,

@@ -72,6 +72,17 @@ func (e *ReferenceInUseError) Error() string {
 	return fmt.Sprintf("the reference has an unfinished payment, %s", e.PaymentID)
 }
 
+// DebitTakenError is returned by a write of a payment whose debit, by the
+// gateway's reference number, is another payment's. Nothing was written.
+type DebitTakenError struct {
+	PaymentID string // the other one
+}
+
+// Error implements error.
+func (e *DebitTakenError) Error() string {
+	return fmt.Sprintf("the reference number is that of the debit of %s", e.PaymentID)
+}
+
 // Announced answers a write that announced an event. Without an event only
 // Payment is set.
 type Announced struct {

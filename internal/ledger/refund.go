@@ -45,6 +45,12 @@ func DeriveExternalRefundID(paymentID, origin string) string {
 	return refundIDPrefix + derive("external refund", paymentID, origin)
 }
 
+// DeriveEchoedRefundID returns the id under which a refund of ours is booked that
+// we held for failed, and that the gateway executed.
+func DeriveEchoedRefundID(refundID string) string {
+	return refundIDPrefix + derive("echoed refund", refundID)
+}
+
 // RefundClaim is what an event says of a refund, to find what it is about.
 type RefundClaim struct {
 	PaymentID       string       `json:"payment_id,omitempty"`
@@ -60,7 +66,10 @@ type RefundClaim struct {
 type RefundContext struct {
 	// EchoOf is our own refund that the event tells of: it has the refund's
 	// short id in its message, or the reference that the gateway gave us for it.
-	EchoOf string `json:"echo_of,omitempty"`
+	// Where that one failed, and was not booked since, its payment is the one
+	// candidate.
+	EchoOf     string               `json:"echo_of,omitempty"`
+	EchoStatus payment.RefundStatus `json:"echo_status,omitempty"`
 	// Candidates are the completed payments that may have been refunded: the
 	// one that the event names, where Named, or those of its phone number with
 	// enough left.

@@ -90,8 +90,8 @@ func openPayment(now time.Time) payment.Payment {
 }
 
 func complete(p *payment.Payment, at time.Time) {
-	fee, net := money.FromCents(56), money.FromCents(24_44)
-	p.Status, p.Fee, p.NetAmount = payment.StatusCompleted, &fee, &net
+	captured, fee, net := p.Total, money.FromCents(56), money.FromCents(24_44)
+	p.Status, p.Captured, p.Fee, p.NetAmount = payment.StatusCompleted, &captured, &fee, &net
 	p.ReferenceNumber, p.DailyTransactionID = "402894d56b240610016b2e6c78a6003a", "0107"
 	p.Customer = payment.Customer{Name: "Valeria Núñez 🌺", PhoneNumber: "7875550999", Email: "valeria@example.com"}
 	p.CreatedAt, p.CompletedAt, p.ExpiresAt = at.Add(-time.Minute), &at, at.Add(9*time.Minute)

@@ -70,8 +70,8 @@ func (s *Store) book(ctx context.Context, tx *sql.Tx, external ledger.ExternalRe
 		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: blocking}
 	case after.Cmp(external.Total) > 0:
 		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedExplained}
-	case after.Cmp(p.Total) > 0:
-		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedExceeds, Left: p.Total.Sub(p.RefundedAmount)}
+	case external.Amount.Cmp(p.Left()) > 0:
+		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedExceeds, Left: p.Left()}
 	}
 	at := external.At
 	err = s.insertRefund(ctx, tx, ledger.RefundRecord{Revision: 1, Refund: payment.Refund{
@@ -99,9 +99,9 @@ func (s *Store) RefundContext(ctx context.Context, claim ledger.RefundClaim) (le
 }
 
 func (s *Store) refundContext(ctx context.Context, q queryer, claim ledger.RefundClaim) (ledger.RefundContext, error) {
-	echo, err := echoed(ctx, q, claim)
-	if err != nil || echo != "" {
-		return ledger.RefundContext{EchoOf: echo}, err
+	echo, err := s.echo(ctx, q, claim)
+	if err != nil || echo.EchoOf != "" {
+		return echo, err
 	}
 	var found ledger.RefundContext
 	for _, by := range []struct{ condition, claim string }{
@@ -125,10 +125,29 @@ func (s *Store) refundContext(ctx context.Context, q queryer, claim ledger.Refun
 		(p.phone_digest <> '' AND p.phone_digest = $1 OR p.payer_phone_digest <> '' AND p.payer_phone_digest = $1)
 		AND p.status = 'completed' AND p.completed_at >= $2`, digest, micros(claim.CompletedAfter))
 	for _, c := range all {
-		if left := c.Payment.Total.Sub(c.Payment.RefundedAmount); left.Cmp(claim.Amount) >= 0 && len(found.Candidates) < refundCandidates {
+		if c.Payment.Left().Cmp(claim.Amount) >= 0 && len(found.Candidates) < refundCandidates {
 			found.Candidates = append(found.Candidates, c)
 		}
 	}
+	return found, err
+}
+
+// echo finds the refund of ours that an event reports, and how it stands.
+func (s *Store) echo(ctx context.Context, q queryer, claim ledger.RefundClaim) (ledger.RefundContext, error) {
+	id, err := echoed(ctx, q, claim)
+	if err != nil || id == "" {
+		return ledger.RefundContext{}, err
+	}
+	record, err := s.refundByID(ctx, q, id)
+	if err != nil || record.Refund.Status != payment.RefundFailed {
+		return ledger.RefundContext{EchoOf: id, EchoStatus: record.Refund.Status}, err
+	}
+	booked, err := s.refundByID(ctx, q, ledger.DeriveEchoedRefundID(id))
+	if !errors.Is(err, ledger.ErrNotFound) {
+		return ledger.RefundContext{EchoOf: id, EchoStatus: booked.Refund.Status}, err
+	}
+	found := ledger.RefundContext{EchoOf: id, EchoStatus: payment.RefundFailed, Named: true}
+	found.Candidates, err = s.candidates(ctx, q, `p.id = $1`, record.Refund.PaymentID)
 	return found, err
 }
 

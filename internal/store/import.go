@@ -232,7 +232,7 @@ func (s *Store) importRefund(ctx context.Context, tx *sql.Tx, origin string, ref
 	if own != "" {
 		return ImportResult{ImportOwn, "Cobro keeps the refunds of its payment itself since " + own}, nil
 	}
-	if left := p.Total.Sub(p.RefundedAmount); refund.Amount.Cmp(left) > 0 {
+	if left := p.Left(); refund.Amount.Cmp(left) > 0 {
 		return ImportResult{ImportContradicts, fmt.Sprintf("it is of $%s, and $%s of its payment is left", refund.Amount, left)}, nil
 	}
 	return ImportResult{Outcome: ImportWritten}, s.insertRefund(ctx, tx, ledger.RefundRecord{Refund: refund, Revision: 1, Fingerprint: origin})

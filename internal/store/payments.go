@@ -47,7 +47,8 @@ func (s *Store) ReservePayment(ctx context.Context, r ledger.Record) (ledger.Rec
 // written.
 //
 // A payment that was not reserved here is inserted. If its reference has another
-// unfinished payment then, the error is a [*ledger.ReferenceInUseError].
+// unfinished payment then, the error is a [*ledger.ReferenceInUseError]. If another
+// payment has the gateway's reference number, it is a [*ledger.DebitTakenError].
 func (s *Store) RecordPayment(ctx context.Context, change ledger.Change) (ledger.Announced, error) {
 	p := change.Record.Payment
 	var fresh []ledger.Transition
@@ -98,13 +99,16 @@ func (s *Store) putPayment(ctx context.Context, tx *sql.Tx, r ledger.Record) err
 	var held heldPayment
 	if !inserted {
 		held, err = s.lockPayment(ctx, tx, r.Payment.ID)
-		switch {
-		case errors.Is(err, ledger.ErrNotFound):
-			return referenceInUse(ctx, tx, r.Payment.Reference)
-		case err != nil:
+		if err != nil && !errors.Is(err, ledger.ErrNotFound) || err == nil && held.revision >= r.Revision {
 			return err
-		case held.revision >= r.Revision:
-			return nil
+		}
+		if number := r.Payment.ReferenceNumber; number != held.referenceNumber {
+			if err := debitTaken(ctx, tx, r.Payment.ID, number); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return referenceInUse(ctx, tx, r.Payment.Reference)
 		}
 		if held.payerKnown && r.Payment.Customer.IsZero() {
 			row = withoutPayer(row)
@@ -149,6 +153,7 @@ func (s *Store) paymentRow(r ledger.Record) ([]column, error) {
 		{"ecommerce_id", p.EcommerceID},
 		{"reference_number", p.ReferenceNumber},
 		{"daily_transaction_id", p.DailyTransactionID},
+		{"captured_cents", p.Captured},
 		{"fee_cents", p.Fee},
 		{"net_cents", p.NetAmount},
 		{"failure_code", failure.Code},
@@ -178,7 +183,7 @@ const paymentColumns = `
 	p.id, p.revision, p.fingerprint, p.sequence, p.status, p.needs_review, p.reference,
 	p.total_cents, p.subtotal_cents, p.tax_cents,
 	p.phone_sealed, p.metadata1_sealed, p.metadata2_sealed, p.items_sealed,
-	p.ecommerce_id, p.reference_number, p.daily_transaction_id, p.fee_cents, p.net_cents,
+	p.ecommerce_id, p.reference_number, p.daily_transaction_id, p.captured_cents, p.fee_cents, p.net_cents,
 	p.payer_name_sealed, p.payer_phone_sealed, p.payer_email_sealed,
 	p.failure_code, p.failure_message, p.expires_at, p.created_at, p.updated_at, p.completed_at,
 	CAST((SELECT COALESCE(SUM(r.amount_cents), 0) FROM refunds r
@@ -197,7 +202,7 @@ func (s *Store) scanPayment(row scanner) (ledger.Record, error) {
 		&p.Total, &p.Subtotal, &p.Tax,
 		sealed("phone", &p.PhoneNumber), sealed("metadata1", &p.Metadata1), sealed("metadata2", &p.Metadata2),
 		sealed("items", &items),
-		&p.EcommerceID, &p.ReferenceNumber, &p.DailyTransactionID, &p.Fee, &p.NetAmount,
+		&p.EcommerceID, &p.ReferenceNumber, &p.DailyTransactionID, &p.Captured, &p.Fee, &p.NetAmount,
 		sealed("payer_name", &p.Customer.Name), sealed("payer_phone", &p.Customer.PhoneNumber),
 		sealed("payer_email", &p.Customer.Email),
 		&failure.Code, &failure.Message,
@@ -232,6 +237,15 @@ func encodeItems(items []payment.Item) (private.Text, error) {
 	return private.Text(encoded), err
 }
 
+// debitTaken returns an error if another payment has the reference number.
+func debitTaken(ctx context.Context, q queryer, id, number string) error {
+	other, err := textOf(ctx, q, `SELECT id FROM payments WHERE reference_number = $1 AND reference_number <> '' AND id <> $2`, number, id)
+	if err != nil || other == "" {
+		return err
+	}
+	return &ledger.DebitTakenError{PaymentID: other}
+}
+
 // withoutPayer leaves out the columns about who paid, so that a payer filled in
 // by someone else is never erased.
 func withoutPayer(row []column) []column {
@@ -240,10 +254,11 @@ func withoutPayer(row []column) []column {
 
 // heldPayment is what a write needs to know about the payment that it locked.
 type heldPayment struct {
-	revision    int64
-	sequence    int
-	ecommerceID string
-	payerKnown  bool
+	revision        int64
+	sequence        int
+	ecommerceID     string
+	referenceNumber string
+	payerKnown      bool
 }
 
 // lockPayment blocks every other writer of the payment until the transaction
@@ -251,10 +266,10 @@ type heldPayment struct {
 func (s *Store) lockPayment(ctx context.Context, tx *sql.Tx, id string) (heldPayment, error) {
 	var held heldPayment
 	err := tx.QueryRowContext(ctx,
-		`SELECT revision, sequence, ecommerce_id,
+		`SELECT revision, sequence, ecommerce_id, reference_number,
 			payer_name_sealed IS NOT NULL OR payer_phone_sealed IS NOT NULL OR payer_email_sealed IS NOT NULL
 			FROM payments WHERE id = $1`+s.dialect.forUpdate, id).
-		Scan(&held.revision, &held.sequence, &held.ecommerceID, &held.payerKnown)
+		Scan(&held.revision, &held.sequence, &held.ecommerceID, &held.referenceNumber, &held.payerKnown)
 	return held, known(err)
 }
 

@@ -115,7 +115,7 @@ func (s *Store) reserve(ctx context.Context, tx *sql.Tx, p payment.Payment, ask 
 	if blocking != "" {
 		return payment.Refund{}, &payment.RefundRefusal{Code: payment.RefusedInProgress, Blocking: blocking}
 	}
-	left := p.Total.Sub(p.RefundedAmount) // nothing is pending here
+	left := p.Left() // nothing is pending here
 	amount := left
 	if ask.Amount != nil {
 		amount = *ask.Amount
@@ -294,7 +294,7 @@ func (s *Store) neverBelowZero(ctx context.Context, tx *sql.Tx, refund payment.R
 	if err != nil {
 		return err
 	}
-	left := record.Payment.Total.Sub(record.Payment.RefundedAmount)
+	left := record.Payment.Left()
 	if left.IsNegative() {
 		return &payment.RefundRefusal{Code: payment.RefusedExceeds, Left: left.Add(refund.Amount)}
 	}

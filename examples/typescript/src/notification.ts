@@ -54,7 +54,8 @@ export interface Payment {
   ecommerce_id: string | null;
   reference_number: string | null; // of the debit at ATH Móvil
   daily_transaction_id: string | null;
-  fee: Amount | null;
+  captured_amount: Amount | null; // what the customer was debited
+  fee: Amount | null; // null if ATH Móvil did not say, like net_amount
   net_amount: Amount | null;
   refunded_amount: Amount;
   customer: Customer;

@@ -91,6 +91,7 @@ const payment = checkOf<Payment>(
     ecommerce_id: 'string or null',
     reference_number: 'string or null',
     daily_transaction_id: 'string or null',
+    captured_amount: 'string or null',
     fee: 'string or null',
     net_amount: 'string or null',
     refunded_amount: 'string',

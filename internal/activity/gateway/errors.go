@@ -22,7 +22,17 @@ func Error(err error) error {
 			Kind: activity.Kind(refused.Kind), Code: refused.Code, Message: refused.Meaning(), LookFirst: refused.LookFirst(),
 		}
 	}
+	var other *athmovil.RefundedAmountError
+	if errors.As(err, &other) {
+		failure.Message = other.Error()
+	}
 	return temporal.NewApplicationErrorWithCause(err.Error(), string(failure.Kind), err, failure)
+}
+
+// differs is an answer about something other than what was asked: what came of
+// that is not known.
+func differs(how string) error {
+	return temporal.NewApplicationError(how, string(activity.KindUnknown), activity.GatewayFailure{Kind: activity.KindUnknown, Message: how})
 }
 
 // failed is a call that was not made, for a reason of our own.

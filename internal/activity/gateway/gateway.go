@@ -8,7 +8,9 @@ import (
 	"context"
 	crand "crypto/rand"
 	"errors"
+	"regexp"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -39,6 +41,8 @@ type Gateway struct {
 	Locks RefundLocks
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+
+	unknown sync.Map // the statuses that were logged
 }
 
 // Bindings lists the activities.
@@ -89,7 +93,7 @@ func (g *Gateway) FindTicket(ctx context.Context, in activity.TicketInput) (acti
 	if err != nil {
 		return activity.Ticket{}, Error(err)
 	}
-	return g.ticket(found), nil
+	return g.ticket(ctx, found), nil
 }
 
 // Authorize does [activity.Authorize]. An outcome that is not known is an error
@@ -101,7 +105,7 @@ func (g *Gateway) Authorize(ctx context.Context, in activity.AuthorizeInput) (ac
 	if err != nil {
 		return activity.Ticket{}, Error(err)
 	}
-	return g.ticket(debited), nil
+	return g.ticket(ctx, debited), nil
 }
 
 // CancelTicket does [activity.CancelTicket].
@@ -137,7 +141,31 @@ func (g *Gateway) Refund(ctx context.Context, in activity.RefundInput) (activity
 	if err != nil {
 		return activity.RefundResult{}, Error(err)
 	}
+	if how := otherSale(refunded.Original, in); how != "" {
+		return activity.RefundResult{}, differs(how)
+	}
 	return activity.RefundResult{ReferenceNumber: refunded.ReferenceNumber}, nil
+}
+
+// otherSale says how the sale that the gateway says it refunded differs from
+// ours; empty where it does not, or where the gateway does not say.
+func otherSale(sale *athmovil.ReportRow, in activity.RefundInput) string {
+	switch {
+	case sale == nil:
+		return ""
+	case sale.ReferenceNumber != "" && !sameReference(sale.ReferenceNumber, in.ReferenceNumber):
+		return "the answer names another reference number"
+	case sale.Total != in.Captured:
+		return "the sale was of $" + in.Captured.String() + ", and the answer says $" + sale.Total.String()
+	default:
+		return ""
+	}
+}
+
+// sameReference compares two reference numbers, of which one may lack the digits
+// in front of the dash: the samples of a refund do (docs/athmovil.md §1.5).
+func sameReference(a, b string) bool {
+	return a == b || strings.HasSuffix(a, "-"+b) || strings.HasSuffix(b, "-"+a)
 }
 
 // claim asks for the right to send a try of a refund.
@@ -166,13 +194,30 @@ func refundMessage(message private.Text, refundID string) private.Text {
 	return private.Text(with)
 }
 
-// ticket reads a transaction of the gateway.
-func (g *Gateway) ticket(t athmovil.Transaction) activity.Ticket {
+// ticket reads a transaction of the gateway. A status that nobody knows is kept,
+// and logged once, for the operator.
+func (g *Gateway) ticket(ctx context.Context, t athmovil.Transaction) activity.Ticket {
+	if !t.Status.Known() {
+		if _, told := g.unknown.LoadOrStore(t.Status, true); !told {
+			sdk.GetLogger(ctx).Warn("ATH Móvil answers with a ticket status that Cobro does not know", "status", printable(t.Status))
+		}
+	}
 	return activity.Ticket{
-		Status: activity.TicketStatus(t.Status), ReferenceNumber: t.ReferenceNumber, DailyTransactionID: t.DailyTransactionID,
+		EcommerceID: t.EcommerceID, Status: activity.TicketStatus(t.Status), ReferenceNumber: t.ReferenceNumber, DailyTransactionID: t.DailyTransactionID,
 		Total: t.Total, Fee: t.Fee, NetAmount: t.NetAmount, TotalRefunded: t.TotalRefundedAmount,
 		SeenAt: g.now().UTC(),
 	}
+}
+
+// statusForm is what a status looks like. Any other text in its place may be
+// anything, and is not logged.
+var statusForm = regexp.MustCompile(`^[A-Z_ -]{1,20}$`)
+
+func printable(status athmovil.TicketStatus) string {
+	if !statusForm.MatchString(string(status)) {
+		return "unreadable"
+	}
+	return string(status)
 }
 
 func (g *Gateway) now() time.Time {

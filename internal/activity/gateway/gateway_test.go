@@ -22,6 +22,7 @@ import (
 	"github.com/cobropay/cobro/internal/activity"
 	"github.com/cobropay/cobro/internal/activity/gateway"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/telemetry/telemetrytest"
 	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
@@ -132,11 +133,33 @@ func TestFindTicket(t *testing.T) {
 	g := gatewayAt(t, s.URL)
 	seen, err := run[activity.Ticket](environment(g), g.FindTicket, activity.TicketInput{EcommerceID: ticketID})
 	require.NoError(t, err)
+	charged, net := money.FromCents(60), money.FromCents(24_40)
 	require.Equal(t, activity.Ticket{
-		Status: activity.TicketConfirmed, DailyTransactionID: "0006", Total: money.FromCents(25_00), Fee: money.FromCents(60),
-		NetAmount: money.FromCents(24_40), TotalRefunded: money.FromCents(5_00), SeenAt: now,
+		EcommerceID: ticketID, Status: activity.TicketConfirmed, DailyTransactionID: "0006", Total: money.FromCents(25_00), Fee: &charged,
+		NetAmount: &net, TotalRefunded: money.FromCents(5_00), SeenAt: now,
 	}, seen)
 	require.Equal(t, ticketID, s.asked(t)[0]["ecommerceId"])
+}
+
+// A status that nobody knows is kept, and told to the operator once.
+func TestUnknownStatusIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	answers := []string{"PAUSED", "OPEN", "Paused", "Valeria Herrero, 787-555-1234"}
+	s := answering(t, func(call int) (int, string) { return http.StatusOK, transaction(answers[call-1], "") })
+	g := gatewayAt(t, s.URL)
+	logs := &telemetrytest.LogBuffer{}
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(logs, nil))))
+	for _, status := range answers {
+		env := suite.NewTestActivityEnvironment()
+		activity.Register(env, g.Bindings()...)
+		seen, err := run[activity.Ticket](env, g.FindTicket, activity.TicketInput{EcommerceID: ticketID})
+		require.NoError(t, err)
+		require.Equal(t, activity.TicketStatus(strings.ToUpper(status)), seen.Status)
+	}
+	require.Equal(t, 1, strings.Count(logs.String(), "status=PAUSED"))
+	require.Equal(t, 1, strings.Count(logs.String(), "status=unreadable"), "which may say anything")
+	require.NotContains(t, strings.ToLower(logs.String()), "valeria")
 }
 
 func TestAuthorize(t *testing.T) {

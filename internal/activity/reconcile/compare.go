@@ -78,25 +78,23 @@ func (c *comparison) row(row athmovil.ReportRow, p *payment.Payment) {
 // amounts compares what a completed sale came to. A report that leaves fee and
 // net out says nothing about them.
 func (c *comparison) amounts(row athmovil.ReportRow, p *payment.Payment) {
-	differ := func(kind payment.MismatchKind, ours *money.Amount, theirs money.Amount) {
-		if ours != nil && *ours != theirs {
+	differ := func(kind payment.MismatchKind, ours, theirs *money.Amount) {
+		if ours != nil && theirs != nil && *ours != *theirs {
 			c.add(kind, p, row.ReferenceNumber, ours.String(), theirs.String())
 		}
 	}
-	differ(payment.MismatchAmount, &p.Total, row.Total)
-	if !row.Fee.IsZero() || !row.NetAmount.IsZero() {
-		differ(payment.MismatchFee, p.Fee, row.Fee)
-		differ(payment.MismatchNet, p.NetAmount, row.NetAmount)
-	}
+	differ(payment.MismatchAmount, p.Captured, &row.Total)
+	differ(payment.MismatchFee, p.Fee, row.Fee)
+	differ(payment.MismatchNet, p.NetAmount, row.NetAmount)
 	if row.TotalRefundedAmount.Cmp(p.RefundedAmount) < 0 {
-		differ(payment.MismatchRefunded, &p.RefundedAmount, row.TotalRefundedAmount)
+		differ(payment.MismatchRefunded, &p.RefundedAmount, &row.TotalRefundedAmount)
 	}
 }
 
 // missingThere notes a completed payment that the report ought to list.
 func (c *comparison) missingThere(p payment.Payment) {
 	if !c.seen[p.ID] {
-		c.add(payment.MismatchMissingThere, &p, p.ReferenceNumber, p.Total.String(), "")
+		c.add(payment.MismatchMissingThere, &p, p.ReferenceNumber, p.Captured.String(), "")
 	}
 }
 

@@ -15,20 +15,24 @@ import (
 func TestComparison(t *testing.T) {
 	t.Parallel()
 	sold := func(change func(*payment.Payment)) *payment.Payment {
-		fee, net := money.FromCents(60), money.FromCents(24_40)
+		captured, fee, net := money.FromCents(25_00), money.FromCents(60), money.FromCents(24_40)
 		p := &payment.Payment{
 			ID: "pay_1", Status: payment.StatusCompleted, Request: payment.Request{Total: money.FromCents(25_00)},
-			ReferenceNumber: "rn-1", Fee: &fee, NetAmount: &net,
+			ReferenceNumber: "rn-1", Captured: &captured, Fee: &fee, NetAmount: &net,
 		}
 		if change != nil {
 			change(p)
 		}
 		return p
 	}
+	cents := func(n int64) *money.Amount {
+		a := money.FromCents(n)
+		return &a
+	}
 	listed := func(change func(*athmovil.ReportRow)) athmovil.ReportRow {
 		row := athmovil.ReportRow{
 			TransactionType: "ECOMMERCE", Status: "COMPLETED", ReferenceNumber: "rn-1", Total: money.FromCents(25_00),
-			Fee: money.FromCents(60), NetAmount: money.FromCents(24_40),
+			Fee: cents(60), NetAmount: cents(24_40),
 		}
 		if change != nil {
 			change(&row)
@@ -48,9 +52,9 @@ func TestComparison(t *testing.T) {
 		{"the same", []athmovil.ReportRow{listed(nil)}, sold(nil), nil},
 		{"amount", []athmovil.ReportRow{listed(func(r *athmovil.ReportRow) { r.Total = money.FromCents(24_99) })}, sold(nil),
 			[]difference{{payment.MismatchAmount, "25.00", "24.99"}}},
-		{"fee and net", []athmovil.ReportRow{listed(func(r *athmovil.ReportRow) { r.Fee, r.NetAmount = money.FromCents(61), money.FromCents(24_39) })}, sold(nil),
+		{"fee and net", []athmovil.ReportRow{listed(func(r *athmovil.ReportRow) { r.Fee, r.NetAmount = cents(61), cents(24_39) })}, sold(nil),
 			[]difference{{payment.MismatchFee, "0.60", "0.61"}, {payment.MismatchNet, "24.40", "24.39"}}},
-		{"fee and net left out", []athmovil.ReportRow{listed(func(r *athmovil.ReportRow) { r.Fee, r.NetAmount = money.Amount{}, money.Amount{} })}, sold(nil), nil},
+		{"fee and net left out", []athmovil.ReportRow{listed(func(r *athmovil.ReportRow) { r.Fee, r.NetAmount = nil, nil })}, sold(nil), nil},
 		{"a fee that we never heard of", []athmovil.ReportRow{listed(nil)}, sold(func(p *payment.Payment) { p.Fee, p.NetAmount = nil, nil }), nil},
 		{"fewer refunds there", []athmovil.ReportRow{listed(nil)}, sold(func(p *payment.Payment) { p.RefundedAmount = money.FromCents(5_00) }),
 			[]difference{{payment.MismatchRefunded, "5.00", "0.00"}}},
@@ -92,11 +96,13 @@ func TestComparison(t *testing.T) {
 func TestComparisonOfWhatIsNotListed(t *testing.T) {
 	t.Parallel()
 	c := newComparison("2026-03-02")
-	seen := payment.Payment{ID: "pay_1", Status: payment.StatusCompleted, Request: payment.Request{Total: money.FromCents(1_00)}}
+	captured := money.FromCents(1_00)
+	seen := payment.Payment{ID: "pay_1", Status: payment.StatusCompleted, Captured: &captured}
 	c.row(athmovil.ReportRow{TransactionType: "ECOMMERCE", Status: "COMPLETED", ReferenceNumber: "rn", Total: money.FromCents(1_00)}, &seen)
 	c.missingThere(seen)
 	require.Empty(t, c.found)
-	c.missingThere(payment.Payment{ID: "pay_2", ReferenceNumber: "rn-2", Request: payment.Request{Total: money.FromCents(2_00)}})
+	another := money.FromCents(2_00)
+	c.missingThere(payment.Payment{ID: "pay_2", ReferenceNumber: "rn-2", Captured: &another})
 	c.unreadable(athmovil.RowError{Index: 7, Err: errors.New("total is unreadable")})
 	require.Len(t, c.found, 2)
 	require.Equal(t, payment.MismatchMissingThere, c.found[0].Kind)

@@ -181,7 +181,7 @@ func (r *Reconcile) paymentOf(ctx context.Context, row athmovil.ReportRow) (*pay
 func (r *Reconcile) fill(ctx context.Context, in activity.CompareSpanInput, row athmovil.ReportRow, p payment.Payment) (bool, error) {
 	payer := payment.Customer{Name: row.Name, PhoneNumber: row.PhoneNumber, Email: row.Email}
 	if in.DryRun || payer.IsZero() || !p.Customer.IsZero() || p.Status != payment.StatusCompleted ||
-		row.ReferenceNumber != p.ReferenceNumber || row.Total != p.Total {
+		row.ReferenceNumber != p.ReferenceNumber || row.Total != *p.Captured {
 		return false, nil
 	}
 	return r.Store.FillPayer(ctx, p.ID, payer)
@@ -233,6 +233,10 @@ func (r *Reconcile) LookForRefunds(ctx context.Context, in activity.LookForRefun
 			return activity.LookForRefundsResult{}, gateway.Error(err)
 		}
 		result.Looked++
+		if p.Captured != nil && seen.Total != *p.Captured {
+			c.add(payment.MismatchAmount, &p, p.ReferenceNumber, p.Captured.String(), seen.Total.String())
+			continue // its total of refunds is of another sale
+		}
 		total := seen.TotalRefundedAmount
 		if err := r.stuck(ctx, c, p, total); err != nil {
 			return activity.LookForRefundsResult{}, err

@@ -35,11 +35,12 @@ var (
 // shelf is a store with one completed payment.
 type shelf struct {
 	reconcile.Store
-	refunds []payment.Refund
+	refunds  []payment.Refund
+	captured *money.Amount
 }
 
 func (s *shelf) CompletedPayments(context.Context, time.Time, time.Time, ledger.Cursor, int) ([]payment.Payment, error) {
-	p := payment.Payment{ID: paymentID, EcommerceID: ticketID, ReferenceNumber: reference, CompletedAt: &now}
+	p := payment.Payment{ID: paymentID, EcommerceID: ticketID, ReferenceNumber: reference, Captured: s.captured, CompletedAt: &now}
 	for _, r := range s.refunds {
 		if r.Status == payment.RefundCompleted {
 			p.RefundedAmount = p.RefundedAmount.Add(r.Amount)
@@ -107,6 +108,20 @@ func TestAStuckRefundIsNotSilent(t *testing.T) {
 			require.Equal(t, tt.total, got.Mismatches[0].Theirs)
 		})
 	}
+}
+
+// A look that tells of another sale books nothing.
+func TestALookAtAnotherSaleBooksNothing(t *testing.T) {
+	t.Parallel()
+	captured := money.FromCents(24_00) // and the gateway says 25.00
+	r := &reconcile.Reconcile{Client: refunded(t, "5.00"), Store: &shelf{captured: &captured}, Now: func() time.Time { return now }}
+	got, err := r.LookForRefunds(t.Context(), activity.LookForRefundsInput{})
+	require.NoError(t, err)
+	require.Empty(t, got.Unbooked)
+	require.Len(t, got.Mismatches, 1)
+	require.Equal(t, payment.MismatchAmount, got.Mismatches[0].Kind)
+	require.Equal(t, "24.00", got.Mismatches[0].Ours)
+	require.Equal(t, "25.00", got.Mismatches[0].Theirs)
 }
 
 // pagedReviews is a store that lists one review a page.

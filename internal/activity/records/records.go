@@ -18,7 +18,8 @@ import (
 // idempotent; internal/store satisfies it.
 type Store interface {
 	// RecordPayment writes a change and returns the sequence and the receivers of
-	// the event that it announces.
+	// the event that it announces. It returns a *ledger.DebitTakenError, having
+	// written nothing, where the gateway's reference number is another payment's.
 	RecordPayment(ctx context.Context, change ledger.Change) (ledger.Announced, error)
 	// ReserveRefund keeps a refund, or returns the one with its id and fingerprint.
 	// It returns a *payment.RefundRefusal where it must not be.
@@ -99,6 +100,9 @@ func (r *Records) RecordPayment(ctx context.Context, change ledger.Change) (acti
 	failpoint.Reach(failpoint.RecordBefore)
 	announced, err := r.Store.RecordPayment(ctx, change)
 	failpoint.Reach(failpoint.RecordAfter)
+	if taken, ok := errors.AsType[*ledger.DebitTakenError](err); ok {
+		return activity.RecordPaymentResult{DebitOf: taken.PaymentID}, nil
+	}
 	return activity.RecordPaymentResult{Sequence: announced.Sequence, Receivers: announced.Receivers}, err
 }
 

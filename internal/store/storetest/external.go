@@ -128,7 +128,7 @@ func refundContexts(t *testing.T, open Opener) {
 	}
 	three := money.FromCents(3_00)
 	echo := ledger.RefundClaim{Amount: three, Message: private.Text("sorry #" + ledger.ShortRefundID(ours.RefundID))}
-	require.Equal(t, ledger.RefundContext{EchoOf: ours.RefundID}, find(echo))
+	require.Equal(t, ledger.RefundContext{EchoOf: ours.RefundID, EchoStatus: payment.RefundPending}, find(echo))
 	echo.Amount = money.FromCents(3_01)
 	require.Empty(t, find(echo), "another amount is another refund")
 
@@ -160,7 +160,29 @@ func refundContexts(t *testing.T, open Opener) {
 	done.Refund.ReferenceNumber = "rr-own"
 	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: done})
 	require.NoError(t, err)
-	require.Equal(t, ours.RefundID, find(ledger.RefundClaim{ReferenceNumber: "rr-own", Amount: three}).EchoOf)
+	own := ledger.RefundClaim{ReferenceNumber: "rr-own", Amount: three}
+	require.Equal(t, ledger.RefundContext{EchoOf: ours.RefundID, EchoStatus: payment.RefundCompleted}, find(own))
+
+	// One that we hold for failed, until what it was executed as is booked.
+	failing := ask(newer.Payment.ID, "k", amount(2_00))
+	_, err = s.ReserveRefund(ctx, failing)
+	require.NoError(t, err)
+	r, err = s.Refund(ctx, failing.RefundID)
+	require.NoError(t, err)
+	_, err = s.RecordRefund(ctx, ledger.RefundChange{Record: settled(r, payment.RefundFailed)})
+	require.NoError(t, err)
+	two := money.FromCents(2_00)
+	echo = ledger.RefundClaim{Amount: two, Message: private.Text("#" + ledger.ShortRefundID(failing.RefundID))}
+	found := find(echo)
+	require.Equal(t, payment.RefundFailed, found.EchoStatus)
+	require.Equal(t, failing.RefundID, found.EchoOf)
+	require.Equal(t, []string{newer.Payment.ID}, ids(found))
+	_, _, err = s.BookExternalRefund(ctx, ledger.ExternalRefund{
+		RefundID: ledger.DeriveEchoedRefundID(failing.RefundID), PaymentID: newer.Payment.ID, Amount: two, Total: two,
+		Source: payment.SourceExternal, At: noon(), BookedAt: noon(),
+	})
+	require.NoError(t, err)
+	require.Equal(t, ledger.RefundContext{EchoOf: failing.RefundID, EchoStatus: payment.RefundCompleted}, find(echo))
 }
 
 func payers(t *testing.T, open Opener) {

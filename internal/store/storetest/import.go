@@ -306,7 +306,7 @@ func importedLater(t *testing.T, open Opener) {
 	echo := ledger.RefundClaim{Amount: money.FromCents(2_00), ReferenceNumber: in.Refunds[0].ReferenceNumber}
 	found, err := s.RefundContext(ctx, echo)
 	require.NoError(t, err)
-	require.Equal(t, ledger.RefundContext{EchoOf: in.Refunds[0].ID}, found, "an event that comes late tells of the imported refund")
+	require.Equal(t, ledger.RefundContext{EchoOf: in.Refunds[0].ID, EchoStatus: payment.RefundCompleted}, found, "an event that comes late tells of the imported refund")
 	found, err = s.RefundContext(ctx, ledger.RefundClaim{Amount: money.FromCents(1_00), ReferenceNumber: in.Payment.ReferenceNumber})
 	require.NoError(t, err)
 	require.True(t, found.Named)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/store"
+	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/private"
 )
@@ -201,6 +203,57 @@ func referenceRace(t *testing.T, open Opener) {
 		require.Equal(t, winner, refused.PaymentID)
 	}
 	require.Equal(t, 1, won)
+}
+
+func debits(t *testing.T, open Opener) {
+	stores := []*store.Store{open(nil), open(nil)}
+	ctx := t.Context()
+	var all []ledger.Record
+	for range 8 {
+		r := pending(t)
+		record(ctx, t, stores[0], r)
+		r.Revision, r.Payment.Status, r.Payment.ReferenceNumber = 4, payment.StatusCompleted, "rn-once"
+		r.Payment.Captured = amount(10_00)
+		all = append(all, r)
+	}
+	owners := make([]string, len(all))
+	var together sync.WaitGroup
+	for i, r := range all {
+		together.Go(func() {
+			var taken *ledger.DebitTakenError
+			for { // until the store has an answer
+				_, err := stores[i%len(stores)].RecordPayment(ctx, ledger.Change{Record: r})
+				if err == nil {
+					owners[i] = r.Payment.ID
+					return
+				}
+				if errors.As(err, &taken) || ctx.Err() != nil {
+					return
+				}
+			}
+		})
+	}
+	together.Wait()
+	winner := strings.Join(owners, "")
+	require.Len(t, winner, len(all[0].Payment.ID), "one of them")
+	for _, r := range all {
+		_, err := stores[0].RecordPayment(ctx, ledger.Change{Record: r})
+		if r.Payment.ID == winner {
+			require.NoError(t, err, "again is the same as once")
+			continue
+		}
+		var taken *ledger.DebitTakenError
+		require.ErrorAs(t, err, &taken)
+		require.Equal(t, winner, taken.PaymentID)
+		stored, err := stores[0].Payment(ctx, r.Payment.ID)
+		require.NoError(t, err)
+		require.Equal(t, payment.StatusPending, stored.Payment.Status, "nothing was written")
+		r.Payment.ReferenceNumber = ""
+		record(ctx, t, stores[0], r) // a person's word may complete it without one
+		stored, err = stores[0].Payment(ctx, r.Payment.ID)
+		require.NoError(t, err)
+		require.Equal(t, money.FromCents(10_00), *stored.Payment.Captured)
+	}
 }
 
 func lists(t *testing.T, open Opener) {

@@ -42,6 +42,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) Opener) {
 		{"revisions converge in any order", revisionsConverge},
 		{"a reference has one unfinished payment", referenceInUse},
 		{"a reference has one winner", referenceRace},
+		{"a debit is of one payment", debits},
 		{"a list has pages and filters", lists},
 		{"a list goes on where it stopped", pagesDuringWrites},
 		{"a customer is known by the latest payment", customers},
@@ -199,6 +200,7 @@ func completed(t require.TestingT) ledger.Record {
 	r.Revision = 4
 	r.Payment.Status = payment.StatusCompleted
 	r.Payment.CompletedAt = &at
+	r.Payment.Captured = amount(10_00)
 	return r
 }
 

@@ -31,6 +31,7 @@ CREATE TABLE payments (
     ecommerce_id         TEXT NOT NULL,
     reference_number     TEXT NOT NULL,
     daily_transaction_id TEXT NOT NULL,
+    captured_cents       INTEGER, -- NULL until completed
     fee_cents            INTEGER,
     net_cents            INTEGER,
     payer_name_sealed    BLOB,
@@ -51,7 +52,8 @@ CREATE UNIQUE INDEX payments_unfinished_reference ON payments (reference)
 CREATE INDEX payments_newest ON payments (created_at, id);
 CREATE INDEX payments_reference ON payments (reference) WHERE reference <> '';
 CREATE INDEX payments_ecommerce_id ON payments (ecommerce_id) WHERE ecommerce_id <> '';
-CREATE INDEX payments_reference_number ON payments (reference_number) WHERE reference_number <> '';
+-- One payment for each debit at the gateway: the last guard of that promise.
+CREATE UNIQUE INDEX payments_reference_number ON payments (reference_number) WHERE reference_number <> '';
 CREATE INDEX payments_phone ON payments (phone_digest) WHERE phone_digest <> '';
 CREATE INDEX payments_payer_phone ON payments (payer_phone_digest) WHERE payer_phone_digest <> '';
 CREATE INDEX payments_metadata1 ON payments (metadata1_digest) WHERE metadata1_digest <> '';
