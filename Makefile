@@ -42,7 +42,7 @@ test-e2e: ## End to end: payments, pages, programs outside the repository, deplo
 	cd dev && COBRO_E2E_WITHOUT_CACHE=1 $(GOTEST) -count=1 -parallel=3 -timeout=20m ./e2e # replays each workflow at every task
 
 test-crash: test-programs ## Kill every process at every failpoint, run a few random schedules of outages, notify failing receivers
-	cd dev && $(GOTEST) -count=1 -p=1 -parallel=3 -timeout=20m ./crash ./seeds ./deliveries ./overload
+	cd dev && $(GOTEST) -count=1 -p=1 -parallel=3 -timeout=20m ./crash ./seeds ./deliveries
 
 test-cluster: test-programs ## Two APIs and two workers on PostgreSQL: end to end, one of two dies at every failpoint, outages under load, a rolling upgrade
 	cd dev && COBRO_E2E_CLUSTER=1 $(GOTEST) -count=1 -parallel=3 -timeout=10m ./e2e
