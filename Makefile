@@ -38,7 +38,7 @@ test-root: ## Run the tests of the root module, with the race detector
 test-dev: test-e2e test-crash test-cluster ## Run the tests on the embedded Temporal server
 
 test-e2e: ## End to end: payments, pages, programs outside the repository, deployment
-	cd dev && $(GOTEST) -count=1 -parallel=3 -timeout=20m $$(go list ./... | grep -v -e /crash -e /seeds -e /deliveries -e /cluster)
+	cd dev && $(GOTEST) -count=1 -parallel=3 -timeout=20m $$(go list ./... | grep -v -e /crash -e /seeds -e /deliveries -e /overload -e /cluster)
 	cd dev && COBRO_E2E_WITHOUT_CACHE=1 $(GOTEST) -count=1 -parallel=3 -timeout=20m ./e2e # replays each workflow at every task
 
 test-crash: test-programs ## Kill every process at every failpoint, run a few random schedules of outages, notify failing receivers
@@ -54,6 +54,7 @@ test-long: test-programs ## The long forms: ten thousand cases of each model, ev
 	cd dev && go test -timeout 3h ./seeds -seeds 150
 	cd dev && go test -timeout 2h -parallel 5 ./cluster -long
 	cd dev && go test -timeout 1h ./deliveries -payments 1000 -down 1m
+	cd dev && go test -timeout 30m ./overload -long
 
 test-programs:
 	go build -tags failpoint -ldflags=-s -o $(PROGRAMS)/ ./cmd/cobro ./cmd/athmovil-sim

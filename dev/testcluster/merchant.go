@@ -118,6 +118,15 @@ func (m *Merchant) authorization() http.Header {
 	return http.Header{"Authorization": {"Bearer " + m.System.Addresses().APIKey}}
 }
 
+// Once calls the API once, whatever it answers.
+func (m *Merchant) Once(ctx context.Context, method, path, key string, body any) (status int, answer []byte, err error) {
+	header := m.authorization()
+	if key != "" {
+		header.Set("Idempotency-Key", key)
+	}
+	return call(ctx, method, m.System.Addresses().API+path, header, body)
+}
+
 // PostAccepted posts once, and requires 202.
 func (m *Merchant) PostAccepted(ctx context.Context, path string) error {
 	status, answer, err := call(ctx, http.MethodPost, m.System.Addresses().API+path, m.authorization(), nil)

@@ -13,10 +13,12 @@ const (
 	// It is far below Timing.Stale, after which a payment fails.
 	mostDelay = time.Second
 	// firstCreates is how many payments may be opened at once before anything is
-	// known of the system, and leastCreates how many always may.
-	firstCreates, leastCreates = 100, 1
-	// lessCreates is what is left of the limit for each second of delay.
-	lessCreates = 0.8
+	// known of the system, and leastCreates how many always may: they tell when it
+	// is better.
+	firstCreates, leastCreates = 100, 4
+	// lessCreates is what is left of the limit for each second of delay, up to
+	// mostSeconds: about a half.
+	lessCreates, mostSeconds = 0.8, 3
 )
 
 // ErrOverloaded refuses a payment before anything is kept of it, since its work
@@ -24,8 +26,8 @@ const (
 var ErrOverloaded = errors.New("overloaded: more payments are being opened than the system begins in time")
 
 // creates bounds how many payments this process opens at once: one more for each
-// that began within mostDelay while the limit is used, a fifth fewer for each
-// second that one took. A payment that is refused costs nothing and can be asked
+// that began within mostDelay while the limit is used, and a fifth fewer for each
+// second, up to three, that one took. A payment that is refused costs nothing and can be asked
 // for again with the same key; one that is accepted and begins too late fails.
 // Safe for concurrent use.
 type creates struct {
@@ -131,7 +133,7 @@ func (c *creates) learn(entered time.Time, delay time.Duration) {
 			c.limit++
 		}
 	case entered.After(c.lowered):
-		c.limit = max(leastCreates, c.limit*math.Pow(lessCreates, math.Floor(delay.Seconds())))
+		c.limit = max(leastCreates, c.limit*math.Pow(lessCreates, min(math.Floor(delay.Seconds()), mostSeconds)))
 		c.lowered = c.now()
 	}
 }

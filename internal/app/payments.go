@@ -94,8 +94,11 @@ func (a *App) open(ctx context.Context, in workflows.ProcessPaymentInput) (ledge
 	asked := a.now()
 	outcome, err := a.flows.OpenPayment(waiting, in)
 	failpoint.Reach(failpoint.OpenAfter)
-	if err == nil && outcome.Payment != nil && outcome.Payment.CreatedAt.Equal(in.CreatedAt) { // and no earlier request's
+	switch took := a.now().Sub(asked); {
+	case err == nil && outcome.Payment != nil && outcome.Payment.CreatedAt.Equal(in.CreatedAt): // and no earlier request's
 		place.began(asked.Sub(in.CreatedAt) + outcome.Waited)
+	case errors.Is(err, flows.ErrUnavailable) && took >= mostDelay: // Temporal itself does not keep up
+		place.began(took)
 	}
 	switch {
 	case errors.Is(err, flows.ErrUnavailable):
