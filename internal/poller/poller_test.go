@@ -275,7 +275,7 @@ func TestTicketsOfADeadWorkerAreTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		w.seen["dead"] = time.Now() // a moment ago
+		w.seen["dead"] = time.Now().Add(500 * time.Millisecond) // by its own clock
 		for i := range 100 {
 			w.row("pay_" + string(rune('a'+i%26)) + string(rune('a'+i/26)))
 		}
@@ -350,7 +350,7 @@ func TestWorkflowThatIsGoneIsNotToldAgainAndAgain(t *testing.T) {
 				w.row("pay_1")
 				pass(58 * time.Second)
 				require.LessOrEqual(t, len(w.so().looked), tt.most)
-				require.Equal(t, len(w.so().looked)-w.so().open, tally(w.so().outcomes)[string(poller.LookUntold)])
+				require.InDelta(t, len(w.so().looked), tally(w.so().outcomes)[string(poller.LookUntold)], 1, "one may be under way")
 				w.set(func() { w.untold = nil })
 				pass(time.Minute)
 				require.NotEmpty(t, w.so().told, "once it can be told, it is")
