@@ -63,9 +63,6 @@ const (
 	LookFailed  Outcome = "failed"  // no answer
 )
 
-// Outcomes lists them.
-func Outcomes() []Outcome { return []Outcome{LookOpen, LookDecided, LookUntold, LookFailed} }
-
 // Observer measures. It is safe for concurrent use.
 type Observer interface {
 	// TicketsWatched is called when the number of tickets has changed.

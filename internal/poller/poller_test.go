@@ -136,7 +136,11 @@ func (w *world) end() {
 	w.past.open--
 }
 
-func (w *world) TicketSeen(_ context.Context, paymentID, status string) error {
+func (w *world) TicketSeen(ctx context.Context, paymentID, status string) error {
+	time.Sleep(3 * time.Second) // of the bubble's time, longer than a stop waits for looks
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.untold != nil {
@@ -228,9 +232,9 @@ func TestConfirmationIsToldUntilTheRowSaysSo(t *testing.T) {
 		require.Empty(t, w.so().told, "which is no decision")
 
 		w.set(func() { w.status["ticket of pay_1"] = activity.TicketConfirmed })
-		pass(6 * time.Second)
-		require.NotEmpty(t, w.so().told, "within the longest pause and a look")
-		pass(30 * time.Second)
+		pass(9 * time.Second)
+		require.NotEmpty(t, w.so().told, "within the longest pause, a look and the signal")
+		pass(40 * time.Second)
 		require.Greater(t, len(w.so().told), 4, "the server drops the repetitions")
 		require.Equal(t, []string{"pay_1 CONFIRM"}, slices.Compact(slices.Clone(w.so().told)))
 		w.set(func() { delete(w.rows, "pay_1") })
@@ -254,7 +258,7 @@ func TestStoreThatIsAwayCostsNoSale(t *testing.T) {
 		p.Watch(open("pay_1"))
 		pass(time.Minute)
 		w.set(func() { w.status["ticket of pay_1"] = activity.TicketConfirmed })
-		pass(6 * time.Second)
+		pass(9 * time.Second)
 		require.NotEmpty(t, w.so().told)
 		require.Equal(t, 1, strings.Count(logs.String(), "\n"), "not a line each second")
 		w.set(func() { w.away = false })
@@ -271,7 +275,7 @@ func TestTicketsOfADeadWorkerAreTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		w.seen["dead"] = time.Now() // a moment ago
+		w.seen["dead"] = time.Now().Add(500 * time.Millisecond) // by its own clock
 		for i := range 100 {
 			w.row("pay_" + string(rune('a'+i%26)) + string(rune('a'+i/26)))
 		}
@@ -346,7 +350,7 @@ func TestWorkflowThatIsGoneIsNotToldAgainAndAgain(t *testing.T) {
 				w.row("pay_1")
 				pass(58 * time.Second)
 				require.LessOrEqual(t, len(w.so().looked), tt.most)
-				require.Equal(t, len(w.so().looked)-w.so().open, tally(w.so().outcomes)[string(poller.LookUntold)])
+				require.InDelta(t, len(w.so().looked), tally(w.so().outcomes)[string(poller.LookUntold)], 1, "one may be under way")
 				w.set(func() { w.untold = nil })
 				pass(time.Minute)
 				require.NotEmpty(t, w.so().told, "once it can be told, it is")
@@ -381,7 +385,7 @@ func TestStopEndsLooksUnderWay(t *testing.T) {
 		}
 		began = time.Now()
 		stop()
-		require.Less(t, time.Since(began), time.Second)
+		require.Equal(t, 3*time.Second, time.Since(began).Truncate(time.Second))
 		require.Equal(t, []string{"pay_2 CONFIRM"}, w.so().told)
 	})
 }
