@@ -1,6 +1,8 @@
 package activity
 
 import (
+	"time"
+
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/payment"
 )
@@ -82,4 +84,14 @@ type LookUpPaymentInput struct {
 // LookUpPaymentResult is a payment as the store has it; nil where there is none.
 type LookUpPaymentResult struct {
 	Payment *payment.Payment `json:"payment,omitempty"`
+}
+
+// UnstartedPage is how many reservations one page has at most: their payments may
+// be large.
+const UnstartedPage = 20
+
+// UnstartedInput asks for reservations made before a moment, oldest first.
+type UnstartedInput struct {
+	Before time.Time     `json:"before"`
+	After  ledger.Cursor `json:"after"` // the last one of the page before
 }

@@ -106,8 +106,12 @@ func (r *runner) addPayments(ctx context.Context) error {
 
 	payments := r.add(workflows.TaskQueue, sdk.Options{})
 	RegisterPayments(payments, calls, &records.Records{Store: store}, &reconcile.Reconcile{Client: gatewayClient, Store: store, Now: r.cfg.Now})
-	if err := r.cfg.scheduleReconcile(ctx, flows.New(r.process.Temporal)); err != nil {
+	reach := flows.New(r.process.Temporal)
+	if err := r.cfg.scheduleReconcile(ctx, reach); err != nil {
 		return err
+	}
+	if err := reach.Sweep(ctx, workflows.SweepInput{Timing: workflows.Timing{Call: r.cfg.Gateway.Timeout}}); err != nil {
+		return fmt.Errorf("schedule the sweep: %w", err)
 	}
 	await := r.add(workflows.AwaitQueue, sdk.Options{
 		MaxConcurrentActivityExecutionSize: r.cfg.Waiting, DisableWorkflowWorker: true,
