@@ -8,7 +8,8 @@
 // end. RefundPayment owns one refund. ApplyLateEvent takes the events that no
 // payment's own workflow can take: those about refunds, and those that come
 // after it has closed. SettleRefund takes a person's word on a refund whose own
-// workflow is gone. ReconcileDay compares a day with the gateway's report.
+// workflow is gone. Sweep starts, each minute, the workflow that a reservation
+// lacks, and writes nothing. ReconcileDay compares a day with the gateway's report.
 //
 // # Waiting
 //
@@ -66,6 +67,7 @@
 //	the gateway is away for two days             the same; notifications and refunds wait, nothing is guessed
 //	a person's word meets the gateway's          a fresh look comes first, and what is definite wins
 //	two payments of one reference                the first to reserve it; the other is refused and keeps nothing
+//	the API dies before it starts a workflow     Sweep starts it: a refund is sent, a payment ends as stale
 //	two refunds of one payment                   one after the other: a reservation is exclusive
 //	a refund's answer is lost                    completed where the total rose by exactly the amount with
 //	                                             no sign of another refund; else a review; never sent again

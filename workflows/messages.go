@@ -165,6 +165,9 @@ type Timing struct {
 	Settle time.Duration `json:"settle,omitempty"`
 	// Review is the pause between looks while a review is needed. Default 1 h.
 	Review time.Duration `json:"review,omitempty"`
+	// Sweep is how old a reservation must be before a workflow that it lacks is
+	// started for it; whoever reserved is first. Default 2 min.
+	Sweep time.Duration `json:"sweep,omitempty"`
 	// ForbidSecondAuthorize makes an authorization that surely did not happen
 	// wait for a person instead of being tried again. Default false.
 	ForbidSecondAuthorize bool `json:"forbid_second_authorize,omitempty"`
@@ -175,7 +178,7 @@ func DefaultTiming() Timing {
 	return Timing{
 		Details: 10 * time.Second, CancelMargin: 5 * time.Second, Grace: 15 * time.Minute, Stale: 30 * time.Second,
 		PollFirst: time.Second, PollMost: 5 * time.Second, Call: 30 * time.Second,
-		Settle: 2 * time.Minute, Review: time.Hour,
+		Settle: 2 * time.Minute, Review: time.Hour, Sweep: 2 * time.Minute,
 	}
 }
 
@@ -192,6 +195,7 @@ func (t Timing) withDefaults() Timing {
 		Call:         cmp.Or(t.Call, standard.Call),
 		Settle:       cmp.Or(t.Settle, standard.Settle),
 		Review:       cmp.Or(t.Review, standard.Review),
+		Sweep:        cmp.Or(t.Sweep, standard.Sweep),
 
 		ForbidSecondAuthorize: t.ForbidSecondAuthorize,
 	}

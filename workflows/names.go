@@ -34,6 +34,7 @@ const (
 	ApplyLateEventName = "ApplyLateEvent"
 	ReconcileDayName   = "ReconcileDay"
 	SettleRefundName   = "SettleRefund"
+	SweepName          = "Sweep"
 
 	RedeliverNotificationName = "RedeliverNotification"
 )
@@ -85,6 +86,9 @@ const (
 
 // ReconcileSchedule is the id of the schedule that starts ReconcileDay.
 const ReconcileSchedule = "reconcile-daily"
+
+// SweepSchedule is the id of the schedule that starts Sweep.
+const SweepSchedule = "sweep"
 
 // ReconcileWorkflowID returns the id of the workflow that reconciles a day,
 // "2006-01-02", on demand. Those that the schedule starts have its own ids.

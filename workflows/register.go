@@ -13,6 +13,7 @@ func Register(r Registry) {
 	for name, run := range map[string]any{
 		ProcessPaymentName: processPayment, RefundPaymentName: refundPayment, ApplyLateEventName: applyLateEvent,
 		SettleRefundName: settleRefund, ReconcileDayName: reconcile, RedeliverNotificationName: redeliverNotification,
+		SweepName: sweep,
 	} {
 		r.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{Name: name})
 	}

@@ -54,6 +54,10 @@ var (
 	ReopenDelivery = Def[ReopenDeliveryInput, ReopenDeliveryResult]{"ReopenDelivery", ClassRecord}
 	// SettleEvent writes what became of a gateway event.
 	SettleEvent = Def[SettleEventInput, None]{"SettleEvent", ClassRecord}
+	// UnstartedPayments reads a page of reserved payments of which nothing has come
+	// since, and UnstartedRefunds of refunds.
+	UnstartedPayments = Def[UnstartedInput, []ledger.Record]{"UnstartedPayments", ClassRecord}
+	UnstartedRefunds  = Def[UnstartedInput, []ledger.RefundRecord]{"UnstartedRefunds", ClassRecord}
 	// LookUpPayment reads a payment. One that nobody knows is an answer.
 	LookUpPayment = Def[LookUpPaymentInput, LookUpPaymentResult]{"LookUpPayment", ClassRecord}
 )
@@ -80,7 +84,7 @@ func All() []Definition {
 	return []Definition{
 		CreateTicket, FindTicket, Authorize, CancelTicket, SetPhoneNumber, Refund,
 		RecordPayment, WatchTicket, ReserveRefund, RecordRefund, TakeRefund, BookExternalRefund, RefundContext, FillPayer, RecordMismatch,
-		RecordDeliveries, ReopenDelivery, SettleEvent, LookUpPayment,
+		RecordDeliveries, ReopenDelivery, SettleEvent, UnstartedPayments, UnstartedRefunds, LookUpPayment,
 		CompareSpan, LookForRefunds, SearchReport, RefundsInReview, RecordReconciliation,
 	}
 }

@@ -95,3 +95,13 @@ type LookUpPaymentInput struct {
 type LookUpPaymentResult struct {
 	Payment *payment.Payment `json:"payment,omitempty"`
 }
+
+// UnstartedPage is how many reservations one page has at most: their payments may
+// be large.
+const UnstartedPage = 20
+
+// UnstartedInput asks for reservations made before a moment, oldest first.
+type UnstartedInput struct {
+	Before time.Time     `json:"before"`
+	After  ledger.Cursor `json:"after"` // the last one of the page before
+}

@@ -16,7 +16,6 @@ import (
 
 	"github.com/cobropay/cobro/internal/ledger"
 	"github.com/cobropay/cobro/internal/temporalclient"
-	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -60,13 +59,7 @@ func New(c client.Client) *Flows { return &Flows{client: c} }
 // first; [ErrAlreadyEnded] where the workflow's id is used up and the outcome is
 // not kept with it.
 func (f *Flows) OpenPayment(ctx context.Context, in workflows.ProcessPaymentInput) (workflows.TicketOutcome, error) {
-	r := in.Request
-	summary := "$" + r.Total.String()
-	attributes := []temporal.SearchAttributeUpdate{workflows.SearchTotalCents.ValueSet(r.Total.Cents())}
-	if r.Reference != "" {
-		summary += " · " + r.Reference
-		attributes = append(attributes, workflows.SearchReference.ValueSet(r.Reference))
-	}
+	summary, attributes := workflows.DescribePayment(in.Request)
 	return start[workflows.TicketOutcome](ctx, f, starting{
 		workflow: workflows.ProcessPaymentName, id: workflows.PaymentWorkflowID(in.PaymentID), input: in,
 		update: workflows.UpdateAwaitTicket, updateID: openUpdateID,
@@ -77,27 +70,17 @@ func (f *Flows) OpenPayment(ctx context.Context, in workflows.ProcessPaymentInpu
 // RefundPayment starts the refund's workflow, or joins it, and waits until the
 // refund is settled or refused. The errors are those of OpenPayment.
 func (f *Flows) RefundPayment(ctx context.Context, in workflows.RefundPaymentInput) (workflows.RefundOutcome, error) {
-	var attributes []temporal.SearchAttributeUpdate
-	if in.Amount != nil {
-		attributes = append(attributes, workflows.SearchTotalCents.ValueSet(in.Amount.Cents()))
-	}
+	summary, attributes := workflows.DescribeRefund(in.PaymentID, in.Amount)
 	id := workflows.RefundWorkflowID(in.RefundID)
 	outcome, err := start[workflows.RefundOutcome](ctx, f, starting{
 		workflow: workflows.RefundPaymentName, id: id, input: in,
 		update: workflows.UpdateAwaitRefund, updateID: refundUpdateID,
-		summary: refundSummary(in.Amount) + " · " + in.PaymentID, attributes: attributes,
+		summary: summary, attributes: attributes,
 	})
 	if errors.Is(err, ErrAlreadyEnded) && f.client.GetWorkflow(ctx, id, "").Get(ctx, &outcome) == nil {
 		return outcome, nil // its result is what the update would have answered
 	}
 	return outcome, err
-}
-
-func refundSummary(amount *money.Amount) string {
-	if amount == nil {
-		return "refund of all that is left"
-	}
-	return "refund of $" + amount.String()
 }
 
 // starting is a workflow that is started unless it runs, and the update that

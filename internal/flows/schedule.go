@@ -52,7 +52,7 @@ func (f *Flows) ReconcileDaily(ctx context.Context, at time.Time, in workflows.R
 		Action:  action,
 	})
 	if errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-		return f.changeSchedule(ctx, false, func(s *client.Schedule) { s.Spec, s.Action = &spec, action })
+		return f.changeSchedule(ctx, workflows.ReconcileSchedule, false, func(s *client.Schedule) { s.Spec, s.Action = &spec, action })
 	}
 	if err != nil {
 		return fmt.Errorf("make the schedule %s: %w", workflows.ReconcileSchedule, err)
@@ -60,9 +60,28 @@ func (f *Flows) ReconcileDaily(ctx context.Context, at time.Time, in workflows.R
 	return nil
 }
 
+// Sweep makes the schedule that starts Sweep, or brings it to an input, and has it
+// start one now. Any number of workers may do so at once.
+func (f *Flows) Sweep(ctx context.Context, in workflows.SweepInput) error {
+	action := &client.ScheduleWorkflowAction{
+		ID: workflows.SweepSchedule, Workflow: workflows.SweepName, Args: []any{in}, TaskQueue: workflows.TaskQueue,
+	}
+	_, err := f.client.ScheduleClient().Create(ctx, client.ScheduleOptions{
+		ID: workflows.SweepSchedule, Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, Action: action, TriggerImmediately: true,
+		Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: workflows.SweepEvery}}},
+	})
+	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+		return err
+	}
+	if err := f.changeSchedule(ctx, workflows.SweepSchedule, false, func(s *client.Schedule) { s.Action = action }); err != nil {
+		return err
+	}
+	return f.client.ScheduleClient().GetHandle(ctx, workflows.SweepSchedule).Trigger(ctx, client.ScheduleTriggerOptions{})
+}
+
 // PauseReconcile pauses the schedule, where there is one.
 func (f *Flows) PauseReconcile(ctx context.Context) error {
-	err := f.changeSchedule(ctx, true, func(*client.Schedule) {})
+	err := f.changeSchedule(ctx, workflows.ReconcileSchedule, true, func(*client.Schedule) {})
 	var none *serviceerror.NotFound
 	if errors.As(err, &none) {
 		return nil
@@ -70,8 +89,8 @@ func (f *Flows) PauseReconcile(ctx context.Context) error {
 	return err
 }
 
-func (f *Flows) changeSchedule(ctx context.Context, paused bool, change func(*client.Schedule)) error {
-	schedule := f.client.ScheduleClient().GetHandle(ctx, workflows.ReconcileSchedule)
+func (f *Flows) changeSchedule(ctx context.Context, id string, paused bool, change func(*client.Schedule)) error {
+	schedule := f.client.ScheduleClient().GetHandle(ctx, id)
 	err := schedule.Update(ctx, client.ScheduleUpdateOptions{
 		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 			changed := in.Description.Schedule
@@ -84,7 +103,7 @@ func (f *Flows) changeSchedule(ctx context.Context, paused bool, change func(*cl
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("change the schedule %s: %w", workflows.ReconcileSchedule, err)
+		return fmt.Errorf("change the schedule %s: %w", id, err)
 	}
 	return nil
 }

@@ -78,6 +78,7 @@ func TestRegisteredNames(t *testing.T) {
 	add("-", "workflow id", workflows.PaymentWorkflowID("{payment id}"), workflows.RefundWorkflowID("{refund id}"),
 		workflows.LateEventWorkflowID("{event digest}"), workflows.SettlementWorkflowID("{refund id}"), workflows.ReconcileWorkflowID("{day}"), workflows.RedeliveryWorkflowID("{notification id}"))
 	add("-", "schedule id", workflows.ReconcileSchedule)
+	add("-", "schedule id", workflows.SweepSchedule)
 	slices.Sort(lines)
 	got := strings.Join(lines, "\n") + "\n"
 

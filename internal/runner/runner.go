@@ -115,7 +115,13 @@ func (r *runner) addPayments(ctx context.Context) error {
 	payments := r.add(workflows.TaskQueue, sdk.Options{})
 	RegisterPayments(payments, calls, &records.Records{Store: store, Tickets: r.poller},
 		&reconcile.Reconcile{Client: gatewayClient, Store: store, Now: r.cfg.Now})
-	return r.cfg.scheduleReconcile(ctx, reach)
+	if err := r.cfg.scheduleReconcile(ctx, reach); err != nil {
+		return err
+	}
+	if err := reach.Sweep(ctx, workflows.SweepInput{Timing: workflows.Timing{Call: r.cfg.Gateway.Timeout}}); err != nil {
+		return fmt.Errorf("schedule the sweep: %w", err)
+	}
+	return nil
 }
 
 // addReceivers announces a host's receivers and adds the worker that runs them.

@@ -22,14 +22,10 @@ func (s *Store) PaymentByReference(ctx context.Context, reference string) (payme
 // before another, oldest first. The cursor holds the completion time and the id
 // of the last one of the page before.
 func (s *Store) CompletedPayments(ctx context.Context, from, to time.Time, after ledger.Cursor, limit int) ([]payment.Payment, error) {
-	afterTime := int64(-1)
-	if after != (ledger.Cursor{}) {
-		afterTime = micros(after.CreatedAt)
-	}
 	return read(ctx, s, "list completed payments", func(ctx context.Context, q queryer) ([]payment.Payment, error) {
 		return list(ctx, q, s.scanPaymentAlone, `SELECT `+paymentColumns+` FROM payments p
 			WHERE p.status = 'completed' AND p.completed_at >= $1 AND p.completed_at < $2 AND (p.completed_at, p.id) > ($3, $4)
-			ORDER BY p.completed_at, p.id LIMIT $5`, micros(from), micros(to), afterTime, after.ID, limit)
+			ORDER BY p.completed_at, p.id LIMIT $5`, micros(from), micros(to), microsAfter(after), after.ID, limit)
 	})
 }
 

@@ -5,6 +5,7 @@ package records
 import (
 	"context"
 	"errors"
+	"time"
 
 	sdk "go.temporal.io/sdk/activity"
 
@@ -55,6 +56,10 @@ type Store interface {
 	ReopenDelivery(ctx context.Context, id, workflow, left string) (ledger.Reopened, error)
 	// SettleGatewayEvent records what became of an event.
 	SettleGatewayEvent(ctx context.Context, id string, verdict ledger.EventVerdict, matchedID, effect string) error
+	// UnstartedPayments returns payments that were reserved before a moment and not
+	// recorded since, oldest first, and UnstartedRefunds refunds.
+	UnstartedPayments(ctx context.Context, before time.Time, after ledger.Cursor, limit int) ([]ledger.Record, error)
+	UnstartedRefunds(ctx context.Context, before time.Time, after ledger.Cursor, limit int) ([]ledger.RefundRecord, error)
 	// Payment returns a payment as it was last recorded, or ledger.ErrNotFound.
 	Payment(ctx context.Context, id string) (ledger.Record, error)
 }
@@ -85,6 +90,7 @@ func (r *Records) Bindings() []activity.Binding {
 		activity.FillPayer.Bind(r.FillPayer), activity.RecordMismatch.Bind(r.RecordMismatch),
 		activity.RecordDeliveries.Bind(r.RecordDeliveries), activity.ReopenDelivery.Bind(r.ReopenDelivery),
 		activity.SettleEvent.Bind(r.SettleEvent), activity.LookUpPayment.Bind(r.LookUpPayment),
+		activity.UnstartedPayments.Bind(r.UnstartedPayments), activity.UnstartedRefunds.Bind(r.UnstartedRefunds),
 	}
 }
 
@@ -229,4 +235,14 @@ func (r *Records) LookUpPayment(ctx context.Context, in activity.LookUpPaymentIn
 		return activity.LookUpPaymentResult{}, nil
 	}
 	return activity.LookUpPaymentResult{Payment: &record.Payment}, err
+}
+
+// UnstartedPayments does [activity.UnstartedPayments].
+func (r *Records) UnstartedPayments(ctx context.Context, in activity.UnstartedInput) ([]ledger.Record, error) {
+	return r.Store.UnstartedPayments(ctx, in.Before, in.After, activity.UnstartedPage)
+}
+
+// UnstartedRefunds does [activity.UnstartedRefunds].
+func (r *Records) UnstartedRefunds(ctx context.Context, in activity.UnstartedInput) ([]ledger.RefundRecord, error) {
+	return r.Store.UnstartedRefunds(ctx, in.Before, in.After, activity.UnstartedPage)
 }

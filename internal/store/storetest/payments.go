@@ -256,6 +256,44 @@ func debits(t *testing.T, open Opener) {
 	}
 }
 
+func unstarted(t *testing.T, open Opener) {
+	s, ctx := open(nil), t.Context()
+	paid := completed(t)
+	record(ctx, t, s, paid)
+	reserved := make([]ledger.Record, 3)
+	for i := range reserved {
+		reserved[i] = pending(t)
+		reserved[i].Revision = 0
+		_, err := s.ReservePayment(ctx, reserved[i])
+		require.NoError(t, err)
+	}
+	slices.SortFunc(reserved, func(a, b ledger.Record) int { return strings.Compare(a.Payment.ID, b.Payment.ID) }) // all at noon
+	begun := pending(t)
+	record(ctx, t, s, begun)
+
+	later := noon().Add(time.Minute)
+	page, err := s.UnstartedPayments(ctx, later, ledger.Cursor{}, 2)
+	require.NoError(t, err)
+	require.Equal(t, reserved[:2], page)
+	page, err = s.UnstartedPayments(ctx, later, ledger.Cursor{CreatedAt: noon(), ID: reserved[1].Payment.ID}, 2)
+	require.NoError(t, err)
+	require.Equal(t, reserved[2:], page)
+	page, err = s.UnstartedPayments(ctx, noon(), ledger.Cursor{}, 2)
+	require.NoError(t, err)
+	require.Empty(t, page, "too young")
+
+	asked := ask(paid.Payment.ID, "k", amount(2_50))
+	granted, err := s.ReserveRefund(ctx, asked)
+	require.NoError(t, err)
+	refunds, err := s.UnstartedRefunds(ctx, asked.At.Add(time.Minute), ledger.Cursor{}, 2)
+	require.NoError(t, err)
+	require.Equal(t, []ledger.RefundRecord{{Refund: granted.Refund, Fingerprint: asked.Fingerprint}}, refunds)
+	settle(ctx, t, s, asked.RefundID, payment.RefundFailed)
+	refunds, err = s.UnstartedRefunds(ctx, asked.At.Add(time.Minute), ledger.Cursor{}, 2)
+	require.NoError(t, err)
+	require.Empty(t, refunds)
+}
+
 func lists(t *testing.T, open Opener) {
 	s, ctx := open(nil), t.Context()
 	var all []payment.Payment // newest first

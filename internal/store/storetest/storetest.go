@@ -43,6 +43,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) Opener) {
 		{"a reference has one unfinished payment", referenceInUse},
 		{"a reference has one winner", referenceRace},
 		{"a debit is of one payment", debits},
+		{"what was reserved and not begun is listed", unstarted},
 		{"a list has pages and filters", lists},
 		{"a list goes on where it stopped", pagesDuringWrites},
 		{"a customer is known by the latest payment", customers},
