@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/time/rate"
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/payment"
@@ -45,7 +44,7 @@ func TestConfigFromEnv(t *testing.T) {
 	require.Equal(t, 7*time.Second, cfg.CallTimeout)
 	require.Equal(t, 8*time.Second, cfg.StopTimeout)
 	require.Equal(t, 9, cfg.Waiting)
-	require.True(t, cfg.CallsPerSecond == rate.Limit(10)) //nolint:testifylint // a whole number is exact
+	require.Equal(t, 10, cfg.CallsPerSecond)
 	require.Equal(t, "127.0.0.1:3", cfg.TemporalAddress)
 	require.Equal(t, "payments", cfg.TemporalNamespace)
 	require.Equal(t, "127.0.0.1:4", cfg.OpsListen)

@@ -58,7 +58,7 @@ type Config struct {
 	CallTimeout time.Duration
 	// CallsPerSecond is the most calls to ATH Móvil that this process makes in a
 	// second. Zero means no limit.
-	CallsPerSecond rate.Limit
+	CallsPerSecond int
 	// Waiting is how many customers this process waits for at once. Zero means
 	// 10,000.
 	Waiting int
@@ -123,7 +123,7 @@ func fromRunner(c runner.Config) Config {
 		Payments: c.Payments, PublicToken: c.Gateway.PublicToken, PrivateToken: c.Gateway.PrivateToken,
 		TemporalAddress: c.Temporal.Address, TemporalNamespace: c.Temporal.Namespace,
 		GatewayURL: c.Gateway.BaseURL, GatewayReportURL: c.Gateway.ReportBaseURL, CallTimeout: c.Gateway.Timeout,
-		CallsPerSecond: c.Gateway.CallsPerSecond, Waiting: c.Waiting, ReconcileAt: c.ReconcileAt,
+		CallsPerSecond: int(c.Gateway.CallsPerSecond), Waiting: c.Waiting, ReconcileAt: c.ReconcileAt,
 		StartTimeout: c.StartTimeout, Endpoints: c.Endpoints, StopTimeout: c.StopTimeout,
 		OpsListen: c.OpsListen, Logger: c.Logger, Now: c.Now, Started: c.Started,
 		environment: c,
@@ -137,7 +137,7 @@ func (c *Config) runner() runner.Config {
 	r.Payments, r.Gateway.PublicToken, r.Gateway.PrivateToken = c.Payments, c.PublicToken, c.PrivateToken
 	r.Temporal.Address, r.Temporal.Namespace = c.TemporalAddress, c.TemporalNamespace
 	r.Gateway.BaseURL, r.Gateway.ReportBaseURL, r.Gateway.Timeout = c.GatewayURL, c.GatewayReportURL, c.CallTimeout
-	r.Gateway.CallsPerSecond, r.Waiting, r.ReconcileAt = c.CallsPerSecond, c.Waiting, c.ReconcileAt
+	r.Gateway.CallsPerSecond, r.Waiting, r.ReconcileAt = rate.Limit(c.CallsPerSecond), c.Waiting, c.ReconcileAt
 	r.StartTimeout, r.Endpoints, r.StopTimeout = c.StartTimeout, c.Endpoints, c.StopTimeout
 	r.OpsListen, r.Logger, r.Now, r.Started = c.OpsListen, c.Logger, c.Now, c.Started
 	return r

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +26,7 @@ func (*doctorCommand) Help() string {
 	return "Checks settings, key ring, database, Temporal, the gateway and its tokens, the webhook's address and the clock, and says " +
 		"of each what was seen and what to do. It moves no money. To the webhook's address it sends the event of the test button " +
 		"of the ATH Business app, always the same one, which is stored once and touches no payment; nothing else is changed. " +
-		"Run it with the variables of both api and worker. Ends with code 1 where a check fails."
+		"Run it with the variables of both api and worker, or in the folder of a running dev. Ends with code 1 where a check fails."
 }
 
 // examined is what the command prints as JSON.
@@ -33,18 +36,23 @@ type examined struct {
 }
 
 func (c *doctorCommand) Run(p *program) error {
+	getenv, err := besideDev(p.settings.getenv)
+	if err != nil {
+		return err
+	}
+	p.settings.getenv, p.getenv = getenv, settings.Files(getenv)
 	temporal, err := temporalclient.LoadOptions(p.getenv)
 	if err != nil {
 		temporal = temporalclient.Options{} // the problems of the settings say so
 	}
-	read, _ := settings.Read(settings.Doctor, p.settings.getenv) // so do they of what cannot be read
+	read, _ := settings.Read(settings.Doctor, getenv) // so do they of what cannot be read
 	findings := doctor.Run(p.ctx, doctor.Config{
 		Problems: p.problems(settings.Everything),
 		Store:    read.Store, KeyFile: read.KeyFile, MerchantID: read.MerchantID,
 		Temporal:    temporal,
 		PublicToken: read.PublicToken, PrivateToken: read.PrivateToken,
 		GatewayURL: read.GatewayURL, GatewayReportURL: read.GatewayReportURL,
-		WebhookSecret: read.WebhookSecret, PublicURL: c.PublicURL,
+		WebhookSecret: read.WebhookSecret, PublicURL: cmp.Or(c.PublicURL, getenv("COBRO_PUBLIC_URL")),
 		Queues: []string{workflows.TaskQueue, workflows.AwaitQueue}, Timeout: c.Timeout,
 	})
 	found := examined{doctor.Worst(findings), findings}
@@ -57,6 +65,34 @@ func (c *doctorCommand) Run(p *program) error {
 		return errTold
 	}
 	return err
+}
+
+// besideDev lets a running dev give what is not set. Where a setting says anything of
+// the gateway, the settings say it all.
+func besideDev(getenv func(string) string) (func(string) string, error) {
+	dev, err := settings.ReadDev(getenv)
+	if err != nil || dev == (settings.Dev{}) {
+		return getenv, err
+	}
+	isSet := func(name string) bool { return getenv(name) != "" || getenv(name+"_FILE") != "" }
+	given := map[string]string{
+		"COBRO_STORE": dev.Store, "COBRO_KEY_FILE": dev.KeyFile, "COBRO_API_KEY": dev.APIKey,
+		"COBRO_PUBLIC_URL": dev.API, "COBRO_WEBHOOK_SECRET": dev.WebhookURL[strings.LastIndex(dev.WebhookURL, "/")+1:],
+		"TEMPORAL_ADDRESS": dev.Temporal, "TEMPORAL_NAMESPACE": dev.Namespace,
+	}
+	gateway := map[string]string{
+		"COBRO_GATEWAY_URL": dev.Gateway, "COBRO_GATEWAY_REPORT_URL": dev.Gateway,
+		"COBRO_ATHM_PUBLIC_TOKEN": dev.PublicToken, "COBRO_ATHM_PRIVATE_TOKEN": dev.PrivateToken,
+	}
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(gateway)), isSet) {
+		maps.Copy(given, gateway)
+	}
+	return func(name string) string {
+		if isSet(name) {
+			return getenv(name)
+		}
+		return given[name]
+	}, nil
 }
 
 func (c *doctorCommand) print(w io.Writer, findings []doctor.Finding) error {

@@ -27,6 +27,7 @@ type Dev struct {
 	Gateway      string `json:"gateway"`
 	PublicToken  string `json:"public_token"`
 	PrivateToken string `json:"private_token"`
+	WebhookURL   string `json:"webhook_url"`
 }
 
 // ReadDev reads the data folder of a running dev: COBRO_DATA, or .cobro in the
