@@ -18,6 +18,8 @@ var (
 	runbook  = regexp.MustCompile(`docs/operations\.md#(\S+)`)
 	noSlug   = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	testName = regexp.MustCompile(`^Test\w+$`)
+	logging  = regexp.MustCompile(`\b[Ll]og(s|ged)?\b`)
+	message  = regexp.MustCompile("`([a-z]+(?: [a-z]+)+)`")
 )
 
 // anchors are those that GitHub makes of a page's headings.
@@ -101,4 +103,35 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		}
 	}
 	require.Positive(t, named, "README.md names the tests of what it promises")
+}
+
+// Whoever searches a log for what a page quotes finds it.
+func TestPagesQuoteTheLog(t *testing.T) {
+	t.Parallel()
+	var code strings.Builder
+	require.NoError(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		code.Write(text)
+		return err
+	}))
+	quoted := 0
+	for _, path := range pages(t) {
+		page, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for line := range strings.Lines(string(page)) {
+			if !logging.MatchString(line) {
+				continue
+			}
+			for _, match := range message.FindAllStringSubmatch(line, -1) {
+				if !strings.HasPrefix(match[1], "cobro ") { // a command
+					require.Contains(t, code.String(), `"`+match[1], "%s quotes a message that nothing logs", path)
+					quoted++
+				}
+			}
+		}
+	}
+	require.GreaterOrEqual(t, quoted, 4, "the search finds something")
 }

@@ -82,7 +82,7 @@ func (f *flowFuncs) OpenPayment(ctx context.Context, in workflows.ProcessPayment
 
 func (f *flowFuncs) CancelPayment(ctx context.Context, id string) (workflows.CancelOutcome, error) {
 	if f.cancel == nil {
-		f.t.Error("a payment was cancelled")
+		f.t.Error("a payment was canceled")
 		return workflows.CancelOutcome{}, flows.ErrUnavailable
 	}
 	return f.cancel(ctx, id)
@@ -305,6 +305,9 @@ func (w *world) do(method, path, body string, headers ...string) reply {
 	require.NoError(w.t, err)
 	require.NotContains(w.t, string(read), apiKey)
 	require.NotContains(w.t, string(read), webhookSecret)
+	if strings.HasSuffix(response.Header.Get("Content-Type"), "json") && method != http.MethodHead {
+		require.Equal(w.t, "\n", string(read[len(read)-1:]), "a terminal shows the prompt on a line of its own")
+	}
 	return reply{status: response.StatusCode, header: response.Header, body: string(read)}
 }
 
@@ -422,7 +425,7 @@ func requireGolden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name+".golden.json")
 	var indented bytes.Buffer
-	require.NoError(t, json.Indent(&indented, []byte(got), "", "  "), got)
+	require.NoError(t, json.Indent(&indented, []byte(strings.TrimSuffix(got, "\n")), "", "  "), got)
 	indented.WriteByte('\n')
 	if *update {
 		require.NoError(t, os.MkdirAll("testdata", 0o755))

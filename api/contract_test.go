@@ -205,6 +205,8 @@ func (c contract) checkRequest(in *openapi3filter.RequestValidationInput, body [
 // beyond are rules that no schema can say; the document has them in words.
 var beyond = []string{
 	"must equal subtotal plus tax", "debe ser igual a subtotal más tax", // two fields
+	"must not have characters that are invisible", "no debe tener caracteres invisibles", // except in emoji
+	"must not have half of a character", "no debe tener la mitad de un carácter",
 	"must not be an email address", "no debe ser un correo electrónico", // a guess
 	"must appear once", "debe aparecer una sola vez",
 	"must be nested less deeply", "debe tener menos niveles",

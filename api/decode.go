@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
@@ -154,6 +155,9 @@ func parseObject(body []byte) (object, error) {
 	if !utf8.Valid(body) || !json.Valid(body) {
 		return malformed("body", ruleObject())
 	}
+	if halfCharacter(body) {
+		return malformed("body", ruleWholeCharacters())
+	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
 	value, err := parseValue(decoder, "", maxDepth)
@@ -166,6 +170,36 @@ func parseObject(body []byte) (object, error) {
 		return malformed("body", ruleObject())
 	}
 	return object{members: members, broken: new(payment.FieldErrors)}, nil
+}
+
+// halfCharacter reports whether valid JSON has an escaped surrogate without the other
+// one, as a text that was cut in the middle of an emoji has. The decoder would put
+// another character in its place.
+func halfCharacter(body []byte) bool {
+	escaped := func(i int) rune { // -1 where no \u stands at i
+		if i+6 > len(body) || body[i] != '\\' || body[i+1] != 'u' {
+			return -1
+		}
+		code, err := strconv.ParseUint(string(body[i+2:i+6]), 16, 32)
+		if err != nil { // valid JSON has none
+			return -1
+		}
+		return rune(code)
+	}
+	for i := 0; i < len(body); i++ {
+		if body[i] != '\\' {
+			continue
+		}
+		first := escaped(i)
+		if utf16.IsSurrogate(first) {
+			if utf16.DecodeRune(first, escaped(i+6)) == utf8.RuneError {
+				return true
+			}
+			i += 6
+		}
+		i++ // over what is escaped; the digits of a code have no backslash
+	}
+	return false
 }
 
 // parseValue reads the next value of JSON that is valid: an object as a map, a

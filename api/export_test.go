@@ -22,7 +22,7 @@ var kinds = []app.Kind{
 	app.KindInternal, bodyMalformed, parameterInvalid, keyMalformed, app.KindKeyRequired, unauthorized, noRoute,
 	app.KindPaymentNotFound, methodNotAllowed, app.KindReferenceInUse, app.KindNotCancellable, app.KindNotCompleted,
 	app.KindPaymentEnded, app.KindPhoneDeclined, app.KindRefundInProgress, app.KindRefundExceeds, app.KindRefundNotFound,
-	app.KindNotificationNotFound, app.KindNotInReview, app.KindReviewContradicted, bodyTooLarge, mediaType, app.KindInvalid,
+	app.KindNotificationNotFound, app.KindNotInReview, app.KindReviewContradicted, bodyTooLarge, headersTooLarge, mediaType, app.KindInvalid,
 	app.KindKeyReused, app.KindDeclined, rateLimited, app.KindGatewayUnavailable, app.KindUnavailable,
 }
 

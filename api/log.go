@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -58,7 +59,7 @@ func (s *Server) observe(c *gin.Context) {
 // routeOf is the pattern of the request's path.
 func routeOf(c *gin.Context) string {
 	if route := c.FullPath(); route != "" {
-		return route
+		return strings.TrimSuffix(route, "/")
 	}
 	return "none"
 }

@@ -23,6 +23,7 @@ const (
 	noRoute          app.Kind = "not_found"
 	methodNotAllowed app.Kind = "method_not_allowed"
 	bodyTooLarge     app.Kind = "body_too_large"
+	headersTooLarge  app.Kind = "headers_too_large"
 	mediaType        app.Kind = "unsupported_media_type"
 	rateLimited      app.Kind = "rate_limited"
 )
@@ -47,6 +48,8 @@ func statusOf(k app.Kind) int {
 		return http.StatusConflict
 	case bodyTooLarge:
 		return http.StatusRequestEntityTooLarge
+	case headersTooLarge:
+		return http.StatusRequestHeaderFieldsTooLarge
 	case mediaType:
 		return http.StatusUnsupportedMediaType
 	case app.KindInvalid, app.KindKeyReused, app.KindDeclined:
@@ -145,5 +148,5 @@ func (s *Server) refuse(c *gin.Context, err error) {
 	if e.RetryAfter > 0 {
 		c.Header("Retry-After", strconv.FormatInt(int64(e.RetryAfter.Seconds()), 10))
 	}
-	c.Data(status, "application/problem+json", body)
+	c.Data(status, "application/problem+json", append(body, '\n'))
 }

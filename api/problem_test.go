@@ -71,6 +71,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/v1/payments/" + id + "/", 404, "not_found", ""},
 		{"GET", "/v1/payments/" + id + "/cancel/now", 404, "not_found", ""},
 		{"GET", "/healthz", 404, "not_found", ""},
+		{"GET", "/nowhere?reference=" + strings.Repeat("x", 33<<10), 431, "headers_too_large", ""},
 		{"DELETE", "/v1/payments", 405, "method_not_allowed", "POST, GET"},
 		{"GET", "/v1/payments/" + id + "/cancel", 405, "method_not_allowed", "POST"},
 		{"POST", "/v1/payments/" + id + "/phone-number", 405, "method_not_allowed", "PUT"},

@@ -163,7 +163,7 @@ func answerPage[T any](c *gin.Context, name string, page app.Page[T]) error {
 	if err != nil {
 		return fmt.Errorf("encode the cursor: %w", err)
 	}
-	c.Data(http.StatusOK, "application/json", fmt.Appendf(nil, `{%q:%s,"next_cursor":%s}`, name, items, next))
+	c.Data(http.StatusOK, "application/json", fmt.Appendf(nil, "{%q:%s,\"next_cursor\":%s}\n", name, items, next))
 	return nil
 }
 
@@ -181,7 +181,7 @@ func answer(c *gin.Context, status int, value any) error {
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	c.Data(status, "application/json", body)
+	c.Data(status, "application/json", append(body, '\n')) // for people who read it in a terminal
 	return nil
 }
 

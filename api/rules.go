@@ -5,17 +5,18 @@ import "github.com/cobropay/cobro/payment"
 // What JSON and query strings must be. The rules of values are the payment
 // package's; internal/catalog has the texts of both.
 
-func ruleRequired() payment.Rule     { return payment.Rule{Code: "required"} }
-func ruleText() payment.Rule         { return payment.Rule{Code: "string"} }
-func ruleAmount() payment.Rule       { return payment.Rule{Code: "amount"} }
-func ruleRefundAmount() payment.Rule { return payment.Rule{Code: "refund_amount"} }
-func ruleWhole() payment.Rule        { return payment.Rule{Code: "whole_number"} }
-func ruleList() payment.Rule         { return payment.Rule{Code: "list_of_objects"} }
-func rulePhone() payment.Rule        { return payment.Rule{Code: payment.RulePhoneNumber} }
-func ruleUnknown() payment.Rule      { return payment.Rule{Code: "known_field"} }
-func ruleObject() payment.Rule       { return payment.Rule{Code: "json_object"} }
-func ruleOnce() payment.Rule         { return payment.Rule{Code: "once"} }
-func ruleDepth() payment.Rule        { return payment.Rule{Code: "nested_less_deeply"} }
+func ruleRequired() payment.Rule        { return payment.Rule{Code: "required"} }
+func ruleText() payment.Rule            { return payment.Rule{Code: "string"} }
+func ruleAmount() payment.Rule          { return payment.Rule{Code: "amount"} }
+func ruleRefundAmount() payment.Rule    { return payment.Rule{Code: "refund_amount"} }
+func ruleWhole() payment.Rule           { return payment.Rule{Code: "whole_number"} }
+func ruleList() payment.Rule            { return payment.Rule{Code: "list_of_objects"} }
+func rulePhone() payment.Rule           { return payment.Rule{Code: payment.RulePhoneNumber} }
+func ruleUnknown() payment.Rule         { return payment.Rule{Code: "known_field"} }
+func ruleObject() payment.Rule          { return payment.Rule{Code: "json_object"} }
+func ruleWholeCharacters() payment.Rule { return payment.Rule{Code: "whole_characters"} }
+func ruleOnce() payment.Rule            { return payment.Rule{Code: "once"} }
+func ruleDepth() payment.Rule           { return payment.Rule{Code: "nested_less_deeply"} }
 
 func ruleBytes(most int64) payment.Rule {
 	return payment.Rule{Code: "bytes_at_most", Args: []any{most}}

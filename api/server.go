@@ -92,7 +92,7 @@ func (s *Server) routes() http.Handler {
 	e.HandleMethodNotAllowed = true
 	e.RedirectTrailingSlash = false // a redirect would drop the body of a POST
 	e.ForwardedByClientIP = false   // anybody can write X-Forwarded-For
-	e.Use(s.observe, s.recover)
+	e.Use(s.observe, s.recover, s.boundHeaders)
 	e.NoRoute(s.handle(func(*gin.Context) error { return &app.Error{Kind: noRoute} }))
 	e.NoMethod(s.handle(func(*gin.Context) error { return &app.Error{Kind: methodNotAllowed} }))
 
@@ -118,7 +118,25 @@ func (s *Server) routes() http.Handler {
 
 	e.GET("/openapi.yaml", s.serveReference)
 	e.POST("/webhooks/athmovil/:secret", s.handle(s.receiveWebhook))
+	e.POST("/webhooks/athmovil/:secret/", s.handle(s.receiveWebhook)) // as it may have been pasted into the app
 	return e
+}
+
+// maxHeaders is the most bytes that the address and the headers of a request may
+// have. What net/http itself refuses, it answers without a problem document.
+const maxHeaders = 32 << 10
+
+// boundHeaders refuses a request whose address and headers are too long.
+func (s *Server) boundHeaders(c *gin.Context) {
+	size := len(c.Request.RequestURI)
+	for name, values := range c.Request.Header {
+		for _, value := range values {
+			size += len(name) + len(": ") + len(value) + len("\r\n")
+		}
+	}
+	if size > maxHeaders {
+		s.refuse(c, &app.Error{Kind: headersTooLarge})
+	}
 }
 
 // handle lets a handler return the error that it refuses with.

@@ -188,7 +188,7 @@ func TestWrongWebhookSecrets(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{
 		"/webhooks/athmovil/wrong", "/webhooks/athmovil/" + webhookSecret + "x", "/webhooks/athmovil/" + webhookSecret[1:],
-		webhookPath + "/", "/webhooks/athmovil/", "/webhooks/other/" + webhookSecret,
+		webhookPath + "//", webhookPath + "/x", "/webhooks/athmovil/", "/webhooks/other/" + webhookSecret,
 	} {
 		w.requireProblem(w.do("POST", path, `{}`), 404, "not_found")
 	}
@@ -207,6 +207,9 @@ func TestWrongWebhookSecrets(t *testing.T) {
 	require.Equal(t, 13, limited, "10 guesses, 3 of them above")
 	require.Equal(t, http.StatusOK, w.do("POST", webhookPath, wire(t, "webhook.simulated.json")).status, "the right secret is never limited")
 	require.Len(t, w.events(""), 1)
+	require.Equal(t, http.StatusOK, w.do("POST", webhookPath+"/", wire(t, "webhook.refund.old.json")).status, "a slash at the end is no other address")
+	require.Len(t, w.events(""), 2)
+	require.NotContains(t, w.logs.String(), `:secret/"`)
 }
 
 // broken is a store whose writes fail.

@@ -19,6 +19,7 @@ const (
 	RuleTextBetween       RuleCode = "text_between"       // the least and the most printable characters
 	RuleCharactersBetween RuleCode = "characters_between" // the least and the most characters of any kind
 	RulePhoneNumber       RuleCode = "phone_number"
+	RuleVisible           RuleCode = "visible"         // nothing that is invisible or changes the order of others
 	RuleNotPersonal       RuleCode = "not_personal"    // neither an email address nor a phone number
 	RuleItemsAtMost       RuleCode = "items_at_most"   // lines
 	RuleOneOf             RuleCode = "one_of"          // the names, as one text

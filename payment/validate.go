@@ -45,6 +45,9 @@ func ValidateRefund(amount *money.Amount, message string) error {
 	if !fits(message, MaxRefundMessage) {
 		errs = append(errs, FieldError{Field: "message", Rule: atMost(MaxRefundMessage)})
 	}
+	if deceives(message) {
+		errs = append(errs, FieldError{Field: "message", Rule: Rule{Code: RuleVisible}})
+	}
 	if len(errs) == 0 {
 		return nil
 	}
@@ -88,7 +91,15 @@ func (r Request) Validate(minExpiresIn time.Duration) error {
 			errs = append(errs, FieldError{Field: field, Rule: rule})
 		}
 	}
-	shown, itemText := between("0.00", MaxTotal()), atMost(MaxItemText)
+	text := func(value, field string, least, most int) {
+		length := atMost(most)
+		if least > 0 {
+			length = Rule{Code: RuleTextBetween, Args: []any{least, most}}
+		}
+		broken(fits(value, most) && len(value) >= least, field, length)
+		broken(!deceives(value), field, Rule{Code: RuleVisible})
+	}
+	shown := between("0.00", MaxTotal())
 	broken(r.Total.Cmp(MinTotal()) >= 0 && r.Total.Cmp(MaxTotal()) <= 0,
 		"total", between(MinTotal(), MaxTotal()))
 	broken(bounded(r.Subtotal), "subtotal", shown)
@@ -97,18 +108,18 @@ func (r Request) Validate(minExpiresIn time.Duration) error {
 		"total", Rule{Code: RuleSubtotalPlusTax})
 	broken(r.PhoneNumber == "" || IsPhoneNumber(string(r.PhoneNumber)),
 		"phone_number", Rule{Code: RulePhoneNumber})
-	broken(fits(string(r.Metadata1), MaxMetadata), "metadata1", atMost(MaxMetadata))
-	broken(fits(string(r.Metadata2), MaxMetadata), "metadata2", atMost(MaxMetadata))
-	broken(fits(r.Reference, MaxReference), "reference", atMost(MaxReference))
+	text(string(r.Metadata1), "metadata1", 0, MaxMetadata)
+	text(string(r.Metadata2), "metadata2", 0, MaxMetadata)
+	text(r.Reference, "reference", 0, MaxReference)
 	broken(!personal(r.Reference), "reference", Rule{Code: RuleNotPersonal})
 	broken(r.ExpiresIn >= minExpiresIn && r.ExpiresIn <= MaxExpiresIn,
 		"expires_in", Rule{Code: RuleSecondsBetween, Args: []any{int(minExpiresIn.Seconds()), int(MaxExpiresIn.Seconds())}})
 	broken(len(r.Items) <= MaxItems, "items", Rule{Code: RuleItemsAtMost, Args: []any{MaxItems}})
 	for i, item := range r.Items {
 		at := fmt.Sprintf("items[%d].", i)
-		broken(item.Name != "" && fits(string(item.Name), MaxItemText), at+"name", Rule{Code: RuleTextBetween, Args: []any{1, MaxItemText}})
-		broken(fits(string(item.Description), MaxItemText), at+"description", itemText)
-		broken(fits(string(item.Metadata), MaxItemText), at+"metadata", itemText)
+		text(string(item.Name), at+"name", 1, MaxItemText)
+		text(string(item.Description), at+"description", 0, MaxItemText)
+		text(string(item.Metadata), at+"metadata", 0, MaxItemText)
 		broken(item.Quantity >= 1 && item.Quantity <= maxQuantity, at+"quantity", between(1, maxQuantity))
 		broken(bounded(&item.Price), at+"price", shown)
 		broken(bounded(item.Tax), at+"tax", shown)
@@ -141,14 +152,38 @@ func bounded(amount *money.Amount) bool {
 
 // fits reports whether text is printable UTF-8 of at most limit characters.
 func fits(text string, limit int) bool {
-	if !utf8.ValidString(text) || utf8.RuneCountInString(text) > limit {
-		return false
+	return utf8.ValidString(text) && utf8.RuneCountInString(text) <= limit && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
+// Parts of an emoji that cannot be seen: what joins two into one, and what asks for
+// the colored form.
+const (
+	emojiJoiner = '\u200d'
+	emojiForm   = '\ufe0f'
+)
+
+// deceives reports whether a text is not what people see of it: whether it has a
+// character that is invisible or changes the order of others.
+func deceives(text string) bool {
+	runes := []rune(text)
+	symbol := func(i int, also ...*unicode.RangeTable) bool {
+		return i >= 0 && i < len(runes) && unicode.In(runes[i], append(also, unicode.S)...)
 	}
-	return !strings.ContainsFunc(text, unicode.IsControl)
+	for i, r := range runes {
+		switch {
+		case r == emojiForm && symbol(i-1):
+		case r == emojiJoiner && symbol(i-1, unicode.Variation_Selector) && symbol(i+1):
+		case r == '\u2800', // a Braille cell without a dot
+			unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector):
+			return true
+		}
+	}
+	return false
 }
 
 // personal reports whether a reference looks like an e-mail address or a phone
-// number: ten digits, or eleven with a leading 1, in a phone's punctuation.
+// number: ten digits, or eleven with a leading 1, in a phone's punctuation. Without
+// any it is an order number.
 func personal(reference string) bool {
 	if at := strings.IndexByte(reference, '@'); at > 0 && strings.Contains(reference[at:], ".") {
 		return true
@@ -161,6 +196,9 @@ func personal(reference string) bool {
 		case !strings.ContainsRune("+-(). ", r):
 			return false
 		}
+	}
+	if digits == len(reference) {
+		return false
 	}
 	return digits == 10 || digits == 11 && strings.HasPrefix(strings.TrimLeft(reference, "+( "), "1")
 }

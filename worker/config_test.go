@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/time/rate"
 
 	"github.com/cobropay/cobro/activities"
 	"github.com/cobropay/cobro/payment"
@@ -47,7 +46,7 @@ func TestConfigFromEnv(t *testing.T) {
 	require.Equal(t, 8*time.Second, cfg.StopTimeout)
 	require.Equal(t, 9*time.Second, cfg.PollFirst)
 	require.Equal(t, 11*time.Second, cfg.PollMost)
-	require.True(t, cfg.CallsPerSecond == rate.Limit(10)) //nolint:testifylint // a whole number is exact
+	require.Equal(t, 10, cfg.CallsPerSecond)
 	require.Equal(t, "127.0.0.1:3", cfg.TemporalAddress)
 	require.Equal(t, "payments", cfg.TemporalNamespace)
 	require.Equal(t, "127.0.0.1:4", cfg.OpsListen)

@@ -58,7 +58,7 @@ type Config struct {
 	CallTimeout time.Duration
 	// CallsPerSecond is the most calls to ATH Móvil that this process makes in a
 	// second. Zero means no limit.
-	CallsPerSecond rate.Limit
+	CallsPerSecond int
 	// PollFirst is the pause between the first looks at an open ticket. It grows to
 	// PollMost while nothing happens. Zero means 1 second, and 5 seconds for
 	// PollMost.
@@ -125,7 +125,7 @@ func fromRunner(c runner.Config) Config {
 		Payments: c.Payments, PublicToken: c.Gateway.PublicToken, PrivateToken: c.Gateway.PrivateToken,
 		TemporalAddress: c.Temporal.Address, TemporalNamespace: c.Temporal.Namespace,
 		GatewayURL: c.Gateway.BaseURL, GatewayReportURL: c.Gateway.ReportBaseURL, CallTimeout: c.Gateway.Timeout,
-		CallsPerSecond: c.Gateway.CallsPerSecond, PollFirst: c.PollFirst, PollMost: c.PollMost, ReconcileAt: c.ReconcileAt,
+		CallsPerSecond: int(c.Gateway.CallsPerSecond), PollFirst: c.PollFirst, PollMost: c.PollMost, ReconcileAt: c.ReconcileAt,
 		StartTimeout: c.StartTimeout, Endpoints: c.Endpoints, StopTimeout: c.StopTimeout,
 		OpsListen: c.OpsListen, Logger: c.Logger, Now: c.Now, Started: c.Started,
 		environment: c,
@@ -139,7 +139,7 @@ func (c *Config) runner() runner.Config {
 	r.Payments, r.Gateway.PublicToken, r.Gateway.PrivateToken = c.Payments, c.PublicToken, c.PrivateToken
 	r.Temporal.Address, r.Temporal.Namespace = c.TemporalAddress, c.TemporalNamespace
 	r.Gateway.BaseURL, r.Gateway.ReportBaseURL, r.Gateway.Timeout = c.GatewayURL, c.GatewayReportURL, c.CallTimeout
-	r.Gateway.CallsPerSecond, r.ReconcileAt = c.CallsPerSecond, c.ReconcileAt
+	r.Gateway.CallsPerSecond, r.ReconcileAt = rate.Limit(c.CallsPerSecond), c.ReconcileAt
 	r.PollFirst, r.PollMost = c.PollFirst, c.PollMost
 	r.StartTimeout, r.Endpoints, r.StopTimeout = c.StartTimeout, c.Endpoints, c.StopTimeout
 	r.OpsListen, r.Logger, r.Now, r.Started = c.OpsListen, c.Logger, c.Now, c.Started

@@ -30,7 +30,7 @@
 //	what meets what                              outcome
 //	-------------------------------------------  ------------------------------------------------------
 //	a confirmation meets the deadline            the look at the deadline decides: CONFIRM is authorized,
-//	                                             OPEN is cancelled at the gateway and looked at again
+//	                                             OPEN is canceled at the gateway and looked at again
 //	a confirmation overtakes that cancellation   it is authorized: the look after the cancellation says so
 //	the merchant's cancel meets a confirmation   the cancel wins until Authorize is scheduled; after that
 //	                                             it is answered with Authorize's outcome

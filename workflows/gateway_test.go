@@ -166,7 +166,7 @@ func perform[T any](ctx context.Context, g *fakeGateway, name string, do func() 
 	return none, sdk.ErrResultPending
 }
 
-// complete answers a call. One whose activity was cancelled is dropped by the
+// complete answers a call. One whose activity was canceled is dropped by the
 // environment.
 func (g *fakeGateway) complete(token []byte, result any, err error) {
 	if err != nil {

@@ -62,7 +62,7 @@ type process struct {
 
 	waited         time.Duration // see TicketOutcome
 	settled        bool          // the ticket's row, or the failure's, is written
-	workflowErr    func() error  // of the workflow's own context: not nil once it is cancelled
+	workflowErr    func() error  // of the workflow's own context: not nil once it is canceled
 	cancelAsked    bool          // before any Authorize was scheduled
 	cancelAccepted bool          // the gateway took the merchant's cancel before the deadline
 	authorizing    bool          // from the first Authorize on, a cancel only learns its outcome
@@ -206,7 +206,7 @@ func (p *process) awaitDecision(ctx workflow.Context) error {
 	// Workers may have been away until after the deadline; then there is nothing
 	// to wait for, and the payment is closed at once.
 	left := max(0, p.payment.ExpiresAt.Sub(workflow.Now(ctx)))
-	// This timer is not cancelled when the customer decides: that would be one
+	// This timer is not canceled when the customer decides: that would be one
 	// more event in every history, and the payment ends long before it fires.
 	deadline := workflow.NewTimer(ctx, left)
 	p.watchGrace(ctx, deadline)

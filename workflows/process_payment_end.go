@@ -58,7 +58,7 @@ func (p *process) upsert(ctx workflow.Context, updates ...temporal.SearchAttribu
 
 // awaitDetails waits a moment for an event that says who paid.
 func (p *process) awaitDetails(ctx workflow.Context) error {
-	// Not cancelled when the event comes, like the deadline's timer.
+	// Not canceled when the event comes, like the deadline's timer.
 	enough := workflow.NewTimer(ctx, p.timing.Details)
 	for over := false; !over; {
 		p.drain()

@@ -946,7 +946,7 @@ func TestReceivers(t *testing.T) {
 		require.Contains(t, string(s.delivery(payment.EventCompleted, "panics").LastError), "the receiver panicked: out of paper")
 	})
 
-	t.Run("one whose own workflow was cancelled", func(t *testing.T) {
+	t.Run("one whose own workflow was canceled", func(t *testing.T) {
 		t.Parallel()
 		s := newFixture(t)
 		calls := 0

@@ -275,7 +275,7 @@ func TestRefund(t *testing.T) {
 			want: done,
 		},
 		{
-			name: "the workflow is cancelled, and does not hear it",
+			name: "the workflow is canceled, and does not hear it",
 			script: func(s *fixture) {
 				s.gateway.script(refund, answer{after: 10 * time.Second})
 				s.at(5*time.Second, s.env.CancelWorkflow)

@@ -81,7 +81,7 @@ func TestReviewOfAPayment(t *testing.T) {
 			also: byPerson(payment.VerdictNotExecuted),
 		},
 		{
-			name: "not executed, and the ticket is still open: it is cancelled first",
+			name: "not executed, and the ticket is still open: it is canceled first",
 			script: func(s *fixture) {
 				s.gateway.script(activity.CancelTicket.Name(), answer{err: unavailable()})
 				s.at(time.Minute, func() { s.gateway.becomes("PAUSED") })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +24,7 @@ func (*doctorCommand) Help() string {
 	return "Checks settings, key ring, database, Temporal, the gateway and its tokens, the webhook's address and the clock, and says " +
 		"of each what was seen and what to do. It moves no money. To the webhook's address it sends the event of the test button " +
 		"of the ATH Business app, always the same one, which is stored once and touches no payment; nothing else is changed. " +
-		"Run it with the variables of both api and worker. Ends with code 1 where a check fails."
+		"Run it with the variables of both api and worker, or in the folder of a running dev. Ends with code 1 where a check fails."
 }
 
 // examined is what the command prints as JSON.
@@ -33,26 +34,23 @@ type examined struct {
 }
 
 func (c *doctorCommand) Run(p *program) error {
+	getenv, err := besideDev(p.settings.getenv)
+	if err != nil {
+		return err
+	}
+	p.settings.getenv, p.getenv = getenv, settings.Files(getenv)
 	temporal, err := temporalclient.LoadOptions(p.getenv)
 	if err != nil {
 		temporal = temporalclient.Options{} // the problems of the settings say so
 	}
-	read, _ := settings.Read(settings.Doctor, p.settings.getenv) // so do they of what cannot be read
-	problems := p.problems(settings.Everything)
-	dev, err := settings.ReadDev(p.settings.getenv)
-	if err == nil {
-		err = read.CallGatewayOf(dev)
-	}
-	if err != nil {
-		return err
-	}
+	read, _ := settings.Read(settings.Doctor, getenv) // so do they of what cannot be read
 	findings := doctor.Run(p.ctx, doctor.Config{
-		Problems: problems,
+		Problems: p.problems(settings.Everything),
 		Store:    read.Store, KeyFile: read.KeyFile, MerchantID: read.MerchantID,
 		Temporal:    temporal,
 		PublicToken: read.PublicToken, PrivateToken: read.PrivateToken,
 		GatewayURL: read.GatewayURL, GatewayReportURL: read.GatewayReportURL,
-		WebhookSecret: read.WebhookSecret, PublicURL: c.PublicURL,
+		WebhookSecret: read.WebhookSecret, PublicURL: cmp.Or(c.PublicURL, getenv("COBRO_PUBLIC_URL")),
 		Queues: []string{workflows.TaskQueue}, Timeout: c.Timeout,
 	})
 	found := examined{doctor.Worst(findings), findings}
@@ -65,6 +63,32 @@ func (c *doctorCommand) Run(p *program) error {
 		return errTold
 	}
 	return err
+}
+
+// besideDev lets a running dev give what is not set.
+func besideDev(getenv func(string) string) (func(string) string, error) {
+	dev, err := settings.ReadDev(getenv)
+	if err != nil || dev == (settings.Dev{}) {
+		return getenv, err
+	}
+	read, _ := settings.Read(settings.Doctor, getenv) // what cannot be read is reported later
+	if err := read.CallGatewayOf(dev); err != nil {
+		return nil, err
+	}
+	isSet := func(name string) bool { return getenv(name) != "" || getenv(name+"_FILE") != "" }
+	given := map[string]string{
+		"COBRO_STORE": dev.Store, "COBRO_KEY_FILE": dev.KeyFile, "COBRO_API_KEY": dev.APIKey,
+		"COBRO_PUBLIC_URL": dev.API, "COBRO_WEBHOOK_SECRET": dev.WebhookURL[strings.LastIndex(dev.WebhookURL, "/")+1:],
+		"COBRO_GATEWAY_URL": read.GatewayURL, "COBRO_GATEWAY_REPORT_URL": read.GatewayReportURL,
+		"COBRO_ATHM_PUBLIC_TOKEN": read.PublicToken, "COBRO_ATHM_PRIVATE_TOKEN": read.PrivateToken.Reveal(),
+		"TEMPORAL_ADDRESS": dev.Temporal, "TEMPORAL_NAMESPACE": dev.Namespace,
+	}
+	return func(name string) string {
+		if isSet(name) {
+			return getenv(name)
+		}
+		return given[name]
+	}, nil
 }
 
 func (c *doctorCommand) print(w io.Writer, findings []doctor.Finding) error {

@@ -52,6 +52,26 @@ func TestDoctorFindsAWholeInstallationWell(t *testing.T) {
 	require.Contains(t, stdout, "ATH Móvil takes both")
 }
 
+// Whoever tries Cobro has set nothing.
+func TestDoctorTakesWhatARunningDevSays(t *testing.T) {
+	t.Parallel()
+	env := installation(t, &frontend{})
+	data := t.TempDir()
+	addresses, err := json.Marshal(map[string]string{
+		"store": env["COBRO_STORE"], "key_file": env["COBRO_KEY_FILE"], "temporal": env["TEMPORAL_ADDRESS"], "namespace": "default",
+		"api": env["COBRO_PUBLIC_URL"], "api_key": apiKey, "webhook_url": env["COBRO_PUBLIC_URL"] + "/webhooks/athmovil/" + webhookSecret,
+		"gateway": env["COBRO_GATEWAY_URL"], "gateway_control": "http://127.0.0.1:1",
+		"public_token": athmovilsim.DefaultPublicToken, "private_token": athmovilsim.DefaultPrivateToken,
+	})
+	require.NoError(t, err)
+	write(t, filepath.Join(data, "addresses.json"), string(addresses), 0o600)
+	code, found := examine(t, map[string]string{"COBRO_DATA": data, "TEMPORAL_CONFIG_FILE": env["TEMPORAL_CONFIG_FILE"]})
+	require.Zero(t, code, found)
+	for check, f := range found {
+		require.NotEqual(t, doctor.Skipped, f.Status, "%s: %s", check, f.Saw)
+	}
+}
+
 func TestDoctorOnBrokenInstallations(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,9 +12,8 @@ import (
 	"time"
 
 	"github.com/cobropay/cobro/internal/djangoathm"
-	"github.com/cobropay/cobro/internal/seal"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/internal/store"
-	"github.com/cobropay/cobro/worker"
 )
 
 type importCommand struct {
@@ -23,13 +21,14 @@ type importCommand struct {
 }
 
 type importDjangoAthm struct {
-	Files      []string `arg:"" name:"file" help:"What manage.py dumpdata django_athm wrote, CSV files of the tables, or a folder of them."`
-	Store      string   `env:"COBRO_STORE" help:"${COBRO_STORE_help}"`
-	KeyFile    string   `env:"COBRO_KEY_FILE" help:"${COBRO_KEY_FILE_help}"`
-	MerchantID string   `default:"${COBRO_MERCHANT_ID_default}" env:"COBRO_MERCHANT_ID" help:"${COBRO_MERCHANT_ID_help}"`
-	TimeZone   string   `help:"TIME_ZONE of the Django settings, such as America/Puerto_Rico; UTC if not given."`
-	DryRun     bool     `help:"Write nothing, and print what would be imported."`
-	JSON       bool     `name:"json" help:"Print JSON instead of a table."`
+	Files       []string `arg:"" name:"file" help:"What manage.py dumpdata django_athm wrote, CSV files of the tables, or a folder of them."`
+	Store       string   `env:"COBRO_STORE" help:"${COBRO_STORE_help}"`
+	KeyFile     string   `env:"COBRO_KEY_FILE" help:"${COBRO_KEY_FILE_help}"`
+	MerchantID  string   `default:"${COBRO_MERCHANT_ID_default}" env:"COBRO_MERCHANT_ID" help:"${COBRO_MERCHANT_ID_help}"`
+	TimeZone    string   `help:"TIME_ZONE of the Django settings, such as America/Puerto_Rico; UTC if not given."`
+	AcceptTimes bool     `help:"Import even if most payments seem to be completed more than an hour before or after they were made."`
+	DryRun      bool     `help:"Write nothing, and print what would be imported."`
+	JSON        bool     `name:"json" help:"Print JSON instead of a table."`
 }
 
 func (*importDjangoAthm) Help() string {
@@ -78,15 +77,16 @@ func (c *importDjangoAthm) Run(p *program) error {
 		return err
 	}
 	// What is imported under wrong times is never changed again.
-	if skewed := skew(dump); skewed != "" && c.TimeZone == "" {
-		return errors.New(skewed + ": nothing was written; give --time-zone the TIME_ZONE of the Django settings")
+	if skewed := skew(dump); skewed != "" && !c.AcceptTimes && !c.DryRun {
+		return errors.New(skewed + ": nothing was written; give --time-zone the TIME_ZONE of the Django settings, " +
+			"or --accept-times where these are the times")
 	}
-	db, err := c.open(p)
+	opened, _, err := p.open(opening{of: settings.Import})
 	if err != nil {
 		return err
 	}
-	out, err := c.write(p.ctx, db, dump)
-	if err := errors.Join(err, db.Close()); err != nil {
+	out, err := c.write(p.ctx, opened.Store, dump)
+	if err := errors.Join(err, opened.Close()); err != nil {
 		return err
 	}
 	if err := c.print(p.stdout, out); err != nil {
@@ -148,24 +148,6 @@ func (c *importDjangoAthm) names() ([]string, error) {
 	return names, nil
 }
 
-func (c *importDjangoAthm) open(p *program) (*store.Store, error) {
-	if c.Store == "" || c.KeyFile == "" {
-		cfg, err := worker.ConfigFromEnv(p.settings.getenv)
-		if err != nil {
-			return nil, err
-		}
-		c.Store, c.KeyFile = cmp.Or(c.Store, cfg.Store), cmp.Or(c.KeyFile, cfg.KeyFile)
-	}
-	if c.Store == "" || c.KeyFile == "" {
-		return nil, errors.New("no database or key ring: set COBRO_STORE and COBRO_KEY_FILE, or start dev in this folder")
-	}
-	ring, err := seal.Load(c.KeyFile)
-	if err != nil {
-		return nil, err
-	}
-	return store.Open(p.ctx, store.Config{DSN: c.Store, Sealer: ring, Logger: p.logger})
-}
-
 // imports is what the store is given of a dump.
 func (c *importDjangoAthm) imports(dump djangoathm.Dump) ([]store.Import, []store.CustomerImport) {
 	sales := make([]store.Import, len(dump.Sales))
@@ -182,18 +164,19 @@ func (c *importDjangoAthm) imports(dump djangoathm.Dump) ([]store.Import, []stor
 	return sales, customers
 }
 
-// bringIn imports one payment after another: an import that is interrupted is
-// finished by the next one.
+// bringIn imports one thing after another: an import that is interrupted is finished
+// by the next one. Customers come first, since their payments tell of them too and
+// would leave nothing to import.
 func bringIn(ctx context.Context, db *store.Store, sales []store.Import, customers []store.CustomerImport) ([]store.Imported, []store.ImportOutcome, error) {
 	done, kept := make([]store.Imported, len(sales)), make([]store.ImportOutcome, len(customers))
 	var err error
-	for i, sale := range sales {
-		if done[i], err = db.Import(ctx, sale); err != nil {
+	for i, customer := range customers {
+		if kept[i], err = db.ImportCustomer(ctx, customer); err != nil {
 			return nil, nil, err
 		}
 	}
-	for i, customer := range customers {
-		if kept[i], err = db.ImportCustomer(ctx, customer); err != nil {
+	for i, sale := range sales {
+		if done[i], err = db.Import(ctx, sale); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -355,7 +338,7 @@ func (out *imported) hint(dump djangoathm.Dump) {
 			"cobro reconcile --from <its day> shows the latter as missing_here.")
 	}
 	if skewed := skew(dump); skewed != "" {
-		out.Hints = append(out.Hints, skewed+": is --time-zone the TIME_ZONE of the Django settings?")
+		out.Hints = append(out.Hints, skewed+": is --time-zone the TIME_ZONE of the Django settings? The import asks for --accept-times.")
 	}
 	if slices.ContainsFunc(out.Rows, func(r importedRow) bool { return r.What == "contradicting" }) {
 		out.Hints = append(out.Hints, "What contradicts Cobro's books is not written. ATH Móvil decides who is right: look the payment up in the ATH Business app.")

@@ -63,7 +63,7 @@ func TestDjangoAthmIsImportedOnce(t *testing.T) {
 
 	first := tables{
 		djangoathm.Payments: {Rows: 6, Imported: 6}, djangoathm.Refunds: {Rows: 3, Imported: 3},
-		djangoathm.Clients: {Rows: 3, AlreadyThere: 3}, // their payments have told of them
+		djangoathm.Clients: {Rows: 3, Imported: 3},
 	}
 	again := tables{
 		djangoathm.Payments: {Rows: 6, AlreadyThere: 6}, djangoathm.Refunds: {Rows: 3, AlreadyThere: 3}, djangoathm.Clients: {Rows: 3, AlreadyThere: 3},
@@ -155,7 +155,7 @@ func TestAMessyImportListsWhatItLeavesOut(t *testing.T) {
 	require.Equal(t, tables{
 		djangoathm.Payments: {Rows: 14, Imported: 7, Unfinished: 2, Unreadable: 5},
 		djangoathm.Refunds:  {Rows: 8, Imported: 3, Contradicting: 1, Unreadable: 4},
-		djangoathm.Clients:  {Rows: 4, AlreadyThere: 3, Unreadable: 1},
+		djangoathm.Clients:  {Rows: 4, Imported: 3, Unreadable: 1},
 	}, out.Tables)
 	require.Len(t, out.Rows, 2+1+1+10)
 
@@ -219,12 +219,18 @@ func TestImportRefusesTimesThatMakeNoSense(t *testing.T) {
 		"2026-02-14T09:02:53Z", "2026-02-14T13:02:53Z").Replace(string(content))
 	require.NoError(t, os.WriteFile(local, []byte(text), 0o600))
 
-	code, _, stderr := cobro(t, env, "import", "django-athm", local)
-	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "3 of 4 payments")
-	require.Contains(t, stderr, "nothing was written; give --time-zone")
+	for _, args := range [][]string{nil, {"--time-zone", "UTC"}, {"--time-zone", "Asia/Tokyo"}} {
+		code, _, stderr := cobro(t, env, append([]string{"import", "django-athm", local}, args...)...)
+		require.Equal(t, 1, code, args)
+		require.Contains(t, stderr, " of 4 payments", args)
+		require.Contains(t, stderr, "nothing was written; give --time-zone", args)
+	}
+	none, _, err := opened(t, env).Payments(t.Context(), ledger.PaymentFilter{})
+	require.NoError(t, err)
+	require.Empty(t, none)
 	out := importing(t, env, 0, "--time-zone", "UTC", "--dry-run", local)
-	require.Contains(t, out.Hints[0], "3 of 4 payments", "who says so is believed")
+	require.Contains(t, out.Hints[0], "3 of 4 payments")
+	importing(t, newInstallation(t), 0, "--time-zone", "UTC", "--accept-times", local)
 	importing(t, env, 0, "--time-zone", "America/Puerto_Rico", local)
 	found, _, err := opened(t, env).Payments(t.Context(), ledger.PaymentFilter{Metadata1: "orden 1041"})
 	require.NoError(t, err)

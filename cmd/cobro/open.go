@@ -15,23 +15,36 @@ import (
 	"github.com/cobropay/cobro/internal/process"
 	"github.com/cobropay/cobro/internal/runner"
 	"github.com/cobropay/cobro/internal/settings"
-	"github.com/cobropay/cobro/internal/tracing"
 	"github.com/cobropay/cobro/payment"
 )
 
-// opening is what a command needs besides the store.
-type opening struct{ temporal, gateway bool }
+// opening is whose settings a command reads, and what it needs besides the store.
+type opening struct {
+	of                settings.Program
+	temporal, gateway bool
+}
 
 // onlyReads is the Temporal of a command that only reads: nothing asks for it.
 type onlyReads struct{ app.Flows }
 
-// withApp opens the store, and what else a command needs, and closes them after
-// the command has used them.
+// open opens the store, and what else a command needs. The caller closes it.
+func (p *program) open(needs opening) (*process.Process, runner.Config, error) {
+	cfg, err := runner.ConfigFor(needs.of, p.settings.getenv)
+	if err != nil {
+		return nil, cfg, err
+	}
+	cfg.Logger, cfg.StoreOnly = p.logger, !needs.temporal
+	opener, err := process.Open(p.ctx, cfg.Config)
+	return opener, cfg, err
+}
+
+// withApp lets a command use what it needs, and closes it then.
 func (p *program) withApp(needs opening, use func(*app.App) error) (err error) {
-	cfg, err := runner.ConfigFromEnv(p.settings.getenv)
+	opener, cfg, err := p.open(needs)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, opener.Close()) }()
 	if needs.gateway && cfg.Gateway.PublicToken == "" {
 		return errors.New("no public token: set COBRO_ATHM_PUBLIC_TOKEN")
 	}
@@ -43,20 +56,10 @@ func (p *program) withApp(needs opening, use func(*app.App) error) (err error) {
 			return err
 		}
 	}
-	read, wrong := settings.Read(settings.API, p.settings.getenv)
-	if err := settings.Join(wrong); err != nil && needs.temporal {
-		return err
-	}
-	cfg.Logger, cfg.StoreOnly = p.logger, !needs.temporal
-	cfg.Tracing = tracing.Options{} // a command makes no spans
-	opener, err := process.Open(p.ctx, cfg.Config)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, opener.Close()) }()
+	read, _ := settings.Read(needs.of, p.settings.getenv) // open has found no problem
 	config := app.Config{
 		Store: opener.Store, Flows: onlyReads{}, Fingerprint: opener.Ring.Digest, Timing: read.Timing,
-		MerchantID: read.MerchantID,
+		MerchantID: settings.DefaultMerchantID, // of ids that no command makes
 	}
 	if needs.temporal {
 		config.Flows = flows.New(opener.Temporal)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cobropay/cobro/internal/app"
 	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -22,7 +23,7 @@ type receiverListCommand struct {
 }
 
 func (c *receiverListCommand) Run(p *program) error {
-	return p.withApp(opening{}, func(a *app.App) error {
+	return p.withApp(opening{of: settings.Deliveries}, func(a *app.App) error {
 		receivers, err := a.Receivers(p.ctx)
 		if err != nil {
 			return err
@@ -48,7 +49,7 @@ func (c *receiverRemoveCommand) Run(p *program) error {
 		return errors.New("no such event; the events are " + payment.EventNames())
 	}
 	var removed app.RemovedReceivers
-	err := p.withApp(opening{temporal: true}, func(a *app.App) (err error) {
+	err := p.withApp(opening{of: settings.Deliveries, temporal: true}, func(a *app.App) (err error) {
 		removed, err = a.RemoveReceivers(p.ctx, app.RemoveReceiversInput{Host: c.Host, Event: payment.Event(c.Event), Name: c.Name})
 		return err
 	})
@@ -97,7 +98,7 @@ func (c *redeliverCommand) Run(p *program) error {
 		return errors.New("no such event; the events are " + payment.EventNames())
 	}
 	var sent []app.Redelivered
-	err := p.withApp(opening{temporal: !c.DryRun}, func(a *app.App) (err error) {
+	err := p.withApp(opening{of: settings.Deliveries, temporal: !c.DryRun}, func(a *app.App) (err error) {
 		sent, err = a.RedeliverAll(p.ctx, ledger.DeliveryFilter{
 			Host: c.Host, Receiver: c.Receiver, Event: payment.Event(c.Event), Status: payment.DeliveryStatus(c.Status),
 			CreatedFrom: c.Since, CreatedTo: c.Until,

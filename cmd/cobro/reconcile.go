@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cobropay/cobro/internal/app"
+	"github.com/cobropay/cobro/internal/settings"
 	"github.com/cobropay/cobro/payment"
 )
 
@@ -38,7 +39,7 @@ func (c *reconcileCommand) Run(p *program) error {
 		return err
 	}
 	var found app.Reconciled
-	err = p.withApp(opening{temporal: !c.DryRun, gateway: c.DryRun}, func(a *app.App) (err error) {
+	err = p.withApp(opening{of: settings.Reconcile, temporal: !c.DryRun, gateway: c.DryRun}, func(a *app.App) (err error) {
 		reconcile := a.Reconcile
 		if c.DryRun {
 			reconcile = a.CompareDays

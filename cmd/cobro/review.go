@@ -84,7 +84,7 @@ func (c *reviewList) listInProcess(p *program, listed *reviews) error {
 	if open := c.State == "open"; c.State != "all" {
 		filter.Open = &open
 	}
-	return p.withApp(opening{}, func(a *app.App) error {
+	return p.withApp(opening{of: settings.Review}, func(a *app.App) error {
 		for {
 			page, err := a.Reviews(p.ctx, filter)
 			if err != nil {
@@ -177,7 +177,7 @@ func (c *reviewResolve) decideInProcess(p *program) (out resolved, err error) {
 	decision := app.Decision{
 		PaymentID: c.Payment, RefundID: c.Refund, Verdict: payment.Verdict(c.Verdict), Reason: private.Text(c.Reason), By: "cobro review",
 	}
-	err = p.withApp(opening{temporal: true}, func(a *app.App) error {
+	err = p.withApp(opening{of: settings.Review, temporal: true}, func(a *app.App) error {
 		ctx, cancel := context.WithTimeout(p.ctx, c.Timeout)
 		defer cancel()
 		var became any
@@ -234,7 +234,7 @@ func (c *merchantAPI) reach(p *program) (address, key string, err error) {
 		}
 	}
 	if key == "" {
-		return "", "", errors.New("COBRO_API_KEY is not set: give this command the key that cobro api has, or start dev in this folder")
+		return "", "", errors.New("COBRO_API_KEY is not set: give this command the key that cobro api has, start dev in this folder, or name the folder of a dev in COBRO_DATA")
 	}
 	return cmp.Or(c.API, "http://"+settings.DefaultListen), key, nil
 }

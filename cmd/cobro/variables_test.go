@@ -68,6 +68,9 @@ func TestHelpNamesTheVariablesOfEveryCommand(t *testing.T) {
 	_, stdout, _ := cobro(t, nil, "migrate", "--help")
 	require.Contains(t, stdout, "\nVariables:\n  COBRO_STORE (required)\n      Database: sqlite:")
 	require.NotContains(t, stdout, "COBRO_API_KEY")
+	_, stdout, _ = cobro(t, nil, "review", "resolve", "--help")
+	require.Contains(t, stdout, "COBRO_KEY_FILE")
+	require.Contains(t, stdout, "TEMPORAL_…")
 	_, stdout, _ = cobro(t, nil, "endpoint", "secret", "--help")
 	require.NotContains(t, stdout, "Variables:")
 }
@@ -90,6 +93,9 @@ func TestMessagesNameTheVariableAndWhatToWrite(t *testing.T) {
 		"a moment that is none":          {env, []string{"notification", "redeliver", "--since", "yesterday"}, 2, "write it like 2026-01-31T14:00:00-04:00", "2006"},
 		"a list of keys":                 {with(env, "COBRO_API_KEY", apiKey+","+apiKey), []string{"api"}, 1, "COBRO_API_KEY holds a comma", apiKey},
 		"a flag without its form":        {env, []string{"api", "--listen", "8080"}, 1, "COBRO_LISTEN is not an address to listen on", "Usage"},
+		"another program's mistake":      {with(newInstallation(t), "COBRO_DRAIN", "soon", "COBRO_WAITING", "-1", "COBRO_TIMING_GRACE", "x"), []string{"receiver", "list"}, 0, "", "COBRO_"},
+		"no database":                    {nil, []string{"receiver", "list"}, 1, "name the folder of a dev in COBRO_DATA", "panic"},
+		"no API":                         {nil, []string{"review", "list"}, 1, "name the folder of a dev in COBRO_DATA", "panic"},
 		"an empty flag that is required": {env, []string{"review", "resolve", "pay_x", "--verdict", "completed", "--reason", ""}, 2, "missing flags: --reason", "Usage"},
 	} {
 		code, stdout, stderr := cobro(t, tt.env, tt.args...)

@@ -97,7 +97,7 @@ func TestMerchantCancelsPayment(t *testing.T) {
 	t.Parallel()
 	listener := system.listen(t, "merchant-cancels")
 	opened := system.open(t, m{"total": "4.00", "phone_number": "7875550999"})
-	for range 2 { // the second finds it cancelled already
+	for range 2 { // the second finds it canceled already
 		got := system.merchant(t, http.MethodPost, "/v1/payments/"+opened.ID+"/cancel", nil)
 		require.Equal(t, http.StatusOK, got.status, "%s", got.body)
 		cancelled := as[sale](t, got)

@@ -1,6 +1,7 @@
 // Command orders keeps the status of each order in the merchant's own database:
 // PostgreSQL if ORDERS_DSN is a postgres:// URL, or else the SQLite file that it
-// names. Start it next to a running dev. A payment's reference is the order id.
+// names. Start it next to a running dev. A payment's reference is the order id; the
+// orders that the command line names are inserted, as the shop would.
 package main
 
 import (
@@ -30,7 +31,13 @@ func main() {
 	cfg, err := worker.ConfigFromEnv(os.Getenv)
 	orders, openErr := open(ctx, cmp.Or(os.Getenv("ORDERS_DSN"), "orders.db"))
 	if err = errors.Join(err, openErr); err == nil {
+		err = orders.insert(ctx, os.Args[1:]...)
+	}
+	if err == nil {
 		cfg.Host = "orders"
+		cfg.Started = func() {
+			slog.Info("orders started; once you are done with it, \"cobro receiver remove orders\" keeps later payments from waiting for it")
+		}
 		err = worker.Run(ctx, cfg, orders.receivers())
 	}
 	if err != nil {
@@ -62,6 +69,16 @@ func open(ctx context.Context, dsn string) (orders, error) {
 			last_sequence BIGINT NOT NULL   -- of the latest event of this payment
 		)`)
 	return orders{db}, err
+}
+
+// insert adds new orders; those that are there stay as they are.
+func (o orders) insert(ctx context.Context, ids ...string) error {
+	for _, id := range ids {
+		if _, err := o.db.ExecContext(ctx, `INSERT INTO orders (id) VALUES ($1) ON CONFLICT DO NOTHING`, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (o orders) receivers() *activities.Notifications {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"net/url"
 	"os"
 	"os/signal"
@@ -30,6 +31,9 @@ func main() {
 	mailer, mailerErr := newMailer(cmp.Or(os.Getenv("SMTP_URL"), "smtp://127.0.0.1:1025"), cmp.Or(os.Getenv("SMTP_FROM"), "receipts@example.com"))
 	if err = errors.Join(err, mailerErr); err == nil {
 		cfg.Host = "receipts"
+		cfg.Started = func() {
+			slog.Info("receipts started; once you are done with it, \"cobro receiver remove receipts\" keeps later payments from waiting for it")
+		}
 		err = worker.Run(ctx, cfg, mailer.receivers())
 	}
 	if err != nil {

@@ -34,7 +34,9 @@ func run(ctx context.Context, getenv func(string) string) error {
 	if cfg.Host == "" {
 		cfg.Host = "receivers"
 	}
-	cfg.Started = func() { slog.Info("receivers started", "host", cfg.Host) }
+	cfg.Started = func() {
+		slog.Info(`receivers started; once you are done with them, "cobro receiver remove ` + cfg.Host + `" keeps later payments from waiting for them`)
+	}
 
 	receipts := receipts{folder: getenv("RECEIPTS")}
 	n := activities.NewNotifications()

@@ -10,6 +10,7 @@ import (
 	"database/sql"
 	"errors"
 	"log"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -28,6 +29,9 @@ func main() {
 	stock, openErr := open(ctx, cmp.Or(os.Getenv("STOCK_DB"), "stock.db"))
 	if err = errors.Join(err, openErr); err == nil {
 		cfg.Host = "stock"
+		cfg.Started = func() {
+			slog.Info("stock started; once you are done with it, \"cobro receiver remove stock\" keeps later payments from waiting for it")
+		}
 		err = worker.Run(ctx, cfg, stock.receivers())
 	}
 	if err != nil {

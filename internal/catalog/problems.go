@@ -96,6 +96,10 @@ var problems = map[string]problem{
 		text{"The body is too large", "El cuerpo es demasiado grande"},
 		text{"Send fewer bytes.", "Envía menos bytes."},
 	},
+	"headers_too_large": {
+		text{"The headers are too large", "Los encabezados son demasiado grandes"},
+		text{"Send at most 32768 bytes of address and headers together.", "Envía como máximo 32768 bytes entre la dirección y los encabezados."},
+	},
 	"unsupported_media_type": {
 		text{"The body must be JSON", "El cuerpo debe ser JSON"},
 		text{"Send it with Content-Type: application/json.", "Envíalo con Content-Type: application/json."},

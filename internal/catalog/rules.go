@@ -18,6 +18,10 @@ var rules = map[payment.RuleCode]text{
 		"is stored unencrypted and must not be an email address or a phone number",
 		"se guarda sin cifrar y no debe ser un correo electrónico ni un número de teléfono",
 	},
+	"visible": {
+		"must not have characters that are invisible or change the order of others",
+		"no debe tener caracteres invisibles ni que cambien el orden de otros",
+	},
 	"items_at_most":   {"must have at most %v items", "debe tener como máximo %v artículos"},
 	"one_of":          {"must be one of %v", "debe ser uno de %v"},
 	"not_negative":    {"a duration is negative; leave it zero for the default", "una duración es negativa; déjala en cero para usar el valor predeterminado"},
@@ -42,6 +46,7 @@ var rules = map[payment.RuleCode]text{
 	"list_of_objects":    {"must be a list of objects", "debe ser una lista de objetos"},
 	"known_field":        {"is not a known field", "no es un campo conocido"},
 	"json_object":        {"must be one JSON object", "debe ser un solo objeto JSON"},
+	"whole_characters":   {"must not have half of a character, such as a cut emoji", "no debe tener la mitad de un carácter, como un emoji cortado"},
 	"once":               {"must appear once", "debe aparecer una sola vez"},
 	"nested_less_deeply": {"must be nested less deeply", "debe tener menos niveles"},
 	"bytes_at_most":      {"must have at most %v bytes", "debe tener como máximo %v bytes"},

@@ -413,7 +413,7 @@ func TestFlowsWithoutTemporal(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	f := flows.New(c)
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // the client asks again until then
 	defer cancel()
 	_, err = f.OpenPayment(ctx, ticketInput())
 	require.ErrorIs(t, err, flows.ErrUnavailable)

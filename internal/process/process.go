@@ -22,6 +22,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -187,7 +188,7 @@ func (p *Process) startTracing(ctx context.Context) (err error) {
 
 func (p *Process) openStore(ctx context.Context) (err error) {
 	if p.cfg.Store == "" || p.cfg.KeyFile == "" {
-		return errors.New("no database or key ring: set COBRO_STORE and COBRO_KEY_FILE, or start dev in this folder")
+		return errors.New("no database or key ring: set COBRO_STORE and COBRO_KEY_FILE, start dev in this folder, or name the folder of a dev in COBRO_DATA")
 	}
 	if p.Ring, err = seal.Load(p.cfg.KeyFile); err != nil {
 		return err
@@ -201,7 +202,27 @@ func (p *Process) openStore(ctx context.Context) (err error) {
 	if p.cfg.MerchantID == "" {
 		return nil
 	}
-	return p.Store.ClaimMerchant(ctx, p.cfg.MerchantID)
+	return p.Insist(ctx, func(ctx context.Context) error { return p.Store.ClaimMerchant(ctx, p.cfg.MerchantID) })
+}
+
+// Insist writes to the store what the program cannot start without. Where the store
+// does not answer in time, such as while an import locks it, it writes again until
+// [Config].StartTimeout has passed.
+func (p *Process) Insist(ctx context.Context, write func(context.Context) error) error {
+	waiting, cancel := context.WithTimeout(ctx, p.cfg.StartTimeout)
+	defer cancel()
+	for {
+		err := write(waiting)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return err
+		case waiting.Err() != nil:
+			return fmt.Errorf("%w (COBRO_START_TIMEOUT changes how long a start waits)", err)
+		case !errors.Is(err, store.ErrTimeout):
+			return err
+		}
+		p.Logger.InfoContext(ctx, "waiting for the database", "error", err)
+	}
 }
 
 func (p *Process) dialTemporal(ctx context.Context) (err error) {

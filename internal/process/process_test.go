@@ -2,6 +2,7 @@ package process_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -221,4 +223,36 @@ func TestReadyChecksNameWhatIsMissing(t *testing.T) {
 	require.ElementsMatch(t, []string{"temporal", "search_attributes"}, shown.Missing)
 	require.Equal(t, "ok", shown.Checks["store"])
 	require.Equal(t, "ok", shown.Checks["schema"])
+}
+
+// Another program may hold the database's lock for longer than one call waits, such
+// as an import.
+func TestStartWaitsForALockedDatabase(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("waits until a call gives up")
+	}
+	cfg, log := installation(t)
+	cfg.StoreOnly, cfg.MerchantID = true, "shop"
+	other, err := sql.Open("sqlite", strings.TrimPrefix(cfg.Store, "sqlite:"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, other.Close()) })
+	lock, err := other.Conn(t.Context())
+	require.NoError(t, err)
+	_, err = lock.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	require.NoError(t, err)
+
+	opened := make(chan error, 1)
+	go func() { // received below
+		p, err := process.Open(t.Context(), cfg)
+		if err == nil {
+			err = p.Close()
+		}
+		opened <- err
+	}()
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "waiting for the database") }, time.Minute, 10*time.Millisecond)
+	_, err = lock.ExecContext(t.Context(), "ROLLBACK")
+	require.NoError(t, err)
+	require.NoError(t, lock.Close())
+	require.NoError(t, <-opened)
 }

@@ -393,7 +393,7 @@ func TestRelayFinishesWhatItHolds(t *testing.T) {
 			close(handing)
 			<-finish
 			if ctx.Err() != nil {
-				t.Error("the handover was cancelled")
+				t.Error("the handover was canceled")
 			}
 			return r.take(ctx, id, event)
 		}

@@ -55,14 +55,23 @@ type Config struct {
 // A secret NAME may be in the file that NAME_FILE names. Every mistake is
 // reported at once.
 func ConfigFromEnv(getenv func(string) string) (Config, error) {
-	read, wrong := settings.Read(settings.Worker|settings.Receivers, getenv)
+	return ConfigFor(settings.Worker|settings.Receivers, getenv)
+}
+
+// ConfigFor is [ConfigFromEnv] for a command, which reads its own settings alone: no
+// mistake in another one is in its way.
+func ConfigFor(of settings.Program, getenv func(string) string) (Config, error) {
+	read, wrong := settings.Read(of, getenv)
 	problems := []error{settings.Join(wrong)}
 	raw := getenv
 	getenv = settings.Files(raw)
 	temporal, err := temporalclient.LoadOptions(getenv)
 	problems = append(problems, err)
-	traces, err := tracing.LoadOptions(getenv)
-	problems = append(problems, err)
+	var traces tracing.Options // a command makes no spans
+	if of&(settings.Worker|settings.Receivers) != 0 {
+		traces, err = tracing.LoadOptions(getenv)
+		problems = append(problems, err)
+	}
 	dev, err := settings.ReadDev(raw)
 	problems = append(problems, err)
 	unnamed := read.CallGatewayOf(dev)
@@ -102,8 +111,8 @@ func (c *Config) validate(receivers int) error {
 			problems = append(problems, errors.New(problem))
 		}
 	}
-	require(c.Store != "", "worker: no database: set COBRO_STORE, or start dev in this folder")
-	require(c.KeyFile != "", "worker: no key ring: set COBRO_KEY_FILE, or start dev in this folder")
+	require(c.Store != "", "worker: no database: set COBRO_STORE, start dev in this folder, or name the folder of a dev in COBRO_DATA")
+	require(c.KeyFile != "", "worker: no key ring: set COBRO_KEY_FILE, start dev in this folder, or name the folder of a dev in COBRO_DATA")
 	require(c.Payments || receivers > 0, "worker: nothing to run: register a receiver, or set Payments")
 	if receivers > 0 {
 		require(ledger.IsHost(c.Host), `worker: Config.Host must name this program with 1 to 40 of a-z, 0-9 and hyphens, such as "shop"`)

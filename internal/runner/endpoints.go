@@ -32,6 +32,11 @@ func (c *Config) checkEndpoints() error {
 // one is then told what is missing. The caller calls stop in the end.
 func (r *runner) addEndpoints(ctx context.Context, w sdk.Worker) (stop func(), err error) {
 	sender := outbound.NewSender(outbound.Options{Now: r.cfg.Now, Wrap: r.process.Traces.Transport})
+	defer func() {
+		if err != nil {
+			sender.Close()
+		}
+	}()
 	endpoints := &notify.Endpoints{Sender: sender, Attempts: r.process.Store, Now: r.cfg.Now}
 	w.RegisterDynamicActivity(endpoints.Deliver, sdkactivity.DynamicRegisterOptions{})
 	if r.cfg.Endpoints == "" {
@@ -41,7 +46,9 @@ func (r *runner) addEndpoints(ctx context.Context, w sdk.Worker) (stop func(), e
 	if err != nil {
 		return nil, err
 	}
-	if err := r.announceEndpoints(ctx, endpoints.File.Endpoints()); err != nil {
+	if err := r.process.Insist(ctx, func(ctx context.Context) error {
+		return r.announceEndpoints(ctx, endpoints.File.Endpoints())
+	}); err != nil {
 		return nil, err
 	}
 

@@ -126,7 +126,9 @@ func (r *runner) addPayments(ctx context.Context) error {
 
 // addReceivers announces a host's receivers and adds the worker that runs them.
 func (r *runner) addReceivers(ctx context.Context, host string, n *activities.Notifications) (sdk.Worker, error) {
-	if err := r.process.Store.AnnounceReceivers(ctx, host, notify.Announced(host, n.All())); err != nil {
+	if err := r.process.Insist(ctx, func(ctx context.Context) error {
+		return r.process.Store.AnnounceReceivers(ctx, host, notify.Announced(host, n.All()))
+	}); err != nil {
 		return nil, fmt.Errorf("announce the receivers of %s: %w", host, err)
 	}
 	w := r.add(workflows.NotifyQueue(host), sdk.Options{DisableWorkflowWorker: true})

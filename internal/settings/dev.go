@@ -27,8 +27,9 @@ type Dev struct {
 	// What follows is empty where dev has another gateway than its own simulator:
 	// nobody decides on real money because of the folder that they are in.
 
-	API    string `json:"api"`
-	APIKey string `json:"api_key"`
+	API        string `json:"api"`
+	APIKey     string `json:"api_key"`
+	WebhookURL string `json:"webhook_url"`
 }
 
 // ReadDev reads the data folder of a running dev: COBRO_DATA, or .cobro in the
@@ -58,7 +59,7 @@ func ReadDev(getenv func(string) string) (Dev, error) {
 		return Dev{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if dev.Simulator == "" {
-		dev.API, dev.APIKey = "", ""
+		dev.API, dev.APIKey, dev.WebhookURL = "", "", ""
 	}
 	return dev.Dev, nil
 }

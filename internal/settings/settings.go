@@ -50,7 +50,7 @@ const (
 	// callers call ATH Móvil.
 	callers = Worker | Reconcile | Subscribe | Doctor
 	// connected connect to Temporal.
-	connected = API | Worker | Receivers | Deliveries | Reconcile | Doctor
+	connected = API | Worker | Receivers | Deliveries | Reconcile | Review | Doctor
 )
 
 // String names the programs and the commands.
@@ -162,15 +162,15 @@ func (s *Settings) table() []Setting {
 		return s
 	}
 	return []Setting{
-		{Name: "COBRO_STORE", Of: API | besideDev | Migrate | Doctor, Needs: API | besideDev | Migrate, kind: database, field: &s.Store,
+		{Name: "COBRO_STORE", Of: API | besideDev | Migrate | Review | Doctor, Needs: API | besideDev | Migrate, kind: database, field: &s.Store,
 			Help: "Database: sqlite:/var/lib/cobro/cobro.db or postgres://user@host/database.",
 			do:   "name the database, such as sqlite:/var/lib/cobro/cobro.db or postgres://user:password@host:5432/database"},
-		{Name: "COBRO_KEY_FILE", Of: API | besideDev | Keys | Doctor, Needs: API | besideDev | Keys, kind: path, field: &s.KeyFile,
+		{Name: "COBRO_KEY_FILE", Of: API | besideDev | Keys | Review | Doctor, Needs: API | besideDev | Keys, kind: path, field: &s.KeyFile,
 			Help: "Key ring that encrypts histories and personal data.",
 			do:   "name the key ring; cobro keys --out FILE makes one"},
 		{Name: "COBRO_MERCHANT_ID", Of: API | Import | Doctor, Default: DefaultMerchantID, kind: text, field: &s.MerchantID,
 			Help: "Part of every payment id; can never change."},
-		{Name: "COBRO_API_KEY", Of: API | Review, Needs: API | Review, kind: secret, field: &s.APIKey,
+		{Name: "COBRO_API_KEY", Of: API | Review, Needs: API, kind: secret, field: &s.APIKey,
 			Help: "Key that your shop sends to the API.",
 			do:   "choose the key that your shop sends, " + openssl},
 		{Name: "COBRO_WEBHOOK_SECRET", Of: API | Subscribe | Doctor, Needs: API | Subscribe, kind: urlSecret, field: &s.WebhookSecret,
@@ -198,7 +198,7 @@ func (s *Settings) table() []Setting {
 			Help: "ATH Móvil's payments; set it for a simulator only."},
 		{Name: "COBRO_GATEWAY_REPORT_URL", Of: callers, Default: athmovil.DefaultReportBaseURL, kind: webAddress, field: &s.GatewayReportURL, sparse: true,
 			Help: "ATH Móvil's reports; set it for a simulator only."},
-		{Name: "COBRO_CALL_TIMEOUT", Of: API | Worker | Reconcile | DevProgram, Default: brief(athmovil.DefaultTimeout), kind: duration, field: &s.CallTimeout, sparse: true,
+		{Name: "COBRO_CALL_TIMEOUT", Of: API | Worker | Reconcile | Review | DevProgram, Default: brief(athmovil.DefaultTimeout), kind: duration, field: &s.CallTimeout, sparse: true,
 			Help: "How long one call to ATH Móvil may take; the same for api and worker."},
 		{Name: "COBRO_CALLS_PER_SECOND", Of: Worker | Reconcile | DevProgram, Default: "no limit", kind: count, field: &s.CallsPerSecond, sparse: true,
 			Help: "Most calls to ATH Móvil in a second, by one process."},
@@ -210,7 +210,7 @@ func (s *Settings) table() []Setting {
 		{Name: "COBRO_RECEIVER_HOST", Of: Receivers, kind: text, field: &s.ReceiverHost,
 			Help: "Names a program of yours among those that run receivers, such as shop."},
 
-		{Name: "COBRO_START_TIMEOUT", Of: API | Worker | Receivers | Deliveries | Reconcile | DevProgram, Default: brief(temporalclient.DefaultWait), kind: duration, field: &s.StartTimeout,
+		{Name: "COBRO_START_TIMEOUT", Of: API | besideDev | Review | DevProgram, Default: brief(temporalclient.DefaultWait), kind: duration, field: &s.StartTimeout,
 			Help: "How long to wait for the database, and then for Temporal."},
 		{Name: "COBRO_STOP_TIMEOUT", Of: API | Worker | Receivers | DevProgram, Default: brief(DefaultAPIStopTimeout), worker: brief(DefaultWorkerStopTimeout), kind: duration, field: &s.StopTimeout,
 			Help: "How long a stop may take, the drain included; what takes longer is cut."},

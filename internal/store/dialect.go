@@ -15,7 +15,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // dialect holds every difference between the databases. All other SQL in this
@@ -41,6 +42,8 @@ type dialect struct {
 	// passing reports whether an error is transient: the same transaction may
 	// succeed when it is retried.
 	passing func(error) bool
+	// busy reports whether the database itself stopped waiting for a lock.
+	busy func(error) bool
 	// hint adds advice to an error of the first connection.
 	hint func(error) error
 }
@@ -82,7 +85,11 @@ func sqlite() dialect {
 		// Writers wait for the file in SQLite's busy handler; no other error is
 		// worth a retry.
 		passing: func(error) bool { return false },
-		hint:    func(err error) error { return err },
+		busy: func(err error) bool {
+			failed, ok := errors.AsType[*driver.Error](err)
+			return ok && failed.Code()&0xff == sqlite3.SQLITE_BUSY
+		},
+		hint: func(err error) error { return err },
 	}
 }
 

@@ -80,7 +80,7 @@ func (s *Store) ImportCustomer(ctx context.Context, in CustomerImport) (ImportOu
 var errRehearsed = errors.New("rehearsed")
 
 // RehearseImport returns what importing these one after another would return,
-// and writes nothing. Pass together only what may depend on each other: SQLite
+// customers first, and writes nothing. Pass together only what may depend on each other: SQLite
 // accepts no other write meanwhile.
 func (s *Store) RehearseImport(ctx context.Context, sales []Import, customers []CustomerImport) ([]Imported, []ImportOutcome, error) {
 	var done []Imported
@@ -88,14 +88,14 @@ func (s *Store) RehearseImport(ctx context.Context, sales []Import, customers []
 	err := s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		done, kept = make([]Imported, len(sales)), make([]ImportOutcome, len(customers))
 		var err error
-		for i, sale := range sales {
-			if done[i], err = s.importSale(ctx, tx, sale); err != nil {
-				return fmt.Errorf("payment %s: %w", sale.Payment.ID, err)
-			}
-		}
 		for i, customer := range customers {
 			if kept[i], err = s.importCustomer(ctx, tx, customer); err != nil {
 				return err
+			}
+		}
+		for i, sale := range sales {
+			if done[i], err = s.importSale(ctx, tx, sale); err != nil {
+				return fmt.Errorf("payment %s: %w", sale.Payment.ID, err)
 			}
 		}
 		return errRehearsed

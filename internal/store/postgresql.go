@@ -41,6 +41,7 @@ func postgresql() dialect {
 		open:       openPostgreSQL,
 		check:      checkPostgreSQL,
 		passing:    passing,
+		busy:       func(error) bool { return false },
 		hint:       hint,
 	}
 }

@@ -205,8 +205,8 @@ func (s *Store) bounded(ctx context.Context, operation string, do func(context.C
 	if err == nil {
 		return nil
 	}
-	if cause := context.Cause(ctx); errors.Is(cause, ErrTimeout) {
-		err = fmt.Errorf("%w (%s): %w", cause, s.timeout, err)
+	if errors.Is(context.Cause(ctx), ErrTimeout) || s.dialect.busy(err) {
+		err = fmt.Errorf("%w (%s): %w", ErrTimeout, s.timeout, err)
 	}
 	return fmt.Errorf("%s: %w", operation, err)
 }

@@ -115,7 +115,7 @@ func TestFailureOfWhatIsNotTheGateways(t *testing.T) {
 		{"the worker took too long", temporal.NewTimeoutError(enums.TIMEOUT_TYPE_START_TO_CLOSE, nil), activity.KindUnknown, false},
 		{"the worker died", temporal.NewTimeoutError(enums.TIMEOUT_TYPE_HEARTBEAT, nil), activity.KindUnknown, false},
 		{"it was never done in time", temporal.NewTimeoutError(enums.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, nil), activity.KindUnknown, false},
-		{"it was cancelled", temporal.NewCanceledError(), activity.KindUnknown, false},
+		{"it was canceled", temporal.NewCanceledError(), activity.KindUnknown, false},
 		{"an application's error", temporal.NewApplicationError("what", "ever"), activity.KindUnknown, false},
 		{"details of another kind", temporal.NewApplicationError("what", "ever", "text"), activity.KindUnknown, false},
 		{"details without a kind", temporal.NewApplicationError("what", "ever", activity.GatewayFailure{Code: "BTRA_0044"}), activity.KindUnknown, false},

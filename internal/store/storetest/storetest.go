@@ -87,7 +87,7 @@ func Run(t *testing.T, newDatabase func(t *testing.T) Opener) {
 		{"a verdict is kept", verdicts},
 		{"an unmatched event waits for its ticket", unmatched},
 		{"an event finds its payment", matching},
-		{"a cancelled context writes nothing", cancelledContext},
+		{"a canceled context writes nothing", cancelledContext},
 		{"a text of a stranger is no error", strangeTexts},
 		{"an event that is kept again is kept once", repeatedWrites},
 		{"texts are ordered by their bytes", byteOrder},
