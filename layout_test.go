@@ -53,7 +53,7 @@ var layers = map[string]struct {
 	"internal/app": {[]string{
 		"workflows", "payment", "money", "private", "internal/failpoint", "internal/flows", "internal/ledger", "internal/settings",
 	}, "what can be done, whoever asks: no HTTP, and stores and workflows come in through interfaces"},
-	"internal/flows":    {[]string{"workflows", "payment", "money", "internal/temporalclient"}, "the one client of the workflows; it knows no store"},
+	"internal/flows":    {[]string{"workflows", "payment", "money", "internal/ledger", "internal/temporalclient"}, "the one client of the workflows; it knows no store"},
 	"internal/relay":    {[]string{"workflows", "payment", "private", "athmovil", "internal/failpoint", "internal/flows", "internal/ledger"}, "gateway events: made durable, handed over; no HTTP"},
 	"internal/poller":   {[]string{"internal/activity", "internal/failpoint", "internal/flows", "internal/ledger"}, "looks at open tickets; what it knows of stores, the gateway and workflows comes in through interfaces"},
 	"internal/activity": {[]string{"payment", "money", "private", "internal/ledger"}, "definitions alone: what workflows may ask for, and nothing of how it is done"},

@@ -25,7 +25,7 @@ func TestTimingDefaults(t *testing.T) {
 	require.Equal(t, Timing{
 		Details: 10 * time.Second, CancelMargin: 5 * time.Second, Grace: 15 * time.Minute, Stale: 30 * time.Second,
 		PollFirst: time.Second, PollMost: 5 * time.Second, Call: 30 * time.Second,
-		Settle: 2 * time.Minute, Review: time.Hour,
+		Settle: 2 * time.Minute, Review: time.Hour, Sweep: 2 * time.Minute,
 	}, Timing{}.withDefaults())
 	mine := Timing{Details: time.Millisecond, ForbidSecondAuthorize: true}.withDefaults()
 	require.Equal(t, time.Millisecond, mine.Details)

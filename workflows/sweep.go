@@ -45,7 +45,7 @@ func sweep(ctx workflow.Context, in SweepInput) (result SweepResult, err error) 
 
 // sweepEach starts what every page lists.
 func sweepEach[T any](
-	ctx workflow.Context, before time.Time, result *SweepResult, pages activity.Def[activity.UnstartedInput, []T],
+	ctx workflow.Context, before time.Time, result *SweepResult, pages activity.Def[activity.UnstartedInput, activity.UnstartedPage[T]],
 	start func(T) (workflow.ChildWorkflowFuture, ledger.Cursor),
 ) error {
 	page := activity.UnstartedInput{Before: before}
@@ -54,8 +54,8 @@ func sweepEach[T any](
 		if err != nil {
 			return err
 		}
-		children := make([]workflow.ChildWorkflowFuture, len(found))
-		for i, r := range found {
+		children := make([]workflow.ChildWorkflowFuture, len(found.Items))
+		for i, r := range found.Items {
 			children[i], page.After = start(r)
 		}
 		for _, child := range children {
@@ -68,7 +68,7 @@ func sweepEach[T any](
 				result.Started++
 			}
 		}
-		if len(found) < activity.UnstartedPage {
+		if len(found.Items) < activity.UnstartedLimit {
 			return nil
 		}
 	}

@@ -23,6 +23,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cobropay/cobro/dev/testcluster"
+	"github.com/cobropay/cobro/internal/ledger"
+	"github.com/cobropay/cobro/money"
 	"github.com/cobropay/cobro/payment"
 	"github.com/cobropay/cobro/workflows"
 )
@@ -126,7 +128,7 @@ func paths() []path {
 			fault: testcluster.M{"op": "find", "fault": "error_500", "times": 4}},
 		{name: "in-review", request: testcluster.M{"phone_number": "7875551008", "expires_in": 1}, end: payment.StatusExpired,
 			fault: testcluster.M{"op": "find", "fault": "error_500", "times": 16}},
-		{name: "refunded", request: to("7875550100"), live: refunds("1.00", "2.00", ""), end: payment.StatusCompleted},
+		{name: "refunded", request: to("7875550100"), live: refunds("1.00", "2.00", "all"), end: payment.StatusCompleted},
 		{name: "refund-declined", request: to("7875550304"), live: refunds("1.00"), end: payment.StatusCompleted},
 		{name: "refund-without-answer", request: to("7875550403"), live: refunds("1.00"), end: payment.StatusCompleted},
 		{name: "refund-in-review", request: to("7875550404"), live: refunds("1.00", "2.00"), end: payment.StatusCompleted},
@@ -173,6 +175,9 @@ func TestRecord(t *testing.T) {
 	}
 	if !exists("refund-without-a-workflow." + workflows.ProcessPaymentName) {
 		recordSettlement(ctx, t, s)
+	}
+	if !exists("reserved-and-abandoned." + workflows.ProcessPaymentName) {
+		recordSweep(ctx, t, s)
 	}
 	if !exists("reconciled." + workflows.ReconcileDayName) {
 		recordReconciliation(ctx, t, s)
@@ -252,6 +257,36 @@ func recordSettlement(ctx context.Context, t *testing.T, s *testcluster.System) 
 	prefix := filepath.Join(*record, name)
 	require.NoError(t, s.ExportPayment(ctx, p.ID, prefix))
 	require.NoError(t, s.ExportWorkflow(ctx, workflows.SettlementWorkflowID(r.ID), prefix+"."+workflows.SettleRefundName+".1.json"))
+}
+
+// recordSweep has a payment and a refund reserved by an API that died before it asked
+// Temporal. The payment ends as stale, the refund is sent.
+func recordSweep(ctx context.Context, t *testing.T, s *testcluster.System) {
+	t.Helper()
+	const name = "reserved-and-abandoned"
+	m := testcluster.NewMerchant(s)
+	paid, err := m.Paid(ctx, name, testcluster.M{"phone_number": "7875551011"})
+	require.NoError(t, err)
+	id := ledger.DeriveID("default", name+" too")
+	require.NoError(t, s.Reserve(ctx, id, payment.Request{Total: money.FromCents(5_00), ExpiresIn: 10 * time.Minute}))
+	amount := money.FromCents(1_00)
+	refund := ledger.Reservation{
+		RefundID: ledger.DeriveRefundID(paid.ID, name), PaymentID: paid.ID, Amount: &amount, Fingerprint: "fingerprint", At: time.Now(),
+	}
+	require.NoError(t, s.ReserveRefund(ctx, refund))
+	swept, err := s.Sweep(ctx, name)
+	require.NoError(t, err)
+	require.Equal(t, 2, swept.Started)
+	stale, err := m.Await(ctx, id, testcluster.Ended)
+	require.NoError(t, err)
+	require.Equal(t, payment.FailureStale, stale.Failure.Code)
+	_, err = m.Await(ctx, paid.ID, func(p payment.Payment) bool { return p.RefundedAmount == amount })
+	require.NoError(t, err)
+	require.NoError(t, s.Settle(ctx))
+	prefix := filepath.Join(*record, name)
+	require.NoError(t, s.ExportPayment(ctx, id, prefix))
+	require.NoError(t, s.ExportWorkflow(ctx, workflows.RefundWorkflowID(refund.RefundID), prefix+"."+workflows.RefundPaymentName+".1.json"))
+	require.NoError(t, s.ExportWorkflow(ctx, name, prefix+"."+workflows.SweepName+".1.json"))
 }
 
 // recordReconciliation has a day with a refund and a payer that no event named

@@ -144,6 +144,48 @@ func (s *System) TerminateWorkflow(ctx context.Context, id string) error {
 	})
 }
 
+// Reserve keeps a payment of a minute ago as the API does before it asks Temporal: it
+// has died in between.
+func (s *System) Reserve(ctx context.Context, id string, request payment.Request) error {
+	return s.withStore(ctx, func(db *store.Store) error {
+		_, err := db.ReservePayment(ctx, ledger.NewRecord(id, "fingerprint", request, time.Now().Add(-time.Minute)))
+		return err
+	})
+}
+
+// ReserveRefund does so for a refund.
+func (s *System) ReserveRefund(ctx context.Context, r ledger.Reservation) error {
+	return s.withStore(ctx, func(db *store.Store) error {
+		_, err := db.ReserveRefund(ctx, r)
+		return err
+	})
+}
+
+func (s *System) withStore(ctx context.Context, do func(*store.Store) error) error {
+	ring, err := seal.Load(s.Addresses().KeyFile)
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, store.Config{DSN: s.Addresses().Store, Sealer: ring})
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(db), db.Close())
+}
+
+// Sweep runs Sweep now, under an id, for reservations of any age.
+func (s *System) Sweep(ctx context.Context, id string) (result workflows.SweepResult, err error) {
+	err = s.withTemporal(ctx, func(temporal client.Client) error {
+		run, err := temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: workflows.TaskQueue},
+			workflows.SweepName, workflows.SweepInput{Timing: workflows.Timing{Sweep: time.Millisecond, Call: time.Second}})
+		if err != nil {
+			return err
+		}
+		return run.Get(ctx, &result)
+	})
+	return result, err
+}
+
 func (s *System) withTemporal(ctx context.Context, do func(client.Client) error) error {
 	ring, err := seal.Load(s.Addresses().KeyFile)
 	if err != nil {

@@ -56,8 +56,8 @@ var (
 	SettleEvent = Def[SettleEventInput, None]{"SettleEvent", ClassRecord}
 	// UnstartedPayments reads a page of reserved payments of which nothing has come
 	// since, and UnstartedRefunds of refunds.
-	UnstartedPayments = Def[UnstartedInput, []ledger.Record]{"UnstartedPayments", ClassRecord}
-	UnstartedRefunds  = Def[UnstartedInput, []ledger.RefundRecord]{"UnstartedRefunds", ClassRecord}
+	UnstartedPayments = Def[UnstartedInput, UnstartedPage[ledger.Record]]{"UnstartedPayments", ClassRecord}
+	UnstartedRefunds  = Def[UnstartedInput, UnstartedPage[ledger.RefundRecord]]{"UnstartedRefunds", ClassRecord}
 	// LookUpPayment reads a payment. One that nobody knows is an answer.
 	LookUpPayment = Def[LookUpPaymentInput, LookUpPaymentResult]{"LookUpPayment", ClassRecord}
 )

@@ -96,9 +96,14 @@ type LookUpPaymentResult struct {
 	Payment *payment.Payment `json:"payment,omitempty"`
 }
 
-// UnstartedPage is how many reservations one page has at most: their payments may
+// UnstartedLimit is how many reservations one page has at most: their payments may
 // be large.
-const UnstartedPage = 20
+const UnstartedLimit = 20
+
+// UnstartedPage is a page of reservations.
+type UnstartedPage[T any] struct {
+	Items []T `json:"items,omitempty"`
+}
 
 // UnstartedInput asks for reservations made before a moment, oldest first.
 type UnstartedInput struct {

@@ -66,10 +66,11 @@ func path(cfg store.Config) string { return strings.TrimPrefix(cfg.DSN, "sqlite:
 
 func sample(id string) ledger.Record {
 	now := time.Date(2026, time.March, 2, 12, 0, 0, 0, time.UTC)
+	captured := money.FromCents(10_00)
 	return ledger.Record{Revision: 1, Payment: payment.Payment{
 		ID: id, Status: payment.StatusCompleted,
 		Request:   payment.Request{Total: money.FromCents(10_00), PhoneNumber: "7875550001"},
-		CreatedAt: now, UpdatedAt: now, ExpiresAt: now,
+		CreatedAt: now, UpdatedAt: now, ExpiresAt: now, Captured: &captured,
 	}}
 }
 

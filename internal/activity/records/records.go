@@ -238,11 +238,13 @@ func (r *Records) LookUpPayment(ctx context.Context, in activity.LookUpPaymentIn
 }
 
 // UnstartedPayments does [activity.UnstartedPayments].
-func (r *Records) UnstartedPayments(ctx context.Context, in activity.UnstartedInput) ([]ledger.Record, error) {
-	return r.Store.UnstartedPayments(ctx, in.Before, in.After, activity.UnstartedPage)
+func (r *Records) UnstartedPayments(ctx context.Context, in activity.UnstartedInput) (activity.UnstartedPage[ledger.Record], error) {
+	items, err := r.Store.UnstartedPayments(ctx, in.Before, in.After, activity.UnstartedLimit)
+	return activity.UnstartedPage[ledger.Record]{Items: items}, err
 }
 
 // UnstartedRefunds does [activity.UnstartedRefunds].
-func (r *Records) UnstartedRefunds(ctx context.Context, in activity.UnstartedInput) ([]ledger.RefundRecord, error) {
-	return r.Store.UnstartedRefunds(ctx, in.Before, in.After, activity.UnstartedPage)
+func (r *Records) UnstartedRefunds(ctx context.Context, in activity.UnstartedInput) (activity.UnstartedPage[ledger.RefundRecord], error) {
+	items, err := r.Store.UnstartedRefunds(ctx, in.Before, in.After, activity.UnstartedLimit)
+	return activity.UnstartedPage[ledger.RefundRecord]{Items: items}, err
 }
