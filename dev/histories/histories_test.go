@@ -173,11 +173,11 @@ func TestRecord(t *testing.T) {
 	if !exists("receiver-removed." + workflows.ProcessPaymentName) {
 		recordOrders(ctx, t, s)
 	}
-	if !exists("refund-without-a-workflow." + workflows.ProcessPaymentName) {
-		recordSettlement(ctx, t, s)
-	}
 	if !exists("reserved-and-abandoned." + workflows.ProcessPaymentName) {
 		recordSweep(ctx, t, s)
+	}
+	if !exists("refund-without-a-workflow." + workflows.ProcessPaymentName) {
+		recordSettlement(ctx, t, s)
 	}
 	if !exists("reconciled." + workflows.ReconcileDayName) {
 		recordReconciliation(ctx, t, s)
