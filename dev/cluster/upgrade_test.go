@@ -19,7 +19,7 @@ import (
 // earlier is a commit whose databases and histories the current programs can read:
 // since then, migrations were only added. Move it forward with each release, so
 // that the upgrade from that release is tested.
-const earlier = "9d241ebc6b3e98f85ff308190e392c5b8a5686c1"
+const earlier = "c298fc5be438836a0c2da803b5775c14d35bd5a2"
 
 // earlierPrograms builds the programs of a commit.
 func earlierPrograms(t *testing.T) testcluster.Programs {
