@@ -125,3 +125,34 @@ func drawSale(r *rand.Rand, i int) sale {
 	}
 	return s
 }
+
+// forgery is what a stranger posts who knows the webhook's address, with its secret,
+// and the ids of every sale.
+type forgery struct {
+	At     time.Duration `json:"at"`
+	Sale   int           `json:"sale"` // whose ids it has; one that was not opened yet gives it made-up ones
+	Kind   string        `json:"kind"`
+	Change string        `json:"change,omitempty"`
+	Cents  int64         `json:"cents,omitempty"` // zero: the sale's total
+	Times  int           `json:"times"`
+	Differ bool          `json:"differ,omitempty"` // no two of them are equal
+}
+
+// drawForgeries draws what he posts, from the first sale to the end of the outages.
+func drawForgeries(r *rand.Rand, sales int) []forgery {
+	forgeries := make([]forgery, 30+r.IntN(30))
+	for i := range forgeries {
+		f := forgery{
+			At: moment(r, length+2*time.Second), Sale: r.IntN(sales),
+			Kind: pick(r, "completed", "completed", "completed", "cancelled", "expired", "refund", "refund", "simulated", "payment",
+				"donation", "unknown", "replay", "replay", "replay", "garbage", "too large"),
+			Change: pick(r, "", "", "", "no total", "no date", "no ticket", "no reference", "another's ticket", "another type", "nested", "long", "exponent"),
+			Times:  1 + r.IntN(4), Differ: r.IntN(2) == 0,
+		}
+		if r.IntN(2) == 0 {
+			f.Cents = 1 + r.Int64N(5000)
+		}
+		forgeries[i] = f
+	}
+	return forgeries
+}

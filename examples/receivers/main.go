@@ -35,7 +35,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 		cfg.Host = "receivers"
 	}
 	cfg.Started = func() {
-		slog.Info(`receivers started; once you are done with them, "cobro receiver remove ` + cfg.Host + `" keeps later payments from waiting for them`)
+		slog.Info("receivers started; once you are done with them, remove them, or later payments wait for them", "command", "cobro receiver remove "+cfg.Host)
 	}
 
 	receipts := receipts{folder: getenv("RECEIPTS")}

@@ -112,7 +112,7 @@ func TestCreatesAskForTheBacklogWhereNothingElseTells(t *testing.T) {
 		_, _ = l.enter(t.Context()) // refused, once there are more than the limit
 		require.Less(t, l.limit, before)
 	}
-	require.Len(t, l.fill(t), 0)
+	require.Empty(t, l.fill(t))
 	require.Positive(t, l.refused)
 }
 

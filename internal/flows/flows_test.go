@@ -146,6 +146,7 @@ func (s *temporalServer) DescribeTaskQueue(_ context.Context, in *workflowservic
 	if s.describe != nil {
 		return nil, serviceerror.ToStatus(s.describe).Err()
 	}
+	//lint:ignore SA1019 the SDK asks for it
 	return &workflowservice.DescribeTaskQueueResponse{VersionsInfo: map[string]*taskqueuepb.TaskQueueVersionInfo{"": {
 		TypesInfo: map[int32]*taskqueuepb.TaskQueueTypeInfo{int32(enumspb.TASK_QUEUE_TYPE_WORKFLOW): {
 			Stats: &taskqueuepb.TaskQueueStats{ApproximateBacklogAge: durationpb.New(7 * time.Second)},

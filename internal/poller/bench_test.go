@@ -30,7 +30,7 @@ func BenchmarkOpenTickets(b *testing.B) {
 		n, _ := r.Body.Read(body)
 		_, id, _ := strings.Cut(string(body[:n]), `"ecommerceId":"`)
 		id, _, _ = strings.Cut(id, `"`)
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) //nolint:forbidigo // the gateway takes its time
 		_, _ = fmt.Fprintf(w, `{"status":"success","data":{"ecommerceStatus":"OPEN","ecommerceId":%q,"total":1.00}}`, id)
 	}))
 	defer server.Close()

@@ -107,7 +107,7 @@ func (w *world) FindTicket(ctx context.Context, in activity.TicketInput) (activi
 		<-ctx.Done()
 		return activity.Ticket{}, ctx.Err()
 	}
-	time.Sleep(200 * time.Millisecond) // of the bubble's time
+	time.Sleep(200 * time.Millisecond) //nolint:forbidigo // of the bubble's time
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if status, known := w.status[in.EcommerceID]; known {
@@ -137,7 +137,7 @@ func (w *world) end() {
 }
 
 func (w *world) TicketSeen(ctx context.Context, paymentID, status string) error {
-	time.Sleep(3 * time.Second) // of the bubble's time, longer than a stop waits for looks
+	time.Sleep(3 * time.Second) //nolint:forbidigo // of the bubble's time, longer than a stop waits for looks
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
