@@ -204,7 +204,7 @@ func (w *world) start(t *testing.T, changes ...func(*poller.Config)) (p *poller.
 
 // pass lets time pass until everything that is due has been done.
 func pass(d time.Duration) {
-	time.Sleep(d) // of the bubble's time
+	time.Sleep(d) //nolint:forbidigo // of the bubble's time
 	synctest.Wait()
 }
 
