@@ -471,7 +471,7 @@ func TestUIRefusesNamesOfStrangers(t *testing.T) {
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, one.ui.URL()+path, nil)
 			require.NoError(t, err)
 			request.Host = host
-			response, err := http.DefaultClient.Do(request)
+			response, err := (&http.Client{Timeout: time.Minute}).Do(request)
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
 			require.Equal(t, want, response.StatusCode, host+path)

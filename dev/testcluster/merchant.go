@@ -284,7 +284,7 @@ func (m *Merchant) Post(ctx context.Context, body any) error {
 	}
 	status, _, err := call(ctx, http.MethodPost, m.System.Addresses().WebhookURL, nil, data)
 	if err != nil || status != http.StatusOK {
-		return nil //nolint:nilerr // the gateway does not retry either
+		return nil // the gateway does not retry either
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

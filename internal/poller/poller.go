@@ -252,7 +252,7 @@ func (p *Poller) look(ctx context.Context, e *entry, late time.Duration) {
 		outcome, ended = p.tell(ctx, e.ticket, seen.Status)
 	}
 	p.cfg.Observer.TicketLooked(string(outcome), late)
-	p.change(func(s *schedule, now time.Time) { s.looked(e, now, ended) })
+	p.change(func(s *schedule, now time.Time) { s.looked(e, now, outcome == LookDecided, ended) })
 }
 
 // tell tells the payment's workflow that its ticket is no longer open. It reports

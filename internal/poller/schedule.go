@@ -152,14 +152,18 @@ func (s *schedule) due() (time.Time, bool) {
 	return s.waiting[0].due, true
 }
 
-// looked plans the next look. Pauses grow; ended says that nobody is there to be
-// told what was seen.
-func (s *schedule) looked(e *entry, now time.Time, ended bool) {
+// looked plans the next look. Pauses grow. A workflow that was told looks by itself,
+// so the next look has the longest pause; ended says that nobody is there to be told
+// what was seen.
+func (s *schedule) looked(e *entry, now time.Time, told, ended bool) {
 	if s.tickets[e.ticket.PaymentID] != e {
 		return // forgotten meanwhile
 	}
 	pause := e.pause
 	e.pause = min(pause*5/4, s.most)
+	if told {
+		pause = s.most
+	}
 	if ended {
 		pause = max(pause, endedPause)
 	}

@@ -42,7 +42,7 @@ func looks(s *schedule, until time.Time, happens map[float64]func()) []string {
 		}
 		for e := s.next(now); e != nil; e = s.next(now) {
 			looked = append(looked, fmt.Sprintf("%s %.1f", e.ticket.PaymentID, now.Sub(noon).Seconds()))
-			s.looked(e, now, e.ticket.PaymentID == "gone")
+			s.looked(e, now, e.ticket.PaymentID == "told", e.ticket.PaymentID == "gone")
 		}
 	}
 	return looked
@@ -123,6 +123,9 @@ func TestSchedule(t *testing.T) {
 				1.5: func() { s.adopt([]ledger.OpenTicket{ticket("a", 600), ticket("b", 600)}, none, at(1.5)) },
 			}
 		}, []string{"a 1.0"}},
+		{"a payment whose workflow was told is looked at with the longest pause", 6, func(s *schedule) map[float64]func() {
+			return map[float64]func(){0: func() { s.watch(ticket("told", 600), at(0)) }}
+		}, []string{"told 1.0", "told 3.0", "told 5.0"}},
 		{"a payment without a workflow is looked at seldom", 130, func(s *schedule) map[float64]func() {
 			return map[float64]func(){0: func() { s.watch(ticket("gone", 600), at(0)) }}
 		}, []string{"gone 1.0", "gone 61.0", "gone 121.0"}},
@@ -145,7 +148,7 @@ func TestLookOfAForgottenTicketPlansNothing(t *testing.T) {
 	require.NotNil(t, e)
 	s.forget("a")
 	s.watch(ticket("a", 600), at(1))
-	s.looked(e, at(1.5), false)
+	s.looked(e, at(1.5), false, false)
 	require.Len(t, s.waiting, 1)
 	due, waits := s.due()
 	require.True(t, waits)
@@ -213,7 +216,7 @@ func TestAnySchedule(t *testing.T) {
 			},
 			"answer": func(c *rapid.T) {
 				for _, id := range slices.Sorted(maps.Keys(under)) {
-					s.looked(under[id], now, false)
+					s.looked(under[id], now, false, false)
 					delete(under, id)
 					last[id] = now
 					return
