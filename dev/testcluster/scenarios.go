@@ -19,7 +19,7 @@ func (m *Merchant) RunScenarios(ctx context.Context, prefix string) error {
 	var all errgroup.Group
 	for name, run := range map[string]func(ctx context.Context, key string) error{
 		"refunds": m.refundTwice, "customer-cancels": m.customerCancels, "expires": m.expires, "merchant-cancels": m.merchantCancels,
-		"phone-number-later": m.phoneNumberLater, "refund-in-app": m.refundInApp,
+		"phone-later": m.phoneNumberLater, "refund-in-app": m.refundInApp,
 	} {
 		all.Go(func() error {
 			if err := run(ctx, prefix+name); err != nil {
