@@ -2,6 +2,7 @@ package testcluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -31,13 +32,15 @@ func (m *Merchant) RunScenarios(ctx context.Context, prefix string) error {
 	return all.Wait()
 }
 
+var errRefused = errors.New("refused")
+
 // Sell opens a payment of five dollars.
 func (m *Merchant) Sell(ctx context.Context, key string, more M) (payment.Payment, error) {
 	request := M{"total": "5.00", "reference": key}
 	maps.Copy(request, more)
 	p, ok, err := m.Open(ctx, key, request)
 	if err == nil && !ok {
-		err = fmt.Errorf("%s was refused", key)
+		err = fmt.Errorf("%s was %w", key, errRefused)
 	}
 	return p, err
 }
@@ -97,7 +100,11 @@ func (m *Merchant) SellUnderLoad(ctx context.Context, sales, parallel int) <-cha
 		for i := range sales {
 			load.Go(func() error {
 				key := fmt.Sprintf("load-%d", i)
-				p, err := m.Paid(ctx, key, M{"phone_number": fmt.Sprintf("787555%04d", 2000+i)})
+				phone := M{"phone_number": fmt.Sprintf("787555%04d", 2000+i)}
+				p, err := m.Paid(ctx, key, phone)
+				if errors.Is(err, errRefused) { // an outage was longer than a request may wait
+					p, err = m.Paid(ctx, key+"-again", phone)
+				}
 				if err != nil {
 					return fmt.Errorf("%s: %w", key, err)
 				}
