@@ -97,7 +97,7 @@ func TestStoreOutageDoesNotStopDebit(t *testing.T) {
 	defer db.Close()
 	held, err := db.Conn(t.Context())
 	require.NoError(t, err)
-	_, err = held.ExecContext(t.Context(), "BEGIN EXCLUSIVE")
+	_, err = held.ExecContext(t.Context(), "PRAGMA busy_timeout = 30000; BEGIN EXCLUSIVE") // the worker writes each second
 	require.NoError(t, err)
 
 	c.phone(t, "confirm", opened.EcommerceID)
